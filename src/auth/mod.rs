@@ -1,0 +1,1 @@
+//! Who may call: allowlists and digest.

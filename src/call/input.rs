@@ -1,0 +1,40 @@
+//! What goes into the engine.
+
+use std::sync::Arc;
+
+use crate::call::policy::Policy;
+use crate::sip::flow::Flow;
+use crate::types::ids::CallUuid;
+
+/// One thing that happened, handed to `Engine::handle`.
+pub enum Input<'a> {
+    /// A datagram came in on `flow`.
+    Datagram {
+        /// The way it came.
+        flow: Flow,
+        /// All of it.
+        bytes: &'a [u8],
+    },
+    /// The transport says that what was sent along `flow` did not get there (RFC 3261 §17.1.4).
+    TransportFailed {
+        /// The way that failed.
+        flow: Flow,
+    },
+    /// A new policy; calls under way keep the one they began with.
+    Policy(Arc<Policy>),
+    /// From now on new calls are refused with 503 (`true`) or taken again (`false`).
+    Drain(bool),
+    /// End this call, or all of them, as if both sides had hung up.
+    Hangup(Which),
+    /// The time that `Engine::poll_timeout` asked for has come.
+    Timeout,
+}
+
+/// Which calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one of this name.
+    One(CallUuid),
+    /// All.
+    All,
+}

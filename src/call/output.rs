@@ -1,0 +1,211 @@
+//! What comes out of the engine, in the order in which it must happen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::call::record::{Outcome, Record};
+use crate::routing::buyer::Buyer;
+use crate::sip::flow::Flow;
+use crate::types::ids::{CallUuid, ShardId};
+use crate::types::number::Number;
+
+/// One thing that the shell is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send `bytes` along `flow`.
+    Transmit {
+        /// The way.
+        flow: Flow,
+        /// The whole message.
+        bytes: Bytes,
+    },
+    /// Hand the datagram to the shard that owns what it speaks of.
+    Forward {
+        /// The owner.
+        shard: ShardId,
+        /// The way it came.
+        flow: Flow,
+        /// All of it.
+        bytes: Bytes,
+    },
+    /// Count it, and perhaps log it.
+    Event(Event),
+    /// The call is over; this is what remains of it. Exactly one per call.
+    Record(Box<Record>),
+}
+
+/// Something worth counting. No text of a peer is in it but [`Event::Malformed`]'s error, which is ours.
+#[derive(Debug)]
+pub enum Event {
+    /// A request came in that is not a retransmission.
+    Request {
+        /// The method as a label of a bounded set: unknown methods are `other`.
+        method: &'static str,
+    },
+    /// A response came in that belongs to a transaction of ours.
+    Response {
+        /// Its status code.
+        status: u16,
+    },
+    /// A message that transactions absorbed or answered again: the peer sent it twice.
+    Repeated,
+    /// We sent a message again because no answer came.
+    Retransmitted,
+    /// A response or an ACK that belongs to nothing.
+    Stray,
+    /// A message that cannot be read.
+    Malformed {
+        /// What is wrong.
+        error: crate::sip::error::ParseError,
+        /// Who sent it.
+        flow: Flow,
+    },
+    /// A request was refused before it became a call.
+    Refused {
+        /// Why.
+        why: Refusal,
+        /// Who sent it.
+        flow: Flow,
+        /// The answer; `None` is silence.
+        status: Option<u16>,
+    },
+    /// A call began: it is authenticated, and has a name.
+    Started {
+        /// The call.
+        uuid: CallUuid,
+        /// The trunk it came by.
+        trunk: Arc<str>,
+        /// The number dialled, if it is one.
+        dialled: Option<Number>,
+        /// The carrier's Call-ID.
+        call_id: Box<[u8]>,
+    },
+    /// One buyer's turn is over without an answer.
+    AttemptFailed {
+        /// The call.
+        uuid: CallUuid,
+        /// The buyer.
+        buyer: Arc<Buyer>,
+        /// How it went.
+        result: crate::call::record::AttemptResult,
+        /// From our INVITE to now.
+        after: Duration,
+    },
+    /// A buyer answered.
+    Answered {
+        /// The call.
+        uuid: CallUuid,
+        /// The buyer.
+        buyer: Arc<Buyer>,
+        /// From the caller's INVITE to the answer.
+        setup: Duration,
+        /// From the caller's INVITE to the first ringing sent to the caller, if any was.
+        post_dial_delay: Option<Duration>,
+    },
+    /// A call ended; its record follows.
+    Ended {
+        /// The call.
+        uuid: CallUuid,
+        /// How.
+        outcome: Outcome,
+        /// From answer to end; zero if it was never answered.
+        talk: Duration,
+    },
+    /// A message of ours could not be built: a fault of ours, or of the configuration.
+    Unbuildable,
+    /// A table is full: what would have needed a place was refused.
+    TableFull {
+        /// Which: `transactions`, `calls`.
+        table: &'static str,
+    },
+}
+
+/// Why a request was refused before it became a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The Request-URI's host is no domain of ours.
+    UnknownDomain,
+    /// The address is on no allowlist of the domain, and no digest is wanted there.
+    UnknownAddress,
+    /// Challenged: no credentials were given.
+    NoCredentials,
+    /// The credentials cannot be read, or do not fit the request.
+    BadCredentials,
+    /// Unknown user or wrong password: the two are not told apart.
+    WrongPassword,
+    /// The nonce is too old.
+    StaleNonce,
+    /// The nonce is not ours.
+    ForgedNonce,
+    /// The nonce-count was used before.
+    Replayed,
+    /// Address and user belong to different trunks.
+    TrunkMismatch,
+    /// Max-Forwards is used up (483).
+    TooManyHops,
+    /// Our own hop token came back (482).
+    Loop,
+    /// The same request reached us on two ways (482).
+    Merged,
+    /// A Require or Proxy-Require that we do not support (420).
+    BadExtension,
+    /// A Request-URI scheme that we do not support (416).
+    BadScheme,
+    /// A method that we do not take outside a dialog (405), or do not know (501).
+    Method,
+    /// A request within a dialog that we do not have (481).
+    NoDialog,
+    /// A CSeq that goes back (500).
+    OldCSeq,
+    /// The node is going down (503).
+    Draining,
+    /// A table is full (503).
+    Overload,
+}
+
+impl Refusal {
+    /// The label of the metric and the word in the log.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UnknownDomain => "unknown_domain",
+            Self::UnknownAddress => "unknown_address",
+            Self::NoCredentials => "no_credentials",
+            Self::BadCredentials => "bad_credentials",
+            Self::WrongPassword => "wrong_password",
+            Self::StaleNonce => "stale_nonce",
+            Self::ForgedNonce => "forged_nonce",
+            Self::Replayed => "replayed",
+            Self::TrunkMismatch => "trunk_mismatch",
+            Self::TooManyHops => "too_many_hops",
+            Self::Loop => "loop",
+            Self::Merged => "merged",
+            Self::BadExtension => "bad_extension",
+            Self::BadScheme => "bad_scheme",
+            Self::Method => "method",
+            Self::NoDialog => "no_dialog",
+            Self::OldCSeq => "old_cseq",
+            Self::Draining => "draining",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+/// How much the engine holds at this moment, for gauges; all are zero at rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Calls whose buyer has not answered.
+    pub calls_ringing: usize,
+    /// Calls that are answered.
+    pub calls_talking: usize,
+    /// Calls that are over but for the last BYE's answer.
+    pub calls_ending: usize,
+    /// Server transactions.
+    pub server_transactions: usize,
+    /// Client transactions.
+    pub client_transactions: usize,
+    /// Entries in the timer wheel.
+    pub timers: usize,
+}

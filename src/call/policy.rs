@@ -1,0 +1,148 @@
+//! The policy: everything the engine goes by. An `Arc` that is replaced, never changed.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::allowlist::Allowlist;
+use crate::auth::digest::{Account, Algorithm};
+use crate::routing::directory::Directory;
+use crate::routing::trunk::Trunk;
+use crate::sip::flow::{ListenerId, Transport};
+use crate::transaction::timing::Timing;
+use crate::types::secret::Secret;
+
+/// Everything the engine goes by.
+pub struct Policy {
+    /// Counts loads of the configuration; the first is 1.
+    pub generation: u64,
+    /// Signs hop tokens; nodes of one site share it.
+    pub hop_secret: Secret,
+    /// Value of Server and User-Agent; `None`: neither is sent.
+    pub product: Option<Box<str>>,
+    /// Our listeners, by [`ListenerId`].
+    pub listeners: Vec<Listener>,
+    /// SIP domains, by host of the Request-URI in lower case, without port and brackets.
+    pub domains: HashMap<Box<str>, Arc<Domain>>,
+    /// Trunks, by [`TrunkId`].
+    pub trunks: Vec<Arc<Trunk>>,
+    /// Numbers, campaigns, buyers.
+    pub directory: Directory,
+    /// Hard bounds of the engine's tables.
+    pub limits: Limits,
+    /// T1, T2, T4.
+    pub timing: Timing,
+    /// What a request that matches no trunk gets.
+    pub strangers: Strangers,
+    /// How a call is offered to buyers.
+    pub hunt: HuntBudget,
+}
+
+/// One listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Transport.
+    pub transport: Transport,
+    /// The address it is bound to.
+    pub bind: SocketAddr,
+    /// What Via and Contact say: `host:port`, IPv6 in brackets.
+    pub advertise: Box<str>,
+}
+
+/// One SIP domain: who is let in under this name.
+pub struct Domain {
+    /// Realm of its challenges.
+    pub realm: Box<str>,
+    /// What a caller must show.
+    pub require: Require,
+    /// Algorithms offered, the preferred one first.
+    pub algorithms: Vec<Algorithm>,
+    /// How strictly the digest's uri is compared with the Request-URI.
+    pub digest_uri: DigestUri,
+    /// Addresses let in, with their trunk.
+    pub allow: Allowlist<TrunkId>,
+    /// Users let in, by name.
+    pub users: HashMap<Box<[u8]>, User>,
+}
+
+/// One digest user.
+pub struct User {
+    /// Its name, for records.
+    pub name: Arc<str>,
+    /// Its trunk.
+    pub trunk: TrunkId,
+    /// Its HA1s.
+    pub account: Account,
+}
+
+/// What a domain asks of a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// A listed address.
+    Ip,
+    /// Digest.
+    Digest,
+    /// A listed address and digest, of the same trunk.
+    Both,
+    /// A listed address; from others, digest.
+    Either,
+}
+
+/// How strictly the digest's uri is compared with the Request-URI (RFC 7616 §3.4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DigestUri {
+    /// The same URI (RFC 3261 §19.1.4).
+    #[default]
+    Exact,
+    /// The same host and port; some clients leave the user out.
+    Host,
+}
+
+/// Place in [`Policy::trunks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrunkId(pub u32);
+
+/// Hard bounds, per shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once.
+    pub calls: usize,
+    /// Server transactions at once.
+    pub transactions: usize,
+    /// Accepted nonces remembered for their nonce-counts.
+    pub nonces: usize,
+}
+
+/// What a request that matches no trunk gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strangers {
+    /// 403 or a challenge.
+    #[default]
+    Refuse,
+    /// Nothing, where no challenge is due.
+    Silent,
+}
+
+/// How a call is offered to buyers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HuntBudget {
+    /// Buyers tried per call at most.
+    pub attempts: usize,
+    /// Time from the caller's INVITE after which no further buyer is tried.
+    pub time: Duration,
+}
+
+impl Policy {
+    /// The listener that reaches `address` by `transport`: the first of the same address family.
+    #[must_use]
+    pub fn listener_for(&self, transport: Transport, address: SocketAddr) -> Option<ListenerId> {
+        self.listeners
+            .iter()
+            .position(|listener| {
+                listener.transport == transport && listener.bind.is_ipv4() == address.is_ipv4()
+            })
+            .and_then(|place| u16::try_from(place).ok())
+            .map(ListenerId)
+    }
+}

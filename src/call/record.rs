@@ -1,0 +1,184 @@
+//! The call record: all that happened to one call. Written once, when the call ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::routing::buyer::Buyer;
+use crate::types::ids::CallUuid;
+use crate::types::number::Number;
+
+/// What remains of a call. Times are instants of the engine's clock; the shell turns them into wall
+/// clock times when it writes the record. The call key is not in it: it is a secret.
+#[derive(Debug)]
+pub struct Record {
+    /// The call.
+    pub uuid: CallUuid,
+    /// Generation of the configuration that it ran on.
+    pub generation: u64,
+    /// The trunk's id.
+    pub trunk: Arc<str>,
+    /// The digest user, if the call was authenticated by digest.
+    pub user: Option<Arc<str>>,
+    /// The number dialled; `None` if the Request-URI held none.
+    pub dialled: Option<Number>,
+    /// The caller's number; `None` if withheld or none.
+    pub caller: Option<Number>,
+    /// The campaign's id, if the number is known.
+    pub campaign: Option<Arc<str>>,
+    /// The publisher's id (AFID).
+    pub afid: Option<Arc<str>>,
+    /// The sub id (SID).
+    pub sid: Option<Arc<str>>,
+    /// Call-ID of the carrier's leg, as received.
+    pub call_id: Box<[u8]>,
+    /// Every buyer tried, in order.
+    pub attempts: Vec<Attempt>,
+    /// When the INVITE came.
+    pub began: Instant,
+    /// When the first 18x went to the caller.
+    pub rang: Option<Instant>,
+    /// When the buyer answered.
+    pub answered: Option<Instant>,
+    /// When the call ended.
+    pub ended: Instant,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Final status sent to the caller.
+    pub status: u16,
+    /// Who ended it.
+    pub hung_up_by: Side,
+}
+
+/// One buyer's turn.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The buyer.
+    pub buyer: Arc<Buyer>,
+    /// Call-ID of this buyer's leg.
+    pub call_id: Box<[u8]>,
+    /// When our INVITE went out.
+    pub began: Instant,
+    /// When it was decided.
+    pub ended: Instant,
+    /// The status it was decided by; `None` if there was none (time-out, transport).
+    pub status: Option<u16>,
+    /// How it went.
+    pub result: AttemptResult,
+}
+
+/// How one buyer's turn went: the reason codes of the hunt. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttemptResult {
+    /// The buyer answered.
+    Answered,
+    /// 401/407 that we could not satisfy.
+    BuyerAuth,
+    /// 480, 408, or our ring time-out.
+    NoAnswer,
+    /// 486, 600.
+    Busy,
+    /// 403, 404, 410, 484, 604 and other 4xx: the buyer does not take what we send.
+    BuyerRejected,
+    /// 488, 606 and 415.
+    MediaMismatch,
+    /// 603 and other 6xx.
+    Declined,
+    /// 3xx: redirection is not followed.
+    RedirectRefused,
+    /// 5xx.
+    BuyerError,
+    /// No answer at all, or the transport failed.
+    Unreachable,
+    /// The caller gave up, or the call was ended, while it rang.
+    Cancelled,
+}
+
+impl AttemptResult {
+    /// The stable name, for records, logs and labels.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::BuyerAuth => "buyer_auth",
+            Self::NoAnswer => "no_answer",
+            Self::Busy => "busy",
+            Self::BuyerRejected => "buyer_rejected",
+            Self::MediaMismatch => "media_mismatch",
+            Self::Declined => "declined",
+            Self::RedirectRefused => "redirect_refused",
+            Self::BuyerError => "buyer_error",
+            Self::Unreachable => "unreachable",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How a call ended. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Answered, and ended by one side's BYE.
+    Completed,
+    /// The caller gave up before an answer.
+    CallerHungUp,
+    /// The Request-URI holds no number.
+    NotANumber,
+    /// The number has no campaign.
+    NumberUnknown,
+    /// The campaign has no buyer to offer it to.
+    NoBuyer,
+    /// Every buyer was tried; nobody answered.
+    NoAnswer,
+    /// Every buyer was tried; all were busy.
+    AllBusy,
+    /// Answered, but the caller's ACK never came.
+    NoAck,
+    /// Answered, then a side stopped answering requests.
+    LegLost,
+    /// Ended by the operator, or by the end of the drain.
+    Stopped,
+    /// We could not build a message we needed.
+    Internal,
+}
+
+impl Outcome {
+    /// The stable name, for records, logs, labels and the Reason header.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::CallerHungUp => "caller_hung_up",
+            Self::NotANumber => "not_a_number",
+            Self::NumberUnknown => "number_unknown",
+            Self::NoBuyer => "no_buyer",
+            Self::NoAnswer => "no_answer",
+            Self::AllBusy => "all_busy",
+            Self::NoAck => "no_ack",
+            Self::LegLost => "leg_lost",
+            Self::Stopped => "stopped",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The carrier's side.
+    Caller,
+    /// The buyer's side.
+    Buyer,
+    /// This edge.
+    Edge,
+}
+
+impl Side {
+    /// The stable name.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Buyer => "buyer",
+            Self::Edge => "edge",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Puts it together: shards, effects, reload, drain, admin, demo.

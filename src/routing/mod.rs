@@ -1,0 +1,6 @@
+//! Which buyer gets the call.
+
+pub mod buyer;
+pub mod decide;
+pub mod directory;
+pub mod trunk;

@@ -1,0 +1,1 @@
+//! What one sees: metrics, log lines, call records.

@@ -1,0 +1,5 @@
+//! What every floor speaks of: identifiers, numbers, secrets.
+
+pub mod ids;
+pub mod number;
+pub mod secret;
