@@ -1,0 +1,495 @@
+//! The way in: who may call, and what a request gets that does not become part of a call.
+//!
+//! Whoever is not let in is answered without a trace being kept (RFC 3261 §8.2.7), so that strangers
+//! cost no memory; the answer goes back the way the request came, never where its Via points.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::auth::gate::{Denial, Gate};
+use crate::call::a_leg::{Early, RETRY_AFTER};
+use crate::call::call::{Call, Hunting, State};
+use crate::call::core::{CallKey, Core, Owner};
+use crate::call::facts::{Hop, read_hop};
+use crate::call::headers;
+use crate::call::output::{Event, Output, Refusal};
+use crate::call::policy::{Domain, Policy, Require, Strangers, TrunkId};
+use crate::call::record::{Outcome, Record, Side};
+use crate::call::registry::{Arrival, Registry};
+use crate::routing::decide::{self, decide};
+use crate::routing::trunk::Trunk;
+use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::flow::Flow;
+use crate::sip::header::Name;
+use crate::sip::message::{Essentials, Request};
+use crate::sip::uri::{Host, Uri};
+use crate::transaction::key::ServerKey;
+use crate::types::ids::{CallUuid, ShardId};
+use crate::types::number::NotANumber;
+
+/// A request that belongs to no dialog, and what is at hand to deal with it.
+pub(crate) struct Arriving<'e, 'm> {
+    pub(crate) now: Instant,
+    pub(crate) flow: Flow,
+    pub(crate) policy: &'e Arc<Policy>,
+    pub(crate) request: &'e Request<'m>,
+    pub(crate) essentials: &'e Essentials<'m>,
+}
+
+/// Who calls.
+struct Caller {
+    trunk: Arc<Trunk>,
+    user: Option<Arc<str>>,
+}
+
+/// How the way in ends for those who are not let in.
+enum Rejected {
+    /// Answered, or passed over in silence.
+    Refused,
+    /// Another shard gave out the nonce: it knows.
+    Elsewhere(ShardId),
+}
+
+impl Arriving<'_, '_> {
+    /// Answers without keeping anything. A silent refusal has no status.
+    pub(crate) fn refuse(&self, core: &mut Core, why: Refusal, status: u16) {
+        self.reply(core, why, Some(status), |_| {});
+    }
+
+    fn silence(&self, core: &mut Core, why: Refusal) {
+        core.event(Event::Refused {
+            why,
+            flow: self.flow,
+            status: None,
+        });
+    }
+
+    fn reply(
+        &self,
+        core: &mut Core,
+        why: Refusal,
+        status: Option<u16>,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
+        core.event(Event::Refused {
+            why,
+            flow: self.flow,
+            status,
+        });
+        if let Some(status) = status {
+            self.answer(core, status, more);
+        }
+    }
+
+    /// Writes and sends a response that no transaction keeps. Its To-tag is the same for each repetition of
+    /// the request (§8.2.7).
+    fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
+        let tag = stateless_tag(&core.stateless_key, self.essentials);
+        let reply = ReplyHead::new(self.request, &self.flow);
+        let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(&tag));
+        if status == 503 {
+            writer.number("Retry-After", RETRY_AFTER);
+        }
+        more(&mut writer);
+        let built = writer.finish(b"");
+        if let Some(bytes) = core.built(built) {
+            core.transmit(self.flow, bytes);
+        }
+    }
+
+    /// A 200 that no transaction keeps, because there is no room for one.
+    pub(crate) fn confirm(&self, core: &mut Core, reply: &ReplyHead) {
+        let built = Writer::reply(&mut core.buffer, reply, 200, None).finish(b"");
+        if let Some(bytes) = core.built(built) {
+            core.transmit(self.flow, bytes);
+        }
+    }
+
+    /// OPTIONS to ourselves: whether we take calls (§11).
+    pub(crate) fn answer_options(&self, core: &mut Core, is_draining: bool) {
+        if is_draining {
+            self.refuse(core, Refusal::Draining, 503);
+        } else {
+            self.answer(core, 200, |writer| {
+                writer
+                    .field("Allow", headers::ALLOW)
+                    .field("Accept", b"application/sdp");
+            });
+        }
+    }
+
+    /// A method that is not taken outside a dialog.
+    pub(crate) fn refuse_method(&self, core: &mut Core, status: u16) {
+        self.reply(core, Refusal::Method, Some(status), |writer| {
+            writer.field("Allow", headers::ALLOW);
+        });
+    }
+
+    /// What every request must satisfy: hops left, extensions that we know (§8.2.2.3, §16.3).
+    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
+        if self.essentials.max_forwards == Some(0) {
+            self.refuse(core, Refusal::TooManyHops, 483);
+            return false;
+        }
+        let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
+            .into_iter()
+            .flat_map(|name| self.request.head.all(name))
+            .filter(|value| !value.is_empty())
+            .collect();
+        if !required.is_empty() {
+            self.reply(core, Refusal::BadExtension, Some(420), |writer| {
+                for value in required {
+                    writer.unfolded("Unsupported", value);
+                }
+            });
+            return false;
+        }
+        if let Uri::Other { .. } = self.essentials.uri {
+            self.refuse(core, Refusal::BadScheme, 416);
+            return false;
+        }
+        true
+    }
+
+    /// Lets the caller in, or answers it.
+    fn authenticate(&self, core: &mut Core, gate: &mut Gate) -> Result<Caller, Rejected> {
+        let Some(domain) = self.domain() else {
+            self.refuse_stranger(core, Refusal::UnknownDomain);
+            return Err(Rejected::Refused);
+        };
+        let listed = domain.allow.longest_match(self.flow.remote.ip());
+        match (domain.require, listed) {
+            (Require::Ip | Require::Either, Some(trunk)) => self.let_in(core, trunk, None),
+            (Require::Ip, None) | (Require::Both, None) => {
+                self.refuse_stranger(core, Refusal::UnknownAddress);
+                Err(Rejected::Refused)
+            }
+            (Require::Digest, _) | (Require::Either, None) => {
+                let (trunk, user) = self.check_digest(core, gate, &domain)?;
+                self.let_in(core, trunk, Some(user))
+            }
+            (Require::Both, Some(listed)) => {
+                let (trunk, user) = self.check_digest(core, gate, &domain)?;
+                if trunk != listed {
+                    self.refuse(core, Refusal::TrunkMismatch, 403);
+                    return Err(Rejected::Refused);
+                }
+                self.let_in(core, trunk, Some(user))
+            }
+        }
+    }
+
+    fn let_in(
+        &self,
+        core: &mut Core,
+        trunk: TrunkId,
+        user: Option<Arc<str>>,
+    ) -> Result<Caller, Rejected> {
+        match self.policy.trunks.get(trunk.0 as usize) {
+            Some(trunk) => Ok(Caller {
+                trunk: trunk.clone(),
+                user,
+            }),
+            None => {
+                self.refuse_stranger(core, Refusal::UnknownAddress);
+                Err(Rejected::Refused)
+            }
+        }
+    }
+
+    /// Nobody we know: 403, or nothing at all.
+    fn refuse_stranger(&self, core: &mut Core, why: Refusal) {
+        match self.policy.strangers {
+            Strangers::Refuse => self.refuse(core, why, 403),
+            Strangers::Silent => self.silence(core, why),
+        }
+    }
+
+    /// The domain that the Request-URI's host names.
+    fn domain(&self) -> Option<Arc<Domain>> {
+        let host = match &self.essentials.uri {
+            Uri::Sip(uri) => &uri.host,
+            Uri::Tel(_) | Uri::Other { .. } => return None,
+        };
+        let mut text = [0; 255];
+        let name = match host {
+            Host::Name(name) => *name,
+            Host::V4(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
+            Host::V6(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
+        };
+        let lower = text.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let lower = std::str::from_utf8(lower).ok()?;
+        self.policy.domains.get(lower).cloned()
+    }
+
+    fn check_digest(
+        &self,
+        core: &mut Core,
+        gate: &mut Gate,
+        domain: &Domain,
+    ) -> Result<(TrunkId, Arc<str>), Rejected> {
+        let verdict = gate.check(
+            self.now,
+            &domain.realm,
+            &domain.algorithms,
+            self.request.method.as_bytes(),
+            self.request.uri,
+            domain.digest_uri,
+            self.request.head.all(Name::Authorization),
+            |name| domain.users.get(name).map(|user| &user.account),
+        );
+        let (why, stale) = match verdict {
+            Ok(username) => match domain.users.get(&*username) {
+                Some(user) => return Ok((user.trunk, user.name.clone())),
+                None => (Refusal::WrongPassword, false),
+            },
+            Err(Denial::Elsewhere(shard)) => return Err(Rejected::Elsewhere(shard)),
+            Err(Denial::NoCredentials) => (Refusal::NoCredentials, false),
+            Err(Denial::BadCredentials) => (Refusal::BadCredentials, false),
+            Err(Denial::WrongPassword) => (Refusal::WrongPassword, false),
+            Err(Denial::StaleNonce) => (Refusal::StaleNonce, true),
+            Err(Denial::ForgedNonce) => (Refusal::ForgedNonce, false),
+            Err(Denial::Replayed) => (Refusal::Replayed, true),
+        };
+        let mut challenges = Vec::with_capacity(2);
+        gate.challenge(
+            self.now,
+            &mut core.entropy,
+            &domain.realm,
+            &domain.algorithms,
+            stale,
+            |value| challenges.push(Bytes::copy_from_slice(value)),
+        );
+        self.reply(core, why, Some(401), |writer| {
+            for value in &challenges {
+                writer.field("WWW-Authenticate", value);
+            }
+        });
+        Err(Rejected::Refused)
+    }
+
+    /// A new INVITE: authenticated, it becomes a call.
+    pub(crate) fn admit(
+        &self,
+        core: &mut Core,
+        gate: &mut Gate,
+        registry: &mut Registry,
+        key: ServerKey,
+        is_draining: bool,
+        bytes: &[u8],
+    ) {
+        let caller = match self.authenticate(core, gate) {
+            Ok(caller) => caller,
+            Err(Rejected::Refused) => return,
+            Err(Rejected::Elsewhere(shard)) => {
+                core.output(Output::Forward {
+                    shard,
+                    flow: self.flow,
+                    bytes: Bytes::copy_from_slice(bytes),
+                });
+                return;
+            }
+        };
+        if is_draining {
+            self.refuse(core, Refusal::Draining, 503);
+            return;
+        }
+        let from_tag = self.essentials.from.tag().unwrap_or_default();
+        let arrival = Arrival::new(self.essentials.call_id, from_tag, self.essentials.cseq);
+        if registry.knows(&arrival) {
+            self.refuse(core, Refusal::Merged, 482);
+            return;
+        }
+        let raw = self.essentials.uri.dialled().unwrap_or_default();
+        let dialled = caller.trunk.plan.normalize(raw);
+        let hop = read_hop(
+            &self.policy.hop_secret,
+            self.request
+                .head
+                .fields()
+                .iter()
+                .filter(|field| field.name == Name::Other)
+                .filter(|field| {
+                    self.request
+                        .head
+                        .raw_name(field)
+                        .eq_ignore_ascii_case(headers::HOP.as_bytes())
+                })
+                .map(|field| self.request.head.value(field)),
+            dialled.as_ref().ok().copied(),
+        );
+        let Hop::Goes(hops) = hop else {
+            self.refuse(core, Refusal::Loop, 482);
+            return;
+        };
+        if registry.is_full() {
+            core.event(Event::TableFull { table: "calls" });
+            self.refuse(core, Refusal::Overload, 503);
+            return;
+        }
+        let call_key = registry.next_key();
+        let owner = Owner::Caller(call_key);
+        let Some(server) = core.layer.accept(self.now, key, self.flow, true, owner) else {
+            core.event(Event::TableFull {
+                table: "transactions",
+            });
+            self.refuse(core, Refusal::Overload, 503);
+            return;
+        };
+        let early = Early {
+            server,
+            flow: self.flow,
+            reply: ReplyHead::new(self.request, &self.flow),
+            request: Bytes::copy_from_slice(bytes),
+            max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
+            hops,
+        };
+        core.answer_early(self.now, server, &early.reply);
+        if let Some(call) = self.begin(core, call_key, arrival, caller, dialled, early) {
+            registry.insert(self.now, Box::new(call));
+        }
+    }
+
+    /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.
+    fn begin(
+        &self,
+        core: &mut Core,
+        key: CallKey,
+        arrival: Arrival,
+        caller: Caller,
+        dialled: Result<crate::types::number::Number, NotANumber>,
+        early: Early,
+    ) -> Option<Call> {
+        let Caller { trunk, user } = caller;
+        let uuid = CallUuid::new(&mut core.entropy);
+        let decision = decide(&self.policy.directory, &trunk, dialled);
+        let caller_number = match crate::sip::uri::Uri::parse(self.essentials.from.uri) {
+            Ok(uri) => uri.dialled().and_then(|raw| trunk.plan.normalize(raw).ok()),
+            Err(_) => None,
+        };
+        let (campaign, afid, sid) = match &decision {
+            Ok(decide::Decision { campaign, source, .. })
+            | Err(decide::Refusal::NoBuyer { campaign, source }) => (
+                Some(campaign.id.clone()),
+                Some(source.afid.clone()),
+                source.sid.clone(),
+            ),
+            Err(decide::Refusal::NotANumber(_) | decide::Refusal::NumberUnknown) => {
+                (None, None, None)
+            }
+        };
+        core.event(Event::Started {
+            uuid,
+            trunk: trunk.id.clone(),
+            dialled: dialled.ok(),
+            call_id: Box::from(self.essentials.call_id),
+        });
+        let record = Box::new(Record {
+            uuid,
+            generation: self.policy.generation,
+            trunk: trunk.id.clone(),
+            user,
+            dialled: dialled.ok(),
+            caller: caller_number,
+            campaign,
+            afid,
+            sid,
+            call_id: Box::from(self.essentials.call_id),
+            attempts: Vec::new(),
+            began: self.now,
+            rang: None,
+            answered: None,
+            ended: self.now,
+            outcome: Outcome::Internal,
+            status: 0,
+            hung_up_by: Side::Edge,
+        });
+        let mut call = Call {
+            key,
+            uuid,
+            arrival,
+            policy: self.policy.clone(),
+            trunk,
+            caller_mark: core.mark(key.slot),
+            buyer_mark: None,
+            record: Some(record),
+            state: State::Gone,
+            scheduled: None,
+        };
+        let campaign = match decision {
+            Ok(decision) => decision.campaign.clone(),
+            Err(refusal) => {
+                call.refuse_at_once(self.now, core, &early, outcome_of(refusal));
+                return None;
+            }
+        };
+        let mut next = 0;
+        let until = self.now + self.policy.hunt.time;
+        let (max_forwards, hops) = (early.max_forwards, early.hops);
+        let made = call.offer_next(
+            self.now,
+            core,
+            &campaign,
+            &mut next,
+            until,
+            max_forwards,
+            hops,
+            self.request,
+            self.essentials,
+        );
+        let Some(attempt) = made else {
+            let outcome = call.sum_up();
+            call.refuse_at_once(self.now, core, &early, outcome);
+            return None;
+        };
+        call.state = State::Hunting(Box::new(Hunting {
+            early,
+            campaign,
+            next,
+            until,
+            attempt,
+        }));
+        Some(call)
+    }
+}
+
+impl Call {
+    /// Ends a call that no buyer could be offered.
+    fn refuse_at_once(&mut self, now: Instant, core: &mut Core, early: &Early, outcome: Outcome) {
+        let status = Self::status_for(&self.trunk, outcome);
+        early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
+        self.settle(now, core, outcome, status, Side::Edge);
+    }
+}
+
+fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
+    match refusal {
+        decide::Refusal::NotANumber(NotANumber::TooShort) => Outcome::NumberIncomplete,
+        decide::Refusal::NotANumber(NotANumber::Invalid) => Outcome::NotANumber,
+        decide::Refusal::NumberUnknown => Outcome::NumberUnknown,
+        decide::Refusal::NoBuyer { .. } => Outcome::NoBuyer,
+    }
+}
+
+/// The To-tag of a stateless answer: a keyed hash of what names the request.
+fn stateless_tag(key: &[u8; 16], essentials: &Essentials<'_>) -> [u8; 32] {
+    use siphasher::sip128::{Hasher128, SipHasher24};
+    use std::hash::Hasher;
+
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(essentials.via.text);
+    hasher.write(essentials.call_id);
+    hasher.write(essentials.from.tag().unwrap_or_default());
+    hasher.write_u32(essentials.cseq);
+    let value = hasher.finish128().as_u128();
+    let mut text = [b'0'; 32];
+    for (index, place) in text.iter_mut().enumerate() {
+        let nibble = ((value >> (index * 4)) & 15) as u8;
+        *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    }
+    text
+}
