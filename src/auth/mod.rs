@@ -1,1 +1,4 @@
 //! Who may call: allowlists and digest.
+
+pub mod allowlist;
+pub mod digest;
