@@ -12,6 +12,7 @@
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::hex::write_hex;
 use crate::types::secret::Secret;
 
 /// The hash of a challenge and its answer.
@@ -139,9 +140,7 @@ struct Hex {
 impl Hex {
     fn new(hash: &[u8]) -> Self {
         let mut digits = [0; 64];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(hash) {
-            pair.copy_from_slice(&[lower_hex(byte >> 4), lower_hex(byte & 15)]);
-        }
+        write_hex(hash.iter().copied(), &mut digits);
         Self {
             digits,
             len: hash.len() * 2,
@@ -151,11 +150,6 @@ impl Hex {
     fn text(&self) -> &[u8] {
         self.digits.get(..self.len).unwrap_or(&self.digits)
     }
-}
-
-/// One digit; the same steps for each value, so that time tells nothing of an HA1.
-fn lower_hex(nibble: u8) -> u8 {
-    b'0' + nibble + u8::from(nibble > 9) * (b'a' - b'0' - 10)
 }
 
 #[cfg(test)]

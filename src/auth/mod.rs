@@ -2,3 +2,5 @@
 
 pub mod allowlist;
 pub mod digest;
+mod hex;
+pub mod nonce;
