@@ -1,1 +1,6 @@
 //! Who may call: allowlists and digest.
+
+pub mod allowlist;
+pub mod digest;
+mod hex;
+pub mod nonce;
