@@ -24,10 +24,6 @@ pub(crate) struct Early {
     pub(crate) reply: ReplyHead,
     /// The INVITE itself, for the next buyer.
     pub(crate) request: Bytes,
-    /// Max-Forwards for the buyers' INVITE.
-    pub(crate) max_forwards: u8,
-    /// The hop count for the buyers' INVITE.
-    pub(crate) hops: u8,
 }
 
 /// A 2xx of ours that is sent again until its ACK comes: the transaction leaves this to its user

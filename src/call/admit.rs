@@ -14,6 +14,7 @@ use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
+use crate::call::hunt::Hunt;
 use crate::call::output::{Event, Output, Refusal};
 use crate::call::policy::{Domain, Policy, Require, Strangers, TrunkId};
 use crate::call::record::{Outcome, Record, Side};
@@ -22,12 +23,11 @@ use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::flow::Flow;
-use crate::sip::header::Name;
-use crate::sip::message::{Essentials, Request};
+use crate::sip::message::{Essentials, Request, Name};
 use crate::sip::uri::{Host, Uri};
 use crate::transaction::key::ServerKey;
 use crate::types::ids::{CallUuid, ShardId};
-use crate::types::number::NotANumber;
+use crate::types::number::{NotANumber, Number};
 
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 pub(crate) struct Arriving<'e, 'm> {
@@ -345,11 +345,9 @@ impl Arriving<'_, '_> {
             flow: self.flow,
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),
-            max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
-            hops,
         };
         core.answer_early(self.now, server, &early.reply);
-        if let Some(call) = self.begin(core, call_key, arrival, caller, dialled, early) {
+        if let Some(call) = self.begin(core, call_key, arrival, caller, dialled, hops, early) {
             registry.insert(self.now, Box::new(call));
         }
     }
@@ -361,13 +359,14 @@ impl Arriving<'_, '_> {
         key: CallKey,
         arrival: Arrival,
         caller: Caller,
-        dialled: Result<crate::types::number::Number, NotANumber>,
+        dialled: Result<Number, NotANumber>,
+        hops: u8,
         early: Early,
     ) -> Option<Call> {
         let Caller { trunk, user } = caller;
         let uuid = CallUuid::new(&mut core.entropy);
         let decision = decide(&self.policy.directory, &trunk, dialled);
-        let caller_number = match crate::sip::uri::Uri::parse(self.essentials.from.uri) {
+        let caller_number = match Uri::parse(self.essentials.from.uri) {
             Ok(uri) => uri.dialled().and_then(|raw| trunk.plan.normalize(raw).ok()),
             Err(_) => None,
         };
@@ -427,20 +426,14 @@ impl Arriving<'_, '_> {
                 return None;
             }
         };
-        let mut next = 0;
-        let until = self.now + self.policy.hunt.time;
-        let (max_forwards, hops) = (early.max_forwards, early.hops);
-        let made = call.offer_next(
-            self.now,
-            core,
-            &campaign,
-            &mut next,
-            until,
-            max_forwards,
+        let mut hunt = Hunt {
+            campaign,
+            next: 0,
+            until: self.now + self.policy.hunt.time,
+            max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
             hops,
-            self.request,
-            self.essentials,
-        );
+        };
+        let made = call.offer_next(self.now, core, &mut hunt, self.request, self.essentials);
         let Some(attempt) = made else {
             let outcome = call.sum_up();
             call.refuse_at_once(self.now, core, &early, outcome);
@@ -448,9 +441,7 @@ impl Arriving<'_, '_> {
         };
         call.state = State::Hunting(Box::new(Hunting {
             early,
-            campaign,
-            next,
-            until,
+            hunt,
             attempt,
         }));
         Some(call)

@@ -65,7 +65,9 @@ pub(crate) struct Offer<'c, 'm> {
     pub(crate) key_secret: &'c Secret,
     pub(crate) request: &'c Request<'m>,
     pub(crate) essentials: &'c Essentials<'m>,
+    /// Max-Forwards of the buyer's INVITE.
     pub(crate) max_forwards: u8,
+    /// Hop count of the buyer's INVITE.
     pub(crate) hops: u8,
 }
 
@@ -102,7 +104,7 @@ impl Offer<'_, '_> {
         let call_id = core.mark(self.key.slot).text();
         let built = self.write_invite(core, buyer, flow, client, mark, &call_id);
         let Some(invite) = core.built(built) else {
-            core.layer.discard(client);
+            core.layer.release(client);
             return Err(NotSent::Unbuildable);
         };
         let sent = invite.clone();

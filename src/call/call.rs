@@ -21,11 +21,11 @@ use crate::call::b_leg::Attempt;
 use crate::call::bridge::Talking;
 use crate::call::closing::Ending;
 use crate::call::core::{CallKey, Core};
+use crate::call::hunt::Hunt;
 use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
-use crate::routing::directory::Campaign;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::Flow;
 use crate::sip::message::Essentials;
@@ -66,11 +66,7 @@ pub(crate) enum State {
 /// What a call holds while buyers are tried.
 pub(crate) struct Hunting {
     pub(crate) early: Early,
-    pub(crate) campaign: Arc<Campaign>,
-    /// Place of the next buyer in the campaign's list.
-    pub(crate) next: usize,
-    /// After this no further buyer is tried.
-    pub(crate) until: Instant,
+    pub(crate) hunt: Hunt,
     pub(crate) attempt: Attempt,
 }
 

@@ -306,7 +306,7 @@ impl Call {
             credentials: &credentials,
         };
         let Some(again) = repeat.write(core, &sent) else {
-            core.layer.discard(fresh);
+            core.layer.release(fresh);
             return false;
         };
         let copy = again.clone();
@@ -384,7 +384,7 @@ fn send_bye(
     }
     let built = writer.finish(b"");
     let Some(bye) = core.built(built) else {
-        core.layer.discard(client);
+        core.layer.release(client);
         return None;
     };
     let copy = bye.clone();

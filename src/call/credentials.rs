@@ -11,8 +11,7 @@ use crate::call::policy::Policy;
 use crate::routing::buyer::Login;
 use crate::sip::build::Writer;
 use crate::sip::flow::Flow;
-use crate::sip::header::Name;
-use crate::sip::message::{Message, Request, Response, parse};
+use crate::sip::message::{Message, Request, Response, parse, Name};
 
 /// An Authorization or Proxy-Authorization header.
 pub(crate) struct Credentials {

@@ -4,47 +4,15 @@
 //! (routing, dialog, credentials, capabilities) is written afresh for each.
 
 use crate::sip::build::Writer;
-use crate::sip::header::Name;
-use crate::sip::message::Head;
+use crate::sip::message::{Head, Name};
 use crate::sip::retreaver;
 
 /// What the peers of a call may do within it; the Allow header of both legs.
-pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
+pub(crate) const ALLOW: &[u8] =
+    b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
 
-/// Names of the headers of our own that carry the hop token.
+/// Name of the header of our own that carries the hop token.
 pub(crate) const HOP: &str = "X-Strowger-Hop";
-
-/// End-to-end headers of requests that are harmless and wanted (RFC 3261 §20, RFC 8224).
-const SAFE: &[&[u8]] = &[
-    b"accept",
-    b"accept-language",
-    b"alert-info",
-    b"date",
-    b"identity",
-    b"mime-version",
-    b"organization",
-    b"priority",
-    b"reason",
-    b"subject",
-];
-
-/// Headers that describe a body, and pass with it.
-const OF_BODY: &[&[u8]] = &[
-    b"content-type",
-    b"content-disposition",
-    b"content-encoding",
-    b"content-language",
-    b"mime-version",
-];
-
-/// Headers of requests within a call (RFC 6086, RFC 6665, RFC 3428).
-const OF_REQUESTS_WITHIN: &[&[u8]] = &[
-    b"event",
-    b"info-package",
-    b"recv-info",
-    b"subject",
-    b"subscription-state",
-];
 
 /// Copies what may pass of a request that begins a call. `trunk` and `buyer` list further names, in
 /// lower case; a name passes if either does.
@@ -56,18 +24,17 @@ pub(crate) fn pass_request(
 ) {
     let has_body = !head.body().is_empty();
     for field in head.fields() {
-        let name = head.raw_name(field);
         let listed = || {
-            let is_listed = |list: &[Box<str>]| {
-                list.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
-            };
-            (is_listed(trunk) || is_listed(buyer)) && !retreaver::is_reserved(name)
+            let name = head.raw_name(field);
+            let names = trunk.iter().chain(buyer);
+            names.into_iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
+                && !retreaver::is_reserved(name)
         };
-        let passes = match field.name {
-            Name::Other => is_one_of(name, SAFE) || (has_body && is_one_of(name, OF_BODY)) || listed(),
-            Name::ContentType => has_body,
-            Name::Date | Name::Identity | Name::Reason | Name::Subject => true,
-            known => is_end_to_end(known, name, has_body) || (is_listable(known) && listed()),
+        let passes = match kind(field.name) {
+            Kind::Body => has_body,
+            Kind::EndToEnd => true,
+            Kind::OnRequest => listed(),
+            Kind::Within | Kind::OwnToLeg => false,
         };
         if passes {
             writer.copy(head, field);
@@ -78,23 +45,18 @@ pub(crate) fn pass_request(
 /// Copies what may pass of a request within a call: what describes its body, and what INFO, MESSAGE and
 /// NOTIFY mean by themselves.
 pub(crate) fn pass_within(writer: &mut Writer<'_>, head: &Head<'_>) {
-    pass_body(writer, head);
-    for field in head.fields() {
-        if is_one_of(head.raw_name(field), OF_REQUESTS_WITHIN) {
-            writer.copy(head, field);
-        }
-    }
-}
-
-/// Copies what may pass of any other message: what describes its body, and Reason.
-pub(crate) fn pass_body(writer: &mut Writer<'_>, head: &Head<'_>) {
     let has_body = !head.body().is_empty();
     for field in head.fields() {
-        let passes = match field.name {
-            Name::ContentType => has_body,
-            Name::Reason => true,
-            Name::Other => has_body && is_one_of(head.raw_name(field), OF_BODY),
-            known => has_body && is_one_of(known.text().as_bytes(), OF_BODY),
+        let is_info_package = || {
+            let name = head.raw_name(field);
+            name.eq_ignore_ascii_case(b"Info-Package") || name.eq_ignore_ascii_case(b"Recv-Info")
+        };
+        let passes = match kind(field.name) {
+            Kind::Body => has_body,
+            Kind::Within => true,
+            Kind::EndToEnd => field.name == Name::Reason || field.name == Name::Subject,
+            Kind::OnRequest => field.name == Name::Other && is_info_package(),
+            Kind::OwnToLeg => false,
         };
         if passes {
             writer.copy(head, field);
@@ -102,11 +64,102 @@ pub(crate) fn pass_body(writer: &mut Writer<'_>, head: &Head<'_>) {
     }
 }
 
-fn is_end_to_end(name: Name, raw: &[u8], has_body: bool) -> bool {
-    let text = name.text().as_bytes();
-    is_one_of(text, SAFE) || is_one_of(raw, SAFE) || (has_body && is_one_of(text, OF_BODY))
+/// Copies what may pass of a response: what describes its body, and Reason.
+pub(crate) fn pass_body(writer: &mut Writer<'_>, head: &Head<'_>) {
+    let has_body = !head.body().is_empty();
+    for field in head.fields() {
+        if field.name == Name::Reason || (has_body && matches!(kind(field.name), Kind::Body)) {
+            writer.copy(head, field);
+        }
+    }
 }
 
-fn is_one_of(name: &[u8], list: &[&[u8]]) -> bool {
-    list.iter().any(|one| name.eq_ignore_ascii_case(one))
+/// Whose a header is.
+enum Kind {
+    /// It describes the body, and goes with it.
+    Body,
+    /// It is meant for the far end and tells nothing that the near one would hide.
+    EndToEnd,
+    /// It means something to requests within a call.
+    Within,
+    /// It passes if the trunk or the buyer lists it.
+    OnRequest,
+    /// It belongs to one leg.
+    OwnToLeg,
+}
+
+fn kind(name: Name) -> Kind {
+    match name {
+        Name::ContentType
+        | Name::ContentDisposition
+        | Name::ContentEncoding
+        | Name::ContentLanguage
+        | Name::MimeVersion => Kind::Body,
+        // Identity signs From, To and Date (RFC 8224): its bytes pass as they are.
+        Name::Accept
+        | Name::AcceptLanguage
+        | Name::AlertInfo
+        | Name::Date
+        | Name::Identity
+        | Name::Organization
+        | Name::Priority
+        | Name::Reason
+        | Name::Subject => Kind::EndToEnd,
+        Name::Event | Name::SubscriptionState => Kind::Within,
+        Name::CallInfo
+        | Name::Diversion
+        | Name::HistoryInfo
+        | Name::InReplyTo
+        | Name::PAssertedIdentity
+        | Name::PChargeInfo
+        | Name::PPreferredIdentity
+        | Name::Privacy
+        | Name::RemotePartyId
+        | Name::ReplyTo
+        | Name::UserAgent
+        | Name::Other => Kind::OnRequest,
+        Name::Via
+        | Name::From
+        | Name::To
+        | Name::CallId
+        | Name::CSeq
+        | Name::Contact
+        | Name::MaxForwards
+        | Name::ContentLength
+        | Name::Route
+        | Name::RecordRoute
+        | Name::Require
+        | Name::ProxyRequire
+        | Name::Supported
+        | Name::Unsupported
+        | Name::Allow
+        | Name::Authorization
+        | Name::ProxyAuthorization
+        | Name::WwwAuthenticate
+        | Name::ProxyAuthenticate
+        | Name::AuthenticationInfo
+        | Name::Expires
+        | Name::RetryAfter
+        | Name::Server
+        | Name::SessionExpires
+        | Name::MinSe
+        | Name::MinExpires
+        | Name::RSeq
+        | Name::RAck
+        | Name::ReferTo
+        | Name::ReferredBy
+        | Name::Replaces
+        | Name::AllowEvents
+        | Name::AcceptContact
+        | Name::RejectContact
+        | Name::RequestDisposition
+        | Name::AcceptEncoding
+        | Name::ErrorInfo
+        | Name::Timestamp
+        | Name::Warning
+        | Name::Path
+        | Name::ServiceRoute
+        | Name::SipEtag
+        | Name::SipIfMatch => Kind::OwnToLeg,
+    }
 }

@@ -1,16 +1,29 @@
 //! The hunt: buyers in turn until one answers, and what each answer means for the next.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::call::b_leg::{Attempt, NotSent, Offer};
-use crate::call::call::{Call, Hunting, State};
+use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::output::Event;
 use crate::call::record::{self, AttemptResult, Outcome, Side};
-use crate::sip::message::{Message, Response, ResponseEssentials, parse};
+use crate::routing::directory::Campaign;
+use crate::sip::message::{Essentials, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
+
+/// How far a hunt has come, and what goes with each INVITE of it.
+pub(crate) struct Hunt {
+    pub(crate) campaign: Arc<Campaign>,
+    /// Place of the next buyer in the campaign's list.
+    pub(crate) next: usize,
+    /// After this no further buyer is tried.
+    pub(crate) until: Instant,
+    pub(crate) max_forwards: u8,
+    pub(crate) hops: u8,
+}
 
 impl Call {
     /// Takes in an answer of the buyer whose turn it is.
@@ -119,61 +132,41 @@ impl Call {
 
     /// Offers the call to the next buyer; with none left, tells the caller.
     fn hunt_on(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
+        let State::Hunting(mut hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
-        let Hunting {
-            early,
-            campaign,
-            mut next,
-            until,
-            attempt: last,
-        } = *hunting;
-        let bytes = early.request.clone();
-        let found = match parse(&bytes) {
-            Ok(Message::Request(request)) => request.essentials().ok().and_then(|essentials| {
-                let (max_forwards, hops) = (early.max_forwards, early.hops);
-                self.offer_next(
-                    now, core, &campaign, &mut next, until, max_forwards, hops, &request, &essentials,
-                )
-            }),
-            Ok(Message::Response(_)) | Err(_) => None,
-        };
-        let is_found = found.is_some();
-        self.state = State::Hunting(Box::new(Hunting {
-            early,
-            campaign,
-            next,
-            until,
-            attempt: found.unwrap_or(last),
-        }));
-        if !is_found {
+        let found = reread(&hunting.early.request).and_then(|request| {
+            let essentials = request.essentials().ok()?;
+            self.offer_next(now, core, &mut hunting.hunt, &request, &essentials)
+        });
+        let is_over = found.is_none();
+        if let Some(attempt) = found {
+            hunting.attempt = attempt;
+        }
+        self.state = State::Hunting(hunting);
+        if is_over {
             self.fail(now, core, self.sum_up(), Side::Edge);
         }
     }
 
-    /// Tries the buyers from `next` on until an INVITE is out.
-    #[expect(clippy::too_many_arguments, reason = "what a hunt goes by, kept in two places of the call")]
+    /// Tries the buyers from the next on until an INVITE is out.
     pub(crate) fn offer_next(
         &mut self,
         now: Instant,
         core: &mut Core,
-        campaign: &crate::routing::directory::Campaign,
-        next: &mut usize,
-        until: Instant,
-        max_forwards: u8,
-        hops: u8,
-        request: &crate::sip::message::Request<'_>,
-        essentials: &crate::sip::message::Essentials<'_>,
+        hunt: &mut Hunt,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
     ) -> Option<Attempt> {
         let policy = self.policy.clone();
-        while let Some(buyer) = campaign.buyers.get(*next) {
+        let companies = &policy.directory.companies;
+        let company = companies.get(usize::from(hunt.campaign.company.0))?;
+        while let Some(buyer) = hunt.campaign.buyers.get(hunt.next) {
             let record = self.record.as_mut()?;
-            if now >= until || record.attempts.len() >= policy.hunt.attempts {
+            if now >= hunt.until || record.attempts.len() >= policy.hunt.attempts {
                 return None;
             }
-            *next += 1;
-            let company = policy.directory.companies.get(usize::from(campaign.company.0))?;
+            hunt.next += 1;
             let offer = Offer {
                 key: self.key,
                 policy: &policy,
@@ -182,8 +175,8 @@ impl Call {
                 key_secret: &company.key_secret,
                 request,
                 essentials,
-                max_forwards,
-                hops,
+                max_forwards: hunt.max_forwards,
+                hops: hunt.hops,
             };
             let made = offer.make(now, core, buyer);
             let (call_id, result) = match &made {
@@ -262,7 +255,7 @@ impl Call {
             credentials: &credentials,
         };
         let Some(invite) = repeat.write(core, &sent) else {
-            core.layer.discard(client);
+            core.layer.release(client);
             return false;
         };
         let owner = Owner::Attempt(self.key);

@@ -9,7 +9,8 @@
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | which buyer is next, and what the caller is told | `hunt` |
-//! | requests within an answered call | `bridge` |
+//! | an answered call: its two dialogs, ACKs | `bridge` |
+//! | requests within an answered call | `relay` |
 //! | BYEs | `closing` |
 //! | the call key and the hop token | `facts` |
 
@@ -30,6 +31,7 @@ pub mod output;
 pub mod policy;
 pub mod record;
 mod registry;
+mod relay;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,8 +2,7 @@
 
 use crate::sip::build::Writer;
 use crate::sip::header::{NameAddr, name_addrs};
-use crate::sip::message::Head;
-use crate::sip::header::Name;
+use crate::sip::message::{Head, Name};
 use crate::sip::uri::Uri;
 
 /// The proxies between us and the peer, the nearest first. Usually empty.
