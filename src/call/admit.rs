@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::auth::gate::{Denial, Gate};
+use crate::auth::gate::{Asked, Denial, Gate, Terms};
 use crate::call::a_leg::{Early, RETRY_AFTER};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
@@ -232,38 +232,36 @@ impl Arriving<'_, '_> {
         gate: &mut Gate,
         domain: &Domain,
     ) -> Result<(TrunkId, Arc<str>), Rejected> {
-        let verdict = gate.check(
-            self.now,
-            &domain.realm,
-            &domain.algorithms,
-            self.request.method.as_bytes(),
-            self.request.uri,
-            domain.digest_uri,
-            self.request.head.all(Name::Authorization),
-            |name| domain.users.get(name).map(|user| &user.account),
-        );
-        let (why, stale) = match verdict {
-            Ok(username) => match domain.users.get(&*username) {
-                Some(user) => return Ok((user.trunk, user.name.clone())),
-                None => (Refusal::WrongPassword, false),
-            },
-            Err(Denial::Elsewhere(shard)) => return Err(Rejected::Elsewhere(shard)),
-            Err(Denial::NoCredentials) => (Refusal::NoCredentials, false),
-            Err(Denial::BadCredentials) => (Refusal::BadCredentials, false),
-            Err(Denial::WrongPassword) => (Refusal::WrongPassword, false),
-            Err(Denial::StaleNonce) => (Refusal::StaleNonce, true),
-            Err(Denial::ForgedNonce) => (Refusal::ForgedNonce, false),
-            Err(Denial::Replayed) => (Refusal::Replayed, true),
+        let terms = Terms {
+            realm: &domain.realm,
+            algorithms: &domain.algorithms,
+            digest_uri: domain.digest_uri,
+        };
+        let asked = Asked {
+            method: self.request.method.as_bytes(),
+            uri: self.request.uri,
+        };
+        let values = self.request.head.all(Name::Authorization);
+        let verdict = gate.check(self.now, &terms, asked, values, |name| {
+            domain.users.get(name).map(|user| (&user.account, user))
+        });
+        let denial = match verdict {
+            Ok(user) => return Ok((user.trunk, user.name.clone())),
+            Err(denial) => denial,
+        };
+        let why = match denial {
+            Denial::Elsewhere(shard) => return Err(Rejected::Elsewhere(shard)),
+            Denial::NoCredentials => Refusal::NoCredentials,
+            Denial::BadCredentials => Refusal::BadCredentials,
+            Denial::WrongPassword => Refusal::WrongPassword,
+            Denial::StaleNonce => Refusal::StaleNonce,
+            Denial::ForgedNonce => Refusal::ForgedNonce,
+            Denial::Replayed => Refusal::Replayed,
         };
         let mut challenges = Vec::with_capacity(2);
-        gate.challenge(
-            self.now,
-            &mut core.entropy,
-            &domain.realm,
-            &domain.algorithms,
-            stale,
-            |value| challenges.push(Bytes::copy_from_slice(value)),
-        );
+        gate.challenge(self.now, &mut core.entropy, &terms, denial, |value| {
+            challenges.push(Bytes::copy_from_slice(value));
+        });
         self.reply(core, why, Some(401), |writer| {
             for value in &challenges {
                 writer.field("WWW-Authenticate", value);

@@ -7,20 +7,21 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 
-use crate::call::a_leg::{AwaitAck, Waited, write_contact, write_reply};
+
+use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::credentials::{Credentials, reread};
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
+use crate::call::relay::Relay;
 use crate::dialog::Dialog;
 use crate::routing::buyer::Buyer;
-use crate::sip::build::{ReplyHead, Writer};
-use crate::sip::flow::Flow;
+
+
 use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
-use crate::transaction::layer::{ClientId, ServerId};
+use crate::transaction::layer::ClientId;
 
 /// What an answered call holds.
 pub(crate) struct Talking {
@@ -138,7 +139,7 @@ impl Call {
             buyer.owed = Some(owed);
         }
         let accepted = early.accept(now, core, &self.policy, &tag, response);
-        let caller = crate::call::credentials::reread(&early.request)
+        let caller = reread(&early.request)
             .and_then(|request| {
                 let essentials = request.essentials().ok()?;
                 let dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);

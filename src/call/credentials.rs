@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::auth::digest;
+use crate::auth::digest::{self, Answer};
 use crate::call::core::Core;
 use crate::call::policy::Policy;
 use crate::routing::buyer::Login;
@@ -36,17 +36,15 @@ impl Credentials {
         let challenge = digest::strongest(response.head.all(asked), &login.realm)?;
         let cnonce = core.mark(0).text();
         let mut value = Vec::new();
-        digest::answer(
-            &challenge,
-            login.username.as_bytes(),
-            &login.password,
-            sent.method.as_bytes(),
-            sent.uri,
-            &cnonce,
-            1,
-            &mut value,
-        )
-        .ok()?;
+        let answer = Answer {
+            username: &login.username,
+            password: &login.password,
+            method: sent.method.as_bytes(),
+            uri: sent.uri,
+            cnonce: &cnonce,
+            count: 1,
+        };
+        digest::answer(&challenge, &answer, &mut value).ok()?;
         Some(Self {
             name,
             value: value.into_boxed_slice(),

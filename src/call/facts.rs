@@ -114,7 +114,7 @@ fn open(secret: &Secret, token: &[u8]) -> Option<(u8, [u8; 8], [u8; 8])> {
 }
 
 fn number_tag(secret: &Secret, nonce: &[u8], number: Number) -> [u8; 8] {
-    let digest = mac(secret, &[b"hop-number:v1:", nonce, &number.value().to_be_bytes()]);
+    let digest = mac(secret, &[b"hop-number:v1:", nonce, &number.to_bytes()]);
     let mut tag = [0; 8];
     for (place, byte) in tag.iter_mut().zip(digest) {
         *place = byte;

@@ -54,6 +54,9 @@ use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{Answer, Incoming, ServerId};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
+/// The stream of the seed that the nonces' secret is taken from; shards use those of their numbers.
+const NONCE_STREAM: u64 = u64::MAX;
+
 /// All calls of one shard.
 pub struct Engine {
     policy: Arc<Policy>,
@@ -65,16 +68,17 @@ pub struct Engine {
 
 impl Engine {
     /// Starts an engine without calls. `seed` makes all that must not be guessed, and makes it again in a
-    /// test: the shell draws it at random.
+    /// test; the shell draws it at random at each start. All shards of a process are given the same seed
+    /// and the same `start`, so that one can tell the nonce of another.
     #[must_use]
-    pub fn new(shard: ShardId, seed: [u8; 32], now: Instant, policy: Arc<Policy>) -> Self {
-        let mut entropy = Entropy::from_seed(seed);
+    pub fn new(shard: ShardId, seed: [u8; 32], start: Instant, policy: Arc<Policy>) -> Self {
         let mut nonce_secret = [0; 32];
-        entropy.fill(&mut nonce_secret);
+        Entropy::stream(seed, NONCE_STREAM).fill(&mut nonce_secret);
+        let entropy = Entropy::stream(seed, u64::from(shard.0));
         let mut core = Core::new(shard, entropy, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
         Self {
-            gate: Gate::new(nonce_secret, shard, now, policy.limits.nonces),
+            gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
             registry: Registry::new(policy.limits.calls),
             core,
             policy,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
+pub use crate::auth::gate::DigestUri;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::{ListenerId, Transport};
@@ -58,48 +59,7 @@ pub struct Domain {
     pub require: Require,
     /// Algorithms offered, the preferred one first.
     pub algorithms: Vec<Algorithm>,
-    /// How strictly the digest's uri is compared with the Request-URI.
-    pub digest_uri: DigestUri,
-    /// Addresses let in, with their trunk.
-    pub allow: Allowlist<TrunkId>,
-    /// Users let in, by name.
-    pub users: HashMap<Box<[u8]>, User>,
-}
-
-/// One digest user.
-pub struct User {
-    /// Its name, for records.
-    pub name: Arc<str>,
-    /// Its trunk.
-    pub trunk: TrunkId,
-    /// Its HA1s.
-    pub account: Account,
-}
-
-/// What a domain asks of a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Require {
-    /// A listed address.
-    Ip,
-    /// Digest.
-    Digest,
-    /// A listed address and digest, of the same trunk.
-    Both,
-    /// A listed address; from others, digest.
-    Either,
-}
-
-/// How strictly the digest's uri is compared with the Request-URI (RFC 7616 §3.4.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DigestUri {
-    /// The same URI (RFC 3261 §19.1.4).
-    #[default]
-    Exact,
-    /// The same host and port; some clients leave the user out.
-    Host,
-}
-
-/// Place in [`Policy::trunks`].
+    /// Place in [`Policy::trunks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrunkId(pub u32);
 

@@ -8,7 +8,7 @@ pub mod route_set;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::dialog::route_set::RouteSet;
-use crate::sip::build::Writer;
+use crate::sip::build::{Writer, unfold_into};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
 use crate::sip::uri::{Host, Uri};
@@ -97,11 +97,13 @@ impl Dialog {
         text.extend_from_slice(call_id);
         let call_id = short(text.len());
         for part in local {
-            text.extend_from_slice(part);
+            unfold_into(&mut text, part);
         }
         let local = short(text.len());
-        text.extend_from_slice(remote);
-        let remote_tag = remote_tag.and_then(|tag| place(remote, tag)).unwrap_or((0, 0));
+        let start = text.len();
+        unfold_into(&mut text, remote);
+        let remote = text.get(start..).unwrap_or_default();
+        let remote_tag = remote_tag.and_then(|tag| find_last(remote, tag)).unwrap_or((0, 0));
         Self {
             text: text.into_boxed_slice(),
             call_id,
@@ -242,11 +244,10 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Where `part`, a slice of `whole`, lies in it.
-fn place(whole: &[u8], part: &[u8]) -> Option<(u16, u16)> {
-    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-    let end = start.checked_add(part.len())?;
-    (end <= whole.len()).then(|| (short(start), short(end)))
+/// Where the tag stands in a From or To value: it is a parameter, so it is looked for from the end.
+fn find_last(value: &[u8], tag: &[u8]) -> Option<(u16, u16)> {
+    let start = memchr::memmem::rfind(value, tag)?;
+    Some((short(start), short(start + tag.len())))
 }
 
 /// A length within a message, which is at most 64 KiB long.
