@@ -35,7 +35,6 @@ use bytes::Bytes;
 use super::client_non_invite::ClientNonInvite;
 use super::timing::{Backoff, Timing};
 use super::{Output, Packet};
-use crate::sip::flow::Flow;
 
 /// State machine of one outbound INVITE until its final responses are settled.
 #[derive(Debug)]
@@ -288,13 +287,12 @@ impl ClientInvite {
         }
     }
 
-    /// The way that the INVITE went, as long as it has no final response.
+    /// Whether a final response is still to come.
     #[must_use]
-    pub fn waits_on(&self) -> Option<Flow> {
+    pub fn is_unanswered(&self) -> bool {
         match &self.state {
-            State::Calling { invite, .. } | State::Proceeding { invite } => Some(invite.flow),
-            State::Cancelling(cancelling) => Some(cancelling.invite.flow),
-            State::Completed { .. } | State::Accepted { .. } | State::Terminated => None,
+            State::Calling { .. } | State::Proceeding { .. } | State::Cancelling(_) => true,
+            State::Completed { .. } | State::Accepted { .. } | State::Terminated => false,
         }
     }
 
