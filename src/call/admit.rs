@@ -23,7 +23,7 @@ use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Request, Name};
+use crate::sip::message::{Essentials, Name, Request};
 use crate::sip::uri::{Host, Uri};
 use crate::transaction::key::ServerKey;
 use crate::types::ids::{CallUuid, ShardId};
@@ -369,7 +369,9 @@ impl Arriving<'_, '_> {
             Err(_) => None,
         };
         let (campaign, afid, sid) = match &decision {
-            Ok(decide::Decision { campaign, source, .. })
+            Ok(decide::Decision {
+                campaign, source, ..
+            })
             | Err(decide::Refusal::NoBuyer { campaign, source }) => (
                 Some(campaign.id.clone()),
                 Some(source.afid.clone()),
@@ -478,7 +480,11 @@ fn stateless_tag(key: &[u8; 16], essentials: &Essentials<'_>) -> [u8; 32] {
     let mut text = [b'0'; 32];
     for (index, place) in text.iter_mut().enumerate() {
         let nibble = ((value >> (index * 4)) & 15) as u8;
-        *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        *place = if nibble < 10 {
+            b'0' + nibble
+        } else {
+            b'a' + nibble - 10
+        };
     }
     text
 }

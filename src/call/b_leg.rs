@@ -138,7 +138,12 @@ impl Offer<'_, '_> {
         let advertise = self.policy.advertised(flow.listener);
         let branch = core.layer.branch(client);
         let hop = self.record.dialled.map(|number| {
-            hop_token(&self.policy.hop_secret, &mut core.entropy, self.hops, number)
+            hop_token(
+                &self.policy.hop_secret,
+                &mut core.entropy,
+                self.hops,
+                number,
+            )
         });
         let key = call_key(self.key_secret, self.record.uuid);
         let uri = buyer.uri.as_bytes();

@@ -7,8 +7,6 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-
-
 use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{Core, Owner};
@@ -18,7 +16,6 @@ use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
 use crate::dialog::Dialog;
 use crate::routing::buyer::Buyer;
-
 
 use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
@@ -178,7 +175,11 @@ impl Call {
         };
         let leg = talking.leg(side);
         // A late ACK of an earlier 2xx says nothing of this one.
-        if leg.awaiting.as_ref().is_none_or(|awaiting| awaiting.cseq != essentials.cseq) {
+        if leg
+            .awaiting
+            .as_ref()
+            .is_none_or(|awaiting| awaiting.cseq != essentials.cseq)
+        {
             return;
         }
         leg.awaiting = None;

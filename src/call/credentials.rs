@@ -11,7 +11,7 @@ use crate::call::policy::Policy;
 use crate::routing::buyer::Login;
 use crate::sip::build::Writer;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Message, Request, Response, parse, Name};
+use crate::sip::message::{Message, Name, Request, Response, parse};
 
 /// An Authorization or Proxy-Authorization header.
 pub(crate) struct Credentials {
@@ -77,7 +77,10 @@ impl Repeat<'_> {
         );
         for field in sent.head.fields() {
             match field.name {
-                Name::Via | Name::ContentLength | Name::Authorization | Name::ProxyAuthorization => {}
+                Name::Via
+                | Name::ContentLength
+                | Name::Authorization
+                | Name::ProxyAuthorization => {}
                 Name::CSeq => {
                     writer.cseq(self.cseq, sent.method);
                 }

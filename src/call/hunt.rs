@@ -205,10 +205,16 @@ impl Call {
 
     /// What the hunt came to, all in all.
     pub(crate) fn sum_up(&self) -> Outcome {
-        let attempts = self.record.as_ref().map_or(&[][..], |record| &record.attempts);
+        let attempts = self
+            .record
+            .as_ref()
+            .map_or(&[][..], |record| &record.attempts);
         if attempts.is_empty() {
             Outcome::NoBuyer
-        } else if attempts.iter().all(|attempt| attempt.result == AttemptResult::Busy) {
+        } else if attempts
+            .iter()
+            .all(|attempt| attempt.result == AttemptResult::Busy)
+        {
             Outcome::AllBusy
         } else {
             Outcome::NoAnswer

@@ -253,7 +253,10 @@ impl Engine {
     }
 
     /// A request within a dialog: the To-tag is ours, and leads to the call.
-    #[expect(clippy::too_many_arguments, reason = "a request, and what was learned of it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a request, and what was learned of it"
+    )]
     fn handle_within(
         &mut self,
         now: Instant,
@@ -318,7 +321,13 @@ impl Engine {
                 let owner = Owner::RelayIn(call.key);
                 match self.core.layer.accept(now, key, flow, is_invite, owner) {
                     Some(server) => call.handle_request_within(
-                        now, &mut self.core, side, server, flow, request, essentials,
+                        now,
+                        &mut self.core,
+                        side,
+                        server,
+                        flow,
+                        request,
+                        essentials,
                     ),
                     None => {
                         self.core.event(Event::TableFull {
@@ -451,7 +460,13 @@ impl Engine {
             }
             _ if essentials.method == Method::Invite && (200..300).contains(&response.status) => {
                 closing::acknowledge_and_end(
-                    now, core, &self.policy, id, flow, response, &essentials,
+                    now,
+                    core,
+                    &self.policy,
+                    id,
+                    flow,
+                    response,
+                    &essentials,
                 );
             }
             _ => {}

@@ -59,7 +59,38 @@ pub struct Domain {
     pub require: Require,
     /// Algorithms offered, the preferred one first.
     pub algorithms: Vec<Algorithm>,
-    /// Place in [`Policy::trunks`].
+    /// How strictly the digest's uri is compared with the Request-URI.
+    pub digest_uri: DigestUri,
+    /// Addresses let in, with their trunk.
+    pub allow: Allowlist<TrunkId>,
+    /// Users let in, by name.
+    pub users: HashMap<Box<[u8]>, User>,
+}
+
+/// One digest user.
+pub struct User {
+    /// Its name, for records.
+    pub name: Arc<str>,
+    /// Its trunk.
+    pub trunk: TrunkId,
+    /// Its HA1s.
+    pub account: Account,
+}
+
+/// What a domain asks of a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// A listed address.
+    Ip,
+    /// Digest.
+    Digest,
+    /// A listed address and digest, of the same trunk.
+    Both,
+    /// A listed address; from others, digest.
+    Either,
+}
+
+/// Place in [`Policy::trunks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrunkId(pub u32);
 

@@ -15,7 +15,7 @@ use crate::call::headers;
 use crate::call::record::{Outcome, Side};
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials, Name};
+use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
 use crate::transaction::layer::{ClientId, ServerId};
 
 /// One request on its way.
@@ -88,7 +88,10 @@ impl Call {
     }
 
     /// Sends one side's request on to the other.
-    #[expect(clippy::too_many_arguments, reason = "a request and all that its answer will need")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a request and all that its answer will need"
+    )]
     fn relay(
         &mut self,
         now: Instant,
@@ -155,7 +158,12 @@ impl Call {
             asked_cseq: essentials.cseq,
             is_late_offer: is_invite && request.head.body().is_empty(),
             contact: refreshes_target(request.method)
-                .then(|| essentials.contact.as_ref().map(|contact| Box::from(contact.uri)))
+                .then(|| {
+                    essentials
+                        .contact
+                        .as_ref()
+                        .map(|contact| Box::from(contact.uri))
+                })
                 .flatten(),
             flow,
             sent,
@@ -239,7 +247,10 @@ impl Call {
         if let Some(contact) = &relay.contact {
             talking.leg(relay.from).dialog.refresh_target(contact);
             if let Some(contact) = &essentials.contact {
-                talking.leg(relay.from.other()).dialog.refresh_target(contact.uri);
+                talking
+                    .leg(relay.from.other())
+                    .dialog
+                    .refresh_target(contact.uri);
             }
         }
         let built = write_reply(
@@ -282,7 +293,7 @@ impl Call {
         response: Option<&Response<'_>>,
     ) {
         let answer = match status {
-            300..400 | 401 | 407 => 500,
+            300..=399 | 401 | 407 => 500,
             other => other,
         };
         let mut writer = Writer::reply(&mut core.buffer, &relay.reply, answer, None);

@@ -43,7 +43,10 @@ impl Dialog {
     /// The dialog that our 2xx to `request` makes: we are the UAS (§12.1.1). `tag` is our To-tag.
     #[must_use]
     pub fn as_uas(request: &Essentials<'_>, head: &Head<'_>, tag: &[u8], heard: Flow) -> Self {
-        let target = request.contact.as_ref().map_or(request.from.uri, |contact| contact.uri);
+        let target = request
+            .contact
+            .as_ref()
+            .map_or(request.from.uri, |contact| contact.uri);
         Self::new(
             request.call_id,
             &[request.to.text, b";tag=", tag],
@@ -66,7 +69,10 @@ impl Dialog {
         fallback: &[u8],
         heard: Flow,
     ) -> Self {
-        let target = response.contact.as_ref().map_or(fallback, |contact| contact.uri);
+        let target = response
+            .contact
+            .as_ref()
+            .map_or(fallback, |contact| contact.uri);
         Self::new(
             response.call_id,
             &[response.from.text],
@@ -80,7 +86,10 @@ impl Dialog {
         )
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the two ends of RFC 3261 §12.1, side by side")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the two ends of RFC 3261 §12.1, side by side"
+    )]
     fn new(
         call_id: &[u8],
         local: &[&[u8]],
@@ -92,7 +101,8 @@ impl Dialog {
         local_cseq: u32,
         remote_cseq: Option<u32>,
     ) -> Self {
-        let length = call_id.len() + remote.len() + local.iter().map(|part| part.len()).sum::<usize>();
+        let length =
+            call_id.len() + remote.len() + local.iter().map(|part| part.len()).sum::<usize>();
         let mut text = Vec::with_capacity(length);
         text.extend_from_slice(call_id);
         let call_id = short(text.len());
@@ -103,7 +113,9 @@ impl Dialog {
         let start = text.len();
         unfold_into(&mut text, remote);
         let remote = text.get(start..).unwrap_or_default();
-        let remote_tag = remote_tag.and_then(|tag| find_last(remote, tag)).unwrap_or((0, 0));
+        let remote_tag = remote_tag
+            .and_then(|tag| find_last(remote, tag))
+            .unwrap_or((0, 0));
         Self {
             text: text.into_boxed_slice(),
             call_id,
@@ -120,7 +132,9 @@ impl Dialog {
     /// The Call-ID.
     #[must_use]
     pub fn call_id(&self) -> &[u8] {
-        self.text.get(..usize::from(self.call_id)).unwrap_or_default()
+        self.text
+            .get(..usize::from(self.call_id))
+            .unwrap_or_default()
     }
 
     fn local(&self) -> &[u8] {

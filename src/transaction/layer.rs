@@ -398,19 +398,20 @@ impl<O: Copy> Layer<O> {
 impl<O> Step<'_, O> {
     /// Passes on what a machine wants done; `timed_out` is what its time-out means.
     pub(super) fn emit(&mut self, outputs: &mut Vec<Output>, timed_out: impl Fn() -> Effect<O>) {
-        self.out.extend(outputs.drain(..).map(|output| match output {
-            Output::Send(Packet { flow, bytes }) => Effect::Transmit {
-                flow,
-                bytes,
-                again: false,
-            },
-            Output::Resend(Packet { flow, bytes }) => Effect::Transmit {
-                flow,
-                bytes,
-                again: true,
-            },
-            Output::TimedOut => timed_out(),
-        }));
+        self.out
+            .extend(outputs.drain(..).map(|output| match output {
+                Output::Send(Packet { flow, bytes }) => Effect::Transmit {
+                    flow,
+                    bytes,
+                    again: false,
+                },
+                Output::Resend(Packet { flow, bytes }) => Effect::Transmit {
+                    flow,
+                    bytes,
+                    again: true,
+                },
+                Output::TimedOut => timed_out(),
+            }));
     }
 
     /// Sees to it that the wheel has an entry at `next` or before. `armed` is the earliest entry
