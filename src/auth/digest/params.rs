@@ -49,7 +49,7 @@ impl<'a> ParamText<'a> {
     }
 
     /// The bytes that are meant, in order.
-    fn pieces(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut rest = Some(self.raw);
         let mut literal = 0;
         let quoted = self.quoted;
@@ -117,4 +117,3 @@ pub(super) fn gather<'a, const N: usize>(
     }
     Ok(found)
 }
-
