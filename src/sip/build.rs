@@ -257,3 +257,6 @@ fn within_invite(
     writer.parts(Name::CSeq.text(), &[number, b" ", method.as_bytes()]);
     writer.finish(b"")
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ fn content_length(head: &[u8]) -> Result<usize, ParseError> {
     let length = length.ok_or(ParseError::Missing(Name::ContentLength))?;
     usize::try_from(length).map_err(|_| ParseError::ContentLength)
 }
+
+#[cfg(test)]
+mod tests;

@@ -415,3 +415,6 @@ impl<'a> AuthParams<'a> {
         Ok(Some(((part(text, name, name_end), inner, is_quoted), next)))
     }
 }
+
+#[cfg(test)]
+mod tests;

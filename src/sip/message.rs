@@ -54,7 +54,7 @@ pub struct Malformed<'a> {
     /// What was wrong.
     pub error: ParseError,
     /// The request with those of its Via, From, To, Call-ID, CSeq and Record-Route lines that are in
-    /// order, without a body; `None` where a response could not be written (RFC 3261 §8.2.6.2).
+    /// order, without a body, its Request-URI unchecked; `None` where a response could not be written (RFC 3261 §8.2.6.2).
     pub answerable: Option<Box<Request<'a>>>,
 }
 
@@ -259,9 +259,10 @@ fn is_number(text: &[u8]) -> bool {
 fn salvage(bytes: &[u8]) -> Option<Box<Request<'_>>> {
     let bytes = part(bytes, 0, bytes.len().min(MAX_MESSAGE));
     let mut at = line_end(bytes, 0).ok()?;
-    let line = part(bytes, 0, at.min(MAX_LINE));
-    let (method, uri) = split(line, memchr::memchr(b' ', line));
-    if is_version(line) || !TOKEN.fills(method) || !uri.windows(5).any(|word| word == b" SIP/") {
+    let line = part(bytes, 0, at);
+    let (method, rest) = split(line, memchr::memchr(b' ', line));
+    let uri = part(rest, 0, memchr::memmem::find(rest, b" SIP/")?);
+    if is_version(line) || !TOKEN.fills(method) {
         return None;
     }
     let mut head = Head::empty(bytes);

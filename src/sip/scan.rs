@@ -272,3 +272,6 @@ fn name_fault(bytes: &[u8], at: usize) -> ParseError {
         Some(_) => ParseError::HeaderName,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -469,3 +469,6 @@ fn has_same_headers(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
             })
         })
 }
+
+#[cfg(test)]
+mod tests;
