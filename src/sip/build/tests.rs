@@ -1,8 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::sip::flow::Flow;
-use crate::sip::flow::ListenerId;
+use crate::sip::flow::{Flow, ListenerId};
 
 fn flow(remote: &str) -> Flow {
     Flow {
