@@ -45,6 +45,10 @@ pub struct Port {
     is_blocked: bool,
 }
 
+/// The near end of a flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Here(ListenerId);
+
 /// What one receive brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
@@ -99,14 +103,10 @@ impl Port {
         }
     }
 
-    /// The flow from this port to `remote`.
+    /// The near end of this port's flows.
     #[must_use]
-    pub fn flow(&self, remote: SocketAddr) -> Flow {
-        Flow {
-            transport: Transport::Udp,
-            listener: self.listener,
-            remote,
-        }
+    pub fn here(&self) -> Here {
+        Here(self.listener)
     }
 
     /// Whether the socket takes nothing more until it is writable again.
@@ -188,7 +188,7 @@ impl Port {
     pub fn take_errors(&mut self, report: &mut Report) -> bool {
         for _ in 0..ERROR_BATCH {
             match batch::take_error(self.socket.as_fd()) {
-                Ok(Some(remote)) => report.fail(self.flow(remote)),
+                Ok(Some(remote)) => report.fail(self.here().flow(remote)),
                 // Something that no transaction should hear of.
                 Ok(None) => {}
                 Err(_) => return false,
@@ -204,15 +204,30 @@ impl Port {
         match error.raw_os_error() {
             // The interface is busy, not the way gone.
             Some(libc::ENOBUFS | libc::ENOMEM | libc::EINTR) => report.blocked += 1,
-            _ => {
-                report.refused += 1;
-                report.fail(self.flow(remote));
-            }
+            _ => report.refuse(self.here().flow(remote)),
+        }
+    }
+}
+
+impl Here {
+    /// The flow from here to `remote`.
+    #[must_use]
+    pub fn flow(self, remote: SocketAddr) -> Flow {
+        Flow {
+            transport: Transport::Udp,
+            listener: self.0,
+            remote,
         }
     }
 }
 
 impl Report {
+    /// Notes a message for which there is no port.
+    pub fn refuse(&mut self, flow: Flow) {
+        self.refused += 1;
+        self.fail(flow);
+    }
+
     /// Each flow once, however many datagrams failed on it.
     fn fail(&mut self, flow: Flow) {
         if !self.failed.contains(&flow) {
@@ -260,7 +275,7 @@ mod tests {
         here.flush(&mut batches, &mut report);
 
         assert_eq!((report.sent, report.refused), (1, 1));
-        assert_eq!(report.failed, [here.flow(nowhere)]);
+        assert_eq!(report.failed, [here.here().flow(nowhere)]);
         assert_eq!(there.receive(&mut batches).unwrap().count, 1);
     }
 

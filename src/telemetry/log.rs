@@ -10,17 +10,17 @@ use std::fmt;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tracing::{Subscriber, debug, info, warn};
+use tracing::{Subscriber, debug, error, info, warn};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::call::output::{Event, Refusal};
+use crate::call::record::Record;
 use crate::config::LogFormat;
 
 /// A filter that cannot be read.
@@ -41,13 +41,13 @@ pub enum Entry {
 #[derive(Clone)]
 pub struct Lines {
     sender: SyncSender<Entry>,
-    drops: Arc<AtomicU64>,
+    drops: &'static AtomicU64,
 }
 
 impl Lines {
     /// Lines go to `sender`; what it has no room for is counted in `drops`.
     #[must_use]
-    pub fn new(sender: SyncSender<Entry>, drops: Arc<AtomicU64>) -> Self {
+    pub fn new(sender: SyncSender<Entry>, drops: &'static AtomicU64) -> Self {
         Self { sender, drops }
     }
 }
@@ -100,6 +100,7 @@ pub fn subscriber(
 pub struct Narrator {
     refusals: Allowance,
     faults: Allowance,
+    losses: Allowance,
 }
 
 impl Narrator {
@@ -184,6 +185,20 @@ impl Narrator {
                     warn!(table, "table is full: new work is refused");
                 }
             }
+        }
+    }
+
+    /// Says that a record found no room on its way to the file. What it would have been billed by is
+    /// in the line.
+    pub fn handle_lost_record(&mut self, now: Instant, record: &Record) {
+        if self.losses.is_left(now, REFUSALS) {
+            error!(
+                target: "strowger::call",
+                call = %record.uuid,
+                trunk = %record.trunk,
+                outcome = record.outcome.label(),
+                "call record lost: its writer is too slow"
+            );
         }
     }
 
@@ -326,19 +341,20 @@ mod tests {
     #[test]
     fn lines_that_nobody_reads_are_dropped_and_counted() {
         let (sender, _receiver) = sync_channel(1);
-        let drops = Arc::new(AtomicU64::new(0));
-        let mut lines = Lines::new(sender, Arc::clone(&drops));
+        static DROPS: AtomicU64 = AtomicU64::new(0);
+        let mut lines = Lines::new(sender, &DROPS);
 
         for _ in 0..3 {
             io::Write::write_all(&mut lines, b"line\n").unwrap();
         }
 
-        assert_eq!(drops.load(Ordering::Relaxed), 2);
+        assert_eq!(DROPS.load(Ordering::Relaxed), 2);
     }
 
     fn lines_of(filter: &str, tell: impl FnOnce(&mut Narrator, Instant)) -> Vec<String> {
         let (sender, receiver) = sync_channel(1000);
-        let lines = Lines::new(sender, Arc::default());
+        static DROPS: AtomicU64 = AtomicU64::new(0);
+        let lines = Lines::new(sender, &DROPS);
         let subscriber = subscriber(filter, LogFormat::Text, lines).unwrap();
         #[expect(
             clippy::disallowed_methods,

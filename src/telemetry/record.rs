@@ -43,13 +43,18 @@ impl Anchor {
     }
 }
 
-/// Appends `record` and a line feed to `out`.
+/// Appends `record`, which `node` writes, and a line feed to `out`.
 ///
 /// # Errors
 ///
 /// Never for a record of the engine: its texts are made valid, and memory is not I/O.
-pub fn write_line(out: &mut Vec<u8>, record: &Record, anchor: &Anchor) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Line::new(record, anchor))?;
+pub fn write_line(
+    out: &mut Vec<u8>,
+    node: &str,
+    record: &Record,
+    anchor: &Anchor,
+) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &Line::new(node, record, anchor))?;
     out.push(b'\n');
     Ok(())
 }
@@ -141,11 +146,12 @@ struct Line<'r> {
     talk_ms: u64,
     total_ms: u64,
     attempts: Attempts<'r>,
+    node: &'r str,
     generation: u64,
 }
 
 impl<'r> Line<'r> {
-    fn new(record: &'r Record, anchor: &Anchor) -> Self {
+    fn new(node: &'r str, record: &'r Record, anchor: &Anchor) -> Self {
         let since_began = |at: Instant| milliseconds(record.began, at);
         Self {
             uuid: record.uuid,
@@ -171,6 +177,7 @@ impl<'r> Line<'r> {
                 call_began: record.began,
                 attempts: &record.attempts,
             },
+            node,
             generation: record.generation,
         }
     }

@@ -21,7 +21,7 @@ fn a_line_holds_everything_in_a_fixed_order() {
             r#""trunk":"acme","user":"alice","dialled":"+18885550100","caller":null,"campaign":"roofs","afid":"7","sid":null,"#,
             r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
             r#""attempts":[{{"buyer":"first","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
-            r#"{{"buyer":"second","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"generation":3}}"#,
+            r#"{{"buyer":"second","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"node":"edge-1","generation":3}}"#,
             "\n"
         ),
         uuid
@@ -71,7 +71,7 @@ fn a_file_that_was_moved_away_is_made_anew() {
 
 fn write(record: &Record, anchor: &Anchor) -> String {
     let mut out = Vec::new();
-    write_line(&mut out, record, anchor).unwrap();
+    write_line(&mut out, "edge-1", record, anchor).unwrap();
     String::from_utf8(out).unwrap()
 }
 
