@@ -30,8 +30,8 @@ use crate::telemetry::metrics::Metrics;
 /// How often histograms are sorted into buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How long a shard may take to say that it is there.
-const PULSE: Duration = Duration::from_secs(1);
+/// How long a shard may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is known of a running edge, for whoever asks.
 pub(super) struct Panel {
@@ -44,38 +44,12 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    /// What all shards together hold.
-    pub(super) fn gauges(&self) -> Gauges {
-        let mut sum = Gauges::default();
-        for board in &self.boards {
-            board.add_to(&mut sum);
-        }
-        sum
-    }
-
-    /// Calls, and nobody new among them; `None` while a shard has not heard of the drain.
-    pub(super) fn calls_left(&self) -> Option<usize> {
-        if !self.boards.iter().all(|board| board.is_draining()) {
-            return None;
-        }
-        let gauges = self.gauges();
-        Some(gauges.calls_ringing + gauges.calls_talking + gauges.calls_ending)
-    }
-
-    fn render(&self) -> String {
-        self.metrics.set_gauges(&self.gauges());
-        let drops = self.sockets.iter().map(sockets::receive_drops);
-        self.metrics.set_receive_drops(drops.map(u64::from).sum());
-        self.metrics.set_log_drops(writers::log_drops());
-        self.metrics.render()
-    }
-
-    /// Whether every shard answers.
-    async fn is_alive(&self) -> bool {
+    /// Has every shard write its board; `false`: one does not answer in time.
+    pub(super) async fn measure(&self) -> bool {
         let mut answers = Vec::with_capacity(self.mailboxes.len());
         for mailbox in &self.mailboxes {
             let (answer, answered) = oneshot::channel();
-            if mailbox.order(Order::Ping(answer)).is_err() {
+            if mailbox.order(Order::Measure(answer)).is_err() {
                 return false;
             }
             answers.push(answered);
@@ -88,7 +62,35 @@ impl Panel {
             }
             true
         };
-        time::timeout(PULSE, all).await.unwrap_or(false)
+        time::timeout(PATIENCE, all).await.unwrap_or(false)
+    }
+
+    /// Calls, and nobody new among them; `None` while not every shard refuses new ones.
+    pub(super) async fn calls_left(&self) -> Option<usize> {
+        let is_closed = self.measure().await && self.boards.iter().all(|board| board.is_draining());
+        is_closed.then(|| {
+            let gauges = self.gauges();
+            gauges.calls_ringing + gauges.calls_talking + gauges.calls_ending
+        })
+    }
+
+    async fn render(&self) -> String {
+        // What does not answer shows what it held when it last did.
+        let _ = self.measure().await;
+        self.metrics.set_gauges(&self.gauges());
+        let drops = self.sockets.iter().map(sockets::receive_drops);
+        self.metrics.set_receive_drops(drops.map(u64::from).sum());
+        self.metrics.set_log_drops(writers::log_drops());
+        self.metrics.render()
+    }
+
+    /// What all shards together held when they were last asked.
+    fn gauges(&self) -> Gauges {
+        let mut sum = Gauges::default();
+        for board in &self.boards {
+            board.add_to(&mut sum);
+        }
+        sum
     }
 }
 
@@ -153,11 +155,11 @@ fn router(panel: Arc<Panel>) -> Router {
 
 async fn show_metrics(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-    ([(CONTENT_TYPE, TEXT)], panel.render())
+    ([(CONTENT_TYPE, TEXT)], panel.render().await)
 }
 
 async fn show_health(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
-    if panel.is_alive().await {
+    if panel.measure().await {
         (StatusCode::OK, "alive\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "a shard does not answer\n")

@@ -43,8 +43,8 @@ pub(super) enum Order {
     Drain,
     /// End calls.
     Hangup(Which),
-    /// Say that you are there.
-    Ping(oneshot::Sender<()>),
+    /// Write on the board how much you hold, then say so.
+    Measure(oneshot::Sender<()>),
 }
 
 /// A shard that takes no order: it is stuck or gone.
@@ -150,7 +150,8 @@ impl Bell {
     }
 }
 
-/// What a shard holds, for other threads to read: plain stores, once per wake-up.
+/// What a shard held when it was last asked, for other threads to read. Counting walks over all calls,
+/// so it is done when somebody asks.
 #[derive(Default)]
 pub(super) struct Board {
     calls_ringing: AtomicUsize,

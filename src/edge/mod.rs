@@ -44,6 +44,7 @@ use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::writers::{RecordWriter, Records};
+use crate::net::clock;
 use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::udp::Port;
@@ -160,6 +161,8 @@ impl Edge {
             fixed,
             generation,
         };
+        // The same for all shards: so one can tell a nonce that another has given out.
+        let (seed, start) = (disk::draw()?, clock::now());
         for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
             let effects = Effects::new(
                 ShardId(id),
@@ -170,7 +173,8 @@ impl Edge {
             );
             let seat = Seat {
                 id: ShardId(id),
-                seed: disk::draw()?,
+                seed,
+                start,
                 policy: Arc::clone(&policy),
                 poll: door.poll,
                 inbox: door.inbox,
@@ -223,12 +227,6 @@ impl Edge {
     /// Ends all calls.
     pub fn hang_up(&self) {
         self.order_all(|| Order::Hangup(Which::All));
-    }
-
-    /// Calls that are left since [`drain`](Self::drain); `None` while a shard has not heard of it.
-    #[must_use]
-    pub fn calls_left(&self) -> Option<usize> {
-        self.panel.calls_left()
     }
 
     /// Stops all threads, and returns when the last call record is on the disk. Calls under way are

@@ -7,8 +7,8 @@
 //! ```text
 //!          ┌────────────── epoll, until a timer ────────────────┐
 //!          v                                                    │
-//!    sockets: recvmmsg ──> engine ──> outputs: queued ──────────┤
-//!    inbox:   letters  ──> engine ──> outputs: queued           │
+//!    inbox:   orders   ──> engine ──> outputs: queued ──────────┤
+//!    sockets: recvmmsg ──> engine ──> outputs: queued           │
 //!    timers:  if due   ──> engine ──> outputs: queued           │
 //!                                     sendmmsg, once per socket ┘
 //! ```
@@ -45,8 +45,10 @@ const FAILURE_ROUNDS: usize = 4;
 /// What the edge gives a shard to begin with.
 pub(super) struct Seat {
     pub(super) id: ShardId,
-    /// 256 unpredictable bits.
+    /// 256 unpredictable bits, the same for all shards.
     pub(super) seed: [u8; 32],
+    /// When the edge began, the same for all shards.
+    pub(super) start: Instant,
     pub(super) policy: Arc<Policy>,
     pub(super) poll: Poll,
     pub(super) inbox: Inbox,
@@ -97,9 +99,8 @@ impl Shard {
             let registry = seat.poll.registry();
             registry.register(&mut SourceFd(&descriptor), Token(index), Interest::READABLE)?;
         }
-        let now = clock::now();
         Ok(Self {
-            engine: Engine::new(seat.id, seat.seed, now, seat.policy),
+            engine: Engine::new(seat.id, seat.seed, seat.start, seat.policy),
             sockets: vec![Readiness::default(); effects.ports().len()],
             effects,
             batches: Batches::new(),
@@ -117,14 +118,14 @@ impl Shard {
         while !self.inbox.is_over() {
             self.wait(now)?;
             now = clock::now();
-            let received = self.receive(now)?;
+            // Orders first: what was ordered before a datagram was sent holds for it.
             self.read_inbox(now);
+            let received = self.receive(now)?;
             if self.engine.poll_timeout().is_some_and(|due| due <= now) {
                 self.step(now, Input::Timeout);
             }
             self.flush(now)?;
             self.effects.publish(received);
-            self.board.write(&self.engine.gauges(), self.is_draining);
         }
         Ok(())
     }
@@ -204,8 +205,11 @@ impl Shard {
                     self.step(now, Input::Drain(true));
                 }
                 Order::Hangup(which) => self.step(now, Input::Hangup(which)),
-                // Whoever asked may have stopped waiting.
-                Order::Ping(answer) => drop(answer.send(())),
+                Order::Measure(answer) => {
+                    self.board.write(&self.engine.gauges(), self.is_draining);
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(());
+                }
             }
         }
         self.is_rung = true;

@@ -19,7 +19,7 @@ use crate::net::clock;
 const ROUND: Duration = Duration::from_secs(1);
 
 /// How often the calls are counted while they are waited for.
-const COUNT: Duration = Duration::from_millis(50);
+const COUNT: Duration = Duration::from_millis(100);
 
 /// Why the edge ended without having been told to.
 #[derive(Debug, Error)]
@@ -70,11 +70,16 @@ impl Edge {
             if self.shards.iter().any(|shard| shard.is_finished()) {
                 return Err(Crashed::Shard);
             }
+            let calls = if drain.is_serving() {
+                None
+            } else {
+                self.panel.calls_left().await
+            };
             let now = clock::now();
             let step = if is_told_to_go {
                 drain.handle_signal(now, self.node.drain_limit)
             } else {
-                drain.handle_time(now, self.calls_left())
+                drain.handle_time(now, calls)
             };
             match step {
                 Some(Step::Refuse) => {
@@ -83,11 +88,11 @@ impl Edge {
                     self.drain();
                 }
                 Some(Step::HangUp) => {
-                    warn!(calls = self.calls_left(), "ending the calls that are left");
+                    warn!(calls, "ending the calls that are left");
                     self.hang_up();
                 }
                 Some(Step::Stop) => {
-                    info!(calls = self.calls_left(), "stopping");
+                    info!(calls, "stopping");
                     return Ok(());
                 }
                 None => {}
