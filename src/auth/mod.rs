@@ -2,5 +2,6 @@
 
 pub mod allowlist;
 pub mod digest;
+pub mod gate;
 mod hex;
 pub mod nonce;

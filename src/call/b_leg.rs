@@ -17,7 +17,7 @@ use crate::call::policy::Policy;
 use crate::call::record::Record;
 use crate::routing::buyer::Buyer;
 use crate::routing::trunk::Trunk;
-use crate::sip::build::{BuildError, Writer};
+use crate::sip::build::{BuildError, Writer, unfold_into};
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Method, Request};
@@ -138,7 +138,12 @@ impl Offer<'_, '_> {
         let advertise = self.policy.advertised(flow.listener);
         let branch = core.layer.branch(client);
         let hop = self.record.dialled.map(|number| {
-            hop_token(&self.policy.hop_secret, &mut core.entropy, self.hops, number)
+            hop_token(
+                &self.policy.hop_secret,
+                &mut core.entropy,
+                self.hops,
+                number,
+            )
         });
         let key = call_key(self.key_secret, self.record.uuid);
         let uri = buyer.uri.as_bytes();
@@ -183,7 +188,13 @@ impl Offer<'_, '_> {
 /// The caller as the buyer sees it: display name and user as they came, at our own address, so that the
 /// carrier's network stays hidden.
 fn write_from(writer: &mut Writer<'_>, from: &NameAddr<'_>, advertise: &str, tag: &[u8]) {
-    let display = from.display;
+    let mut unfolded = Vec::new();
+    let display = if memchr::memchr(b'\r', from.display).is_some() {
+        unfold_into(&mut unfolded, from.display);
+        &unfolded
+    } else {
+        from.display
+    };
     let space: &[u8] = if display.is_empty() { b"" } else { b" " };
     let (user, host): (&[u8], &[u8]) = match Uri::parse(from.uri) {
         Ok(Uri::Sip(uri)) if is_anonymous(uri.host_text) => {

@@ -7,20 +7,18 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use crate::call::a_leg::{AwaitAck, Waited, write_contact, write_reply};
+use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::credentials::{Credentials, reread};
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
+use crate::call::relay::Relay;
 use crate::dialog::Dialog;
 use crate::routing::buyer::Buyer;
-use crate::sip::build::{ReplyHead, Writer};
-use crate::sip::flow::Flow;
+
 use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
-use crate::transaction::layer::{ClientId, ServerId};
+use crate::transaction::layer::ClientId;
 
 /// What an answered call holds.
 pub(crate) struct Talking {
@@ -138,7 +136,7 @@ impl Call {
             buyer.owed = Some(owed);
         }
         let accepted = early.accept(now, core, &self.policy, &tag, response);
-        let caller = crate::call::credentials::reread(&early.request)
+        let caller = reread(&early.request)
             .and_then(|request| {
                 let essentials = request.essentials().ok()?;
                 let dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
@@ -177,7 +175,11 @@ impl Call {
         };
         let leg = talking.leg(side);
         // A late ACK of an earlier 2xx says nothing of this one.
-        if leg.awaiting.as_ref().is_none_or(|awaiting| awaiting.cseq != essentials.cseq) {
+        if leg
+            .awaiting
+            .as_ref()
+            .is_none_or(|awaiting| awaiting.cseq != essentials.cseq)
+        {
             return;
         }
         leg.awaiting = None;
@@ -218,7 +220,7 @@ impl Leg {
     /// Sends the ACK of a 2xx (§13.2.2.4): within the dialog, with the INVITE's CSeq and credentials.
     /// `with` is the other leg's ACK, if it brings the answer.
     pub(crate) fn acknowledge(
-        &mut self,
+        &self,
         core: &mut Core,
         call: &Call,
         owed: OwedAck,

@@ -87,8 +87,7 @@ impl Call {
         let (call_id, tag) = (essentials.call_id, essentials.from.tag());
         match &self.state {
             State::Hunting(_) => {
-                side == Side::Caller
-                    && self.arrival.is_of(call_id, tag.unwrap_or_default())
+                side == Side::Caller && self.arrival.is_of(call_id, tag.unwrap_or_default())
             }
             State::Talking(talking) => talking.dialog(side).is_of(call_id, tag),
             State::Ending(ending) => ending
@@ -148,9 +147,9 @@ impl Call {
         core.event(Event::Ended {
             uuid: record.uuid,
             outcome,
-            talk: record
-                .answered
-                .map_or_else(Default::default, |answered| now.saturating_duration_since(answered)),
+            talk: record.answered.map_or_else(Default::default, |answered| {
+                now.saturating_duration_since(answered)
+            }),
         });
         core.output(Output::Record(record));
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::a_leg::{AwaitAck, Waited, write_reason, Early};
+use crate::call::a_leg::{AwaitAck, Early, Waited, write_reason};
 use crate::call::bridge::{Leg, Talking};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
@@ -170,7 +170,14 @@ impl Call {
         } = leg;
         let phase = match awaiting {
             Some(awaiting) => Phase::Unacknowledged(awaiting),
-            None => send_bye(now, core, &self.policy, &mut dialog, Owner::Closing(self.key), why)?,
+            None => send_bye(
+                now,
+                core,
+                &self.policy,
+                &mut dialog,
+                Owner::Closing(self.key),
+                why,
+            )?,
         };
         Some(Farewell { dialog, phase })
     }
@@ -219,11 +226,8 @@ impl Call {
         };
         let why = ending.why;
         if let Some(mut farewell) = ending.farewell(side).take() {
-            *ending.farewell(side) =
-                send_bye(now, core, &policy, &mut farewell.dialog, owner, why).map(|phase| Farewell {
-                    phase,
-                    ..farewell
-                });
+            *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
+                .map(|phase| Farewell { phase, ..farewell });
         }
         self.leave_if_done();
     }
@@ -426,4 +430,3 @@ pub(crate) fn acknowledge_and_end(
     }
     send_bye(now, core, policy, &mut dialog, Owner::Nobody, None);
 }
-

@@ -66,11 +66,7 @@ pub(crate) enum Report {
 }
 
 impl Core {
-    pub(crate) fn new(
-        shard: ShardId,
-        mut entropy: Entropy,
-        most_transactions: usize,
-    ) -> Self {
+    pub(crate) fn new(shard: ShardId, mut entropy: Entropy, most_transactions: usize) -> Self {
         let mut seed = [0; 16];
         entropy.fill(&mut seed);
         let mut stateless_key = [0; 16];

@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 
-use crate::auth::digest;
+use crate::auth::digest::{self, Answer};
 use crate::call::core::Core;
 use crate::call::policy::Policy;
 use crate::routing::buyer::Login;
 use crate::sip::build::Writer;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Message, Request, Response, parse, Name};
+use crate::sip::message::{Message, Name, Request, Response, parse};
 
 /// An Authorization or Proxy-Authorization header.
 pub(crate) struct Credentials {
@@ -36,17 +36,15 @@ impl Credentials {
         let challenge = digest::strongest(response.head.all(asked), &login.realm)?;
         let cnonce = core.mark(0).text();
         let mut value = Vec::new();
-        digest::answer(
-            &challenge,
-            login.username.as_bytes(),
-            &login.password,
-            sent.method.as_bytes(),
-            sent.uri,
-            &cnonce,
-            1,
-            &mut value,
-        )
-        .ok()?;
+        let answer = Answer {
+            username: &login.username,
+            password: &login.password,
+            method: sent.method.as_bytes(),
+            uri: sent.uri,
+            cnonce: &cnonce,
+            count: 1,
+        };
+        digest::answer(&challenge, &answer, &mut value).ok()?;
         Some(Self {
             name,
             value: value.into_boxed_slice(),
@@ -78,16 +76,15 @@ impl Repeat<'_> {
             self.branch,
         );
         for field in sent.head.fields() {
-            match field.name {
-                Name::Via | Name::ContentLength | Name::Authorization | Name::ProxyAuthorization => {}
-                Name::CSeq => {
-                    writer.cseq(self.cseq, sent.method);
-                }
-                _ => {
-                    writer.copy(&sent.head, field);
-                }
+            let is_replaced = matches!(
+                field.name,
+                Name::Via | Name::CSeq | Name::Authorization | Name::ProxyAuthorization
+            );
+            if !is_replaced {
+                writer.copy(&sent.head, field);
             }
         }
+        writer.cseq(self.cseq, sent.method);
         self.credentials.write(&mut writer);
         let built = writer.finish(sent.head.body());
         core.built(built)

@@ -85,7 +85,9 @@ pub(crate) fn read_hop<'a>(
         let Some((count, nonce, tag)) = open(secret, token) else {
             continue;
         };
-        if count >= MOST_HOPS || number.is_some_and(|number| number_tag(secret, &nonce, number) == tag) {
+        if count >= MOST_HOPS
+            || number.is_some_and(|number| number_tag(secret, &nonce, number) == tag)
+        {
             return Hop::Loops;
         }
         most = most.max(count);
@@ -114,7 +116,7 @@ fn open(secret: &Secret, token: &[u8]) -> Option<(u8, [u8; 8], [u8; 8])> {
 }
 
 fn number_tag(secret: &Secret, nonce: &[u8], number: Number) -> [u8; 8] {
-    let digest = mac(secret, &[b"hop-number:v1:", nonce, &number.value().to_be_bytes()]);
+    let digest = mac(secret, &[b"hop-number:v1:", nonce, &number.to_bytes()]);
     let mut tag = [0; 8];
     for (place, byte) in tag.iter_mut().zip(digest) {
         *place = byte;
@@ -123,7 +125,10 @@ fn number_tag(secret: &Secret, nonce: &[u8], number: Number) -> [u8; 8] {
 }
 
 fn hasher(secret: &Secret) -> Hmac<Sha256> {
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+    #[expect(
+        clippy::expect_used,
+        reason = "HMAC takes a key of any length (RFC 2104 §2)"
+    )]
     Hmac::<Sha256>::new_from_slice(secret.expose()).expect("any length will do")
 }
 
@@ -136,7 +141,11 @@ fn mac(secret: &Secret, parts: &[&[u8]]) -> [u8; 32] {
 }
 
 fn hex(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+    if nibble < 10 {
+        b'0' + nibble
+    } else {
+        b'a' + nibble - 10
+    }
 }
 
 fn unhex(digit: u8) -> Option<u8> {
@@ -176,16 +185,30 @@ mod tests {
         let (here, there) = (number(b"+15550100001"), number(b"+15550100002"));
         let token = hop_token(&secret, &mut entropy, 1, here);
 
-        assert_eq!(read_hop(&secret, [&token[..]].into_iter(), Some(here)), Hop::Loops);
-        assert_eq!(read_hop(&secret, [&token[..]].into_iter(), Some(there)), Hop::Goes(2));
+        assert_eq!(
+            read_hop(&secret, [&token[..]].into_iter(), Some(here)),
+            Hop::Loops
+        );
+        assert_eq!(
+            read_hop(&secret, [&token[..]].into_iter(), Some(there)),
+            Hop::Goes(2)
+        );
     }
 
     #[test]
     fn too_many_hops_are_a_loop_whatever_the_number() {
         let secret = Secret::new(*b"0123456789abcdef");
-        let token = hop_token(&secret, &mut Entropy::from_seed([1; 32]), MOST_HOPS, number(b"+15550100001"));
+        let token = hop_token(
+            &secret,
+            &mut Entropy::from_seed([1; 32]),
+            MOST_HOPS,
+            number(b"+15550100001"),
+        );
 
-        assert_eq!(read_hop(&secret, [&token[..]].into_iter(), None), Hop::Loops);
+        assert_eq!(
+            read_hop(&secret, [&token[..]].into_iter(), None),
+            Hop::Loops
+        );
     }
 
     #[test]
@@ -195,6 +218,9 @@ mod tests {
         let mut token = hop_token(&secret, &mut Entropy::from_seed([1; 32]), 1, here);
         token[HOP_LEN - 1] ^= 1;
 
-        assert_eq!(read_hop(&secret, [&token[..], b"junk"].into_iter(), Some(here)), Hop::Goes(1));
+        assert_eq!(
+            read_hop(&secret, [&token[..], b"junk"].into_iter(), Some(here)),
+            Hop::Goes(1)
+        );
     }
 }

@@ -8,8 +8,7 @@ use crate::sip::message::{Head, Name};
 use crate::sip::retreaver;
 
 /// What the peers of a call may do within it; the Allow header of both legs.
-pub(crate) const ALLOW: &[u8] =
-    b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
+pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
 
 /// Name of the header of our own that carries the hop token.
 pub(crate) const HOP: &str = "X-Strowger-Hop";
@@ -27,7 +26,9 @@ pub(crate) fn pass_request(
         let listed = || {
             let name = head.raw_name(field);
             let names = trunk.iter().chain(buyer);
-            names.into_iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
+            names
+                .into_iter()
+                .any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
                 && !retreaver::is_reserved(name)
         };
         let passes = match kind(field.name) {

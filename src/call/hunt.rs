@@ -90,7 +90,7 @@ impl Call {
     }
 
     /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
-    fn abandon_attempt(&mut self, now: Instant, core: &mut Core) {
+    fn abandon_attempt(&self, now: Instant, core: &mut Core) {
         if let State::Hunting(hunting) = &self.state {
             let client = hunting.attempt.client;
             core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));
@@ -205,10 +205,16 @@ impl Call {
 
     /// What the hunt came to, all in all.
     pub(crate) fn sum_up(&self) -> Outcome {
-        let attempts = self.record.as_ref().map_or(&[][..], |record| &record.attempts);
+        let attempts = self
+            .record
+            .as_ref()
+            .map_or(&[][..], |record| &record.attempts);
         if attempts.is_empty() {
             Outcome::NoBuyer
-        } else if attempts.iter().all(|attempt| attempt.result == AttemptResult::Busy) {
+        } else if attempts
+            .iter()
+            .all(|attempt| attempt.result == AttemptResult::Busy)
+        {
             Outcome::AllBusy
         } else {
             Outcome::NoAnswer

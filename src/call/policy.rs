@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
+pub use crate::auth::gate::DigestUri;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::{ListenerId, Transport};
@@ -87,16 +88,6 @@ pub enum Require {
     Both,
     /// A listed address; from others, digest.
     Either,
-}
-
-/// How strictly the digest's uri is compared with the Request-URI (RFC 7616 §3.4.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DigestUri {
-    /// The same URI (RFC 3261 §19.1.4).
-    #[default]
-    Exact,
-    /// The same host and port; some clients leave the user out.
-    Host,
 }
 
 /// Place in [`Policy::trunks`].

@@ -8,7 +8,7 @@ pub mod route_set;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::dialog::route_set::RouteSet;
-use crate::sip::build::Writer;
+use crate::sip::build::{Writer, unfold_into};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
 use crate::sip::uri::{Host, Uri};
@@ -43,7 +43,10 @@ impl Dialog {
     /// The dialog that our 2xx to `request` makes: we are the UAS (§12.1.1). `tag` is our To-tag.
     #[must_use]
     pub fn as_uas(request: &Essentials<'_>, head: &Head<'_>, tag: &[u8], heard: Flow) -> Self {
-        let target = request.contact.as_ref().map_or(request.from.uri, |contact| contact.uri);
+        let target = request
+            .contact
+            .as_ref()
+            .map_or(request.from.uri, |contact| contact.uri);
         Self::new(
             request.call_id,
             &[request.to.text, b";tag=", tag],
@@ -66,7 +69,10 @@ impl Dialog {
         fallback: &[u8],
         heard: Flow,
     ) -> Self {
-        let target = response.contact.as_ref().map_or(fallback, |contact| contact.uri);
+        let target = response
+            .contact
+            .as_ref()
+            .map_or(fallback, |contact| contact.uri);
         Self::new(
             response.call_id,
             &[response.from.text],
@@ -80,7 +86,10 @@ impl Dialog {
         )
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the two ends of RFC 3261 §12.1, side by side")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the two ends of RFC 3261 §12.1, side by side"
+    )]
     fn new(
         call_id: &[u8],
         local: &[&[u8]],
@@ -92,16 +101,21 @@ impl Dialog {
         local_cseq: u32,
         remote_cseq: Option<u32>,
     ) -> Self {
-        let length = call_id.len() + remote.len() + local.iter().map(|part| part.len()).sum::<usize>();
+        let length =
+            call_id.len() + remote.len() + local.iter().map(|part| part.len()).sum::<usize>();
         let mut text = Vec::with_capacity(length);
         text.extend_from_slice(call_id);
         let call_id = short(text.len());
         for part in local {
-            text.extend_from_slice(part);
+            unfold_into(&mut text, part);
         }
         let local = short(text.len());
-        text.extend_from_slice(remote);
-        let remote_tag = remote_tag.and_then(|tag| place(remote, tag)).unwrap_or((0, 0));
+        let start = text.len();
+        unfold_into(&mut text, remote);
+        let remote = text.get(start..).unwrap_or_default();
+        let remote_tag = remote_tag
+            .and_then(|tag| find_last(remote, tag))
+            .unwrap_or((0, 0));
         Self {
             text: text.into_boxed_slice(),
             call_id,
@@ -118,7 +132,9 @@ impl Dialog {
     /// The Call-ID.
     #[must_use]
     pub fn call_id(&self) -> &[u8] {
-        self.text.get(..usize::from(self.call_id)).unwrap_or_default()
+        self.text
+            .get(..usize::from(self.call_id))
+            .unwrap_or_default()
     }
 
     fn local(&self) -> &[u8] {
@@ -242,11 +258,10 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Where `part`, a slice of `whole`, lies in it.
-fn place(whole: &[u8], part: &[u8]) -> Option<(u16, u16)> {
-    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-    let end = start.checked_add(part.len())?;
-    (end <= whole.len()).then(|| (short(start), short(end)))
+/// Where the tag stands in a From or To value: it is a parameter, so it is looked for from the end.
+fn find_last(value: &[u8], tag: &[u8]) -> Option<(u16, u16)> {
+    let start = memchr::memmem::rfind(value, tag)?;
+    Some((short(start), short(start + tag.len())))
 }
 
 /// A length within a message, which is at most 64 KiB long.

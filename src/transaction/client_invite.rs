@@ -2,25 +2,29 @@
 //! may end it (RFC 3261 §9.1).
 //!
 //! ```text
-//!             INVITE from TU: send, start A (UDP only) and B
-//!                       |
-//!                       v
-//!                    Calling            A: resend, doubling without a cap
-//!            1xx  /    |    \           B: tell TU, Terminated
-//!          to TU v     |     |          cancel from TU: remember
-//!       Proceeding     |     |          1xx: to TU
-//!        |   |  \ cancel: send CANCEL   (at once if it was remembered)
-//!        |   |   v     |     |
-//!        |   |  Cancelling   |          1xx: to TU; CANCEL's own timers E, F, K
-//!        |   |   |    |  \   |          64·T1 after the CANCEL: tell TU, Terminated
-//!  300-699: to TU,    |   \  | 2xx: to TU, start M
-//!  send ACK, start D  |    \ |
-//!        v   v   v    v     v v
-//!        Completed         Accepted     2xx with a new To-tag: to TU
-//!  300-699: |                 |         2xx with a known one: resend its ACK
-//!  resend   | D               | M
-//!  ACK      v                 v
-//!             Terminated
+//!        INVITE from TU: send, start A (UDP only) and B
+//!                |
+//!                v
+//!             Calling ----------->.     A: resend, doubling without a cap
+//!                | 1xx: to TU     |     B: tell TU, Terminated
+//!                |                |     cancel from TU: remember until the 1xx
+//!                v                |
+//!           Proceeding ---------->|     1xx: to TU
+//!                | cancel:        |
+//!                |  send CANCEL   |
+//!                v                |
+//!           Cancelling ---------->|     1xx: to TU
+//!                                 |     64·T1 after the CANCEL: tell TU, Terminated
+//!                                 |     the CANCEL has timers E, F and K of its own
+//!                .----------------'
+//!    300-699:   / \   2xx:
+//!    to TU,    /   \   to TU, start M
+//!    send ACK, |    \
+//!    start D   v     v
+//!       Completed   Accepted            2xx with a new To-tag: to TU
+//!     300-699: | D     | M              2xx with a known one: resend its ACK
+//!     resend   v       v
+//!     ACK    Terminated
 //! ```
 //!
 //! Timer D is 0 on reliable transports. The ACK of a 2xx is the TU's (§13.2.2.4); the machine keeps
@@ -35,7 +39,6 @@ use bytes::Bytes;
 use super::client_non_invite::ClientNonInvite;
 use super::timing::{Backoff, Timing};
 use super::{Output, Packet};
-use crate::sip::flow::Flow;
 
 /// State machine of one outbound INVITE until its final responses are settled.
 #[derive(Debug)]
@@ -288,13 +291,12 @@ impl ClientInvite {
         }
     }
 
-    /// The way that the INVITE went, as long as it has no final response.
+    /// Whether a final response is still to come.
     #[must_use]
-    pub fn waits_on(&self) -> Option<Flow> {
+    pub fn is_unanswered(&self) -> bool {
         match &self.state {
-            State::Calling { invite, .. } | State::Proceeding { invite } => Some(invite.flow),
-            State::Cancelling(cancelling) => Some(cancelling.invite.flow),
-            State::Completed { .. } | State::Accepted { .. } | State::Terminated => None,
+            State::Calling { .. } | State::Proceeding { .. } | State::Cancelling(_) => true,
+            State::Completed { .. } | State::Accepted { .. } | State::Terminated => false,
         }
     }
 

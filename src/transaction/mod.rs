@@ -24,10 +24,20 @@ use crate::sip::flow::Flow;
 
 pub mod client_invite;
 pub mod client_non_invite;
+pub mod key;
+pub mod layer;
 pub mod server_invite;
 pub mod server_non_invite;
 pub mod timing;
 pub mod wheel;
+
+mod by_flow;
+mod clients;
+mod servers;
+
+pub use self::key::ServerKey;
+pub use self::layer::{Answer, ClientId, Effect, Incoming, Layer, ServerId, Sink};
+pub use self::timing::Timing;
 
 #[cfg(test)]
 mod tests;
