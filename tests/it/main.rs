@@ -4,3 +4,5 @@
 mod corpus;
 #[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod sim;

@@ -45,6 +45,8 @@ pub(crate) struct Leg {
     answers: BTreeMap<(u32, String), Answered>,
     /// By the peer's tag.
     pub(crate) dialogs: BTreeMap<String, Dialog>,
+    /// CSeq of the last INVITE of the peer's that begins a call.
+    first_cseq: u32,
     /// The caller took its INVITE back, or ended the early dialog.
     pub(crate) is_given_up: bool,
 }
@@ -148,6 +150,9 @@ impl Watch {
                 "BYE" => {
                     dialog.is_bye_heard = true;
                     leg.is_given_up |= leg.is_caller;
+                }
+                "INVITE" if message.to_tag().is_none() => {
+                    leg.first_cseq = leg.first_cseq.max(message.cseq());
                 }
                 "CANCEL" if leg.is_caller && message.to_tag().is_none() => leg.is_given_up = true,
                 _ => {}
@@ -352,7 +357,7 @@ impl Watch {
             dialog.is_up = true;
             dialog.ok_at.get_or_insert(now);
         }
-        if method == "INVITE" && leg.is_caller && status >= 200 && leg.answers.len() == 1 {
+        if method == "INVITE" && leg.first_cseq == cseq && status >= 200 {
             self.calls[leg.call].first_final = status;
         }
         if !message.body.is_empty() {
@@ -489,6 +494,7 @@ impl Leg {
             invites: BTreeMap::new(),
             answers: BTreeMap::new(),
             dialogs: BTreeMap::new(),
+            first_cseq: 0,
             is_given_up: false,
         }
     }
