@@ -583,10 +583,12 @@ impl Phone {
         let is_ours = message.to_tag() == Some(&self.tag)
             && message.call_id() == self.call_id
             && Some(message.from_tag()) == self.remote_tag.as_deref();
-        if !is_ours {
+        // The edge may speak before its 200 has arrived.
+        let is_unknown = self.is_caller && self.phase == Phase::Ringing;
+        if !is_ours && !(is_unknown && self.remote_tag.is_none()) {
             self.fault(format!("{method} of another dialog"));
         }
-        if !matches!(self.phase, Phase::Up | Phase::Ringing) {
+        if is_unknown || !matches!(self.phase, Phase::Up | Phase::Ringing) {
             self.reply(turn, at, if method == "BYE" { 200 } else { 481 });
             return;
         }

@@ -27,6 +27,13 @@ impl Msg {
         let mut lines = head.split("\r\n");
         let mut message = Self::new(lines.next().expect("a first line"));
         for line in lines {
+            // A folded value goes on (RFC 3261 §7.3.1).
+            if let (true, Some((_, value))) =
+                (line.starts_with([' ', '\t']), message.fields.last_mut())
+            {
+                value.push_str(line);
+                continue;
+            }
             let (name, value) = line.split_once(':').expect("a colon");
             message
                 .fields
@@ -132,7 +139,10 @@ impl Msg {
         self.first(name).unwrap_or_default()
     }
 
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn all<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.fields
             .iter()
             .filter(move |(other, _)| {

@@ -108,6 +108,9 @@ fn cancel_after_the_200_changes_nothing() {
     let ack = talk.caller("ACK", 1);
     talk.caller_says(&ack);
     assert_eq!(talk.desk.gauges().calls_talking, 1);
+    let bye = talk.caller("BYE", 2);
+    talk.caller_says(&bye);
+    assert_eq!(talk.desk.recorded(), "completed 200 by caller: answered");
 }
 
 #[test]
@@ -260,7 +263,8 @@ fn cancel_and_the_ack_of_a_failure_are_matched_though_nat_changed_sent_by() {
     let refused = find(&said, "carrier 487 INVITE");
     assert_eq!(find(&said, "192.0.2.10:1024 200 CANCEL").status(), 200);
     desk.say("192.0.2.10:1024", &moved(ack_of_failure(&invite, &refused)));
-    assert_eq!(ladder(&desk.pass(Duration::from_secs(40))), NOTHING);
+    let said = ladder(&desk.pass(Duration::from_secs(40)));
+    assert!(said.iter().all(|line| line == "b0 INVITE"), "{said:?}");
 }
 
 #[test]
@@ -390,6 +394,33 @@ fn our_own_bye_is_not_sent_twice_when_a_200_to_a_reinvite_crosses_it() {
     let late = answer(&asked, 200, "bob").with_sdp(ANSWER);
 
     assert_eq!(ladder(&talk.buyer_says(&late)), ["b0 ACK"]);
+}
+
+#[test]
+fn a_481_of_a_caller_that_has_not_got_its_200_yet_does_not_end_the_call() {
+    let mut talk = Talk::unacknowledged(Desk::new(1));
+    let info = talk.buyer("INFO", 1);
+    let asked = find(&talk.buyer_says(&info), "carrier INFO");
+
+    let said = talk.caller_says(&asked.reply(481, "ann"));
+
+    assert_eq!(ladder(&said), ["b0 500 INFO"]);
+    assert_eq!(said[0].message.value("Retry-After"), "2");
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+    assert_eq!(talk.desk.gauges().calls_talking, 1);
+}
+
+#[test]
+fn a_refused_request_gets_the_same_answer_when_it_comes_again() {
+    let mut talk = Talk::new();
+    for (method, answer) in [("REFER", "603"), ("SUBSCRIBE", "405"), ("PRACK", "481")] {
+        let request = talk.caller(method, 2);
+        for _ in 0..2 {
+            let said = ladder(&talk.caller_says(&request));
+            assert_eq!(said, [format!("carrier {answer} {method}")]);
+        }
+    }
 }
 
 #[test]

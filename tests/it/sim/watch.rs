@@ -77,6 +77,8 @@ pub(crate) struct Dialog {
     /// The edge's last BYE was challenged: one more may follow.
     may_repeat_bye: bool,
     pub(crate) is_bye_heard: bool,
+    /// CSeqs of the peer's INVITEs that the edge answered with 2xx.
+    oks: HashSet<u32>,
     /// When the edge said 2xx to the INVITE that began it.
     ok_at: Option<Instant>,
 }
@@ -347,7 +349,7 @@ impl Watch {
                 bytes,
             },
         );
-        if method == "INVITE" && leg.is_caller && (200..300).contains(&status) && is_new {
+        if method == "INVITE" && (200..300).contains(&status) && is_new {
             if leg.own_tag.is_empty() {
                 leg.own_tag = tag.unwrap_or_default();
                 self.calls[leg.call].is_answered = true;
@@ -355,6 +357,7 @@ impl Watch {
             let peer = message.from_tag().to_owned();
             let dialog = leg.dialogs.entry(peer).or_default();
             dialog.is_up = true;
+            dialog.oks.insert(cseq);
             dialog.ok_at.get_or_insert(now);
         }
         if method == "INVITE" && leg.first_cseq == cseq && status >= 200 {
@@ -434,6 +437,8 @@ impl Watch {
                 .filter(|leg| leg.call == place && !leg.is_caller)
                 .flat_map(|leg| leg.dialogs.values())
                 .filter(|dialog| dialog.is_up && dialog.byes.is_empty() && !dialog.is_bye_heard)
+                // The BYE has to wait for the ACK of a re-INVITE (RFC 3261 §15).
+                .filter(|dialog| dialog.oks.is_subset(&dialog.acks_heard))
                 .count();
             let most = usize::from(!call.is_recorded);
             if connected > most {
