@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod corpus_engine;
+#[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod smuggle;

@@ -80,7 +80,10 @@ pub(crate) struct PolicySpec {
     pub(crate) sid: Option<String>,
     pub(crate) strangers: Strangers,
     pub(crate) generation: u64,
+    /// Names of headers that the trunk passes, in lower case.
     pub(crate) pass_headers: Vec<String>,
+    /// Numbers besides that go to line 0.
+    pub(crate) aliases: Vec<String>,
 }
 
 impl Default for PolicySpec {
@@ -95,6 +98,7 @@ impl Default for PolicySpec {
             strangers: Strangers::Refuse,
             generation: 1,
             pass_headers: Vec::new(),
+            aliases: Vec::new(),
         }
     }
 }
@@ -206,6 +210,14 @@ impl PolicySpec {
                 company: CompanyId(0),
                 buyers: buyers.iter().map(buyer).collect(),
             }));
+        }
+        for alias in &self.aliases {
+            let number = Number::from_e164(alias.as_bytes()).expect("a number");
+            let line = Line {
+                campaign: CampaignId(0),
+                source: SourceId(0),
+            };
+            directory.numbers.insert(number, line);
         }
         directory
     }

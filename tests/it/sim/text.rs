@@ -34,7 +34,9 @@ impl Msg {
                 value.push_str(line);
                 continue;
             }
-            let (name, value) = line.split_once(':').expect("a colon");
+            let (name, value) = line
+                .split_once(':')
+                .unwrap_or_else(|| panic!("no colon in {line:?} of {text:?}"));
             message
                 .fields
                 .push((name.to_owned(), value.trim().to_owned()));

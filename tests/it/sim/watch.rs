@@ -13,6 +13,7 @@ use strowger::types::ids::CallUuid;
 
 use super::phone::Phone;
 use super::scenario::Scenario;
+use super::tally::Tally;
 use super::text::{Msg, uri_of};
 use super::verdict::{CallWatch, check_record};
 
@@ -28,7 +29,7 @@ pub(crate) struct Watch {
     /// 2xx heard in this turn that must be acknowledged in it: Call-ID, To-tag, CSeq.
     to_acknowledge: Vec<(String, String, u32)>,
     faults: Vec<String>,
-    datagrams: u64,
+    tally: Tally,
 }
 
 /// One Call-ID.
@@ -94,7 +95,7 @@ impl Watch {
             recorded: Vec::new(),
             to_acknowledge: Vec::new(),
             faults: Vec::new(),
-            datagrams: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -106,14 +107,9 @@ impl Watch {
         !self.faults.is_empty()
     }
 
-    pub(crate) fn into_faults(self) -> Vec<String> {
-        self.faults
-    }
-
-    /// Calls, answered calls, datagrams.
-    pub(crate) fn counts(&self) -> (u64, u64, u64) {
-        let answered = self.calls.iter().filter(|call| call.is_answered).count() as u64;
-        (self.started.len() as u64, answered, self.datagrams)
+    /// What was wrong, and what happened.
+    pub(crate) fn into_parts(self) -> (Vec<String>, Tally) {
+        (self.faults, self.tally)
     }
 
     pub(crate) fn unreachable(&mut self, address: SocketAddr) {
@@ -125,7 +121,7 @@ impl Watch {
     // --- what the edge hears
 
     pub(crate) fn heard(&mut self, _now: Instant, from: SocketAddr, bytes: &Bytes) {
-        self.datagrams += 1;
+        self.tally.add("datagrams");
         let message = Msg::parse(bytes);
         let call_id = message.call_id().to_owned();
         if message.is_request() && !self.legs.contains_key(&call_id) {
@@ -195,7 +191,7 @@ impl Watch {
     // --- what the edge says
 
     pub(crate) fn said(&mut self, now: Instant, to: SocketAddr, message: &Msg, bytes: Bytes) {
-        self.datagrams += 1;
+        self.tally.add("datagrams");
         let is_new = self.said.insert(bytes.clone());
         if message.is_request() {
             self.said_request(now, to, message, is_new);
@@ -333,7 +329,9 @@ impl Watch {
             if before.tag != tag {
                 self.faults.push(format!("{name}: another To-tag, {tag:?} after {:?}", before.tag));
             }
-            if before.status >= 200 && before.status != status {
+            // A refusal that nothing was kept of becomes 481 once the call is gone.
+            let is_gone = status == 481 && matches!(before.status, 500 | 603);
+            if before.status >= 200 && before.status != status && !is_gone {
                 self.faults.push(format!("{name} after {}", before.status));
             }
             if (200..300).contains(&before.status) && before.bytes != bytes {
@@ -389,16 +387,17 @@ impl Watch {
                     self.fault(format!("{uuid} started twice"));
                 }
                 self.started.push(*uuid);
+                self.tally.add("calls");
             }
             Event::Unbuildable => self.fault("a message could not be built".to_owned()),
             Event::TableFull { table } => self.fault(format!("{table} full")),
-            Event::Stray
-            | Event::Request { .. }
-            | Event::Response { .. }
-            | Event::Repeated
-            | Event::Retransmitted
-            | Event::Malformed { .. }
-            | Event::Refused { .. }
+            Event::Stray => self.tally.add("stray"),
+            Event::Repeated => self.tally.add("repeated"),
+            Event::Retransmitted => self.tally.add("retransmitted"),
+            Event::Malformed { .. } => self.tally.add("malformed"),
+            Event::Refused { why, .. } => self.tally.add(why.label()),
+            Event::Request { method } => self.tally.add(method),
+            Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
@@ -410,6 +409,10 @@ impl Watch {
             self.faults.push(format!("{}: no such call, or recorded twice", record.uuid));
         }
         self.recorded.push(record.uuid);
+        self.tally.add(record.outcome.label());
+        for attempt in &record.attempts {
+            self.tally.add(attempt.result.label());
+        }
         let call_id = String::from_utf8_lossy(&record.call_id).into_owned();
         let Some(leg) = self.legs.get(&call_id) else {
             // An INVITE that a stranger damaged, at a place where strangers may call.

@@ -19,6 +19,7 @@ use super::dice::Dice;
 use super::phone::{Act, Phone, Turn};
 use super::policy::{STRANGER, addr};
 use super::scenario::{Incident, Scenario};
+use super::tally::Tally;
 use super::text::Msg;
 use super::watch::Watch;
 
@@ -61,15 +62,6 @@ pub(crate) struct Verdict {
     pub(crate) faults: Vec<String>,
     pub(crate) trace: Vec<String>,
     pub(crate) tally: Tally,
-}
-
-/// What happened in a run, to see that the runs are not all the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) calls: u64,
-    pub(crate) answered: u64,
-    pub(crate) datagrams: u64,
-    pub(crate) steps: u64,
 }
 
 impl World {
@@ -141,15 +133,10 @@ impl World {
         if !self.watch.is_faulty() {
             self.finish();
         }
-        let (calls, answered, datagrams) = self.watch.counts();
+        let (faults, tally) = self.watch.into_parts();
         Verdict {
-            tally: Tally {
-                calls,
-                answered,
-                datagrams,
-                steps: u64::from(self.steps),
-            },
-            faults: self.watch.into_faults(),
+            faults,
+            tally,
             trace: self.trace.unwrap_or_default(),
         }
     }
@@ -400,6 +387,7 @@ pub(crate) fn flow(remote: SocketAddr) -> Flow {
 
 fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
+    let text = text.replace(|c: char| c.is_control() && !"\r\n".contains(c), "?");
     let line = text.lines().next().unwrap_or_default();
     let cseq = text.lines().find(|line| line.starts_with("CSeq"));
     let branch = text.split("branch=z9hG4bK").nth(1).unwrap_or_default();
