@@ -155,7 +155,8 @@ impl Site {
         let mut text = format!(
             r#"[node]
 name = "{edge}"
-shards = 1
+drain_limit = "2s"
+secret = "interop-node-{edge}"
 
 [[listen]]
 transport = "udp"
@@ -196,6 +197,10 @@ domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}"]
 allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
 country = "1"
+
+[[publisher]]
+afid = "1001"
+company = "acme"
 
 [[campaign]]
 id = "sales"
@@ -256,7 +261,9 @@ response_timeout = "{response_timeout}"
     if let Some((username, password, realm)) = login {
         writeln!(
             text,
-            r#"login = {{ username = "{username}", password = "{password}", realm = "{realm}" }}"#
+            r#"username = "{username}"
+password = "{password}"
+realm = "{realm}""#
         )
         .expect("text");
     }
