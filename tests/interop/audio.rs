@@ -8,7 +8,7 @@ use crate::baresip::Baresip;
 use crate::calls::is_completed;
 use crate::edge::Edge;
 use crate::site::BY_ADDRESS;
-use crate::site::BY_EITHER_DIGEST;
+use crate::site::BY_DIGEST;
 use crate::site::NUMBER;
 use crate::site::Site;
 use crate::site::USER;
@@ -18,11 +18,11 @@ fn two_telephones_hear_each_other() {
     talk(BY_ADDRESS, "", "caller");
 }
 
-/// baresip 1.0 answers a challenge by itself.
+/// baresip 1.0 gives up if anything but MD5 is offered beside it, so this domain offers MD5 alone.
 #[test]
 fn two_telephones_hear_each_other_after_digest_and_the_buyer_hangs_up() {
     let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
-    talk(BY_EITHER_DIGEST, &login, "buyer");
+    talk(BY_DIGEST, &login, "buyer");
 }
 
 fn talk(domain: &str, login: &str, hung_up_by: &str) {

@@ -127,7 +127,7 @@ impl Drop for Process {
     clippy::print_stderr,
     reason = "what the peers said is the only way to understand a failure"
 )]
-fn show(text: &str) {
+pub(crate) fn show(text: &str) {
     eprintln!("{text}");
 }
 

@@ -15,7 +15,8 @@ use crate::site::UNKNOWN_NUMBER;
 
 #[test]
 fn an_unknown_number_gets_404_and_a_record() {
-    let site = Site::new();
+    let mut site = Site::new();
+    site.buyer("first");
     let edge = Edge::start(&site);
 
     let mut carrier = Sipp::carrier("carrier_refused", site.carrier(), site.edge())
@@ -98,7 +99,7 @@ fn a_call_that_comes_back_is_refused_as_a_loop() {
     site.buyer_with("around", second, |buyer| buyer.uri.clone_from(&there));
     let mut back = Site::new();
     back.buyer_with("back", site.edge(), |buyer| buyer.uri.clone_from(&there));
-    let edge = Edge::start(&site);
+    let edge = Edge::start_at(&site, site.edge(), &[second]);
     let other = Edge::start_at(&back, second, &[site.edge()]);
 
     let mut carrier = call(&site, "carrier_refused")

@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use crate::process::Process;
 use crate::process::eventually;
+use crate::process::show;
 use crate::trace;
 use crate::trace::Message;
 
@@ -139,14 +141,7 @@ impl Running {
     /// Waits for its end and asserts the exit code: 0 all calls well, 1 some call not.
     pub(crate) fn ends_with(&mut self, code: i32) {
         let got = self.process.wait(Duration::from_secs(70));
-        assert_eq!(
-            got,
-            code,
-            "{}: exit code; it complained:\n{}\nthe messages were:\n{}",
-            self.name,
-            fs::read_to_string(&self.errors).unwrap_or_default(),
-            self.flow()
-        );
+        assert_eq!(got, code, "exit code of {}", self.name);
     }
 
     /// Ends it where it is: for a peer that still waits, because nobody calls it.
@@ -213,5 +208,14 @@ impl Running {
             self.name,
             self.process.said()
         );
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let errors = fs::read_to_string(&self.errors).unwrap_or_default();
+            show(&format!("--- {}:\n{}\n{errors}", self.name, self.flow()));
+        }
     }
 }
