@@ -1,3 +1,20 @@
 //! SIP messages (RFC 3261 §7, §25): bytes in, typed views, bytes out.
+//!
+//! ```text
+//! frame ──> scan ──> message ──> header, uri          in: borrowed from the datagram, nothing copied
+//!                                                     out: build <── retreaver
+//! ```
 
+pub mod build;
+mod chars;
+pub mod error;
+mod essentials;
 pub mod flow;
+pub mod frame;
+pub mod header;
+pub mod message;
+pub mod name;
+mod reply;
+pub mod retreaver;
+pub mod scan;
+pub mod uri;
