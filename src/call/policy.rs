@@ -103,6 +103,8 @@ pub struct Limits {
     pub transactions: usize,
     /// Accepted nonces remembered for their nonce-counts.
     pub nonces: usize,
+    /// How long an answered call may last.
+    pub call_time: Duration,
 }
 
 /// What a request that matches no trunk gets.
@@ -125,6 +127,14 @@ pub struct HuntBudget {
 }
 
 impl Policy {
+    /// How we appear in Via and Contact on a listener.
+    #[must_use]
+    pub fn advertised(&self, listener: ListenerId) -> &str {
+        self.listeners
+            .get(usize::from(listener.0))
+            .map_or("", |listener| &listener.advertise)
+    }
+
     /// The listener that reaches `address` by `transport`: the first of the same address family.
     #[must_use]
     pub fn listener_for(&self, transport: Transport, address: SocketAddr) -> Option<ListenerId> {

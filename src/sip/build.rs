@@ -7,18 +7,11 @@
 use bytes::Bytes;
 use memchr::memchr3;
 
-use crate::sip::chars::TOKEN;
-use crate::sip::chars::URI;
+use crate::sip::chars::{TOKEN, URI};
 use crate::sip::flow::Transport;
-use crate::sip::message::Head;
-use crate::sip::message::Message;
-use crate::sip::message::Method;
-use crate::sip::message::Request;
-use crate::sip::message::Response;
-use crate::sip::message::parse;
+use crate::sip::message::{Head, Message, Method, Request, Response, parse};
 use crate::sip::name::Name;
-use crate::sip::scan::Field;
-use crate::sip::scan::MAX_MESSAGE;
+use crate::sip::scan::{Field, MAX_MESSAGE};
 
 pub use crate::sip::reply::{ReplyHead, reason_phrase};
 
@@ -112,6 +105,22 @@ impl<'b> Writer<'b> {
     /// Writes one header whose value is a number.
     pub fn number(&mut self, name: &str, value: u32) -> &mut Self {
         self.field(name, itoa::Buffer::new().format(value).as_bytes())
+    }
+
+    /// Writes CSeq.
+    pub fn cseq(&mut self, number: u32, method: Method<'_>) -> &mut Self {
+        let mut digits = itoa::Buffer::new();
+        let pieces = [digits.format(number).as_bytes(), b" ", method.as_bytes()];
+        self.parts(Name::CSeq.text(), &pieces)
+    }
+
+    /// Writes one header whose value was received, without its folds.
+    pub fn unfolded(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.name(name.as_bytes());
+        let start = self.buf.len();
+        unfold_into(self.buf, value);
+        self.is_poisoned |= is_unsafe(self.buf.get(start..).unwrap_or_default());
+        self.end_line()
     }
 
     /// Writes our Via; `branch` is what follows the magic cookie (RFC 3261 §8.1.1.7). The peer is asked
@@ -257,3 +266,6 @@ fn within_invite(
     writer.parts(Name::CSeq.text(), &[number, b" ", method.as_bytes()]);
     writer.finish(b"")
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,12 @@ impl Number {
             .map(Self)
     }
 
+    /// The number as eight bytes, for hashing.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
     /// The digits without `+`.
     #[must_use]
     pub fn digits(&self) -> impl fmt::Display + use<> {
