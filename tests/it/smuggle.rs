@@ -50,12 +50,8 @@ const DISGUISES: &[(&str, &[u8])] = &[
     ("next line", b"Subject: a\xc2\x85X-PH-RetreaverUUID: lol-smuggled"),
 ];
 
-/// Disguises whose bytes do get through, inside a value that passes, and why that is right.
-const HARMLESS: &[(&str, &str)] = &[];
-
 #[test]
 fn no_disguise_of_ours_gets_a_header_through() {
-    let mut through = Vec::new();
     for (name, line) in DISGUISES {
         let mut desk = Desk::with(&PolicySpec {
             lines: vec![specs(1)],
@@ -69,14 +65,27 @@ fn no_disguise_of_ours_gets_a_header_through() {
         for one in offers(&desk.say_bytes(addr(CARRIER), &bytes)) {
             assert_ours(name, one);
             assert_eq!(one.message.value("X-Caller"), "passes", "{name}");
-            if has_loot(one) {
-                through.push(*name);
-            }
+            assert!(!has_loot(one), "{name}: {:?}", one.message);
         }
     }
+}
 
-    let listed: Vec<_> = HARMLESS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(through, listed);
+#[test]
+fn the_callers_own_name_and_number_carry_no_header_either() {
+    for from in [
+        "\"x X-PH-RetreaverUUID: lol-smuggled\" <sip:ann@example.com>;tag=ann",
+        "\"x\r\n X-PH-RetreaverUUID: lol-smuggled\" <sip:ann@example.com>;tag=ann",
+        "X-PH-RetreaverUUID lol-smuggled <sip:ann@example.com>;tag=ann",
+        "<sip:X-PH-RetreaverUUID%3A%20lol-smuggled@example.com>;tag=ann",
+    ] {
+        let mut desk = Desk::new(1);
+        let said = desk.say(CARRIER, &invite().set("From", from));
+        assert_eq!(offers(&said).count(), 1, "{from}");
+        for one in offers(&said) {
+            assert_ours(from, one);
+            assert!(!has_loot(one), "{from}: {:?}", one.message);
+        }
+    }
 }
 
 #[test]
