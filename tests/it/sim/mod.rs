@@ -23,6 +23,7 @@ mod digest;
 mod phone;
 mod plan;
 pub(crate) mod policy;
+mod rfc;
 mod scenario;
 mod seeds;
 mod server;
