@@ -91,16 +91,21 @@ impl Call {
                 self.end_sides(now, core, &[side.other()], None);
             }
             // Both hung up at once: that side needs no BYE any more, ours will be answered or not.
-            State::Ending(ending) => {
-                if let Some(Farewell {
+            State::Ending(ending) => match ending.farewell(side) {
+                Some(Farewell {
                     phase: Phase::Unacknowledged(_),
                     ..
-                }) = ending.farewell(side)
-                {
+                }) => {
                     *ending.farewell(side) = None;
                     self.leave_if_done();
                 }
-            }
+                // Nor is ours sent again, should it be challenged.
+                Some(Farewell {
+                    phase: Phase::Sent { tries, .. },
+                    ..
+                }) => *tries = u8::MAX,
+                None => {}
+            },
             State::Hunting(_) => {
                 if side == Side::Caller {
                     self.handle_caller_gone(now, core);

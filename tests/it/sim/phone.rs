@@ -142,6 +142,9 @@ impl Phone {
     }
 
     pub(crate) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
+        if self.has_vanished {
+            return;
+        }
         for at in 0..self.clients.len() {
             match self.clients[at].fire(turn.now) {
                 Fired::Again(bytes) => turn.out.push(Act::Send(bytes)),

@@ -64,13 +64,15 @@ pub(crate) enum Incident {
     Junk,
     /// A message that went by before, damaged, from somebody unknown.
     Damaged,
+    /// From now on nobody is there, and the network says so.
+    Unplugged(SocketAddr),
 }
 
 impl Scenario {
     pub(crate) fn draw(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
         let count = dice.pick(&[1, 1, 1, 2, 3]);
-        let calls = (0..count).map(|call| draw_call(dice, call)).collect();
+        let calls: Vec<_> = (0..count).map(|call| draw_call(dice, call)).collect();
         let network = match dice.below(10) {
             0..4 => (0, 0, 0, (1, 1)),
             4..6 => (0, 5, 20, (1, 200)),
@@ -79,14 +81,14 @@ impl Scenario {
         };
         let (loss, twice, late, delay) = network;
         Self {
-            calls,
             network: Network {
                 loss,
                 twice,
                 late,
                 delay,
             },
-            incidents: draw_incidents(dice),
+            incidents: draw_incidents(dice, &calls),
+            calls,
             call_time: dice.pick(&[20, 60, 90, 600]).pipe(Duration::from_secs),
         }
     }
@@ -101,7 +103,7 @@ impl Scenario {
     }
 }
 
-fn draw_incidents(dice: &mut Dice) -> Vec<(Duration, Incident)> {
+fn draw_incidents(dice: &mut Dice, calls: &[CallPlan]) -> Vec<(Duration, Incident)> {
     let mut incidents = Vec::new();
     let mut add = |dice: &mut Dice, percent, incident| {
         if dice.chance(percent) {
@@ -113,6 +115,12 @@ fn draw_incidents(dice: &mut Dice) -> Vec<(Duration, Incident)> {
     add(dice, 4, Incident::Drain(true));
     add(dice, 4, Incident::Drain(false));
     add(dice, 8, Incident::Reload);
+    for call in calls {
+        let whom = call.buyers.iter().map(|buyer| buyer.spec.address).chain([call.from]);
+        for address in whom {
+            add(dice, 2, Incident::Unplugged(address));
+        }
+    }
     for _ in 0..3 {
         add(dice, 15, Incident::Junk);
         add(dice, 30, Incident::Damaged);

@@ -438,6 +438,22 @@ fn both_hang_up_at_once() {
     assert_eq!(talk.desk.rest(), Gauges::default());
 }
 
+#[test]
+fn our_bye_is_not_repeated_for_a_buyer_that_said_bye_itself() {
+    let mut talk = Talk::unacknowledged(with_login());
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+    let bye = talk.caller("BYE", 2);
+    let ours = find(&talk.caller_says(&bye), "b0 BYE");
+    let theirs = talk.buyer("BYE", 1);
+    talk.buyer_says(&theirs);
+
+    let said = talk.buyer_says(&challenge(&ours, BUYER_REALM, &["MD5"]));
+
+    assert_eq!(ladder(&said), NOTHING);
+    assert_eq!(talk.desk.rest(), Gauges::default());
+}
+
 // --- 5: forks on the buyer's side
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct CallWatch {
     pub(crate) first_final: u16,
     /// Somebody was not there to answer.
     pub(crate) is_unreliable: bool,
+    /// Where the caller is.
+    pub(crate) from: SocketAddr,
     dialled: String,
 }
 
@@ -47,6 +49,7 @@ impl CallWatch {
             is_answered: false,
             is_recorded: false,
             first_final: 0,
+            from: plan.from,
             dialled: plan.uri.split([':', '@']).nth(1).unwrap_or_default().to_owned(),
         }
     }

@@ -114,7 +114,8 @@ impl Watch {
 
     pub(crate) fn unreachable(&mut self, address: SocketAddr) {
         for call in &mut self.calls {
-            call.is_unreliable |= call.buyers.iter().any(|buyer| buyer.address == address);
+            call.is_unreliable |= call.from == address
+                || call.buyers.iter().any(|buyer| buyer.address == address);
         }
     }
 

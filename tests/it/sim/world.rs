@@ -203,6 +203,16 @@ impl World {
                     self.tell_edge(Input::Hangup(Which::One(uuid)));
                 }
             }
+            Incident::Unplugged(address) => {
+                self.unreachable.insert(address);
+                self.watch.unreachable(address);
+                for at in 0..self.phones.len() {
+                    if self.phones[at].addr == address {
+                        self.phones[at].has_vanished = true;
+                        self.due[at] = None;
+                    }
+                }
+            }
             Incident::Drain(is_on) => self.tell_edge(Input::Drain(is_on)),
             Incident::Reload => {
                 let mut spec = self.scenario.policy();
@@ -223,6 +233,8 @@ impl World {
                     .replace("z9hG4bK", "z9hG4bKdamaged")
                     .replace("Call-ID: ", "Call-ID: damaged")
                     .replace("\r\ni: ", "\r\ni: damaged")
+                    // Whoever overhears credentials first may use them (RFC 7616 §5.5).
+                    .replace("uthorization: ", "uthorized: ")
                     .into_bytes();
                 for _ in 0..self.dice.below(4) {
                     let place = self.dice.below(bytes.len() as u64);
