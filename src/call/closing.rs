@@ -36,8 +36,13 @@ struct Farewell {
 }
 
 enum Phase {
-    /// The callee must not send BYE before the ACK (RFC 3261 §15): our 2xx goes out until then.
-    Unacknowledged(AwaitAck),
+    /// Our 2xx goes out until its ACK comes, also to a side that said BYE meanwhile: its INVITE would have
+    /// no answer otherwise.
+    Unacknowledged {
+        awaiting: AwaitAck,
+        /// The callee must not send BYE before the ACK (RFC 3261 §15).
+        is_bye_due: bool,
+    },
     /// The BYE is out.
     Sent {
         client: ClientId,
@@ -52,7 +57,7 @@ impl Ending {
             .into_iter()
             .flatten()
             .filter_map(|farewell| match &farewell.phase {
-                Phase::Unacknowledged(awaiting) => Some(awaiting.poll_timeout()),
+                Phase::Unacknowledged { awaiting, .. } => Some(awaiting.poll_timeout()),
                 Phase::Sent { .. } => None,
             })
             .min()
@@ -93,12 +98,9 @@ impl Call {
             // Both hung up at once: that side needs no BYE any more, ours will be answered or not.
             State::Ending(ending) => match ending.farewell(side) {
                 Some(Farewell {
-                    phase: Phase::Unacknowledged(_),
+                    phase: Phase::Unacknowledged { is_bye_due, .. },
                     ..
-                }) => {
-                    *ending.farewell(side) = None;
-                    self.leave_if_done();
-                }
+                }) => *is_bye_due = false,
                 // Nor is ours sent again, should it be challenged.
                 Some(Farewell {
                     phase: Phase::Sent { tries, .. },
@@ -153,9 +155,18 @@ impl Call {
             why,
         };
         for (side, leg) in [(Side::Caller, caller), (Side::Buyer, buyer)] {
-            if sides.contains(&side) {
-                *ending.farewell(side) = self.farewell(now, core, leg, why);
-            }
+            *ending.farewell(side) = if sides.contains(&side) {
+                self.farewell(now, core, leg, why)
+            } else {
+                let Leg { dialog, awaiting, .. } = leg;
+                awaiting.map(|awaiting| Farewell {
+                    dialog,
+                    phase: Phase::Unacknowledged {
+                        awaiting,
+                        is_bye_due: false,
+                    },
+                })
+            };
         }
         self.state = State::Ending(Box::new(ending));
         self.leave_if_done();
@@ -174,7 +185,10 @@ impl Call {
             ..
         } = leg;
         let phase = match awaiting {
-            Some(awaiting) => Phase::Unacknowledged(awaiting),
+            Some(awaiting) => Phase::Unacknowledged {
+                awaiting,
+                is_bye_due: true,
+            },
             None => send_bye(
                 now,
                 core,
@@ -200,7 +214,8 @@ impl Call {
         };
         let is_it = matches!(
             ending.farewell(side),
-            Some(Farewell { phase: Phase::Unacknowledged(awaiting), .. }) if awaiting.cseq == essentials.cseq
+            Some(Farewell { phase: Phase::Unacknowledged { awaiting, .. }, .. })
+                if awaiting.cseq == essentials.cseq
         );
         if is_it {
             self.say_bye(now, core, side);
@@ -213,7 +228,7 @@ impl Call {
                 return;
             };
             if let Some(Farewell {
-                phase: Phase::Unacknowledged(awaiting),
+                phase: Phase::Unacknowledged { awaiting, .. },
                 ..
             }) = ending.farewell(side)
                 && let Waited::InVain = awaiting.handle_timeout(now, core)
@@ -223,14 +238,16 @@ impl Call {
         }
     }
 
-    /// Sends the BYE that waited for an ACK.
+    /// Sends the BYE that waited for an ACK, if that side has not said it by now.
     fn say_bye(&mut self, now: Instant, core: &mut Core, side: Side) {
         let (policy, owner) = (self.policy.clone(), Owner::Closing(self.key));
         let State::Ending(ending) = &mut self.state else {
             return;
         };
         let why = ending.why;
-        if let Some(mut farewell) = ending.farewell(side).take() {
+        if let Some(mut farewell) = ending.farewell(side).take()
+            && let Phase::Unacknowledged { is_bye_due: true, .. } = farewell.phase
+        {
             *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
                 .map(|phase| Farewell { phase, ..farewell });
         }

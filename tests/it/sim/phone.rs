@@ -750,11 +750,6 @@ impl Phone {
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();
         for client in &self.clients {
-            // After its own BYE the answer to a re-INVITE may be missing: nobody needs it any more.
-            let is_moot = self.said_bye && client.method == "INVITE" && !client.is_first;
-            if is_moot {
-                continue;
-            }
             if client.timed_out {
                 found.push(format!("{}: no answer to {}", self.name, client.method));
             } else if !client.is_done() {

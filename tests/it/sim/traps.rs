@@ -232,6 +232,23 @@ fn the_caller_gets_no_bye_before_its_ack() {
     assert_eq!(talk.desk.rest(), Gauges::default());
 }
 
+#[test]
+fn a_bye_that_comes_before_the_ack_leaves_the_200_going_until_then() {
+    let mut talk = Talk::unacknowledged(Desk::new(1));
+
+    let bye = talk.caller("BYE", 2);
+    assert_eq!(ladder(&talk.caller_says(&bye)), ["carrier 200 BYE", "b0 BYE"]);
+    let said = talk.desk.pass_millis(500);
+    assert_eq!(ladder(&said), ["b0 BYE", "carrier 200 INVITE"]);
+    let ack = talk.caller("ACK", 1);
+    assert_eq!(ladder(&talk.caller_says(&ack)), NOTHING);
+
+    let said = ladder(&talk.desk.pass(Duration::from_secs(40)));
+    assert!(said.iter().all(|line| line == "b0 BYE"), "{said:?}");
+    assert_eq!(talk.desk.recorded(), "completed 200 by caller: answered");
+    assert_eq!(talk.desk.rest(), Gauges::default());
+}
+
 // --- 3: CANCEL has a transaction of its own
 
 #[test]

@@ -11,6 +11,7 @@ use strowger::call::output::Event;
 use strowger::call::record::Record;
 use strowger::types::ids::CallUuid;
 
+use super::client::PATIENCE;
 use super::phone::Phone;
 use super::scenario::Scenario;
 use super::tally::Tally;
@@ -57,6 +58,8 @@ struct Invite {
     is_first: bool,
     /// Final status heard.
     status: u16,
+    /// When the first 2xx was heard: 64·T1 later the transaction is over (timer M).
+    ok_at: Option<Instant>,
 }
 
 struct Answered {
@@ -121,7 +124,7 @@ impl Watch {
 
     // --- what the edge hears
 
-    pub(crate) fn heard(&mut self, _now: Instant, from: SocketAddr, bytes: &Bytes) {
+    pub(crate) fn heard(&mut self, now: Instant, from: SocketAddr, bytes: &Bytes) {
         self.tally.add("datagrams");
         let message = Msg::parse(bytes);
         let call_id = message.call_id().to_owned();
@@ -158,10 +161,10 @@ impl Watch {
             }
             return;
         }
-        self.heard_response(&call_id, &message);
+        self.heard_response(now, &call_id, &message);
     }
 
-    fn heard_response(&mut self, call_id: &str, message: &Msg) {
+    fn heard_response(&mut self, now: Instant, call_id: &str, message: &Msg) {
         let Some(leg) = self.legs.get_mut(call_id) else { return };
         let (status, cseq) = (message.status(), message.cseq());
         let tag = message.to_tag().unwrap_or_default().to_owned();
@@ -177,7 +180,9 @@ impl Watch {
                 if (200..300).contains(&status) {
                     let dialog = leg.dialogs.entry(tag.clone()).or_default();
                     dialog.is_up = true;
-                    if invite.has_offer || dialog.acked.contains(&cseq) {
+                    let first = *invite.ok_at.get_or_insert(now);
+                    let is_known = now < first + PATIENCE;
+                    if is_known && (invite.has_offer || dialog.acked.contains(&cseq)) {
                         self.to_acknowledge.push((call_id.to_owned(), tag, cseq));
                     }
                 }
@@ -229,6 +234,7 @@ impl Watch {
                     has_offer: !message.body.is_empty(),
                     is_first: tag.is_empty(),
                     status: 0,
+                    ok_at: None,
                 },
             );
         }
@@ -252,7 +258,7 @@ impl Watch {
                 if !dialog.byes.insert(cseq) {
                     self.faults.push(format!("{name}: its CSeq was used before"));
                 }
-                let waited = dialog.ok_at.is_some_and(|at| now >= at + super::client::PATIENCE);
+                let waited = dialog.ok_at.is_some_and(|at| now >= at + PATIENCE);
                 if is_caller && dialog.acks_heard.is_empty() && !waited {
                     self.faults.push(format!("{name} before the caller's ACK (RFC 3261 §15)"));
                 }
@@ -332,7 +338,10 @@ impl Watch {
             }
             // A refusal that nothing was kept of becomes 481 once the call is gone.
             let is_gone = status == 481 && matches!(before.status, 500 | 603);
-            if before.status >= 200 && before.status != status && !is_gone {
+            // And the nonce-count of an INVITE that was refused for the drain is used up.
+            let is_used_up = status == 401 && before.status == 503;
+            let is_stateless = is_gone || is_used_up;
+            if before.status >= 200 && before.status != status && !is_stateless {
                 self.faults.push(format!("{name} after {}", before.status));
             }
             if (200..300).contains(&before.status) && before.bytes != bytes {
