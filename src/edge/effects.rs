@@ -8,7 +8,7 @@ use crate::edge::writers::Records;
 use crate::net::udp::{Batches, Port, Report};
 use crate::sip::flow::{Flow, Transport};
 use crate::telemetry::log::Narrator;
-use crate::telemetry::metrics::Tally;
+use crate::telemetry::tally::Tally;
 use crate::types::ids::ShardId;
 
 /// Everything that a shard's outputs act on.
@@ -59,8 +59,8 @@ impl Effects {
                 let owner = self.shards.get(usize::from(shard.0));
                 let letter = Letter::Datagram { flow, bytes };
                 match owner.filter(|_| shard != self.own) {
-                    Some(owner) if owner.post(letter) => self.tally.add_handed(),
-                    _ => self.tally.add_forward_dropped(),
+                    Some(owner) if owner.post(letter) => self.tally.add_forwards(1, 0),
+                    _ => self.tally.add_forwards(0, 1),
                 }
             }
             Output::Event(event) => {

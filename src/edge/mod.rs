@@ -49,7 +49,8 @@ use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
-use crate::telemetry::metrics::{Metrics, Tally};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::tally::Tally;
 use crate::types::ids::ShardId;
 
 pub use disk::Disk;
