@@ -240,7 +240,7 @@ impl Shard {
         self.effects.flush(&mut self.batches);
         for _ in 0..FAILURE_ROUNDS {
             let mut has_failed = false;
-            while let Some(flow) = self.effects.poll_failed() {
+            while let Some(flow) = self.effects.poll_failed(now) {
                 has_failed = true;
                 self.step(now, Input::TransportFailed { flow });
             }

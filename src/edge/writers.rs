@@ -225,3 +225,46 @@ fn write_lines(receiver: &Receiver<Entry>) {
         let _ = output.write_all(&lines).and_then(|()| output.flush());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::telemetry::record::sample;
+
+    #[test]
+    fn every_record_is_in_the_file_when_the_writer_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.jsonl");
+        let metrics = Arc::new(Metrics::new());
+        let (writer, records) =
+            RecordWriter::start(path.clone(), "edge-1", Arc::clone(&metrics)).unwrap();
+
+        for _ in 0..3000 {
+            assert!(records.post(Box::new(sample().1)).is_ok());
+        }
+        drop(records);
+        writer.join();
+
+        assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 3000);
+        let text = metrics.render();
+        assert!(text.contains("strowger_records_total{result=\"written\"} 3000\n"));
+    }
+
+    #[test]
+    fn a_record_that_finds_no_room_comes_back_and_is_counted() {
+        let (sender, _receiver) = sync_channel(1);
+        let metrics = Arc::new(Metrics::new());
+        let records = Records {
+            sender,
+            metrics: Arc::clone(&metrics),
+        };
+
+        assert!(records.post(Box::new(sample().1)).is_ok());
+        assert!(records.post(Box::new(sample().1)).is_err());
+
+        let text = metrics.render();
+        assert!(text.contains("strowger_records_total{result=\"lost\"} 1\n"));
+    }
+}

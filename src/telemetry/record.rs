@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,7 +119,12 @@ impl RecordFile {
 }
 
 fn append_to(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        // Who called whom is nobody else's business.
+        .mode(0o640)
+        .open(path)
 }
 
 /// One line. The order of the fields is the order in the file.
@@ -258,3 +264,6 @@ fn display_option<T: std::fmt::Display, S: Serializer>(
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::sample;

@@ -76,7 +76,7 @@ fn write(record: &Record, anchor: &Anchor) -> String {
 }
 
 /// A call that began half a second before the anchor.
-fn sample() -> (Anchor, Record) {
+pub(crate) fn sample() -> (Anchor, Record) {
     #[expect(
         clippy::disallowed_methods,
         reason = "an instant cannot be made otherwise"
