@@ -131,9 +131,7 @@ impl RecordJob {
                 .take(BATCH)
             {
                 count += 1;
-                if let Err(error) = write_line(&mut lines, &self.node, &record, &anchor) {
-                    error!(call = %record.uuid, %error, "call record lost");
-                }
+                write_line(&mut lines, &self.node, &record, &anchor);
             }
             if self.reopen.swap(false, Ordering::Relaxed)
                 && let Err(error) = self.file.reopen()
