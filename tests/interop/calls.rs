@@ -177,6 +177,8 @@ fn two_hundred_calls_survive_one_percent_loss_on_both_sides() {
     for record in edge.records(250) {
         is_completed(&record, "first", "caller");
     }
+    assert!(edge.sum_of("strowger_retransmissions_total ") > 0.0);
+    assert!(edge.sum_of("strowger_repeated_total ") > 0.0);
     edge.holds_no_call();
     edge.stops();
 }

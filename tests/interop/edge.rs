@@ -91,6 +91,15 @@ impl Edge {
         assert!(is_empty, "{calls} calls are left:\n{}", self.metrics());
     }
 
+    /// Asserts that no transaction is left once the longest timers have run out.
+    pub(crate) fn comes_to_rest(&self) {
+        let is_at_rest = eventually(Duration::from_secs(50), || {
+            self.sum_of("strowger_transactions{") == 0.0
+        });
+        assert!(is_at_rest, "something is left:\n{}", self.metrics());
+        self.holds_no_call();
+    }
+
     /// Sum of the samples whose line begins with `start`.
     ///
     /// # Panics
