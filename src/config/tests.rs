@@ -351,7 +351,6 @@ fn an_empty_file_lacks_what_a_node_cannot_do_without() {
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::disallowed_methods, reason = "it measures real time")]
-#[expect(clippy::print_stdout, reason = "it prints its figure")]
 fn a_million_numbers() {
     let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
     let mut list = String::new();
