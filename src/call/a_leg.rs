@@ -193,7 +193,11 @@ impl Call {
     }
 
     /// The caller gave up (CANCEL, or BYE in the early dialog): 487 to its INVITE, CANCEL to the buyer.
+    /// A CANCEL that comes after our final response changes nothing (RFC 3261 §9.2).
     pub(crate) fn handle_caller_gone(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(_) = &self.state else {
+            return;
+        };
         self.cancel_attempt(now, core);
         self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
     }
