@@ -6,6 +6,15 @@
 //!
 //! The call is the one of the system bench: INVITE, 100, 180, 200, ACK, BYE, 200 on each leg.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a bench that cannot measure stops"
+)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -102,7 +111,11 @@ impl Bench {
             self.drive(Some((self.buyer, answer.as_bytes())));
         }
         let ok = self.sent_to(self.carrier, "SIP/2.0 200");
-        let tag = value(&ok, "To: ").split_once(";tag=").expect("a tag").1.to_owned();
+        let tag = value(&ok, "To: ")
+            .split_once(";tag=")
+            .expect("a tag")
+            .1
+            .to_owned();
         let to_tag = format!(";tag={tag}");
         let empty = "Content-Length: 0\r\n\r\n";
         let contact = "sip:198.51.100.1:5060";
@@ -121,7 +134,9 @@ impl Bench {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let start = Instant::now();
         match datagram {
-            Some((flow, bytes)) => self.engine.handle(self.now, Input::Datagram { flow, bytes }),
+            Some((flow, bytes)) => self
+                .engine
+                .handle(self.now, Input::Datagram { flow, bytes }),
             None => self.engine.handle(self.now, Input::Timeout),
         }
         let mut kept: [Option<(Flow, bytes::Bytes)>; 4] = Default::default();
@@ -150,7 +165,10 @@ impl Bench {
 
 fn with_sdp() -> String {
     let sdp = "v=0\r\no=uac 53655765 2353687637 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
-    format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len())
+    format!(
+        "Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    )
 }
 
 fn value<'a>(message: &'a str, name: &str) -> &'a str {

@@ -11,18 +11,18 @@ import random
 
 NUMBERS, CAMPAIGNS, USERS = 10_000, 500, 200
 REALM = "sip.bench.invalid"
-BUYER, DEAD_BUYER = "127.0.0.1:15090", "127.0.0.1:15099"
 # The first buyer of the last campaigns is dead, for whoever wants to see fail-over; the load does not dial these.
 DEAD_CAMPAIGNS, DEAD_NUMBERS = 10, 100
 
 
-def write(work, port, http_port):
-    """Writes all files into `work` for servers that listen on `port`."""
+def write(work, ports):
+    """Writes all files into `work` for servers and buyers at `ports`."""
+    buyer, dead_buyer = f"127.0.0.1:{ports.buyer}", f"127.0.0.1:{ports.dead_buyer}"
     dice = random.Random(20240601)
     live = CAMPAIGNS - DEAD_CAMPAIGNS
     numbers = [f"+1{n}" for n in dice.sample(range(2_000_000_000, 9_999_999_999), NUMBERS)]
     campaigns = [{"id": f"c{i}", "key": hashlib.md5(f"k{i}".encode()).hexdigest(), "afid": str(1000 + i % 97), "sid": f"sub{i % 31}",
-                  "buyers": [("buyer", DEAD_BUYER if i >= live else BUYER), ("backup", BUYER)]} for i in range(CAMPAIGNS)]
+                  "buyers": [("buyer", dead_buyer if i >= live else buyer), ("backup", buyer)]} for i in range(CAMPAIGNS)]
     lines = [(n, i % live if i < NUMBERS - DEAD_NUMBERS else live + i % DEAD_CAMPAIGNS) for i, n in enumerate(numbers)]
     users = [(f"trunk{i}", f"pw-{i}-secret") for i in range(USERS)]
     prefixes = ["127.0.0.1/32"] + [f"198.51.{100 + i // 16}.{16 * (i % 16)}/28" for i in range(199)]
@@ -34,7 +34,7 @@ def write(work, port, http_port):
     put(f"{work}/load.csv", (n for n in dialled))
     put(f"{work}/users.csv", (f"{name},{REALM},{password}" for name, password in users))
     kamailio(work, lines, campaigns, users, prefixes)
-    edge(work, port, http_port, lines, campaigns, users, prefixes)
+    edge(work, ports, lines, campaigns, users, prefixes)
 
 
 def put(path, lines):
@@ -58,7 +58,7 @@ def kamailio(work, lines, campaigns, users, prefixes):
     put(f"{work}/address.txt", (f"1 {prefix.replace('/', ' ')} 0 trunk{i}" for i, prefix in enumerate(prefixes)))
 
 
-def edge(work, port, http_port, lines, campaigns, users, prefixes):
+def edge(work, ports, lines, campaigns, users, prefixes):
     texts = lambda values: ", ".join(f'"{value}"' for value in values)
     logins = ",\n".join(f'  {{ name = "{name}", password = "{password}" }}' for name, password in users)
     put(f"{work}/edge/numbers.csv", ["number,campaign,afid,sid"] + [
@@ -72,10 +72,10 @@ drain_limit = "1s"
 
 [[listen]]
 transport = "udp"
-bind = "127.0.0.1:{port}"
+bind = "127.0.0.1:{ports.server}"
 
 [http]
-bind = "127.0.0.1:{http_port}"
+bind = "127.0.0.1:{ports.http}"
 
 [telemetry]
 log = "warn"

@@ -9,7 +9,24 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
-PORT, HTTP_PORT, CARRIER_PORT = 15060, 15061, 15080
+
+
+class Ports:
+    """Where all is on 127.0.0.1; carriers with digest come from 127.0.0.2."""
+
+    def __init__(self, first):
+        self.server, self.http, self.carrier, self.buyer, self.dead_buyer = first, first + 1, first + 20, first + 30, first + 39
+
+    def taken(self):
+        """The ports that somebody else has: servers that share a port would share the load."""
+        found = []
+        for port in (self.server, self.carrier, self.buyer):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    found.append(port)
+        return found
 
 
 class Server:
@@ -18,9 +35,11 @@ class Server:
     def __init__(self, name, setup):
         self.name, self.setup = name, setup
         work = setup.work
+        if taken := setup.ports.taken():
+            raise SystemExit(f"UDP ports {taken} on 127.0.0.1 are taken: another run? --port gives others")
         if name == "kamailio":
             command = ["kamailio", "-f", f"{HERE}/kamailio.cfg", f"--subst=#WORK#{work}#", "-Y", work, "-DD", "-E", "-n", "1", "-m", "4096",
-                       "-M", "16", "-x", "fm", "-X", "fm", "-l", f"udp:127.0.0.1:{PORT}"]
+                       "-M", "16", "-x", "fm", "-X", "fm", "-l", f"udp:127.0.0.1:{setup.ports.server}"]
         else:
             records = f"{work}/edge/records.jsonl"
             if os.path.exists(records):
@@ -47,13 +66,13 @@ class Server:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
             own.bind(("127.0.0.1", 0))
             own.settimeout(0.2)
-            port = own.getsockname()[1]
+            port, server = own.getsockname()[1], self.setup.ports.server
             for i in range(100):
                 if self.process.poll() is not None:
                     raise SystemExit(f"{self.name} ended with {self.process.returncode}:\n{open(self.log, errors='replace').read()[-3000:]}")
-                own.sendto((f"OPTIONS sip:127.0.0.1:{PORT} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKready{i}\r\n"
+                own.sendto((f"OPTIONS sip:127.0.0.1:{server} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKready{i}\r\n"
                             f"From: <sip:bench@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: ready{i}-{port}\r\nCSeq: 1 OPTIONS\r\n"
-                            f"Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n").encode(), ("127.0.0.1", PORT))
+                            f"Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n").encode(), ("127.0.0.1", server))
                 try:
                     if own.recv(2048).startswith(b"SIP/2.0"):
                         time.sleep(0.5)
@@ -87,8 +106,8 @@ class Load:
 
     def __init__(self, setup, rate, calls, auth="ip", talk_ms=200):
         carrier = "127.0.0.1" if auth == "ip" else "127.0.0.2"
-        command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{PORT}", "-u", f"{carrier}:{CARRIER_PORT}",
-                   "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap)]
+        command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{setup.ports.server}",
+                   "-u", f"{carrier}:{setup.ports.carrier}", "-b", f"127.0.0.1:{setup.ports.buyer}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap)]
         if auth == "digest":
             command += ["-A", "-f", f"{setup.work}/users.csv"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

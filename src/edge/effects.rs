@@ -7,8 +7,8 @@ use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::writers::Records;
 use crate::net::udp::{Batches, Port, Report};
 use crate::sip::flow::{Flow, Transport};
-use crate::telemetry::log::Narrator;
-use crate::telemetry::metrics::Tally;
+use crate::telemetry::log::{Allowance, Narrator};
+use crate::telemetry::tally::Tally;
 use crate::types::ids::ShardId;
 
 /// Everything that a shard's outputs act on.
@@ -22,7 +22,12 @@ pub(super) struct Effects {
     tally: Tally,
     narrator: Narrator,
     report: Report,
+    failures: Allowance,
 }
+
+/// Failed flows per second that the engine hears of at most: each costs it a walk over the transactions
+/// that wait, and strangers can cause them. Timers find the others.
+const FAILURES: u32 = 200;
 
 impl Effects {
     pub(super) fn new(
@@ -40,6 +45,7 @@ impl Effects {
             tally,
             narrator: Narrator::default(),
             report: Report::default(),
+            failures: Allowance::default(),
         }
     }
 
@@ -59,8 +65,8 @@ impl Effects {
                 let owner = self.shards.get(usize::from(shard.0));
                 let letter = Letter::Datagram { flow, bytes };
                 match owner.filter(|_| shard != self.own) {
-                    Some(owner) if owner.post(letter) => self.tally.add_handed(),
-                    _ => self.tally.add_forward_dropped(),
+                    Some(owner) if owner.post(letter) => self.tally.add_forwards(1, 0),
+                    _ => self.tally.add_forwards(0, 1),
                 }
             }
             Output::Event(event) => {
@@ -94,8 +100,12 @@ impl Effects {
 
     /// The next flow that failed. The other shards are told too: the kernel hands an ICMP error to
     /// any of the sockets that share the port.
-    pub(super) fn poll_failed(&mut self) -> Option<Flow> {
+    pub(super) fn poll_failed(&mut self, now: Instant) -> Option<Flow> {
         let flow = self.report.failed.pop()?;
+        if !self.failures.is_left(now, FAILURES) {
+            self.report.failed.clear();
+            return None;
+        }
         for (index, shard) in self.shards.iter().enumerate() {
             if index != usize::from(self.own.0) {
                 shard.post(Letter::TransportFailed(flow));
@@ -125,5 +135,138 @@ fn port<'p>(ports: &'p mut [Port], flow: &Flow) -> Option<&'p mut Port> {
         Transport::Udp => ports.get_mut(usize::from(flow.listener.0)),
         // There are no listeners of these yet; whoever asks for one hears that it failed.
         Transport::Tcp | Transport::Tls => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use mio::{Poll, Token};
+
+    use super::*;
+    use crate::edge::inbox::{Inbox, inbox};
+    use crate::net::clock;
+    use crate::sip::flow::ListenerId;
+    use crate::telemetry::metrics::Metrics;
+
+    #[test]
+    fn what_another_shard_owns_is_handed_to_it_and_to_nobody_else() {
+        let mut bench = Bench::new();
+
+        // Shard 0 is the bench's own; there is no shard 2.
+        for shard in [1, 0, 2] {
+            let output = Output::Forward {
+                shard: ShardId(shard),
+                flow: flow(Transport::Udp, "192.0.2.1:5060".parse().unwrap()),
+                bytes: Bytes::from_static(b"OPTIONS"),
+            };
+            bench.effects.perform(clock::now(), output);
+        }
+
+        let letter = bench.other.next_letter();
+        assert!(matches!(letter, Some(Letter::Datagram { bytes, .. }) if bytes == "OPTIONS"));
+        assert!(bench.other.next_letter().is_none());
+        assert!(bench.own.next_letter().is_none());
+        bench.effects.publish(0);
+        bench.shows("strowger_forwards_total{result=\"handed\"} 1");
+        bench.shows("strowger_forwards_total{result=\"dropped\"} 2");
+    }
+
+    #[test]
+    fn messages_of_one_wake_up_leave_with_the_flush() {
+        let mut bench = Bench::new();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let flow = flow(Transport::Udp, peer.local_addr().unwrap());
+        for text in ["one", "two"] {
+            let bytes = Bytes::from_static(text.as_bytes());
+            bench
+                .effects
+                .perform(clock::now(), Output::Transmit { flow, bytes });
+        }
+
+        peer.set_nonblocking(true).unwrap();
+        assert!(peer.recv(&mut [0; 9]).is_err());
+        bench.effects.flush(&mut Batches::new());
+        bench.effects.publish(0);
+
+        assert_eq!(peer.recv(&mut [0; 9]).unwrap(), 3);
+        assert_eq!(peer.recv(&mut [0; 9]).unwrap(), 3);
+        bench.shows("strowger_datagrams_sent_total 2");
+    }
+
+    #[test]
+    fn a_way_that_we_do_not_have_fails_here_and_is_told_to_the_others() {
+        let mut bench = Bench::new();
+        let flow = flow(Transport::Tcp, "192.0.2.1:5060".parse().unwrap());
+        let bytes = Bytes::from_static(b"INVITE");
+        let now = clock::now();
+
+        bench.effects.perform(now, Output::Transmit { flow, bytes });
+
+        assert_eq!(bench.effects.poll_failed(now), Some(flow));
+        assert_eq!(bench.effects.poll_failed(now), None);
+        let letter = bench.other.next_letter();
+        assert!(matches!(letter, Some(Letter::TransportFailed(told)) if told == flow));
+        bench.effects.publish(0);
+        bench.shows("strowger_send_drops_total{why=\"refused\"} 1");
+    }
+
+    #[test]
+    fn a_flood_of_failures_is_not_told() {
+        let mut bench = Bench::new();
+        let now = clock::now();
+        let mut told = 0;
+        for port in 1..=300 {
+            let flow = flow(Transport::Tcp, SocketAddr::from(([192, 0, 2, 1], port)));
+            let bytes = Bytes::from_static(b"INVITE");
+            bench.effects.perform(now, Output::Transmit { flow, bytes });
+            told += usize::from(bench.effects.poll_failed(now).is_some());
+        }
+
+        assert_eq!(told, 200);
+    }
+
+    /// Shard 0 of two, with one port.
+    struct Bench {
+        effects: Effects,
+        own: Inbox,
+        other: Inbox,
+        metrics: Arc<Metrics>,
+        _poll: Poll,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let poll = Poll::new().unwrap();
+            let (own, own_inbox) = inbox(poll.registry(), Token(0)).unwrap();
+            let (other, other_inbox) = inbox(Poll::new().unwrap().registry(), Token(1)).unwrap();
+            let metrics = Arc::new(Metrics::new());
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let ports = vec![Port::new(socket, ListenerId(0))];
+            let tally = Tally::new(Arc::clone(&metrics));
+            Self {
+                effects: Effects::new(ShardId(0), ports, vec![own, other], None, tally),
+                own: own_inbox,
+                other: other_inbox,
+                metrics,
+                _poll: poll,
+            }
+        }
+
+        fn shows(&self, line: &str) {
+            let text = self.metrics.render();
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+    }
+
+    fn flow(transport: Transport, remote: SocketAddr) -> Flow {
+        Flow {
+            transport,
+            listener: ListenerId(0),
+            remote,
+        }
     }
 }

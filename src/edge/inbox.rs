@@ -20,7 +20,7 @@ use crate::sip::flow::Flow;
 const LETTERS: usize = 4096;
 
 /// Orders that wait at most; a shard that has so many before it does not work any more.
-const ORDERS: usize = 64;
+const ORDERS: usize = 1024;
 
 /// What one shard tells another.
 pub(super) enum Letter {

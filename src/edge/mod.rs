@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 
 use mio::Poll;
 use thiserror::Error;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::call::input::Which;
 use crate::call::policy::Listener;
@@ -49,7 +49,8 @@ use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
-use crate::telemetry::metrics::{Metrics, Tally};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::tally::Tally;
 use crate::types::ids::ShardId;
 
 pub use disk::Disk;
@@ -273,7 +274,7 @@ impl Edge {
         }
         match self.http {
             Some(address) => info!(%address, "metrics and health are served"),
-            None => warn!("no [http]: nobody can see metrics and health"),
+            None => info!("no [http]: metrics and health are not served"),
         }
         let node = &self.node;
         info!(

@@ -27,7 +27,7 @@ use crate::telemetry::record::{RecordFile, write_line};
 /// How long a writer lets things gather once the first is there. Each wake-up of a thread costs more
 /// than formatting a record, and so does the sender's system call to wake it; a sleeping writer
 /// needs neither.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Records that wait at most, some seconds at full load; what comes beyond is lost, and said to be.
 const RECORDS: usize = 16_384;
@@ -131,9 +131,7 @@ impl RecordJob {
                 .take(BATCH)
             {
                 count += 1;
-                if let Err(error) = write_line(&mut lines, &self.node, &record, &anchor) {
-                    error!(call = %record.uuid, %error, "call record lost");
-                }
+                write_line(&mut lines, &self.node, &record, &anchor);
             }
             if self.reopen.swap(false, Ordering::Relaxed)
                 && let Err(error) = self.file.reopen()
@@ -223,5 +221,48 @@ fn write_lines(receiver: &Receiver<Entry>) {
         let mut output = io::stdout().lock();
         // There is nowhere to say that the log cannot be written.
         let _ = output.write_all(&lines).and_then(|()| output.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::telemetry::record::sample;
+
+    #[test]
+    fn every_record_is_in_the_file_when_the_writer_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.jsonl");
+        let metrics = Arc::new(Metrics::new());
+        let (writer, records) =
+            RecordWriter::start(path.clone(), "edge-1", Arc::clone(&metrics)).unwrap();
+
+        for _ in 0..3000 {
+            assert!(records.post(Box::new(sample().1)).is_ok());
+        }
+        drop(records);
+        writer.join();
+
+        assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 3000);
+        let text = metrics.render();
+        assert!(text.contains("strowger_records_total{result=\"written\"} 3000\n"));
+    }
+
+    #[test]
+    fn a_record_that_finds_no_room_comes_back_and_is_counted() {
+        let (sender, _receiver) = sync_channel(1);
+        let metrics = Arc::new(Metrics::new());
+        let records = Records {
+            sender,
+            metrics: Arc::clone(&metrics),
+        };
+
+        assert!(records.post(Box::new(sample().1)).is_ok());
+        assert!(records.post(Box::new(sample().1)).is_err());
+
+        let text = metrics.render();
+        assert!(text.contains("strowger_records_total{result=\"lost\"} 1\n"));
     }
 }

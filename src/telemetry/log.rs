@@ -243,16 +243,17 @@ fn is_attack(why: Refusal) -> bool {
     }
 }
 
-/// So many lines per second.
-#[derive(Default)]
-struct Allowance {
+/// So many per second.
+#[derive(Debug, Default)]
+pub struct Allowance {
     /// When the second began.
     since: Option<Instant>,
     used: u32,
 }
 
 impl Allowance {
-    fn is_left(&mut self, now: Instant, limit: u32) -> bool {
+    /// Uses up one of the `limit` that this second has; `false`: there is none left.
+    pub fn is_left(&mut self, now: Instant, limit: u32) -> bool {
         let is_over = |since| now.saturating_duration_since(since) >= Duration::from_secs(1);
         if self.since.is_none_or(is_over) {
             self.since = Some(now);

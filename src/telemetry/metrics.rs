@@ -1,17 +1,12 @@
-//! Metrics: every name and label there is, and how events become counts.
-//!
-//! Counting must cost the hot path nothing: a [`Tally`] belongs to one shard, adds up plain integers,
-//! and [publishes](Tally::publish) them once per batch to the counters that Prometheus reads.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Metrics: every name and label there is, and the registry that Prometheus reads. What shards count
+//! comes by way of their [`Tally`](crate::telemetry::tally::Tally).
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::call::output::{Event, Gauges, Refusal};
+use crate::call::output::{Gauges, Refusal};
 use crate::call::record::{AttemptResult, Outcome};
 
 /// One metric: its name, its label if it has one, and what it says.
@@ -40,7 +35,7 @@ pub enum Kind {
 
 macro_rules! families {
     ($($constant:ident = $kind:ident $name:literal [$($label:literal)?] $help:literal;)*) => {
-        $(const $constant: Family = Family {
+        $(pub(super) const $constant: Family = Family {
             name: $name,
             kind: Kind::$kind,
             label: families!(@label $($label)?),
@@ -97,7 +92,7 @@ const TALKS: &[f64] = &[
 ];
 
 /// The methods that have a label of their own; the rest is `other`.
-const METHODS: &[&str] = &[
+pub(super) const METHODS: &[&str] = &[
     "INVITE",
     "ACK",
     "BYE",
@@ -115,9 +110,10 @@ const METHODS: &[&str] = &[
     "other",
 ];
 
-const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
+/// The classes of the status codes, 1 to 6.
+pub(super) const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
 
-const REFUSALS: &[Refusal] = &[
+pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::UnknownDomain,
     Refusal::UnknownAddress,
     Refusal::NoCredentials,
@@ -139,7 +135,7 @@ const REFUSALS: &[Refusal] = &[
     Refusal::Overload,
 ];
 
-const OUTCOMES: &[Outcome] = &[
+pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::Completed,
     Outcome::CallerHungUp,
     Outcome::NotANumber,
@@ -153,7 +149,7 @@ const OUTCOMES: &[Outcome] = &[
     Outcome::Internal,
 ];
 
-const RESULTS: &[AttemptResult] = &[
+pub(super) const RESULTS: &[AttemptResult] = &[
     AttemptResult::Answered,
     AttemptResult::BuyerAuth,
     AttemptResult::NoAnswer,
@@ -166,6 +162,13 @@ const RESULTS: &[AttemptResult] = &[
     AttemptResult::Unreachable,
     AttemptResult::Cancelled,
 ];
+
+pub(super) const TABLES: &[&str] = &["transactions", "calls"];
+
+/// Why a datagram was not sent: the socket was blocked, the system refused.
+pub(super) const UNSENT: &[&str] = &["blocked", "refused"];
+
+pub(super) const FORWARDED: &[&str] = &["handed", "dropped"];
 
 /// The metrics of one edge. Each edge has its own, so that several can live in one process.
 pub struct Metrics {
@@ -181,9 +184,9 @@ pub struct Metrics {
     records: [Counter; 2],
     log_drops: Counter,
     reloads: [Counter; 2],
-    setup: Histogram,
-    post_dial_delay: Histogram,
-    talk: Histogram,
+    pub(super) setup: Histogram,
+    pub(super) post_dial_delay: Histogram,
+    pub(super) talk: Histogram,
 }
 
 impl Metrics {
@@ -224,6 +227,11 @@ impl Metrics {
             talk: histogram(&recorder, &TALK),
             recorder,
         }
+    }
+
+    /// The counter of `family`, or of one value of its label; it shows from now on.
+    pub(super) fn counter(&self, family: &Family, label: Option<&'static str>) -> Counter {
+        counter(&self.recorder, family, label)
     }
 
     /// The text that Prometheus reads.
@@ -306,236 +314,6 @@ impl Default for Metrics {
     }
 }
 
-/// What one shard has counted.
-pub struct Tally {
-    metrics: Arc<Metrics>,
-    sheet: Sheet,
-    requests: Labelled,
-    responses: Labelled,
-    parse_errors: Labelled,
-    refused: Labelled,
-    ended: Labelled,
-    attempts: Labelled,
-    table_full: Labelled,
-    send_drops: Labelled,
-    forwards: Labelled,
-    repeated: usize,
-    retransmissions: usize,
-    stray: usize,
-    started: usize,
-    unbuildable: usize,
-    received: usize,
-    sent: usize,
-}
-
-impl Tally {
-    /// Starts at zero, and shows each metric whose labels are known.
-    #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        let mut sheet = Sheet::default();
-        let mut labelled = |family, labels: &mut dyn Iterator<Item = &'static str>| {
-            Labelled::new(family, labels, &mut sheet, &metrics.recorder)
-        };
-        let requests = labelled(&REQUESTS, &mut METHODS.iter().copied());
-        let responses = labelled(&RESPONSES, &mut CLASSES.iter().copied());
-        let parse_errors = labelled(&PARSE_ERRORS, &mut std::iter::empty());
-        let refused = labelled(&REFUSED, &mut REFUSALS.iter().map(|why| why.label()));
-        let ended = labelled(&CALLS_ENDED, &mut OUTCOMES.iter().map(|how| how.label()));
-        let attempts = labelled(&ATTEMPTS, &mut RESULTS.iter().map(|how| how.label()));
-        let table_full = labelled(&TABLE_FULL, &mut ["transactions", "calls"].into_iter());
-        let send_drops = labelled(&SEND_DROPS, &mut ["blocked", "refused"].into_iter());
-        let forwards = labelled(&FORWARDS, &mut ["handed", "dropped"].into_iter());
-        let mut single = |family| sheet.add(counter(&metrics.recorder, family, None));
-        Self {
-            repeated: single(&REPEATED),
-            retransmissions: single(&RETRANSMISSIONS),
-            stray: single(&STRAY),
-            started: single(&CALLS_STARTED),
-            unbuildable: single(&UNBUILDABLE),
-            received: single(&RECEIVED),
-            sent: single(&SENT),
-            requests,
-            responses,
-            parse_errors,
-            refused,
-            ended,
-            attempts,
-            table_full,
-            send_drops,
-            forwards,
-            sheet,
-            metrics,
-        }
-    }
-
-    /// Counts one event of the engine.
-    pub fn handle_event(&mut self, event: &Event) {
-        let (sheet, recorder) = (&mut self.sheet, &self.metrics.recorder);
-        match event {
-            Event::Request { method } => self.requests.count(method, sheet, recorder),
-            Event::Response { status } => self.responses.count(class(*status), sheet, recorder),
-            Event::Repeated => sheet.count(self.repeated, 1),
-            Event::Retransmitted => sheet.count(self.retransmissions, 1),
-            Event::Stray => sheet.count(self.stray, 1),
-            Event::Malformed { error, .. } => {
-                self.parse_errors.count(error.label(), sheet, recorder);
-            }
-            Event::Refused { why, .. } => self.refused.count(why.label(), sheet, recorder),
-            Event::Started { .. } => sheet.count(self.started, 1),
-            Event::AttemptFailed { result, .. } => {
-                self.attempts.count(result.label(), sheet, recorder);
-            }
-            Event::Answered {
-                setup,
-                post_dial_delay,
-                ..
-            } => {
-                let result = AttemptResult::Answered;
-                self.attempts.count(result.label(), sheet, recorder);
-                self.metrics.setup.record(*setup);
-                if let Some(delay) = post_dial_delay {
-                    self.metrics.post_dial_delay.record(*delay);
-                }
-            }
-            Event::Ended { outcome, talk, .. } => {
-                self.ended.count(outcome.label(), sheet, recorder);
-                if *talk > Duration::ZERO {
-                    self.metrics.talk.record(*talk);
-                }
-            }
-            Event::Unbuildable => sheet.count(self.unbuildable, 1),
-            Event::TableFull { table } => self.table_full.count(table, sheet, recorder),
-        }
-    }
-
-    /// Counts datagrams that came in.
-    pub fn add_received(&mut self, count: u64) {
-        self.sheet.count(self.received, count);
-    }
-
-    /// Counts datagrams that went out.
-    pub fn add_sent(&mut self, count: u64) {
-        self.sheet.count(self.sent, count);
-    }
-
-    /// Counts datagrams that did not go out: because the socket was blocked, and because the system
-    /// refused.
-    pub fn add_send_drops(&mut self, blocked: u64, refused: u64) {
-        let recorder = &self.metrics.recorder;
-        let drops = &mut self.send_drops;
-        drops.add("blocked", blocked, &mut self.sheet, recorder);
-        drops.add("refused", refused, &mut self.sheet, recorder);
-    }
-
-    /// Counts a datagram handed to another shard.
-    pub fn add_handed(&mut self) {
-        let recorder = &self.metrics.recorder;
-        self.forwards.count("handed", &mut self.sheet, recorder);
-    }
-
-    /// Counts a datagram that its owner has no room for, or that has no owner.
-    pub fn add_forward_dropped(&mut self) {
-        let recorder = &self.metrics.recorder;
-        self.forwards.count("dropped", &mut self.sheet, recorder);
-    }
-
-    /// Makes what was counted since the last time visible to Prometheus.
-    pub fn publish(&mut self) {
-        self.sheet.publish();
-    }
-}
-
-/// Counters and what is to be added to each.
-#[derive(Default)]
-struct Sheet {
-    series: Vec<Series>,
-    /// Those with something to add.
-    touched: Vec<usize>,
-}
-
-struct Series {
-    counter: Counter,
-    pending: u64,
-}
-
-impl Sheet {
-    fn add(&mut self, counter: Counter) -> usize {
-        self.series.push(Series {
-            counter,
-            pending: 0,
-        });
-        self.series.len() - 1
-    }
-
-    fn count(&mut self, index: usize, count: u64) {
-        let Some(series) = self.series.get_mut(index) else {
-            return;
-        };
-        if series.pending == 0 && count > 0 {
-            self.touched.push(index);
-        }
-        series.pending += count;
-    }
-
-    fn publish(&mut self) {
-        for index in self.touched.drain(..) {
-            if let Some(series) = self.series.get_mut(index) {
-                series.counter.increment(series.pending);
-                series.pending = 0;
-            }
-        }
-    }
-}
-
-/// A family with a label: the place of each value in the sheet. There are few, so they are searched.
-struct Labelled {
-    family: &'static Family,
-    places: Vec<(&'static str, usize)>,
-}
-
-impl Labelled {
-    fn new(
-        family: &'static Family,
-        labels: &mut dyn Iterator<Item = &'static str>,
-        sheet: &mut Sheet,
-        recorder: &PrometheusRecorder,
-    ) -> Self {
-        let places = labels
-            .map(|label| (label, sheet.add(counter(recorder, family, Some(label)))))
-            .collect();
-        Self { family, places }
-    }
-
-    fn count(&mut self, label: &'static str, sheet: &mut Sheet, recorder: &PrometheusRecorder) {
-        self.add(label, 1, sheet, recorder);
-    }
-
-    fn add(
-        &mut self,
-        label: &'static str,
-        count: u64,
-        sheet: &mut Sheet,
-        recorder: &PrometheusRecorder,
-    ) {
-        let known = self.places.iter().find(|(known, _)| *known == label);
-        let index = match known {
-            Some((_, index)) => *index,
-            // Labels are texts of our own program, so there is an end to them.
-            None => {
-                let index = sheet.add(counter(recorder, self.family, Some(label)));
-                self.places.push((label, index));
-                index
-            }
-        };
-        sheet.count(index, count);
-    }
-}
-
-fn class(status: u16) -> &'static str {
-    let index = usize::from((status / 100).clamp(1, 6)) - 1;
-    CLASSES.get(index).copied().unwrap_or("6xx")
-}
-
 fn describe(recorder: &PrometheusRecorder, family: &Family) {
     let (name, help) = (KeyName::from_const_str(family.name), family.help.into());
     let unit: Option<Unit> = None;
@@ -598,44 +376,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_show_once_they_are_published() {
-        let metrics = Arc::new(Metrics::new());
-        let mut tally = Tally::new(Arc::clone(&metrics));
-        for _ in 0..2 {
-            tally.handle_event(&Event::Request { method: "INVITE" });
-        }
-        tally.handle_event(&Event::Response { status: 486 });
-
-        assert!(shows(
-            &metrics,
-            "strowger_requests_total{method=\"INVITE\"} 0"
-        ));
-        tally.publish();
-        tally.publish();
-
-        assert!(shows(
-            &metrics,
-            "strowger_requests_total{method=\"INVITE\"} 2"
-        ));
-        assert!(shows(&metrics, "strowger_responses_total{class=\"4xx\"} 1"));
-        assert!(shows(&metrics, "strowger_responses_total{class=\"2xx\"} 0"));
-    }
-
-    #[test]
-    fn two_shards_add_up() {
-        let metrics = Arc::new(Metrics::new());
-        for _ in 0..2 {
-            let mut tally = Tally::new(Arc::clone(&metrics));
-            tally.add_received(5);
-            tally.publish();
-        }
-
-        assert!(shows(&metrics, "strowger_datagrams_received_total 10"));
-    }
-
-    #[test]
     fn histograms_have_buckets() {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Metrics::new();
         metrics.setup.record(0.02);
         metrics.run_upkeep();
 
@@ -647,14 +389,6 @@ mod tests {
             &metrics,
             "strowger_call_setup_seconds_bucket{le=\"0.01\"} 0"
         ));
-    }
-
-    #[test]
-    fn a_status_that_sip_does_not_know_has_a_class_all_the_same() {
-        assert_eq!(
-            [0, 100, 299, 699, 999].map(class),
-            ["1xx", "1xx", "2xx", "6xx", "6xx"]
-        );
     }
 
     fn shows(metrics: &Metrics, line: &str) -> bool {

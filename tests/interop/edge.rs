@@ -25,20 +25,13 @@ pub(crate) struct Edge {
 impl Edge {
     /// Starts the edge of `site` and waits until it is ready.
     pub(crate) fn start(site: &Site) -> Self {
-        Self::start_at(site, site.edge(), &[])
-    }
-
-    /// Starts an edge of `site` at an address of its own; `listed` may call besides the carrier.
-    pub(crate) fn start_at(site: &Site, address: Ipv4Addr, listed: &[Ipv4Addr]) -> Self {
-        let config = site.configure(address, listed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_strowger"));
-        command.arg("run").arg("--config").arg(config);
-        let name = format!("edge-{address}");
-        let process = Process::start(&name, &mut command, site.folder(), "strowger");
+        command.arg("run").arg("--config").arg(site.configure());
+        let name = format!("edge-{}", site.edge());
         let mut edge = Self {
-            process,
-            address,
-            records: site.records(address),
+            process: Process::start(&name, &mut command, site.folder(), "strowger"),
+            address: site.edge(),
+            records: site.records(),
         };
 
         let mut is_running = true;
@@ -96,6 +89,15 @@ impl Edge {
             calls == 0.0
         });
         assert!(is_empty, "{calls} calls are left:\n{}", self.metrics());
+    }
+
+    /// Asserts that no transaction is left once the longest timers have run out.
+    pub(crate) fn comes_to_rest(&self) {
+        let is_at_rest = eventually(Duration::from_secs(50), || {
+            self.sum_of("strowger_transactions{") == 0.0
+        });
+        assert!(is_at_rest, "something is left:\n{}", self.metrics());
+        self.holds_no_call();
     }
 
     /// Sum of the samples whose line begins with `start`.

@@ -26,6 +26,7 @@ mod hunt;
 mod process;
 mod refusals;
 mod repeats;
+mod rest;
 mod sipp;
 mod site;
 mod trace;

@@ -1,5 +1,7 @@
 //! Calls that must not get through, and headers that must not.
 
+use serde_json::Value;
+
 use crate::calls::attempts;
 use crate::calls::buyer_was_told;
 use crate::calls::call;
@@ -61,7 +63,7 @@ fn a_wrong_password_never_gets_through() {
 
     let mut buyer = Sipp::buyer("buyer_answers", buyer).start(site.folder());
     let mut carrier = digest_call(&site, "carrier_digest_refused", BY_DIGEST, "guessed")
-        .blank("status", 403)
+        .blank("status", 401)
         .start(site.folder());
     carrier.passes();
 
@@ -90,27 +92,49 @@ fn the_callers_x_ph_headers_are_removed_however_disguised() {
     edge.holds_no_call();
 }
 
-/// The first edge's buyer is the second edge, whose buyer is the first edge.
+/// The first edge's buyer is the second edge, whose buyer is the first: two nodes of one site.
 #[test]
-fn a_call_that_comes_back_is_refused_as_a_loop() {
-    let mut site = Site::new();
-    let second = site.second_edge();
+fn a_call_that_goes_round_within_a_site_is_refused_as_a_loop() {
+    let (_sites, edge, other) = a_ring_of_two_edges("one-secret-for-both", "one-secret-for-both");
+
+    let record = edge.record();
+    assert_eq!(
+        attempts(&record),
+        [("around", "buyer_rejected")],
+        "{record:#}"
+    );
+    assert_eq!(record["attempts"][0]["status"], 482);
+    assert!(other.records_now().is_empty(), "a refusal is no call");
+}
+
+/// The second edge is a stranger's: it does not hand our token on, but must count Max-Forwards down.
+#[test]
+fn a_call_that_goes_round_by_a_stranger_ends_when_max_forwards_is_used_up() {
+    let (_sites, edge, other) = a_ring_of_two_edges("a-secret-of-one-node", "a-secret-of-another");
+
+    let rounds = edge.records(35);
+    assert!(rounds.iter().all(|record| record["outcome"] == "no_answer"));
+    let others = other.records(35);
+    let last = |record: &&Value| record["attempts"][0]["status"] == 483;
+    assert_eq!(others.iter().filter(last).count(), 1);
+}
+
+fn a_ring_of_two_edges(secret: &str, other_secret: &str) -> ([Site; 2], Edge, Edge) {
     let there = format!("sip:{NUMBER}@{BY_ADDRESS}");
-    site.buyer_with("around", second, |buyer| buyer.uri.clone_from(&there));
-    let mut back = Site::new();
-    back.buyer_with("back", site.edge(), |buyer| buyer.uri.clone_from(&there));
-    let edge = Edge::start_at(&site, site.edge(), &[second]);
-    let other = Edge::start_at(&back, second, &[site.edge()]);
+    let mut site = Site::new().with_secret(secret);
+    let mut other = Site::new().with_secret(other_secret);
+    site.list(other.edge());
+    other.list(site.edge());
+    site.buyer_with("around", other.edge(), |buyer| buyer.uri.clone_from(&there));
+    other.buyer_with("back", site.edge(), |buyer| buyer.uri.clone_from(&there));
+    let (first, second) = (Edge::start(&site), Edge::start(&other));
 
     let mut carrier = call(&site, "carrier_refused")
         .blank("status", 603)
         .start(site.folder());
     carrier.passes();
 
-    let record = edge.record();
-    assert_eq!(attempts(&record), [("around", "declined")], "{record:#}");
-    let there = other.record();
-    assert_eq!(there["attempts"][0]["status"], 482, "{there:#}");
-    edge.holds_no_call();
-    other.holds_no_call();
+    first.holds_no_call();
+    second.holds_no_call();
+    ([site, other], first, second)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   127.x.y.z+1        the edge           +2  carrier, listed        +8 ... buyers
-//!           +5         a second edge      +3  carrier, not listed
+//!                                         +3  carrier, not listed
 //! ```
 
 use std::fmt::Write as _;
@@ -36,6 +36,8 @@ pub(crate) struct Site {
     folder: TempDir,
     block: u32,
     buyers: Vec<Buyer>,
+    listed: Vec<Ipv4Addr>,
+    secret: String,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -71,7 +73,20 @@ impl Site {
                 .expect("temporary folder"),
             block: 0x7f00_0000 | run << 10 | test << 4,
             buyers: Vec::new(),
+            listed: Vec::new(),
+            secret: "interop-only-node-secret".to_owned(),
         }
+    }
+
+    /// With another secret of the node: edges that share it are one site.
+    pub(crate) fn with_secret(mut self, secret: &str) -> Self {
+        secret.clone_into(&mut self.secret);
+        self
+    }
+
+    /// Lists one more address that may call.
+    pub(crate) fn list(&mut self, address: Ipv4Addr) {
+        self.listed.push(address);
     }
 
     /// The folder of all files of this test.
@@ -92,11 +107,6 @@ impl Site {
     /// An address that is not listed.
     pub(crate) fn stranger(&self) -> Ipv4Addr {
         self.host(3)
-    }
-
-    /// A second edge's address.
-    pub(crate) fn second_edge(&self) -> Ipv4Addr {
-        self.host(5)
     }
 
     /// Adds a buyer at an address of its own, after those there are.
@@ -131,32 +141,35 @@ impl Site {
         self.host(8 + u32::try_from(self.buyers.len()).expect("few buyers"))
     }
 
-    /// The file of call records of the edge at `edge`.
-    pub(crate) fn records(&self, edge: Ipv4Addr) -> PathBuf {
-        self.folder().join(format!("records-{edge}.jsonl"))
+    /// The file of call records.
+    pub(crate) fn records(&self) -> PathBuf {
+        self.folder().join("records.jsonl")
     }
 
-    /// Writes the configuration of an edge at `edge` with the buyers of this site; `listed` may call besides the carrier.
-    pub(crate) fn configure(&self, edge: Ipv4Addr, listed: &[Ipv4Addr]) -> PathBuf {
-        let file = self.folder().join(format!("strowger-{edge}.toml"));
-        fs::write(&file, self.configuration(edge, listed)).expect("configuration");
+    /// Writes the configuration of the edge.
+    pub(crate) fn configure(&self) -> PathBuf {
+        let file = self.folder().join("strowger.toml");
+        fs::write(&file, self.configuration()).expect("configuration");
         file
     }
 
-    fn configuration(&self, edge: Ipv4Addr, listed: &[Ipv4Addr]) -> String {
+    fn configuration(&self) -> String {
+        let edge = self.edge();
         let carrier = self.carrier();
-        let listed: String = listed
+        let secret = &self.secret;
+        let listed: String = self
+            .listed
             .iter()
             .map(|address| format!(", \"{address}/32\""))
             .collect();
-        let records = self.records(edge);
+        let records = self.records();
         let records = records.display();
         let (user, password) = USER;
         let mut text = format!(
             r#"[node]
 name = "{edge}"
 drain_limit = "2s"
-secret = "interop-node-{edge}"
+secret = "{secret}"
 
 [[listen]]
 transport = "udp"

@@ -3,10 +3,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::call::record::{AttemptResult, Outcome, Side};
+use crate::call::record::{Attempt, AttemptResult, Outcome, Side};
 use crate::routing::buyer::{Buyer, XPhProfile};
 use crate::sip::flow::Transport;
 use crate::types::ids::{CallUuid, Entropy};
+use crate::types::number::Number;
 
 #[test]
 fn a_line_holds_everything_in_a_fixed_order() {
@@ -71,12 +72,12 @@ fn a_file_that_was_moved_away_is_made_anew() {
 
 fn write(record: &Record, anchor: &Anchor) -> String {
     let mut out = Vec::new();
-    write_line(&mut out, "edge-1", record, anchor).unwrap();
+    write_line(&mut out, "edge-1", record, anchor);
     String::from_utf8(out).unwrap()
 }
 
 /// A call that began half a second before the anchor.
-fn sample() -> (Anchor, Record) {
+pub(crate) fn sample() -> (Anchor, Record) {
     #[expect(
         clippy::disallowed_methods,
         reason = "an instant cannot be made otherwise"
