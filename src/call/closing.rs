@@ -158,7 +158,9 @@ impl Call {
             *ending.farewell(side) = if sides.contains(&side) {
                 self.farewell(now, core, leg, why)
             } else {
-                let Leg { dialog, awaiting, .. } = leg;
+                let Leg {
+                    dialog, awaiting, ..
+                } = leg;
                 awaiting.map(|awaiting| Farewell {
                     dialog,
                     phase: Phase::Unacknowledged {
@@ -246,7 +248,9 @@ impl Call {
         };
         let why = ending.why;
         if let Some(mut farewell) = ending.farewell(side).take()
-            && let Phase::Unacknowledged { is_bye_due: true, .. } = farewell.phase
+            && let Phase::Unacknowledged {
+                is_bye_due: true, ..
+            } = farewell.phase
         {
             *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
                 .map(|phase| Farewell { phase, ..farewell });
@@ -435,8 +439,12 @@ impl Unwanted<'_, '_> {
     /// Acknowledges it: whoever gets no ACK sends it for 64·T1 (RFC 3261 §13.2.2.4).
     pub(crate) fn acknowledge(&self, core: &mut Core) -> Dialog {
         let Self { essentials, .. } = self;
-        let dialog =
-            Dialog::as_uac(essentials, &self.response.head, essentials.to.uri, self.flow);
+        let dialog = Dialog::as_uac(
+            essentials,
+            &self.response.head,
+            essentials.to.uri,
+            self.flow,
+        );
         let branch = core.mark(0).text();
         let out = dialog.flow();
         let built = dialog
@@ -450,7 +458,8 @@ impl Unwanted<'_, '_> {
             )
             .finish(b"");
         if let Some(ack) = core.built(built) {
-            core.layer.acked(self.id, dialog.remote_tag(), out, ack.clone());
+            core.layer
+                .acked(self.id, dialog.remote_tag(), out, ack.clone());
             core.transmit(out, ack);
         }
         dialog

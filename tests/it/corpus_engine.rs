@@ -4,6 +4,11 @@
 //! The engine serves the host that each request is addressed to and lists the sender, so that nothing is
 //! refused for being a stranger's. Where the collection is missing, the test says so and passes.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what was tried, and what was not, is told"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -20,7 +25,9 @@ const DISAGREEMENTS: &[(&str, &str)] = &[];
 #[test]
 fn the_engine_answers_every_message_as_its_manifest_says() {
     let Some(corpus) = shared_corpus() else {
-        println!("../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path");
+        println!(
+            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
+        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
@@ -56,7 +63,9 @@ fn the_engine_answers_every_message_as_its_manifest_says() {
 #[test]
 fn one_engine_outlives_the_whole_collection() {
     let Some(corpus) = shared_corpus() else {
-        println!("../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path");
+        println!(
+            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
+        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
@@ -119,7 +128,9 @@ fn agrees(expect: &Value, statuses: &[u16]) -> bool {
         ("valid", None) => false,
         ("reject", Some(status)) => {
             let codes = expect["codes"].as_array().expect("codes");
-            codes.iter().any(|code| code.as_u64() == Some(u64::from(status)))
+            codes
+                .iter()
+                .any(|code| code.as_u64() == Some(u64::from(status)))
         }
         ("either", Some(_)) => true,
         ("reject" | "either", None) => may_be_silent,

@@ -1,6 +1,11 @@
 //! No X-PH header of the caller's reaches a buyer, however it is disguised; the buyer gets each of ours
 //! exactly once.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what was tried, and what was not, is told"
+)]
+
 use std::fs;
 use std::net::IpAddr;
 
@@ -20,13 +25,28 @@ const DISGUISES: &[(&str, &[u8])] = &[
     ("lower case", b"x-ph-retreaverkey: lol-smuggled"),
     ("upper case", b"X-PH-RETREAVERAFID: lol-smuggled"),
     ("another of the family", b"X-PH-Campaign: lol-smuggled"),
-    ("space before the colon", b"X-PH-RetreaverSID : lol-smuggled"),
+    (
+        "space before the colon",
+        b"X-PH-RetreaverSID : lol-smuggled",
+    ),
     ("tab before the colon", b"X-PH-RetreaverSID\t: lol-smuggled"),
-    ("no space after the colon", b"X-PH-RetreaverSID:lol-smuggled"),
+    (
+        "no space after the colon",
+        b"X-PH-RetreaverSID:lol-smuggled",
+    ),
     ("folded value", b"X-PH-RetreaverUUID:\r\n lol-smuggled"),
-    ("folded before the colon", b"X-PH-RetreaverUUID\r\n : lol-smuggled"),
-    ("folded into a header that passes", b"Subject: a\r\n X-PH-RetreaverUUID: lol-smuggled"),
-    ("twice", b"X-PH-RetreaverUUID: lol-smuggled\r\nX-PH-RetreaverUUID: lol-smuggled"),
+    (
+        "folded before the colon",
+        b"X-PH-RetreaverUUID\r\n : lol-smuggled",
+    ),
+    (
+        "folded into a header that passes",
+        b"Subject: a\r\n X-PH-RetreaverUUID: lol-smuggled",
+    ),
+    (
+        "twice",
+        b"X-PH-RetreaverUUID: lol-smuggled\r\nX-PH-RetreaverUUID: lol-smuggled",
+    ),
     ("bare CR", b"Subject: a\rX-PH-RetreaverUUID: lol-smuggled"),
     ("bare LF", b"Subject: a\nX-PH-RetreaverUUID: lol-smuggled"),
     ("NUL in the name", b"X-PH-RetreaverUUID\0: lol-smuggled"),
@@ -35,8 +55,14 @@ const DISGUISES: &[(&str, &[u8])] = &[
     ("DEL in the name", b"X-PH-RetreaverUUID\x7f: lol-smuggled"),
     ("0xFF in the name", b"X-PH-RetreaverUUID\xff: lol-smuggled"),
     ("no-break space", b"X-PH-RetreaverUUID\xa0: lol-smuggled"),
-    ("no-break space in UTF-8", b"X-PH-RetreaverUUID\xc2\xa0: lol-smuggled"),
-    ("zero-width space", b"X-PH-\xe2\x80\x8bRetreaverUUID: lol-smuggled"),
+    (
+        "no-break space in UTF-8",
+        b"X-PH-RetreaverUUID\xc2\xa0: lol-smuggled",
+    ),
+    (
+        "zero-width space",
+        b"X-PH-\xe2\x80\x8bRetreaverUUID: lol-smuggled",
+    ),
     ("vertical tab", b"X-PH-RetreaverUUID\x0b: lol-smuggled"),
     ("form feed", b"X-PH-RetreaverUUID\x0c: lol-smuggled"),
     ("leading space", b" X-PH-RetreaverUUID: lol-smuggled"),
@@ -45,9 +71,15 @@ const DISGUISES: &[(&str, &[u8])] = &[
     ("prefixed", b"X-X-PH-RetreaverUUID: lol-smuggled"),
     ("quoted name", b"\"X-PH-RetreaverUUID\": lol-smuggled"),
     ("two colons", b"X-PH-RetreaverUUID:: lol-smuggled"),
-    ("in a URI of a header that passes", b"Alert-Info: <sip:a@b?X-PH-RetreaverUUID=lol-smuggled>"),
+    (
+        "in a URI of a header that passes",
+        b"Alert-Info: <sip:a@b?X-PH-RetreaverUUID=lol-smuggled>",
+    ),
     ("hop token", b"X-Strowger-Hop: lol-smuggled"),
-    ("next line", b"Subject: a\xc2\x85X-PH-RetreaverUUID: lol-smuggled"),
+    (
+        "next line",
+        b"Subject: a\xc2\x85X-PH-RetreaverUUID: lol-smuggled",
+    ),
 ];
 
 #[test]
@@ -56,9 +88,14 @@ fn no_disguise_of_ours_gets_a_header_through() {
         let mut desk = Desk::with(&PolicySpec {
             lines: vec![specs(1)],
             // Even a trunk that is told to pass them does not.
-            pass_headers: ["x-ph-retreaveruuid", "x-ph-campaign", "x-strowger-hop", "x-caller"]
-                .map(str::to_owned)
-                .to_vec(),
+            pass_headers: [
+                "x-ph-retreaveruuid",
+                "x-ph-campaign",
+                "x-strowger-hop",
+                "x-caller",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..PolicySpec::default()
         });
         let bytes = insert(&invite().with("X-Caller", "passes"), line);
@@ -130,14 +167,18 @@ fn the_repeat_with_credentials_carries_each_header_once() {
 #[test]
 fn no_message_of_the_collection_gets_a_header_through() {
     let Some(corpus) = shared_corpus() else {
-        println!("../shared is missing: its disguises were NOT tried; set STROWGER_SHARED to its path");
+        println!(
+            "../shared is missing: its disguises were NOT tried; set STROWGER_SHARED to its path"
+        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
     let manifest: Value = serde_json::from_str(&manifest).expect("it is JSON");
     let messages = manifest["messages"].as_array().expect("a list");
-    let smuggled: Vec<_> =
-        messages.iter().filter(|message| message["category"] == "smuggle").collect();
+    let smuggled: Vec<_> = messages
+        .iter()
+        .filter(|message| message["category"] == "smuggle")
+        .collect();
 
     let mut offered = Vec::new();
     for message in &smuggled {
@@ -159,7 +200,10 @@ fn no_message_of_the_collection_gets_a_header_through() {
         }
     }
 
-    println!("{} disguises, offered to the buyer without them: {offered:?}", smuggled.len());
+    println!(
+        "{} disguises, offered to the buyer without them: {offered:?}",
+        smuggled.len()
+    );
     assert!(!smuggled.is_empty() && offered.contains(&"smuggle/plain"));
 }
 
@@ -180,13 +224,17 @@ fn assert_ours(name: &str, offer: &Said) {
         .map(|(field, _)| field.as_str())
         .filter(|field| field.to_ascii_lowercase().contains("ph"))
         .collect();
-    let ours =
-        ["X-PH-RetreaverUUID", "X-PH-RetreaverKey", "X-PH-RetreaverAFID", "X-PH-RetreaverSID"];
+    let ours = [
+        "X-PH-RetreaverUUID",
+        "X-PH-RetreaverKey",
+        "X-PH-RetreaverAFID",
+        "X-PH-RetreaverSID",
+    ];
     assert_eq!(names, ours, "{name}");
     // A careless reader splits at any line break.
-    let careless = head.split(['\r', '\n']).filter(|line| {
-        line.trim().to_ascii_lowercase().starts_with("x-ph-")
-    });
+    let careless = head
+        .split(['\r', '\n'])
+        .filter(|line| line.trim().to_ascii_lowercase().starts_with("x-ph-"));
     assert_eq!(careless.count(), ours.len(), "{name}: {head}");
 }
 

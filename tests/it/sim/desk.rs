@@ -24,7 +24,7 @@ pub(crate) struct Desk {
     start: Instant,
     now: Instant,
     pub(crate) events: Vec<Event>,
-    pub(crate) records: Vec<Box<Record>>,
+    pub(crate) records: Vec<Record>,
 }
 
 /// One thing that the engine said.
@@ -51,9 +51,15 @@ pub(crate) fn invite_to(uri: &str) -> Msg {
 /// A request outside any dialog.
 pub(crate) fn request(method: &str, uri: &str) -> Msg {
     Msg::new(format!("{method} {uri} SIP/2.0"))
-        .with("Via", format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bKfirst;rport"))
+        .with(
+            "Via",
+            format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bKfirst;rport"),
+        )
         .with("Max-Forwards", "70")
-        .with("From", "\"Ann\" <sip:+15555550199@carrier.example.net>;tag=ann")
+        .with(
+            "From",
+            "\"Ann\" <sip:+15555550199@carrier.example.net>;tag=ann",
+        )
         .with("To", format!("<{uri}>"))
         .with("Call-ID", "one@carrier.example.net")
         .with("CSeq", format!("1 {method}"))
@@ -84,26 +90,38 @@ pub(crate) fn ack_of_failure(invite: &Msg, failure: &Msg) -> Msg {
 
 /// A request within a dialog that our INVITE began and `ok` answered.
 pub(crate) fn caller_request(method: &str, cseq: u32, invite: &Msg, ok: &Msg) -> Msg {
-    Msg::new(format!("{method} {} SIP/2.0", ok.contact().expect("a Contact")))
-        .with("Via", format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-a-{method}-{cseq};rport"))
-        .with("Max-Forwards", "70")
-        .with("From", invite.value("From"))
-        .with("To", ok.value("To"))
-        .with("Call-ID", invite.value("Call-ID"))
-        .with("CSeq", format!("{cseq} {method}"))
-        .with("Contact", format!("<sip:ann@{CARRIER}>"))
+    Msg::new(format!(
+        "{method} {} SIP/2.0",
+        ok.contact().expect("a Contact")
+    ))
+    .with(
+        "Via",
+        format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-a-{method}-{cseq};rport"),
+    )
+    .with("Max-Forwards", "70")
+    .with("From", invite.value("From"))
+    .with("To", ok.value("To"))
+    .with("Call-ID", invite.value("Call-ID"))
+    .with("CSeq", format!("{cseq} {method}"))
+    .with("Contact", format!("<sip:ann@{CARRIER}>"))
 }
 
 /// A request within a dialog that the edge's INVITE began and that we answered with `tag`.
 pub(crate) fn buyer_request(method: &str, cseq: u32, invite: &Msg, tag: &str) -> Msg {
-    Msg::new(format!("{method} {} SIP/2.0", invite.contact().expect("a Contact")))
-        .with("Via", format!("SIP/2.0/UDP {};branch=z9hG4bK-b-{method}-{cseq}", buyer(0)))
-        .with("Max-Forwards", "70")
-        .with("From", format!("{};tag={tag}", bare(invite.value("To"))))
-        .with("To", invite.value("From"))
-        .with("Call-ID", invite.value("Call-ID"))
-        .with("CSeq", format!("{cseq} {method}"))
-        .with("Contact", format!("<sip:bob@{}>", buyer(0)))
+    Msg::new(format!(
+        "{method} {} SIP/2.0",
+        invite.contact().expect("a Contact")
+    ))
+    .with(
+        "Via",
+        format!("SIP/2.0/UDP {};branch=z9hG4bK-b-{method}-{cseq}", buyer(0)),
+    )
+    .with("Max-Forwards", "70")
+    .with("From", format!("{};tag={tag}", bare(invite.value("To"))))
+    .with("To", invite.value("From"))
+    .with("Call-ID", invite.value("Call-ID"))
+    .with("CSeq", format!("{cseq} {method}"))
+    .with("Contact", format!("<sip:bob@{}>", buyer(0)))
 }
 
 /// An answer of a buyer's, with its Contact.
@@ -122,7 +140,11 @@ pub(crate) fn buyer(place: usize) -> SocketAddr {
 
 /// `carrier`, `b0`, `b1`, ...
 fn who(address: SocketAddr) -> String {
-    for (text, name) in [(CARRIER, "carrier"), (ROAMER, "roamer"), (STRANGER, "stranger")] {
+    for (text, name) in [
+        (CARRIER, "carrier"),
+        (ROAMER, "roamer"),
+        (STRANGER, "stranger"),
+    ] {
         if address == addr(text) {
             return name.to_owned();
         }
@@ -257,7 +279,7 @@ impl Desk {
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Event(event) => self.events.push(event),
-                Output::Record(record) => self.records.push(record),
+                Output::Record(record) => self.records.push(*record),
             }
         }
         said
@@ -299,7 +321,11 @@ impl Desk {
         let attempts = record.attempts.iter().map(|one| one.result.label());
         let attempts: Vec<_> = attempts.collect();
         let (outcome, by) = (record.outcome.label(), record.hung_up_by.label());
-        format!("{outcome} {} by {by}: {}", record.status, attempts.join(", "))
+        format!(
+            "{outcome} {} by {by}: {}",
+            record.status,
+            attempts.join(", ")
+        )
     }
 }
 

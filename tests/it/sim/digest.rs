@@ -47,7 +47,13 @@ pub(crate) fn is_right(credentials: &str, password: &str, method: &str) -> bool 
     let middle = if of("qop").is_empty() {
         of("nonce")
     } else {
-        format!("{}:{}:{}:{}", of("nonce"), of("nc"), of("cnonce"), of("qop"))
+        format!(
+            "{}:{}:{}:{}",
+            of("nonce"),
+            of("nc"),
+            of("cnonce"),
+            of("qop")
+        )
     };
     hash(format!("{ha1}:{middle}:{ha2}")) == of("response")
 }

@@ -20,6 +20,7 @@ mod client;
 pub(crate) mod desk;
 mod dice;
 mod digest;
+mod leg;
 mod phone;
 mod plan;
 pub(crate) mod policy;

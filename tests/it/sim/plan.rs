@@ -82,9 +82,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether its silence may cost the other side an answer.
     pub(crate) fn is_unreliable(&self) -> bool {
-        let vanishes = |steps: &[(Duration, Step)]| {
-            steps.iter().any(|(_, step)| *step == Step::Vanish)
-        };
+        let vanishes =
+            |steps: &[(Duration, Step)]| steps.iter().any(|(_, step)| *step == Step::Vanish);
         self.never_acks || vanishes(&self.before) || vanishes(&self.within)
     }
 }

@@ -118,7 +118,11 @@ impl PolicySpec {
                 tech_prefix: None,
                 assume_e164: false,
             },
-            pass_headers: self.pass_headers.iter().map(|name| name.as_str().into()).collect(),
+            pass_headers: self
+                .pass_headers
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
             answers: Vec::new(),
         };
         Arc::new(Policy {

@@ -25,7 +25,7 @@ fn a_call_from_end_to_end() {
     let invite = invite();
     let said = desk.say(CARRIER, &invite);
     assert_eq!(ladder(&said), ["carrier 100 INVITE", "b0 INVITE"]);
-    assert_eq!(said[0].message.to_tag(), None);
+    assert_eq!(said[0].message.tag_in_to(), None);
     let offered = find(&said, "b0 INVITE");
 
     let said = desk.say_from(buyer(0), &answer(&offered, 180, "bob"));
@@ -40,7 +40,7 @@ fn a_call_from_end_to_end() {
         invite,
         offered,
     };
-    assert_eq!(talk.ok.to_tag(), ringing.to_tag());
+    assert_eq!(talk.ok.tag_in_to(), ringing.tag_in_to());
     let ack = talk.caller("ACK", 1);
     assert_eq!(ladder(&talk.caller_says(&ack)), NOTHING);
     assert_eq!(talk.desk.gauges().calls_talking, 1);
@@ -72,8 +72,12 @@ fn the_buyers_invite_is_a_new_call_with_the_callers_body_and_our_headers() {
     assert_eq!(offered.all("Via").count(), 1);
     assert_eq!(offered.contact(), Some(&*format!("sip:{EDGE}")));
     assert_ne!(offered.call_id(), invite.call_id());
-    assert_ne!(offered.from_tag(), invite.from_tag());
-    assert!(offered.value("From").starts_with("\"Ann\" <sip:+15555550199@"));
+    assert_ne!(offered.tag_in_from(), invite.tag_in_from());
+    assert!(
+        offered
+            .value("From")
+            .starts_with("\"Ann\" <sip:+15555550199@")
+    );
     assert!(!offered.value("From").contains("carrier.example.net"));
     assert_eq!(offered.body, OFFER);
     assert_eq!(offered.value("Content-Type"), "application/sdp");
@@ -82,7 +86,13 @@ fn the_buyers_invite_is_a_new_call_with_the_callers_body_and_our_headers() {
     assert_eq!(offered.value("X-PH-RetreaverSID"), "sub-7");
     assert_eq!(offered.value("X-PH-RetreaverKey").len(), 26);
     assert_eq!(offered.value("X-Buyer"), "one");
-    for name in ["X-Private", "P-Asserted-Identity", "Record-Route", "Supported", "Require"] {
+    for name in [
+        "X-Private",
+        "P-Asserted-Identity",
+        "Record-Route",
+        "Supported",
+        "Require",
+    ] {
         assert_eq!(offered.first(name), None, "{name}");
     }
 }
@@ -101,7 +111,10 @@ fn the_sid_is_sent_only_if_set_and_plivo_gets_letters_only() {
 
     assert_eq!(offered.first("X-PH-RetreaverSID"), None);
     let uuid = offered.value("X-PH-RetreaverUUID");
-    assert!(uuid.chars().all(|c| c.is_ascii_alphanumeric() || c == '%'), "{uuid}");
+    assert!(
+        uuid.chars().all(|c| c.is_ascii_alphanumeric() || c == '%'),
+        "{uuid}"
+    );
 }
 
 #[test]
@@ -140,7 +153,12 @@ fn the_invite_goes_out_again_and_a_silent_buyer_makes_room_for_the_next() {
 
     assert_eq!(
         timed(&said),
-        ["500 b0 INVITE", "1500 b0 INVITE", "3500 b0 INVITE", "4000 b1 INVITE"]
+        [
+            "500 b0 INVITE",
+            "1500 b0 INVITE",
+            "3500 b0 INVITE",
+            "4000 b1 INVITE"
+        ]
     );
 }
 
@@ -179,11 +197,17 @@ fn a_call_that_lasts_too_long_is_ended_with_a_reason() {
     let ack = talk.caller("ACK", 1);
     talk.caller_says(&ack);
 
-    assert_eq!(ladder(&talk.desk.pass(Duration::from_millis(89_999))), NOTHING);
+    assert_eq!(
+        ladder(&talk.desk.pass(Duration::from_millis(89_999))),
+        NOTHING
+    );
     let said = talk.desk.pass_millis(1);
 
     assert_eq!(timed(&said), ["90000 carrier BYE", "90000 b0 BYE"]);
-    assert_eq!(said[0].message.value("Reason"), "SIP;cause=200;text=\"time_limit\"");
+    assert_eq!(
+        said[0].message.value("Reason"),
+        "SIP;cause=200;text=\"time_limit\""
+    );
     assert_eq!(talk.desk.recorded(), "time_limit 200 by edge: answered");
     assert_eq!(talk.desk.rest(), Gauges::default());
 }
@@ -193,13 +217,24 @@ fn a_call_that_lasts_too_long_is_ended_with_a_reason() {
 #[test]
 fn requests_within_a_call_pass_both_ways_with_their_bodies() {
     let mut talk = Talk::new();
-    for (cseq, method) in [(2, "INFO"), (3, "UPDATE"), (4, "MESSAGE"), (5, "OPTIONS"), (6, "NOTIFY")] {
-        let asked = talk.caller(method, cseq).with_body("text/plain", format!("{method}!"));
+    for (cseq, method) in [
+        (2, "INFO"),
+        (3, "UPDATE"),
+        (4, "MESSAGE"),
+        (5, "OPTIONS"),
+        (6, "NOTIFY"),
+    ] {
+        let asked = talk
+            .caller(method, cseq)
+            .with_body("text/plain", format!("{method}!"));
         let said = talk.caller_says(&asked);
         assert_eq!(ladder(&said), [format!("b0 {method}")]);
         assert_eq!(said[0].message.body, format!("{method}!"));
         assert_eq!(said[0].message.value("Content-Type"), "text/plain");
-        let reply = said[0].message.reply(200, "bob").with_body("text/plain", "yes");
+        let reply = said[0]
+            .message
+            .reply(200, "bob")
+            .with_body("text/plain", "yes");
         let said = talk.buyer_says(&reply);
         assert_eq!(ladder(&said), [format!("carrier 200 {method}")]);
         assert_eq!(said[0].message.body, "yes");
@@ -221,7 +256,10 @@ fn a_cseq_that_goes_back_is_500() {
 #[test]
 fn a_moved_peer_is_followed() {
     let mut talk = Talk::new();
-    let moved = talk.caller("INVITE", 2).set("Contact", "<sip:ann@192.0.2.10:5070>").with_sdp(OFFER);
+    let moved = talk
+        .caller("INVITE", 2)
+        .set("Contact", "<sip:ann@192.0.2.10:5070>")
+        .with_sdp(OFFER);
     let asked = find(&talk.caller_says(&moved), "b0 INVITE");
     let said = talk.buyer_says(&answer(&asked, 200, "bob").with_sdp(ANSWER));
     assert_eq!(ladder(&said), ["carrier 200 INVITE", "b0 ACK"]);
@@ -257,7 +295,14 @@ fn a_buyer_that_does_not_answer_a_request_is_lost_after_64_t1() {
 
     let (last, sent) = said.split_at(said.len() - 3);
     assert!(last.iter().all(|one| one.message.method() == "INFO"));
-    assert_eq!(timed(sent), ["32000 carrier 408 INFO", "32000 carrier BYE", "32000 b0 BYE"]);
+    assert_eq!(
+        timed(sent),
+        [
+            "32000 carrier 408 INFO",
+            "32000 carrier BYE",
+            "32000 b0 BYE"
+        ]
+    );
     assert_eq!(talk.desk.recorded(), "leg_lost 200 by buyer: answered");
     assert_eq!(talk.desk.rest(), Gauges::default());
 }
@@ -296,15 +341,24 @@ fn what_the_edge_does_not_do_is_refused_as_the_rfc_says() {
         (request("SUBSCRIBE", &uri), "carrier 405 SUBSCRIBE"),
         (request("BYE", &uri), "carrier 481 BYE"),
         (request("OPTIONS", &uri), "carrier 200 OPTIONS"),
-        (invite_to("sip:+15555559999@ip.example.com"), "carrier 404 INVITE"),
+        (
+            invite_to("sip:+15555559999@ip.example.com"),
+            "carrier 404 INVITE",
+        ),
         (invite_to("sip:+1555@ip.example.com"), "carrier 484 INVITE"),
         (invite_to("sip:frank@ip.example.com"), "carrier 404 INVITE"),
-        (invite_to("sip:+15555550100@elsewhere.example.com"), "carrier 403 INVITE"),
+        (
+            invite_to("sip:+15555550100@elsewhere.example.com"),
+            "carrier 403 INVITE",
+        ),
     ];
     for (message, expected) in table {
         let mut desk = Desk::new(1);
         let said = desk.say(CARRIER, &message);
-        let finals: Vec<_> = said.into_iter().filter(|one| one.message.status() != 100).collect();
+        let finals: Vec<_> = said
+            .into_iter()
+            .filter(|one| one.message.status() != 100)
+            .collect();
         assert_eq!(ladder(&finals), [expected], "{}", message.line);
         desk.pass(Duration::from_secs(40));
         assert_eq!(desk.rest(), Gauges::default(), "{}", message.line);
@@ -345,7 +399,14 @@ fn an_address_that_is_not_listed_gets_403_or_silence() {
     });
     assert_eq!(ladder(&desk.say(STRANGER, &invite())), NOTHING);
     let refused = |event: &Event| {
-        matches!(event, Event::Refused { why: Refusal::UnknownAddress, status: None, .. })
+        matches!(
+            event,
+            Event::Refused {
+                why: Refusal::UnknownAddress,
+                status: None,
+                ..
+            }
+        )
     };
     assert!(desk.events.iter().any(refused));
 }
@@ -355,7 +416,9 @@ fn draining_refuses_new_calls_and_lets_the_others_be() {
     let mut talk = Talk::new();
     talk.desk.tell(Input::Drain(true));
 
-    let fresh = invite().set("Call-ID", "two").set("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK2");
+    let fresh = invite()
+        .set("Call-ID", "two")
+        .set("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK2");
     let said = talk.caller_says(&fresh);
     assert_eq!(ladder(&said), ["carrier 503 INVITE"]);
     assert!(said[0].message.first("Retry-After").is_some());
@@ -363,8 +426,13 @@ fn draining_refuses_new_calls_and_lets_the_others_be() {
     assert_eq!(ladder(&talk.caller_says(&info)), ["b0 INFO"]);
     talk.desk.tell(Input::Drain(false));
 
-    let third = fresh.set("Call-ID", "three").set("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK3");
-    assert_eq!(ladder(&talk.caller_says(&third)), ["carrier 100 INVITE", "b0 INVITE"]);
+    let third = fresh
+        .set("Call-ID", "three")
+        .set("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK3");
+    assert_eq!(
+        ladder(&talk.caller_says(&third)),
+        ["carrier 100 INVITE", "b0 INVITE"]
+    );
 }
 
 #[test]
@@ -377,7 +445,9 @@ fn a_full_table_refuses_new_calls_only() {
     let first = invite();
     desk.say(CARRIER, &first);
 
-    let second = invite().set("Call-ID", "two").set("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK2");
+    let second = invite()
+        .set("Call-ID", "two")
+        .set("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK2");
 
     assert_eq!(ladder(&desk.say(CARRIER, &second)), ["carrier 503 INVITE"]);
 }
@@ -443,10 +513,15 @@ fn both_algorithms_are_offered_and_each_lets_in() {
     for place in [0, 1] {
         let mut desk = Desk::new(1);
         let challenges = challenged(&mut desk);
-        let algorithms: Vec<_> =
-            challenges.iter().filter_map(|one| digest::value(one, "algorithm")).collect();
+        let algorithms: Vec<_> = challenges
+            .iter()
+            .filter_map(|one| digest::value(one, "algorithm"))
+            .collect();
         assert_eq!(algorithms, ["SHA-256", "MD5"]);
-        assert_eq!(digest::value(&challenges[0], "qop").as_deref(), Some("auth"));
+        assert_eq!(
+            digest::value(&challenges[0], "qop").as_deref(),
+            Some("auth")
+        );
 
         let said = desk.say(ROAMER, &digest_invite(2, Some((&challenges[place], 1))));
 
@@ -511,13 +586,21 @@ fn wrong_credentials_get_the_same_answer_whatever_is_wrong_with_them() {
     .enumerate()
     .map(|(place, wrong)| {
         let via = format!("SIP/2.0/UDP {ROAMER};branch=z9hG4bK-wrong-{place}");
-        desk.say(ROAMER, &good.clone().set("Authorization", wrong).set("Via", via))
+        desk.say(
+            ROAMER,
+            &good.clone().set("Authorization", wrong).set("Via", via),
+        )
     })
     .collect();
 
     for said in answers {
         assert_eq!(ladder(&said), ["roamer 401 INVITE"]);
-        assert!(!said[0].message.value("WWW-Authenticate").contains("stale=true"));
+        assert!(
+            !said[0]
+                .message
+                .value("WWW-Authenticate")
+                .contains("stale=true")
+        );
     }
     // None of them used up the nonce-count.
     assert_eq!(desk.say(ROAMER, &good)[0].message.status(), 100);

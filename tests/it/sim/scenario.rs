@@ -116,7 +116,11 @@ fn draw_incidents(dice: &mut Dice, calls: &[CallPlan]) -> Vec<(Duration, Inciden
     add(dice, 4, Incident::Drain(false));
     add(dice, 8, Incident::Reload);
     for call in calls {
-        let whom = call.buyers.iter().map(|buyer| buyer.spec.address).chain([call.from]);
+        let whom = call
+            .buyers
+            .iter()
+            .map(|buyer| buyer.spec.address)
+            .chain([call.from]);
         for address in whom {
             add(dice, 2, Incident::Unplugged(address));
         }
@@ -277,7 +281,9 @@ fn draw_ringing(dice: &mut Dice, plan: &mut Plan) {
         plan.before.push((at, Step::Provisional { status, fork }));
         at += dice.millis(0, 800);
     }
-    at += dice.pick(&[0, 0, 1000, 2900, 9900]).pipe(Duration::from_millis);
+    at += dice
+        .pick(&[0, 0, 1000, 2900, 9900])
+        .pipe(Duration::from_millis);
     match fate {
         1..5 => {
             let status = dice.pick(&[486, 486, 503, 480, 404, 603, 302, 408, 500, 600]);
@@ -298,7 +304,10 @@ fn draw_ringing(dice: &mut Dice, plan: &mut Plan) {
 /// a buyer.
 const SMUGGLED: &[&[(&str, &str)]] = &[
     &[("X-PH-RetreaverUUID", "evil-1")],
-    &[("x-ph-retreaverkey", "evil-2"), ("X-PH-RetreaverAFID", "evil-3")],
+    &[
+        ("x-ph-retreaverkey", "evil-2"),
+        ("X-PH-RetreaverAFID", "evil-3"),
+    ],
     &[("X-PH-RetreaverSID ", "evil-4")],
     &[("X-PH-RetreaverSID\t", "evil-5")],
     &[("X-PH-RetreaverUUID", "\r\n evil-6")],

@@ -1,5 +1,10 @@
 //! Many seeds, each a run of its own.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what was tried, and what was not, is told"
+)]
+
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,14 +55,21 @@ const SEEN: &[&str] = &[
 
 #[test]
 fn ten_thousand_seeds_leave_nothing_behind_and_one_record_each() {
-    let only = env::var("STROWGER_SIM_SEED").ok().map(|text| text.parse().expect("a number"));
+    let only = env::var("STROWGER_SIM_SEED")
+        .ok()
+        .map(|text| text.parse().expect("a number"));
     if let Some(seed) = only {
         let verdict = run(seed, true);
         println!("{}", verdict.trace.join("\n"));
-        assert!(verdict.faults.is_empty(), "seed {seed}: {:#?}", verdict.faults);
+        assert!(
+            verdict.faults.is_empty(),
+            "seed {seed}: {:#?}",
+            verdict.faults
+        );
         return;
     }
-    let seeds = env::var("STROWGER_SIM_SEEDS").map_or(SEEDS, |text| text.parse().expect("a number"));
+    let seeds =
+        env::var("STROWGER_SIM_SEEDS").map_or(SEEDS, |text| text.parse().expect("a number"));
 
     let (total, failed) = run_all(seeds);
 
@@ -76,7 +88,10 @@ fn ten_thousand_seeds_leave_nothing_behind_and_one_record_each() {
             .join("\n")
     );
     let missing: Vec<_> = SEEN.iter().filter(|name| total.of(name) == 0).collect();
-    assert!(seeds < SEEDS || missing.is_empty(), "never happened: {missing:?}");
+    assert!(
+        seeds < SEEDS || missing.is_empty(),
+        "never happened: {missing:?}"
+    );
 }
 
 #[test]
@@ -119,23 +134,27 @@ fn run_all(seeds: u64) -> (Tally, Vec<(u64, String)>) {
 /// One run; a panic in it is a fault.
 fn run(seed: u64, is_traced: bool) -> Verdict {
     let start = epoch();
-    catch_unwind(AssertUnwindSafe(|| World::new(seed, start, is_traced).run())).unwrap_or_else(
-        |panic| {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
-            Verdict {
-                faults: vec![format!("panic: {}", text.unwrap_or("without a word"))],
-                trace: Vec::new(),
-                tally: Tally::default(),
-            }
-        },
-    )
+    catch_unwind(AssertUnwindSafe(|| {
+        World::new(seed, start, is_traced).run()
+    }))
+    .unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Verdict {
+            faults: vec![format!("panic: {}", text.unwrap_or("without a word"))],
+            trace: Vec::new(),
+            tally: Tally::default(),
+        }
+    })
 }
 
 /// Where virtual time begins.
-#[expect(clippy::disallowed_methods, reason = "an instant can only be had from the clock; only differences count")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an instant can only be had from the clock; only differences count"
+)]
 pub(super) fn epoch() -> Instant {
     Instant::now()
 }

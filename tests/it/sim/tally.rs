@@ -23,7 +23,10 @@ impl Tally {
 
     /// One line for each name.
     pub(crate) fn table(&self) -> String {
-        let lines = self.0.iter().map(|(name, count)| format!("{count:>9} {name}"));
+        let lines = self
+            .0
+            .iter()
+            .map(|(name, count)| format!("{count:>9} {name}"));
         lines.collect::<Vec<_>>().join("\n")
     }
 }

@@ -166,11 +166,11 @@ impl Msg {
         self.value("Call-ID")
     }
 
-    pub(crate) fn from_tag(&self) -> &str {
+    pub(crate) fn tag_in_from(&self) -> &str {
         param(self.value("From"), "tag").unwrap_or_default()
     }
 
-    pub(crate) fn to_tag(&self) -> Option<&str> {
+    pub(crate) fn tag_in_to(&self) -> Option<&str> {
         param(self.value("To"), "tag")
     }
 
@@ -187,7 +187,7 @@ impl Msg {
                 continue;
             }
             for value in self.all(name) {
-                let needs_tag = name == "To" && status > 100 && self.to_tag().is_none();
+                let needs_tag = name == "To" && status > 100 && self.tag_in_to().is_none();
                 let value = if needs_tag {
                     format!("{value};tag={tag}")
                 } else {

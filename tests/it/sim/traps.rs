@@ -27,12 +27,18 @@ fn cancel_while_ringing_is_answered_and_carried_on_and_each_487_acknowledged() {
 
     let said = desk.say(CARRIER, &cancel(&invite));
 
-    assert_eq!(ladder(&said), ["carrier 200 CANCEL", "b0 CANCEL", "carrier 487 INVITE"]);
+    assert_eq!(
+        ladder(&said),
+        ["carrier 200 CANCEL", "b0 CANCEL", "carrier 487 INVITE"]
+    );
     let taken_back = find(&said, "b0 CANCEL");
     assert_eq!(taken_back.branch(), offered.branch());
     assert_eq!(taken_back.value("CSeq"), "1 CANCEL");
     let refused = find(&said, "carrier 487 INVITE");
-    assert_eq!(ladder(&desk.say(CARRIER, &ack_of_failure(&invite, &refused))), NOTHING);
+    assert_eq!(
+        ladder(&desk.say(CARRIER, &ack_of_failure(&invite, &refused))),
+        NOTHING
+    );
 
     let ok = taken_back.reply(200, "bob");
     assert_eq!(ladder(&desk.say_from(buyer(0), &ok)), NOTHING);
@@ -73,7 +79,7 @@ fn a_200_that_crosses_the_cancel_is_acknowledged_and_ended() {
     assert_eq!(ladder(&said), ["b0 ACK", "b0 BYE"]);
     let bye = find(&said, "b0 BYE");
     assert_eq!(bye.value("CSeq"), "2 BYE");
-    assert_eq!(bye.to_tag(), Some("bob"));
+    assert_eq!(bye.tag_in_to(), Some("bob"));
     // The 200 again: the ACK was lost. The BYE has its own transaction.
     assert_eq!(ladder(&desk.say_from(buyer(0), &late)), ["b0 ACK"]);
     desk.say_from(buyer(0), &bye.reply(200, "bob"));
@@ -166,7 +172,7 @@ fn the_buyer_is_acknowledged_at_once_and_for_each_200_again() {
     assert_eq!(ladder(&said), ["b0 ACK", "carrier 200 INVITE"]);
     let ack = find(&said, "b0 ACK");
     assert_eq!(ack.value("CSeq"), "1 ACK");
-    assert_eq!(ack.to_tag(), Some("bob"));
+    assert_eq!(ack.tag_in_to(), Some("bob"));
     assert_ne!(ack.branch(), offered.branch());
     assert_eq!(find(&said, "carrier 200 INVITE").body, ANSWER);
     let again = desk.say_from(buyer(0), &ok);
@@ -180,7 +186,10 @@ fn the_ack_follows_the_buyers_route_set() {
     let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
 
     let ok = answer(&offered, 200, "bob")
-        .with("Record-Route", "<sip:198.51.100.12;lr>, <sip:198.51.100.11;lr>")
+        .with(
+            "Record-Route",
+            "<sip:198.51.100.12;lr>, <sip:198.51.100.11;lr>",
+        )
         .with_sdp(ANSWER);
     let said = desk.say_from(buyer(0), &ok);
 
@@ -237,7 +246,10 @@ fn a_bye_that_comes_before_the_ack_leaves_the_200_going_until_then() {
     let mut talk = Talk::unacknowledged(Desk::new(1));
 
     let bye = talk.caller("BYE", 2);
-    assert_eq!(ladder(&talk.caller_says(&bye)), ["carrier 200 BYE", "b0 BYE"]);
+    assert_eq!(
+        ladder(&talk.caller_says(&bye)),
+        ["carrier 200 BYE", "b0 BYE"]
+    );
     let said = talk.desk.pass_millis(500);
     assert_eq!(ladder(&said), ["b0 BYE", "carrier 200 INVITE"]);
     let ack = talk.caller("ACK", 1);
@@ -288,7 +300,10 @@ fn cancel_and_the_ack_of_a_failure_are_matched_though_nat_changed_sent_by() {
 fn cancel_of_nothing_is_481() {
     let mut desk = Desk::new(1);
 
-    assert_eq!(ladder(&desk.say(CARRIER, &cancel(&invite()))), ["carrier 481 CANCEL"]);
+    assert_eq!(
+        ladder(&desk.say(CARRIER, &cancel(&invite()))),
+        ["carrier 481 CANCEL"]
+    );
 }
 
 // --- 4: re-INVITEs
@@ -301,14 +316,17 @@ fn a_reinvite_passes_with_its_own_cseq_and_ack_on_each_leg() {
     let said = talk.caller_says(&reinvite);
     assert_eq!(ladder(&said), ["carrier 100 INVITE", "b0 INVITE"]);
     let asked = find(&said, "b0 INVITE");
-    assert_eq!((asked.value("CSeq"), asked.body.as_str()), ("2 INVITE", OFFER));
-    assert_eq!(asked.to_tag(), Some("bob"));
+    assert_eq!(
+        (asked.value("CSeq"), asked.body.as_str()),
+        ("2 INVITE", OFFER)
+    );
+    assert_eq!(asked.tag_in_to(), Some("bob"));
     let said = talk.buyer_says(&answer(&asked, 200, "bob").with_sdp(ANSWER));
 
     assert_eq!(ladder(&said), ["carrier 200 INVITE", "b0 ACK"]);
     let ok = find(&said, "carrier 200 INVITE");
     assert_eq!((ok.value("CSeq"), ok.body.as_str()), ("2 INVITE", ANSWER));
-    assert_eq!(ok.to_tag(), talk.ok.to_tag());
+    assert_eq!(ok.tag_in_to(), talk.ok.tag_in_to());
     let again = talk.desk.pass_millis(500);
     assert_eq!(ladder(&again), ["carrier 200 INVITE"]);
     let ack = talk.caller("ACK", 2);
@@ -326,7 +344,7 @@ fn a_reinvite_from_the_buyer_1_ms_after_the_ack_is_relayed() {
 
     assert_eq!(ladder(&said), ["b0 100 INVITE", "carrier INVITE"]);
     let asked = find(&said, "carrier INVITE");
-    assert_eq!(asked.from_tag(), talk.ok.to_tag().unwrap());
+    assert_eq!(asked.tag_in_from(), talk.ok.tag_in_to().unwrap());
     assert_eq!(asked.value("CSeq"), "1 INVITE");
 }
 
@@ -386,7 +404,12 @@ fn a_bye_that_crosses_a_reinvite_ends_both() {
 
     assert_eq!(
         ladder(&said),
-        ["b0 200 BYE", "carrier 487 INVITE", "b0 CANCEL", "carrier BYE"]
+        [
+            "b0 200 BYE",
+            "carrier 487 INVITE",
+            "b0 CANCEL",
+            "carrier BYE"
+        ]
     );
     // The buyer answered the re-INVITE before it hung up: acknowledged, and no BYE to one that said BYE.
     let late = answer(&asked, 200, "bob").with_sdp(ANSWER);
@@ -406,7 +429,12 @@ fn our_own_bye_is_not_sent_twice_when_a_200_to_a_reinvite_crosses_it() {
     let said = talk.caller_says(&bye);
     assert_eq!(
         ladder(&said),
-        ["carrier 200 BYE", "carrier 487 INVITE", "b0 CANCEL", "b0 BYE"]
+        [
+            "carrier 200 BYE",
+            "carrier 487 INVITE",
+            "b0 CANCEL",
+            "b0 BYE"
+        ]
     );
     let late = answer(&asked, 200, "bob").with_sdp(ANSWER);
 
@@ -483,8 +511,8 @@ fn the_first_fork_is_kept_and_the_others_acknowledged_and_ended() {
     let said = desk.say_from(buyer(0), &second);
 
     assert_eq!(ladder(&said), ["b0 ACK", "b0 BYE"]);
-    assert_eq!(said[0].message.to_tag(), Some("two"));
-    assert_eq!(said[1].message.to_tag(), Some("two"));
+    assert_eq!(said[0].message.tag_in_to(), Some("two"));
+    assert_eq!(said[1].message.tag_in_to(), Some("two"));
     assert_eq!(ladder(&desk.say_from(buyer(0), &second)), ["b0 ACK"]);
     assert_eq!(desk.gauges().calls_talking, 1);
     // The one that was kept is still there.
@@ -515,7 +543,10 @@ fn a_failure_reaches_the_caller_in_its_own_words_and_without_the_buyers_headers(
         assert_eq!(got, expected, "{name}");
     }
     let text = String::from_utf8(told.bytes().to_vec()).unwrap();
-    assert!(!text.contains("secret") && !text.contains("buyer-pbx"), "{text}");
+    assert!(
+        !text.contains("secret") && !text.contains("buyer-pbx"),
+        "{text}"
+    );
     assert_eq!(told.value("Reason"), "SIP;cause=486;text=\"all_busy\"");
 }
 
@@ -539,24 +570,42 @@ fn a_buyers_challenge_is_met_with_the_strongest_algorithm_in_a_new_transaction()
     let mut desk = with_login();
     let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
 
-    let said = desk.say_from(buyer(0), &challenge(&offered, BUYER_REALM, &["MD5", "SHA-256"]));
+    let said = desk.say_from(
+        buyer(0),
+        &challenge(&offered, BUYER_REALM, &["MD5", "SHA-256"]),
+    );
 
     assert_eq!(ladder(&said), ["b0 ACK", "b0 INVITE"]);
     let repeat = find(&said, "b0 INVITE");
     let credentials = repeat.value("Authorization");
-    assert_eq!(digest::value(credentials, "algorithm").as_deref(), Some("SHA-256"));
+    assert_eq!(
+        digest::value(credentials, "algorithm").as_deref(),
+        Some("SHA-256")
+    );
     assert_eq!(digest::value(credentials, "qop").as_deref(), Some("auth"));
-    assert!(digest::is_right(credentials, PASSWORD, "INVITE"), "{credentials}");
+    assert!(
+        digest::is_right(credentials, PASSWORD, "INVITE"),
+        "{credentials}"
+    );
     assert_eq!(repeat.value("CSeq"), "2 INVITE");
     assert_ne!(repeat.branch(), offered.branch());
-    for name in ["From", "Call-ID", "X-PH-RetreaverUUID", "X-PH-RetreaverKey", "X-Buyer"] {
+    for name in [
+        "From",
+        "Call-ID",
+        "X-PH-RetreaverUUID",
+        "X-PH-RetreaverKey",
+        "X-Buyer",
+    ] {
         assert_eq!(repeat.value(name), offered.value(name), "{name}");
     }
     assert_eq!(repeat.all("X-PH-RetreaverKey").count(), 1);
     // The ACK of the 2xx carries the INVITE's credentials (§22.1).
     let said = desk.say_from(buyer(0), &answer(&repeat, 200, "bob").with_sdp(ANSWER));
     assert_eq!(find(&said, "b0 ACK").value("Authorization"), credentials);
-    assert_eq!(find(&said, "carrier 200 INVITE").first("Authorization"), None);
+    assert_eq!(
+        find(&said, "carrier 200 INVITE").first("Authorization"),
+        None
+    );
 }
 
 #[test]
@@ -564,7 +613,10 @@ fn a_foreign_realm_gets_no_credentials() {
     let mut desk = with_login();
     let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
 
-    let said = desk.say_from(buyer(0), &challenge(&offered, "elsewhere.example.com", &["MD5"]));
+    let said = desk.say_from(
+        buyer(0),
+        &challenge(&offered, "elsewhere.example.com", &["MD5"]),
+    );
 
     assert_eq!(ladder(&said), ["b0 ACK", "carrier 603 INVITE"]);
 }
@@ -592,14 +644,25 @@ fn requests_within_the_call_are_repeated_with_credentials_too() {
     let said = talk.buyer_says(&challenge(&asked, BUYER_REALM, &["MD5"]));
     assert_eq!(ladder(&said), ["b0 INFO"]);
     let repeat = find(&said, "b0 INFO");
-    assert!(digest::is_right(repeat.value("Authorization"), PASSWORD, "INFO"));
-    assert_eq!(ladder(&talk.buyer_says(&repeat.reply(200, "bob"))), ["carrier 200 INFO"]);
+    assert!(digest::is_right(
+        repeat.value("Authorization"),
+        PASSWORD,
+        "INFO"
+    ));
+    assert_eq!(
+        ladder(&talk.buyer_says(&repeat.reply(200, "bob"))),
+        ["carrier 200 INFO"]
+    );
 
     let bye = talk.caller("BYE", 3);
     let ours = find(&talk.caller_says(&bye), "b0 BYE");
     let said = talk.buyer_says(&challenge(&ours, BUYER_REALM, &["MD5"]));
     assert_eq!(ladder(&said), ["b0 BYE"]);
-    assert!(digest::is_right(said[0].message.value("Authorization"), PASSWORD, "BYE"));
+    assert!(digest::is_right(
+        said[0].message.value("Authorization"),
+        PASSWORD,
+        "BYE"
+    ));
 }
 
 // --- 11: loops
@@ -624,7 +687,10 @@ fn our_own_token_that_comes_back_is_a_loop() {
 fn max_forwards_is_counted_down_over_the_seam() {
     let mut desk = Desk::new(1);
 
-    let offered = find(&desk.say(CARRIER, &invite().set("Max-Forwards", "7")), "b0 INVITE");
+    let offered = find(
+        &desk.say(CARRIER, &invite().set("Max-Forwards", "7")),
+        "b0 INVITE",
+    );
 
     assert_eq!(offered.value("Max-Forwards"), "6");
 }
@@ -640,9 +706,15 @@ fn the_record_names_both_call_ids_and_the_uuid_that_the_buyer_got() {
     let record = &talk.desk.records[0];
 
     assert_eq!(&*record.call_id, talk.invite.call_id().as_bytes());
-    assert_eq!(&*record.attempts[0].call_id, talk.offered.call_id().as_bytes());
+    assert_eq!(
+        &*record.attempts[0].call_id,
+        talk.offered.call_id().as_bytes()
+    );
     assert_ne!(talk.invite.call_id(), talk.offered.call_id());
-    assert_eq!(record.uuid.to_string(), talk.offered.value("X-PH-RetreaverUUID"));
+    assert_eq!(
+        record.uuid.to_string(),
+        talk.offered.value("X-PH-RetreaverUUID")
+    );
 }
 
 // --- 14: one call towards the caller, whatever buyers come and go
@@ -660,11 +732,20 @@ fn the_caller_sees_one_to_tag_over_early_media_failure_and_the_next_buyer() {
     let ringing = desk.say_from(buyer(1), &answer(&second, 180, "two"));
     let answered = desk.say_from(buyer(1), &answer(&second, 200, "two").with_sdp(ANSWER));
 
-    let tag = find(&early, "carrier 183 INVITE").to_tag().unwrap().to_owned();
-    assert_eq!(find(&ringing, "carrier 180 INVITE").to_tag(), Some(&*tag));
-    assert_eq!(find(&answered, "carrier 200 INVITE").to_tag(), Some(&*tag));
+    let tag = find(&early, "carrier 183 INVITE")
+        .tag_in_to()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        find(&ringing, "carrier 180 INVITE").tag_in_to(),
+        Some(&*tag)
+    );
+    assert_eq!(
+        find(&answered, "carrier 200 INVITE").tag_in_to(),
+        Some(&*tag)
+    );
     assert_ne!(first.call_id(), second.call_id());
-    assert_ne!(first.from_tag(), second.from_tag());
+    assert_ne!(first.tag_in_from(), second.tag_in_from());
     assert_ne!(first.branch(), second.branch());
 }
 
@@ -676,7 +757,10 @@ fn a_thousand_calls_of_every_kind_leave_nothing_behind() {
     for count in 0..1000 {
         let fresh = invite()
             .set("Call-ID", format!("{count}@carrier.example.net"))
-            .set("Via", format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{count}"));
+            .set(
+                "Via",
+                format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{count}"),
+            );
         let said = desk.say(CARRIER, &fresh);
         let offered = find(&said, "b0 INVITE");
         match count % 4 {
@@ -714,7 +798,9 @@ fn a_transport_failure_goes_to_the_next_buyer_at_once() {
     let mut desk = Desk::new(2);
     desk.say(CARRIER, &invite());
 
-    let said = desk.tell(Input::TransportFailed { flow: flow(buyer(0)) });
+    let said = desk.tell(Input::TransportFailed {
+        flow: flow(buyer(0)),
+    });
 
     assert_eq!(ladder(&said), ["b1 INVITE"]);
 }

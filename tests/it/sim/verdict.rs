@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use strowger::call::record::{AttemptResult, Outcome, Record, Side};
 
+use super::leg::Leg;
 use super::plan::Plan;
 use super::policy::number;
 use super::scenario::CallPlan;
-use super::watch::Leg;
 
 /// What was seen of one call, and what it was meant to be.
 pub(crate) struct CallWatch {
@@ -50,7 +50,12 @@ impl CallWatch {
             is_recorded: false,
             first_final: 0,
             from: plan.from,
-            dialled: plan.uri.split([':', '@']).nth(1).unwrap_or_default().to_owned(),
+            dialled: plan
+                .uri
+                .split([':', '@'])
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 }
@@ -78,14 +83,31 @@ pub(crate) fn check_record(
         .collect();
     must(made == call.offers, "and other attempts than INVITEs");
     must(
-        attempts.iter().zip(&call.buyers).all(|(one, buyer)| *one.buyer.id == *buyer.name),
+        attempts
+            .iter()
+            .zip(&call.buyers)
+            .all(|(one, buyer)| *one.buyer.id == *buyer.name),
         "and buyers out of order",
     );
-    must(record.answered.is_some() == call.is_answered, "and the caller heard otherwise");
-    let answered = attempts.iter().filter(|one| one.result == AttemptResult::Answered);
-    must(answered.count() == usize::from(call.is_answered), "and another number answered");
-    must(record.began <= record.ended && record.ended == now, "at another time");
-    must(record.rang.is_none_or(|at| record.began <= at && at <= now), "rang out of time");
+    must(
+        record.answered.is_some() == call.is_answered,
+        "and the caller heard otherwise",
+    );
+    let answered = attempts
+        .iter()
+        .filter(|one| one.result == AttemptResult::Answered);
+    must(
+        answered.count() == usize::from(call.is_answered),
+        "and another number answered",
+    );
+    must(
+        record.began <= record.ended && record.ended == now,
+        "at another time",
+    );
+    must(
+        record.rang.is_none_or(|at| record.began <= at && at <= now),
+        "rang out of time",
+    );
     let gave_up = legs.iter().any(|leg| leg.is_caller && leg.is_given_up);
     let said_bye = |is_caller: bool| {
         legs.iter()
@@ -101,7 +123,10 @@ pub(crate) fn check_record(
         }
         Outcome::CallerHungUp => {
             must(gave_up, "but it did not");
-            must(record.status == 487 && !call.is_answered, "with the wrong end");
+            must(
+                record.status == 487 && !call.is_answered,
+                "with the wrong end",
+            );
         }
         Outcome::NotANumber => must(call.dialled == "frank" && record.status == 404, "?"),
         Outcome::NumberIncomplete => must(call.dialled == "+1555" && record.status == 484, "?"),
@@ -114,9 +139,15 @@ pub(crate) fn check_record(
             let is_late = record.ended >= record.began + Duration::from_secs(120);
             must(tried_all || is_late, "with buyers left");
             let all_busy = statuses.iter().all(|status| matches!(status, 486 | 600));
-            must((record.outcome == Outcome::AllBusy) == all_busy, "and not all busy");
+            must(
+                (record.outcome == Outcome::AllBusy) == all_busy,
+                "and not all busy",
+            );
             let status = if all_busy { 486 } else { 603 };
-            must(record.status == status && !call.is_answered, "with the wrong end");
+            must(
+                record.status == status && !call.is_answered,
+                "with the wrong end",
+            );
         }
         Outcome::NoAck => must(call.is_answered && call.is_unreliable, "but it came"),
         Outcome::LegLost => must(call.is_answered, "without answer"),
@@ -126,7 +157,10 @@ pub(crate) fn check_record(
     }
     must(
         call.first_final == record.status,
-        &format!("{}, but the caller was told {}", record.status, call.first_final),
+        &format!(
+            "{}, but the caller was told {}",
+            record.status, call.first_final
+        ),
     );
     faults
 }

@@ -12,6 +12,7 @@ use strowger::call::record::Record;
 use strowger::types::ids::CallUuid;
 
 use super::client::PATIENCE;
+use super::leg::{Answered, Invite, Leg};
 use super::phone::Phone;
 use super::scenario::Scenario;
 use super::tally::Tally;
@@ -31,60 +32,6 @@ pub(crate) struct Watch {
     to_acknowledge: Vec<(String, String, u32)>,
     faults: Vec<String>,
     tally: Tally,
-}
-
-/// One Call-ID.
-pub(crate) struct Leg {
-    pub(crate) call: usize,
-    pub(crate) is_caller: bool,
-    /// The edge's tag.
-    own_tag: String,
-    /// Bodies that this side sent.
-    bodies: HashSet<String>,
-    /// By CSeq: the edge's INVITEs.
-    invites: BTreeMap<u32, Invite>,
-    /// By CSeq and method: what the edge answered to the peer's requests.
-    answers: BTreeMap<(u32, String), Answered>,
-    /// By the peer's tag.
-    pub(crate) dialogs: BTreeMap<String, Dialog>,
-    /// CSeq of the last INVITE of the peer's that begins a call.
-    first_cseq: u32,
-    /// The caller took its INVITE back, or ended the early dialog.
-    pub(crate) is_given_up: bool,
-}
-
-struct Invite {
-    has_offer: bool,
-    is_first: bool,
-    /// Final status heard.
-    status: u16,
-    /// When the first 2xx was heard: 64·T1 later the transaction is over (timer M).
-    ok_at: Option<Instant>,
-}
-
-struct Answered {
-    tag: Option<String>,
-    status: u16,
-    bytes: Bytes,
-}
-
-#[derive(Default)]
-pub(crate) struct Dialog {
-    /// A 2xx for the INVITE that began it went one way or the other.
-    pub(crate) is_up: bool,
-    /// CSeqs of the edge's ACKs.
-    acked: HashSet<u32>,
-    /// CSeqs of the peer's ACKs.
-    acks_heard: HashSet<u32>,
-    /// CSeqs of the edge's BYEs.
-    byes: HashSet<u32>,
-    /// The edge's last BYE was challenged: one more may follow.
-    may_repeat_bye: bool,
-    pub(crate) is_bye_heard: bool,
-    /// CSeqs of the peer's INVITEs that the edge answered with 2xx.
-    oks: HashSet<u32>,
-    /// When the edge said 2xx to the INVITE that began it.
-    ok_at: Option<Instant>,
 }
 
 impl Watch {
@@ -117,8 +64,8 @@ impl Watch {
 
     pub(crate) fn unreachable(&mut self, address: SocketAddr) {
         for call in &mut self.calls {
-            call.is_unreliable |= call.from == address
-                || call.buyers.iter().any(|buyer| buyer.address == address);
+            call.is_unreliable |=
+                call.from == address || call.buyers.iter().any(|buyer| buyer.address == address);
         }
     }
 
@@ -129,7 +76,9 @@ impl Watch {
         let message = Msg::parse(bytes);
         let call_id = message.call_id().to_owned();
         if message.is_request() && !self.legs.contains_key(&call_id) {
-            let digits = call_id.strip_prefix("call").and_then(|rest| rest.split('-').next());
+            let digits = call_id
+                .strip_prefix("call")
+                .and_then(|rest| rest.split('-').next());
             let Some(call) = digits.and_then(|digits| digits.parse().ok()) else {
                 self.fault(format!("{from} speaks of an unknown call {call_id}"));
                 return;
@@ -137,14 +86,18 @@ impl Watch {
             self.legs.insert(call_id.clone(), Leg::new(call, true));
         }
         let Some(leg) = self.legs.get_mut(&call_id) else {
-            self.faults.push(format!("{from} answers an unknown call {call_id}"));
+            self.faults
+                .push(format!("{from} answers an unknown call {call_id}"));
             return;
         };
         if !message.body.is_empty() {
             leg.bodies.insert(message.body.clone());
         }
         if message.is_request() {
-            let dialog = leg.dialogs.entry(message.from_tag().to_owned()).or_default();
+            let dialog = leg
+                .dialogs
+                .entry(message.tag_in_from().to_owned())
+                .or_default();
             match message.method() {
                 "ACK" => {
                     dialog.acks_heard.insert(message.cseq());
@@ -153,10 +106,12 @@ impl Watch {
                     dialog.is_bye_heard = true;
                     leg.is_given_up |= leg.is_caller;
                 }
-                "INVITE" if message.to_tag().is_none() => {
+                "INVITE" if message.tag_in_to().is_none() => {
                     leg.first_cseq = leg.first_cseq.max(message.cseq());
                 }
-                "CANCEL" if leg.is_caller && message.to_tag().is_none() => leg.is_given_up = true,
+                "CANCEL" if leg.is_caller && message.tag_in_to().is_none() => {
+                    leg.is_given_up = true
+                }
                 _ => {}
             }
             return;
@@ -165,13 +120,16 @@ impl Watch {
     }
 
     fn heard_response(&mut self, now: Instant, call_id: &str, message: &Msg) {
-        let Some(leg) = self.legs.get_mut(call_id) else { return };
+        let Some(leg) = self.legs.get_mut(call_id) else {
+            return;
+        };
         let (status, cseq) = (message.status(), message.cseq());
-        let tag = message.to_tag().unwrap_or_default().to_owned();
+        let tag = message.tag_in_to().unwrap_or_default().to_owned();
         match message.method() {
             "INVITE" => {
                 let Some(invite) = leg.invites.get_mut(&cseq) else {
-                    self.faults.push(format!("{call_id}: an answer to INVITE {cseq}, not sent"));
+                    self.faults
+                        .push(format!("{call_id}: an answer to INVITE {cseq}, not sent"));
                     return;
                 };
                 if status >= 200 && invite.status < 200 {
@@ -208,24 +166,32 @@ impl Watch {
 
     fn said_request(&mut self, now: Instant, to: SocketAddr, message: &Msg, is_new: bool) {
         let call_id = message.call_id().to_owned();
-        let tag = message.to_tag().unwrap_or_default().to_owned();
+        let tag = message.tag_in_to().unwrap_or_default().to_owned();
         let (method, cseq) = (message.method().to_owned(), message.cseq());
         let name = format!("{method} {cseq} to {to}");
         if message.first("Max-Forwards").is_none() || !message.branch().starts_with("z9hG4bK") {
-            self.faults.push(format!("{name} lacks Max-Forwards or a branch"));
+            self.faults
+                .push(format!("{name} lacks Max-Forwards or a branch"));
         }
         if method == "INVITE" && tag.is_empty() && is_new {
             self.said_first(&call_id, to, message);
         }
         let Some(leg) = self.legs.get_mut(&call_id) else {
-            self.faults.push(format!("{name}: unknown Call-ID {call_id}"));
+            self.faults
+                .push(format!("{name}: unknown Call-ID {call_id}"));
             return;
         };
-        if message.from_tag() != leg.own_tag {
+        if message.tag_in_from() != leg.own_tag {
             self.faults.push(format!("{name}: our tag has changed"));
         }
-        if !leg.is_caller && (message.fields.iter().any(|(_, value)| value.contains("evil"))) {
-            self.faults.push(format!("{name}: a header of the caller's got through"));
+        if !leg.is_caller
+            && (message
+                .fields
+                .iter()
+                .any(|(_, value)| value.contains("evil")))
+        {
+            self.faults
+                .push(format!("{name}: a header of the caller's got through"));
         }
         if method == "INVITE" && is_new {
             leg.invites.insert(
@@ -239,28 +205,40 @@ impl Watch {
             );
         }
         if method == "ACK" {
-            let failed = leg.invites.get(&cseq).is_some_and(|invite| invite.status >= 300);
+            let failed = leg
+                .invites
+                .get(&cseq)
+                .is_some_and(|invite| invite.status >= 300);
             if !failed {
-                leg.dialogs.entry(tag.clone()).or_default().acked.insert(cseq);
+                leg.dialogs
+                    .entry(tag.clone())
+                    .or_default()
+                    .acked
+                    .insert(cseq);
             }
-            self.to_acknowledge.retain(|one| *one != (call_id.clone(), tag.clone(), cseq));
+            self.to_acknowledge
+                .retain(|one| *one != (call_id.clone(), tag.clone(), cseq));
         } else if !tag.is_empty() && is_new && method != "CANCEL" {
             let is_caller = leg.is_caller;
             let dialog = leg.dialogs.entry(tag).or_default();
             if dialog.is_bye_heard {
-                self.faults.push(format!("{name} after the other side's BYE"));
+                self.faults
+                    .push(format!("{name} after the other side's BYE"));
             }
-            if !dialog.byes.is_empty() && !(method == "BYE" && dialog.may_repeat_bye) {
+            let is_repeat = method == "BYE" && dialog.may_repeat_bye;
+            if !dialog.byes.is_empty() && !is_repeat {
                 self.faults.push(format!("{name} after our own BYE"));
             }
             if method == "BYE" {
                 dialog.may_repeat_bye = false;
                 if !dialog.byes.insert(cseq) {
-                    self.faults.push(format!("{name}: its CSeq was used before"));
+                    self.faults
+                        .push(format!("{name}: its CSeq was used before"));
                 }
                 let waited = dialog.ok_at.is_some_and(|at| now >= at + PATIENCE);
                 if is_caller && dialog.acks_heard.is_empty() && !waited {
-                    self.faults.push(format!("{name} before the caller's ACK (RFC 3261 §15)"));
+                    self.faults
+                        .push(format!("{name} before the caller's ACK (RFC 3261 §15)"));
                 }
             }
         }
@@ -278,19 +256,22 @@ impl Watch {
                 .any(|buyer| buyer.address == to && name.contains(&buyer.name))
         });
         let Some(call) = place else {
-            self.faults.push(format!("INVITE to {name}, who is nobody's buyer"));
+            self.faults
+                .push(format!("INVITE to {name}, who is nobody's buyer"));
             return;
         };
         let watch = &mut self.calls[call];
         if watch.is_recorded {
-            self.faults.push(format!("INVITE to {name} after the record"));
+            self.faults
+                .push(format!("INVITE to {name} after the record"));
         }
         if !self.legs.contains_key(call_id) {
             watch.offers.push(call_id.to_owned());
             let mut leg = Leg::new(call, false);
-            message.from_tag().clone_into(&mut leg.own_tag);
+            message.tag_in_from().clone_into(&mut leg.own_tag);
             if self.legs.values().any(|other| other.own_tag == leg.own_tag) {
-                self.faults.push(format!("{name}: a From-tag that was used before"));
+                self.faults
+                    .push(format!("{name}: a From-tag that was used before"));
             }
             self.legs.insert(call_id.to_owned(), leg);
         }
@@ -302,9 +283,14 @@ impl Watch {
             ("Max-Forwards", 1),
             ("X-Strowger-Hop", 1),
         ] {
-            let found = message.fields.iter().filter(|(one, _)| one == header).count();
+            let found = message
+                .fields
+                .iter()
+                .filter(|(one, _)| one == header)
+                .count();
             if found != needed {
-                self.faults.push(format!("INVITE to {name} has {found} {header}"));
+                self.faults
+                    .push(format!("INVITE to {name} has {found} {header}"));
             }
         }
         let strange = message.fields.iter().find(|(one, _)| {
@@ -315,16 +301,24 @@ impl Watch {
             self.faults.push(format!("INVITE to {name} has {header}"));
         }
         if message.value("Max-Forwards") != "69" {
-            self.faults.push(format!("INVITE to {name}: Max-Forwards was not counted down"));
+            self.faults.push(format!(
+                "INVITE to {name}: Max-Forwards was not counted down"
+            ));
         }
     }
 
     fn said_response(&mut self, now: Instant, message: &Msg, bytes: Bytes) {
         let call_id = message.call_id().to_owned();
-        let (status, cseq, method) = (message.status(), message.cseq(), message.method().to_owned());
-        let tag = message.to_tag().map(str::to_owned);
+        let (status, cseq, method) = (
+            message.status(),
+            message.cseq(),
+            message.method().to_owned(),
+        );
+        let tag = message.tag_in_to().map(str::to_owned);
         let Some(leg) = self.legs.get_mut(&call_id) else {
-            self.faults.push(format!("{status} {method} for an unknown Call-ID {call_id}"));
+            self.faults.push(format!(
+                "{status} {method} for an unknown Call-ID {call_id}"
+            ));
             return;
         };
         if status == 100 {
@@ -334,7 +328,10 @@ impl Watch {
         let key = (cseq, method.clone());
         if let Some(before) = leg.answers.get(&key) {
             if before.tag != tag {
-                self.faults.push(format!("{name}: another To-tag, {tag:?} after {:?}", before.tag));
+                self.faults.push(format!(
+                    "{name}: another To-tag, {tag:?} after {:?}",
+                    before.tag
+                ));
             }
             // A refusal that nothing was kept of becomes 481 once the call is gone.
             let is_gone = status == 481 && matches!(before.status, 500 | 603);
@@ -345,10 +342,14 @@ impl Watch {
                 self.faults.push(format!("{name} after {}", before.status));
             }
             if (200..300).contains(&before.status) && before.bytes != bytes {
-                self.faults.push(format!("{name}: another text than before"));
+                self.faults
+                    .push(format!("{name}: another text than before"));
             }
         }
-        let is_new = leg.answers.get(&key).is_none_or(|before| before.status != status);
+        let is_new = leg
+            .answers
+            .get(&key)
+            .is_none_or(|before| before.status != status);
         leg.answers.insert(
             key,
             Answered {
@@ -362,7 +363,7 @@ impl Watch {
                 leg.own_tag = tag.unwrap_or_default();
                 self.calls[leg.call].is_answered = true;
             }
-            let peer = message.from_tag().to_owned();
+            let peer = message.tag_in_from().to_owned();
             let dialog = leg.dialogs.entry(peer).or_default();
             dialog.is_up = true;
             dialog.oks.insert(cseq);
@@ -378,13 +379,16 @@ impl Watch {
 
     /// Bodies pass as they are, from the other leg of the same call.
     fn check_body(&mut self, call_id: &str, name: &str, body: &str) {
-        let Some(leg) = self.legs.get(call_id) else { return };
+        let Some(leg) = self.legs.get(call_id) else {
+            return;
+        };
         let (call, is_caller) = (leg.call, leg.is_caller);
         let is_known = self.legs.values().any(|other| {
             other.call == call && other.is_caller != is_caller && other.bodies.contains(body)
         });
         if !is_known {
-            self.faults.push(format!("{name}: a body that the other side did not send"));
+            self.faults
+                .push(format!("{name}: a body that the other side did not send"));
         }
     }
 
@@ -416,7 +420,8 @@ impl Watch {
 
     pub(crate) fn record(&mut self, now: Instant, record: &Record) {
         if !self.started.contains(&record.uuid) || self.recorded.contains(&record.uuid) {
-            self.faults.push(format!("{}: no such call, or recorded twice", record.uuid));
+            self.faults
+                .push(format!("{}: no such call, or recorded twice", record.uuid));
         }
         self.recorded.push(record.uuid);
         self.tally.add(record.outcome.label());
@@ -426,7 +431,8 @@ impl Watch {
         let call_id = String::from_utf8_lossy(&record.call_id).into_owned();
         let Some(leg) = self.legs.get(&call_id) else {
             // An INVITE that a stranger damaged, at a place where strangers may call.
-            self.faults.push(format!("a record of an unknown call {call_id}"));
+            self.faults
+                .push(format!("a record of an unknown call {call_id}"));
             return;
         };
         let place = leg.call;
@@ -435,13 +441,15 @@ impl Watch {
         }
         let legs: Vec<_> = self.legs.values().filter(|leg| leg.call == place).collect();
         let found = check_record(now, record, &self.calls[place], &legs, self.is_stopped);
-        self.faults.extend(found.into_iter().map(|fault| format!("{call_id}: {fault}")));
+        self.faults
+            .extend(found.into_iter().map(|fault| format!("{call_id}: {fault}")));
     }
 
     /// After each turn of the edge.
     pub(crate) fn check_turn(&mut self) {
         for (call_id, tag, cseq) in std::mem::take(&mut self.to_acknowledge) {
-            self.faults.push(format!("{call_id}: no ACK for the 2xx {cseq} of {tag}"));
+            self.faults
+                .push(format!("{call_id}: no ACK for the 2xx {cseq} of {tag}"));
         }
         for (place, call) in self.calls.iter().enumerate() {
             let connected = self
@@ -455,8 +463,14 @@ impl Watch {
                 .count();
             let most = usize::from(!call.is_recorded);
             if connected > most {
-                let recorded = if call.is_recorded { "recorded" } else { "living" };
-                self.faults.push(format!("{connected} buyers connected in {recorded} call {place}"));
+                let recorded = if call.is_recorded {
+                    "recorded"
+                } else {
+                    "living"
+                };
+                self.faults.push(format!(
+                    "{connected} buyers connected in {recorded} call {place}"
+                ));
             }
         }
     }
@@ -473,47 +487,41 @@ impl Watch {
             && call.first_final != 0
             && call.is_recorded
         {
-            self.faults.push(format!("caller heard {heard}, edge said {}", call.first_final));
+            self.faults.push(format!(
+                "caller heard {heard}, edge said {}",
+                call.first_final
+            ));
         }
     }
 
     pub(crate) fn check_end(&mut self) {
         if self.started.len() != self.recorded.len() {
             let (started, recorded) = (self.started.len(), self.recorded.len());
-            self.faults.push(format!("{started} calls, {recorded} records"));
+            self.faults
+                .push(format!("{started} calls, {recorded} records"));
         }
         for (call_id, leg) in &self.legs {
             for (cseq, invite) in &leg.invites {
                 let is_ok = (200..300).contains(&invite.status);
-                let is_acked = leg.dialogs.values().any(|dialog| dialog.acked.contains(cseq));
+                let is_acked = leg
+                    .dialogs
+                    .values()
+                    .any(|dialog| dialog.acked.contains(cseq));
                 if is_ok && !is_acked {
-                    self.faults.push(format!("{call_id}: 2xx of INVITE {cseq} without ACK"));
+                    self.faults
+                        .push(format!("{call_id}: 2xx of INVITE {cseq} without ACK"));
                 }
                 if invite.is_first && leg.is_caller {
-                    self.faults.push(format!("{call_id}: we began a call to the caller"));
+                    self.faults
+                        .push(format!("{call_id}: we began a call to the caller"));
                 }
             }
             for (tag, dialog) in &leg.dialogs {
                 if dialog.is_up && dialog.byes.is_empty() && !dialog.is_bye_heard {
-                    self.faults.push(format!("{call_id}: the dialog with {tag} never ended"));
+                    self.faults
+                        .push(format!("{call_id}: the dialog with {tag} never ended"));
                 }
             }
-        }
-    }
-}
-
-impl Leg {
-    fn new(call: usize, is_caller: bool) -> Self {
-        Self {
-            call,
-            is_caller,
-            own_tag: String::new(),
-            bodies: HashSet::new(),
-            invites: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            dialogs: BTreeMap::new(),
-            first_cseq: 0,
-            is_given_up: false,
         }
     }
 }

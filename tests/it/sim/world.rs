@@ -25,8 +25,14 @@ use super::watch::Watch;
 
 /// What is on its way, or going to happen.
 enum Parcel {
-    ToEdge { from: SocketAddr, bytes: Bytes },
-    ToPhone { to: SocketAddr, message: Arc<Msg> },
+    ToEdge {
+        from: SocketAddr,
+        bytes: Bytes,
+    },
+    ToPhone {
+        to: SocketAddr,
+        message: Arc<Msg>,
+    },
     /// The network says that nobody is there.
     Failed(SocketAddr),
     Incident(Incident),
@@ -172,7 +178,10 @@ impl World {
                 self.watch.heard(self.now, from, &bytes);
                 let flow = flow(from);
                 self.note(|| format!("{from} -> {}", first_line(&bytes)));
-                self.tell_edge(Input::Datagram { flow, bytes: &bytes });
+                self.tell_edge(Input::Datagram {
+                    flow,
+                    bytes: &bytes,
+                });
             }
             Parcel::ToPhone { to, message } => {
                 self.note(|| format!("        {to} got {}", message.summary()));
@@ -250,7 +259,10 @@ impl World {
     fn disturb(&mut self, bytes: Vec<u8>) {
         let flow = flow(addr(STRANGER));
         self.note(|| format!("a stranger says {}", first_line(&bytes)));
-        self.tell_edge(Input::Datagram { flow, bytes: &bytes });
+        self.tell_edge(Input::Datagram {
+            flow,
+            bytes: &bytes,
+        });
     }
 
     /// One turn of the edge: an input, and all that it makes of it.
@@ -301,7 +313,7 @@ impl World {
     /// The user agent that a message of the edge's is for.
     fn phone_of(&mut self, to: SocketAddr, message: &Msg) -> Option<usize> {
         let found = if message.is_request() {
-            match message.to_tag() {
+            match message.tag_in_to() {
                 Some(tag) => self.by_tag.get(tag),
                 None => {
                     let user = message.uri().split([':', '@']).nth(1).unwrap_or_default();
@@ -309,12 +321,13 @@ impl World {
                 }
             }
         } else {
-            self.by_tag.get(message.from_tag())
+            self.by_tag.get(message.tag_in_from())
         };
         match found.copied() {
             Some(at) if self.phones[at].addr == to => Some(at),
             Some(_) | None => {
-                self.watch.fault(format!("{} for nobody at {to}", message.summary()));
+                self.watch
+                    .fault(format!("{} for nobody at {to}", message.summary()));
                 None
             }
         }
@@ -375,7 +388,8 @@ impl World {
     fn finish(&mut self) {
         let gauges = self.engine.gauges();
         if gauges != Gauges::default() {
-            self.watch.fault(format!("something is left behind: {gauges:?}"));
+            self.watch
+                .fault(format!("something is left behind: {gauges:?}"));
         }
         for phone in &self.phones {
             self.watch.check_phone(phone);
@@ -405,7 +419,10 @@ fn first_line(bytes: &[u8]) -> String {
     let line = text.lines().next().unwrap_or_default();
     let cseq = text.lines().find(|line| line.starts_with("CSeq"));
     let branch = text.split("branch=z9hG4bK").nth(1).unwrap_or_default();
-    let tail: String = branch.chars().take_while(|c| !";\r\n".contains(*c)).collect();
+    let tail: String = branch
+        .chars()
+        .take_while(|c| !";\r\n".contains(*c))
+        .collect();
     let tail = &tail[tail.len().saturating_sub(8)..];
     format!("{line} [{} {tail}]", cseq.unwrap_or_default())
 }
