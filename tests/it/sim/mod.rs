@@ -10,7 +10,7 @@
 //!
 //! Nothing of the engine's own reading or writing is used here: `text` reads and writes SIP by itself.
 //!
-//! To repeat one seed, and see all that went by:
+//! `STROWGER_SIM_SEEDS=400000` runs more of them. To repeat one seed, and see all that went by:
 //!
 //! ```text
 //! STROWGER_SIM_SEED=4711 cargo test --test it sim:: -- --nocapture
