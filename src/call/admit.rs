@@ -1,7 +1,4 @@
-//! The way in: who may call, and what a request gets that does not become part of a call.
-//!
-//! Whoever is not let in is answered without a trace being kept (RFC 3261 §8.2.7), so that strangers
-//! cost no memory; the answer goes back the way the request came, never where its Via points.
+//! The way in: an INVITE is authenticated, checked for loops, and becomes a call.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,39 +6,39 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
-use crate::call::a_leg::{Early, RETRY_AFTER};
+use crate::call::a_leg::Early;
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
 use crate::call::output::{Event, Output, Refusal};
-use crate::call::policy::{Domain, Policy, Require, Strangers, TrunkId};
+use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::record::{Outcome, Record, Side};
+use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
 use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
-use crate::sip::build::{ReplyHead, Writer};
-use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Name, Request};
+use crate::sip::build::ReplyHead;
+use crate::sip::message::Name;
 use crate::sip::uri::{Host, Uri};
 use crate::transaction::key::ServerKey;
 use crate::types::ids::{CallUuid, ShardId};
 use crate::types::number::{NotANumber, Number};
 
-/// A request that belongs to no dialog, and what is at hand to deal with it.
-pub(crate) struct Arriving<'e, 'm> {
-    pub(crate) now: Instant,
-    pub(crate) flow: Flow,
-    pub(crate) policy: &'e Arc<Policy>,
-    pub(crate) request: &'e Request<'m>,
-    pub(crate) essentials: &'e Essentials<'m>,
-}
-
 /// Who calls.
 struct Caller {
     trunk: Arc<Trunk>,
     user: Option<Arc<str>>,
+}
+
+/// An INVITE that was let in.
+struct Newcomer {
+    caller: Caller,
+    arrival: Arrival,
+    dialled: Result<Number, NotANumber>,
+    hops: u8,
+    early: Early,
 }
 
 /// How the way in ends for those who are not let in.
@@ -53,106 +50,6 @@ enum Rejected {
 }
 
 impl Arriving<'_, '_> {
-    /// Answers without keeping anything. A silent refusal has no status.
-    pub(crate) fn refuse(&self, core: &mut Core, why: Refusal, status: u16) {
-        self.reply(core, why, Some(status), |_| {});
-    }
-
-    fn silence(&self, core: &mut Core, why: Refusal) {
-        core.event(Event::Refused {
-            why,
-            flow: self.flow,
-            status: None,
-        });
-    }
-
-    fn reply(
-        &self,
-        core: &mut Core,
-        why: Refusal,
-        status: Option<u16>,
-        more: impl FnOnce(&mut Writer<'_>),
-    ) {
-        core.event(Event::Refused {
-            why,
-            flow: self.flow,
-            status,
-        });
-        if let Some(status) = status {
-            self.answer(core, status, more);
-        }
-    }
-
-    /// Writes and sends a response that no transaction keeps. Its To-tag is the same for each repetition of
-    /// the request (§8.2.7).
-    fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
-        let tag = stateless_tag(&core.stateless_key, self.essentials);
-        let reply = ReplyHead::new(self.request, &self.flow);
-        let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(&tag));
-        if status == 503 {
-            writer.number("Retry-After", RETRY_AFTER);
-        }
-        more(&mut writer);
-        let built = writer.finish(b"");
-        if let Some(bytes) = core.built(built) {
-            core.transmit(self.flow, bytes);
-        }
-    }
-
-    /// A 200 that no transaction keeps, because there is no room for one.
-    pub(crate) fn confirm(&self, core: &mut Core, reply: &ReplyHead) {
-        let built = Writer::reply(&mut core.buffer, reply, 200, None).finish(b"");
-        if let Some(bytes) = core.built(built) {
-            core.transmit(self.flow, bytes);
-        }
-    }
-
-    /// OPTIONS to ourselves: whether we take calls (§11).
-    pub(crate) fn answer_options(&self, core: &mut Core, is_draining: bool) {
-        if is_draining {
-            self.refuse(core, Refusal::Draining, 503);
-        } else {
-            self.answer(core, 200, |writer| {
-                writer
-                    .field("Allow", headers::ALLOW)
-                    .field("Accept", b"application/sdp");
-            });
-        }
-    }
-
-    /// A method that is not taken outside a dialog.
-    pub(crate) fn refuse_method(&self, core: &mut Core, status: u16) {
-        self.reply(core, Refusal::Method, Some(status), |writer| {
-            writer.field("Allow", headers::ALLOW);
-        });
-    }
-
-    /// What every request must satisfy: hops left, extensions that we know (§8.2.2.3, §16.3).
-    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
-        if self.essentials.max_forwards == Some(0) {
-            self.refuse(core, Refusal::TooManyHops, 483);
-            return false;
-        }
-        let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
-            .into_iter()
-            .flat_map(|name| self.request.head.all(name))
-            .filter(|value| !value.is_empty())
-            .collect();
-        if !required.is_empty() {
-            self.reply(core, Refusal::BadExtension, Some(420), |writer| {
-                for value in required {
-                    writer.unfolded("Unsupported", value);
-                }
-            });
-            return false;
-        }
-        if let Uri::Other { .. } = self.essentials.uri {
-            self.refuse(core, Refusal::BadScheme, 416);
-            return false;
-        }
-        true
-    }
-
     /// Lets the caller in, or answers it.
     fn authenticate(&self, core: &mut Core, gate: &mut Gate) -> Result<Caller, Rejected> {
         let Some(domain) = self.domain() else {
@@ -345,23 +242,27 @@ impl Arriving<'_, '_> {
             request: Bytes::copy_from_slice(bytes),
         };
         core.answer_early(self.now, server, &early.reply);
-        if let Some(call) = self.begin(core, call_key, arrival, caller, dialled, hops, early) {
+        let newcomer = Newcomer {
+            caller,
+            arrival,
+            dialled,
+            hops,
+            early,
+        };
+        if let Some(call) = self.begin(core, call_key, newcomer) {
             registry.insert(self.now, Box::new(call));
         }
     }
 
     /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.
-    fn begin(
-        &self,
-        core: &mut Core,
-        key: CallKey,
-        arrival: Arrival,
-        caller: Caller,
-        dialled: Result<Number, NotANumber>,
-        hops: u8,
-        early: Early,
-    ) -> Option<Call> {
-        let Caller { trunk, user } = caller;
+    fn begin(&self, core: &mut Core, key: CallKey, newcomer: Newcomer) -> Option<Call> {
+        let Newcomer {
+            caller: Caller { trunk, user },
+            arrival,
+            dialled,
+            hops,
+            early,
+        } = newcomer;
         let uuid = CallUuid::new(&mut core.entropy);
         let decision = decide(&self.policy.directory, &trunk, dialled);
         let caller_number = match Uri::parse(self.essentials.from.uri) {
@@ -464,27 +365,4 @@ fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
         decide::Refusal::NumberUnknown => Outcome::NumberUnknown,
         decide::Refusal::NoBuyer { .. } => Outcome::NoBuyer,
     }
-}
-
-/// The To-tag of a stateless answer: a keyed hash of what names the request.
-fn stateless_tag(key: &[u8; 16], essentials: &Essentials<'_>) -> [u8; 32] {
-    use siphasher::sip128::{Hasher128, SipHasher24};
-    use std::hash::Hasher;
-
-    let mut hasher = SipHasher24::new_with_key(key);
-    hasher.write(essentials.via.text);
-    hasher.write(essentials.call_id);
-    hasher.write(essentials.from.tag().unwrap_or_default());
-    hasher.write_u32(essentials.cseq);
-    let value = hasher.finish128().as_u128();
-    let mut text = [b'0'; 32];
-    for (index, place) in text.iter_mut().enumerate() {
-        let nibble = ((value >> (index * 4)) & 15) as u8;
-        *place = if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'a' + nibble - 10
-        };
-    }
-    text
 }

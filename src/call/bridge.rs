@@ -220,7 +220,7 @@ impl Leg {
     /// Sends the ACK of a 2xx (§13.2.2.4): within the dialog, with the INVITE's CSeq and credentials.
     /// `with` is the other leg's ACK, if it brings the answer.
     pub(crate) fn acknowledge(
-        &mut self,
+        &self,
         core: &mut Core,
         call: &Call,
         owed: OwedAck,

@@ -76,19 +76,15 @@ impl Repeat<'_> {
             self.branch,
         );
         for field in sent.head.fields() {
-            match field.name {
-                Name::Via
-                | Name::ContentLength
-                | Name::Authorization
-                | Name::ProxyAuthorization => {}
-                Name::CSeq => {
-                    writer.cseq(self.cseq, sent.method);
-                }
-                _ => {
-                    writer.copy(&sent.head, field);
-                }
+            let is_replaced = matches!(
+                field.name,
+                Name::Via | Name::CSeq | Name::Authorization | Name::ProxyAuthorization
+            );
+            if !is_replaced {
+                writer.copy(&sent.head, field);
             }
         }
+        writer.cseq(self.cseq, sent.method);
         self.credentials.write(&mut writer);
         let built = writer.finish(sent.head.body());
         core.built(built)

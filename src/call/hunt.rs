@@ -90,7 +90,7 @@ impl Call {
     }
 
     /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
-    fn abandon_attempt(&mut self, now: Instant, core: &mut Core) {
+    fn abandon_attempt(&self, now: Instant, core: &mut Core) {
         if let State::Hunting(hunting) = &self.state {
             let client = hunting.attempt.client;
             core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));

@@ -5,7 +5,9 @@
 //!
 //! | question | room |
 //! |---|---|
-//! | who may call, what strangers get | `admit` |
+//! | which call a message is for | `requests`, `responses` |
+//! | who may call | `admit` |
+//! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | which buyer is next, and what the caller is told | `hunt` |
@@ -30,8 +32,11 @@ pub mod input;
 pub mod output;
 pub mod policy;
 pub mod record;
+mod refuse;
 mod registry;
 mod relay;
+mod requests;
+mod responses;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,19 +44,16 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::auth::gate::Gate;
-use crate::call::admit::Arriving;
-use crate::call::core::{Core, Owner, Report};
+use crate::call::core::Core;
 use crate::call::input::{Input, Which};
-use crate::call::output::{Event, Gauges, Output, Refusal};
+use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
 use crate::call::registry::Registry;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::frame;
-use crate::sip::message::{Essentials, Malformed, Message, Method, Request, Response, parse};
-use crate::transaction::key::ServerKey;
-use crate::transaction::layer::{Answer, Incoming, ServerId};
+use crate::sip::message::{Malformed, Message, Method, Request, parse};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The stream of the seed that the nonces' secret is taken from; shards use those of their numbers.
@@ -170,335 +172,12 @@ impl Engine {
         }
     }
 
-    fn handle_request(&mut self, now: Instant, flow: Flow, request: &Request<'_>, bytes: &[u8]) {
-        let essentials = match request.essentials() {
-            Ok(essentials) => essentials,
-            Err(error) => {
-                self.handle_malformed(flow, error, Some(request), bytes.len());
-                return;
-            }
-        };
-        let incoming = self
-            .core
-            .transact(|layer, out| layer.receive(now, &flow, request, &essentials, out));
-        match incoming {
-            Incoming::Absorbed => self.core.event(Event::Repeated),
-            Incoming::Ack => self.handle_ack(now, flow, request, &essentials, bytes),
-            Incoming::Cancel { key, invite } => {
-                self.note_request(request);
-                self.handle_cancel(now, flow, request, key, invite, &essentials);
-            }
-            Incoming::New(key) => {
-                self.note_request(request);
-                match essentials.to.tag() {
-                    Some(tag) => {
-                        let mark = Mark::parse(tag);
-                        self.handle_within(now, flow, request, &essentials, key, mark, bytes);
-                    }
-                    None => self.handle_outside(now, flow, request, &essentials, key, bytes),
-                }
-            }
-        }
-    }
-
-    fn note_request(&mut self, request: &Request<'_>) {
-        self.core.event(Event::Request {
-            method: request.method.label(),
-        });
-    }
-
-    /// A request outside any dialog.
-    fn handle_outside(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-        key: ServerKey,
-        bytes: &[u8],
-    ) {
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
-        if !arriving.passes_basics(&mut self.core) {
-            return;
-        }
-        match request.method {
-            Method::Invite => arriving.admit(
-                &mut self.core,
-                &mut self.gate,
-                &mut self.registry,
-                key,
-                self.is_draining,
-                bytes,
-            ),
-            Method::Options => arriving.answer_options(&mut self.core, self.is_draining),
-            Method::Bye | Method::Prack | Method::Update | Method::Info => {
-                arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
-            }
-            Method::Register
-            | Method::Message
-            | Method::Refer
-            | Method::Notify
-            | Method::Subscribe
-            | Method::Publish => arriving.refuse_method(&mut self.core, 405),
-            // Neither gets here: transactions tell them apart.
-            Method::Ack | Method::Cancel => {}
-            Method::Other(_) => arriving.refuse_method(&mut self.core, 501),
-        }
-    }
-
-    /// A request within a dialog: the To-tag is ours, and leads to the call.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a request, and what was learned of it"
-    )]
-    fn handle_within(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-        key: ServerKey,
-        mark: Option<Mark>,
-        bytes: &[u8],
-    ) {
-        if self.is_elsewhere(mark, flow, bytes) {
-            return;
-        }
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
-        if !arriving.passes_basics(&mut self.core) {
-            return;
-        }
-        let found = mark.and_then(|mark| {
-            let call = self.registry.marked(mark)?;
-            let side = call.side_of(mark)?;
-            call.is_of(side, essentials).then_some((call, side))
-        });
-        let Some((call, side)) = found else {
-            arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
-            return;
-        };
-        if !call.advance(side, essentials.cseq, flow) {
-            arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
-            return;
-        }
-        match request.method {
-            Method::Refer => arriving.refuse(&mut self.core, Refusal::Method, 603),
-            Method::Register | Method::Subscribe | Method::Publish => {
-                arriving.refuse_method(&mut self.core, 405);
-            }
-            // We ask nobody for reliable provisional responses, so there is none to acknowledge.
-            Method::Prack => arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
-            Method::Ack | Method::Cancel => {}
-            Method::Bye => {
-                let reply = ReplyHead::new(request, &flow);
-                match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-                    Some(server) => self.core.answer(now, server, &reply, 200, None),
-                    // No room to keep the answer in; a call ends all the same.
-                    None => arriving.confirm(&mut self.core, &reply),
-                }
-                call.handle_bye(now, &mut self.core, side);
-            }
-            Method::Invite
-            | Method::Options
-            | Method::Update
-            | Method::Info
-            | Method::Message
-            | Method::Notify
-            | Method::Other(_) => {
-                let is_invite = request.method == Method::Invite;
-                let owner = Owner::RelayIn(call.key);
-                match self.core.layer.accept(now, key, flow, is_invite, owner) {
-                    Some(server) => call.handle_request_within(
-                        now,
-                        &mut self.core,
-                        side,
-                        server,
-                        flow,
-                        request,
-                        essentials,
-                    ),
-                    None => {
-                        self.core.event(Event::TableFull {
-                            table: "transactions",
-                        });
-                        arriving.refuse(&mut self.core, Refusal::Overload, 503);
-                    }
-                }
-            }
-        }
-        let key = call.key;
-        self.registry.attend(now, key);
-    }
-
-    fn handle_ack(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-        bytes: &[u8],
-    ) {
-        let mark = essentials.to.tag().and_then(Mark::parse);
-        if self.is_elsewhere(mark, flow, bytes) {
-            return;
-        }
-        let found = mark.and_then(|mark| {
-            let call = self.registry.marked(mark)?;
-            let side = call.side_of(mark)?;
-            call.is_of(side, essentials).then_some((call, side))
-        });
-        let Some((call, side)) = found else {
-            self.core.event(Event::Stray);
-            return;
-        };
-        call.handle_ack(now, &mut self.core, side, request, essentials);
-        let key = call.key;
-        self.registry.attend(now, key);
-    }
-
-    /// CANCEL has a transaction of its own, and is answered whatever becomes of the INVITE (§9.2).
-    fn handle_cancel(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: &Request<'_>,
-        key: ServerKey,
-        invite: Option<(ServerId, Owner)>,
-        essentials: &Essentials<'_>,
-    ) {
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
-        let Some((invite, owner)) = invite else {
-            arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
-            return;
-        };
-        let reply = ReplyHead::new(request, &flow);
-        match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-            Some(server) => self.core.answer(now, server, &reply, 200, None),
-            None => arriving.confirm(&mut self.core, &reply),
-        }
-        let (Owner::Caller(call) | Owner::RelayIn(call)) = owner else {
-            return;
-        };
-        let Some(call) = self.registry.call(call) else {
-            return;
-        };
-        if let Owner::RelayIn(_) = owner {
-            call.handle_relay_cancel(now, &mut self.core, invite);
-        } else {
-            call.handle_caller_gone(now, &mut self.core);
-        }
-        let key = call.key;
-        self.registry.attend(now, key);
-    }
-
-    fn handle_response(&mut self, now: Instant, flow: Flow, response: &Response<'_>, bytes: &[u8]) {
-        let essentials = match response.essentials() {
-            Ok(essentials) => essentials,
-            Err(error) => {
-                self.core.event(Event::Malformed { error, flow });
-                return;
-            }
-        };
-        let answer = self
-            .core
-            .transact(|layer, out| layer.receive_response(now, response, &essentials, out));
-        let (id, owner) = match answer {
-            Answer::Up { id, owner } => (id, owner),
-            Answer::Absorbed => {
-                self.core.event(Event::Repeated);
-                return;
-            }
-            Answer::Stray => {
-                self.core.event(Event::Stray);
-                return;
-            }
-            Answer::Elsewhere(shard) => {
-                self.forward(shard, flow, bytes);
-                return;
-            }
-        };
-        self.core.event(Event::Response {
-            status: response.status,
-        });
-        let core = &mut self.core;
-        let call = match owner {
-            Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key) => {
-                self.registry.call(key)
-            }
-            Owner::Nobody | Owner::Abandoned | Owner::Caller(_) | Owner::RelayIn(_) => None,
-        };
-        match (owner, call) {
-            (Owner::Attempt(key), Some(call)) => {
-                call.handle_attempt_response(now, core, response, &essentials);
-                self.registry.attend(now, key);
-            }
-            (Owner::RelayOut(key), Some(call)) => {
-                call.handle_relay_response(now, core, id, response, &essentials);
-                self.registry.attend(now, key);
-            }
-            (Owner::Closing(key), Some(call)) => {
-                call.handle_bye_response(now, core, id, response);
-                self.registry.attend(now, key);
-            }
-            _ if essentials.method == Method::Invite && (200..300).contains(&response.status) => {
-                closing::acknowledge_and_end(
-                    now,
-                    core,
-                    &self.policy,
-                    id,
-                    flow,
-                    response,
-                    &essentials,
-                );
-            }
-            _ => {}
-        }
-    }
-
     fn handle_timeout(&mut self, now: Instant) {
         self.core
             .transact(|layer, out| layer.handle_timeout(now, out));
         while let Some(key) = self.registry.poll_due(now) {
             if let Some(call) = self.registry.call(key) {
                 call.handle_timeout(now, &mut self.core);
-            }
-            self.registry.attend(now, key);
-        }
-    }
-
-    /// Tells calls which of their requests got no answer.
-    fn deliver_reports(&mut self, now: Instant) {
-        while let Some(report) = self.core.poll_report() {
-            let (Report::TimedOut { id, owner } | Report::Failed { id, owner }) = report;
-            let (Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key)) = owner else {
-                continue;
-            };
-            let Some(call) = self.registry.call(key) else {
-                continue;
-            };
-            match owner {
-                Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
-                Owner::RelayOut(_) => call.handle_relay_failure(now, &mut self.core, id),
-                Owner::Closing(_) => call.handle_bye_done(id),
-                Owner::Nobody | Owner::Abandoned | Owner::Caller(_) | Owner::RelayIn(_) => {}
             }
             self.registry.attend(now, key);
         }

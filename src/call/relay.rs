@@ -38,19 +38,25 @@ pub(crate) struct Relay {
     tries: u8,
 }
 
+/// A request of one side, within its dialog and with its CSeq in order, and where its answer goes.
+pub(crate) struct Asked<'e, 'm> {
+    pub(crate) side: Side,
+    pub(crate) server: ServerId,
+    pub(crate) flow: Flow,
+    pub(crate) request: &'e Request<'m>,
+    pub(crate) essentials: &'e Essentials<'m>,
+}
+
 impl Call {
-    /// A request within the dialog of one side, its CSeq in order.
+    /// Takes in a request of one side: relays it to the other, or says why not.
     pub(crate) fn handle_request_within(
         &mut self,
         now: Instant,
         core: &mut Core,
-        side: Side,
-        server: ServerId,
-        flow: Flow,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
+        asked: &Asked<'_, '_>,
     ) {
-        let reply = ReplyHead::new(request, &flow);
+        let server = asked.server;
+        let reply = ReplyHead::new(asked.request, &asked.flow);
         let talking = match &mut self.state {
             State::Talking(talking) => talking,
             // No buyer has answered, so there is nobody to relay to yet.
@@ -63,12 +69,11 @@ impl Call {
                 return;
             }
         };
-        let is_invite = request.method == Method::Invite;
-        if is_invite {
+        if asked.request.method == Method::Invite {
             core.answer(now, server, &reply, 100, None);
             // Glare (§14.1, §14.2): one INVITE at a time, whoever sends it, and each acknowledged first.
             let refusal = match talking.invite_from() {
-                Some(from) if from == side => Some((500, Some(GLARE_RETRY))),
+                Some(from) if from == asked.side => Some((500, Some(GLARE_RETRY))),
                 Some(_) => Some((491, None)),
                 None if talking.caller.awaiting.is_some() || talking.buyer.awaiting.is_some() => {
                     Some((491, None))
@@ -84,26 +89,19 @@ impl Call {
             core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
             return;
         }
-        self.relay(now, core, side, server, reply, flow, request, essentials);
+        self.relay(now, core, asked, reply);
     }
 
     /// Sends one side's request on to the other.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a request and all that its answer will need"
-    )]
-    fn relay(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        from: Side,
-        server: ServerId,
-        reply: ReplyHead,
-        flow: Flow,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-    ) {
+    fn relay(&mut self, now: Instant, core: &mut Core, asked: &Asked<'_, '_>, reply: ReplyHead) {
         let key = self.key;
+        let Asked {
+            side: from,
+            server,
+            flow,
+            request,
+            essentials,
+        } = *asked;
         let State::Talking(talking) = &mut self.state else {
             return;
         };
@@ -223,7 +221,7 @@ impl Call {
     }
 
     /// The asking side takes its INVITE back.
-    pub(crate) fn handle_relay_cancel(&mut self, now: Instant, core: &mut Core, server: ServerId) {
+    pub(crate) fn handle_relay_cancel(&self, now: Instant, core: &mut Core, server: ServerId) {
         let key = self.key;
         if let State::Talking(talking) = &self.state
             && let Some(relay) = talking.relays.iter().find(|relay| relay.server == server)

@@ -1,3 +1,6 @@
 //! Integration tests, one binary: each module one subject.
 
+#[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod loopback;
