@@ -190,17 +190,21 @@ pub(crate) fn scan_head(bytes: &[u8], at: usize) -> Result<Head<'_>, ParseError>
 /// Reads the header that begins at `at`; also gives where the next line begins.
 #[inline]
 pub(crate) fn scan_field(bytes: &[u8], at: usize) -> Result<(Field, usize), ParseError> {
-    let name_end = TOKEN.end(bytes, at);
-    let mut colon = name_end;
-    while let Some(b' ' | b'\t') = bytes.get(colon) {
-        colon += 1;
+    let rest = bytes.get(at..).unwrap_or_default();
+    let Some(colon) = memchr::memchr(b':', rest) else {
+        return Err(name_fault(bytes, at));
+    };
+    let mut raw_name = part(rest, 0, colon);
+    while let [shorter @ .., b' ' | b'\t'] = raw_name {
+        raw_name = shorter;
     }
-    if name_end == at || bytes.get(colon) != Some(&b':') {
-        return Err(name_fault(bytes, colon));
+    let name = Name::from_text(raw_name);
+    if name == Name::Other && !TOKEN.fills(raw_name) {
+        return Err(name_fault(bytes, at));
     }
-    let name = Name::from_text(part(bytes, at, name_end));
+    let name_end = at + raw_name.len();
     let mut folded = false;
-    let mut value = colon + 1;
+    let mut value = at + colon + 1;
     let mut from = value;
     let line_end = loop {
         let end = line_end(bytes, from)?;
@@ -253,13 +257,18 @@ fn is_blank(bytes: &[u8], at: usize) -> bool {
     matches!(bytes.get(at), Some(b' ' | b'\t' | b'\r' | b'\n'))
 }
 
+/// What is wrong with the line at `at`, which does not begin with a name and a colon.
 #[cold]
 fn name_fault(bytes: &[u8], at: usize) -> ParseError {
-    match bytes.get(at) {
+    let mut end = TOKEN.end(bytes, at);
+    while let Some(b' ' | b'\t') = bytes.get(end) {
+        end += 1;
+    }
+    match bytes.get(end) {
         None => ParseError::NoBlankLine,
         Some(0) => ParseError::Nul,
         Some(b'\n') => ParseError::LineBreak,
-        Some(b'\r') if bytes.get(at + 1) != Some(&b'\n') => ParseError::LineBreak,
+        Some(b'\r') if bytes.get(end + 1) != Some(&b'\n') => ParseError::LineBreak,
         Some(_) => ParseError::HeaderName,
     }
 }

@@ -7,11 +7,12 @@ use slab::Slab;
 use super::by_flow::ByFlow;
 use super::client_invite::ClientInvite;
 use super::client_non_invite::ClientNonInvite;
+use super::key::Keys;
 use super::layer::{Answer, ClientId, Due, Effect, Step};
 use super::{Output, Packet};
 use crate::sip::build;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Method, Response};
+use crate::sip::message::{Method, Response, ResponseEssentials};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The client transactions of one shard.
@@ -159,15 +160,16 @@ impl<O: Copy> Clients<O> {
         }
     }
 
-    /// Takes in a response with the branch `mark`, to a request of `method`.
+    /// Takes in a response whose branch is `mark`.
     pub(super) fn handle_response(
         &mut self,
         step: &mut Step<'_, O>,
         mark: &Mark,
         response: &Response<'_>,
-        method: Method<'_>,
-        to_tag: u64,
+        essentials: &ResponseEssentials<'_>,
+        keys: Keys,
     ) -> Answer<O> {
+        let method = essentials.method;
         let Some(slot) = self.slots.get_mut(mark.slot as usize) else {
             return Answer::Stray;
         };
@@ -187,7 +189,10 @@ impl<O: Copy> Clients<O> {
                         let write = |invite: &[u8]| build::cancel_for(buffer, invite).ok();
                         machine.handle_provisional(now, timing, write, out)
                     }
-                    200..300 => machine.handle_success(now, timing, to_tag, out),
+                    200..300 => {
+                        let to_tag = keys.tag(essentials.to.tag().unwrap_or_default());
+                        machine.handle_success(now, timing, to_tag, out)
+                    }
                     300.. => {
                         let write =
                             |invite: &[u8]| build::ack_for_failure(buffer, invite, response).ok();

@@ -28,6 +28,7 @@ pub struct ServerKey {
 pub(super) type KeyMap<V> = HashMap<ServerKey, V, BuildHasherDefault<Already>>;
 
 /// The secret that keys are made with.
+#[derive(Clone, Copy)]
 pub(super) struct Keys {
     seed: [u8; 16],
 }

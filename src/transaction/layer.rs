@@ -306,15 +306,15 @@ impl<O: Copy> Layer<O> {
         if mark.shard != self.shard {
             return Answer::Elsewhere(mark.shard);
         }
-        let to_tag = self.keys.tag(essentials.to.tag().unwrap_or_default());
+        let keys = self.keys;
         let (clients, mut step) = self.client_step(now, out);
-        clients.handle_response(&mut step, &mark, response, essentials.method, to_tag)
+        clients.handle_response(&mut step, &mark, response, essentials, keys)
     }
 
     /// Remembers the ACK that the TU sent for the 2xx with `to_tag`.
     pub fn acked(&mut self, id: ClientId, to_tag: &[u8], flow: Flow, ack: Bytes) {
-        let tag = self.keys.tag(to_tag);
-        self.clients.acked(id, tag, Packet { flow, bytes: ack });
+        let to_tag = self.keys.tag(to_tag);
+        self.clients.acked(id, to_tag, Packet { flow, bytes: ack });
     }
 
     /// Ends the client transactions that wait for a final response on `flow`: the shell could not
