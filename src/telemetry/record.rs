@@ -54,9 +54,15 @@ pub fn write_line(
     record: &Record,
     anchor: &Anchor,
 ) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Line::new(node, record, anchor))?;
+    serde_json::to_writer(&mut *out, &line(node, record, anchor))?;
     out.push(b'\n');
     Ok(())
+}
+
+/// `record`, which `node` writes, as what [`write_line`] writes of it.
+#[must_use]
+pub fn line<'r>(node: &'r str, record: &'r Record, anchor: &Anchor) -> impl Serialize + use<'r> {
+    Line::new(node, record, anchor)
 }
 
 /// The file that lines are appended to.

@@ -9,7 +9,7 @@ use crate::auth::digest::{Account, Credentials, verify};
 use crate::edge::demo::phone::{Agent, Dialog, Login, Phone, session, target};
 use crate::edge::demo::trace::text;
 use crate::sip::build::{BuildError, Writer};
-use crate::sip::header::Name;
+use crate::sip::message::Name;
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::types::secret::Secret;
 
@@ -88,14 +88,15 @@ impl Buyer {
         request: &Request<'_>,
         out: &mut Vec<Bytes>,
     ) -> Result<(), BuildError> {
-        match request.method {
-            Method::Invite => out.push(self.handle_invite(now, request)?),
-            Method::Ack => self.handle_ack(now),
-            Method::Bye => {
-                out.push(self.refuse(request, 200)?);
-                self.state = State::Quiet;
-            }
-            _ => out.push(self.refuse(request, 501)?),
+        if request.method == Method::Invite {
+            out.push(self.handle_invite(now, request)?);
+        } else if request.method == Method::Ack {
+            self.handle_ack(now);
+        } else if request.method == Method::Bye {
+            out.push(self.reply(request, 200)?);
+            self.state = State::Quiet;
+        } else {
+            out.push(self.reply(request, 501)?);
         }
         Ok(())
     }
@@ -106,7 +107,7 @@ impl Buyer {
         match self.plan {
             Plan::Busy => {
                 self.state = State::Refused;
-                self.refuse(request, 486)
+                self.reply(request, 486)
             }
             Plan::Answer {
                 login: Some(login), ..
@@ -118,7 +119,7 @@ impl Buyer {
         }
     }
 
-    fn refuse(&mut self, request: &Request<'_>, status: u16) -> Result<Bytes, BuildError> {
+    fn reply(&mut self, request: &Request<'_>, status: u16) -> Result<Bytes, BuildError> {
         self.phone.reply(request, status, &self.tag, |_| {}, b"")
     }
 
@@ -151,7 +152,7 @@ impl Buyer {
 
     fn ring(&mut self, request: &Request<'_>, until: Instant) -> Result<Bytes, BuildError> {
         let Ok(essentials) = request.essentials() else {
-            return self.refuse(request, 400);
+            return self.reply(request, 400);
         };
         let (from, to) = (text(essentials.from.text), text(essentials.to.text));
         let dialog = Dialog {
@@ -180,7 +181,10 @@ impl Buyer {
                 dialog,
                 until: self.plan.talks().map(|time| now + time),
             },
-            other => other,
+            other @ (State::Quiet
+            | State::Ringing { .. }
+            | State::Talking { .. }
+            | State::HangingUp) => other,
         };
     }
 
@@ -229,7 +233,9 @@ impl Agent for Buyer {
                 out.push(self.phone.request(&dialog, Method::Bye, |_| {}, b"")?);
                 State::HangingUp
             }
-            other => other,
+            other @ (State::Quiet | State::Refused | State::Answered(_) | State::HangingUp) => {
+                other
+            }
         };
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::auth::digest;
 use crate::edge::demo::phone::{Agent, Dialog, Login, Phone, session, target};
 use crate::edge::demo::trace::text;
 use crate::sip::build::{BuildError, ack_for_failure};
-use crate::sip::header::Name;
+use crate::sip::message::Name;
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::types::secret::Secret;
 
@@ -114,7 +114,11 @@ impl Carrier {
                 self.hang_up_at = self.plan.talks.map(|time| now + time);
             }
             (Method::Invite, 300..) => {
-                out.push(ack_for_failure(self.phone.buffer(), &self.invite, response)?);
+                out.push(ack_for_failure(
+                    self.phone.buffer(),
+                    &self.invite,
+                    response,
+                )?);
                 match self.log_in(response) {
                     Some(credentials) => {
                         self.has_logged_in = true;
@@ -155,13 +159,9 @@ impl Carrier {
         request: &Request<'_>,
         out: &mut Vec<Bytes>,
     ) -> Result<(), BuildError> {
-        match request.method {
-            Method::Ack => {}
-            Method::Bye => {
-                out.push(self.phone.reply(request, 200, "", |_| {}, b"")?);
-                self.is_over = true;
-            }
-            _ => out.push(self.phone.reply(request, 501, "", |_| {}, b"")?),
+        if request.method == Method::Bye {
+            out.push(self.phone.reply(request, 200, "", |_| {}, b"")?);
+            self.is_over = true;
         }
         Ok(())
     }
@@ -199,4 +199,4 @@ impl Agent for Carrier {
 }
 
 /// Who calls.
-const CALLER: &str = "+12125550147";
+const CALLER: &str = "+13125550147";

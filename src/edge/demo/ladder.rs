@@ -89,16 +89,16 @@ mod tests {
         };
 
         let lines = draw(&[
-            seen(0, Party::Carrier, Party::Edge, "INVITE with credentials"),
+            seen(0, Party::Carrier, Party::Edge, "INVITE + credentials"),
             seen(1_260, Party::Edge, Party::BuyerTwo, "INVITE"),
             seen(99_940, Party::BuyerOne, Party::Edge, "486 Busy Here"),
         ]);
 
         let expected = [
-            "    ms  carrier                     edge                     buyer 1                     buyer 2",
-            "   0.0     |- INVITE with credentials ->|                           |                           |",
+            "    ms  carrier                      edge                       buyer 1                     buyer 2",
+            "   0.0     |-- INVITE + credentials -->|                           |                           |",
             "   1.3     |                           |----------------------- INVITE ----------------------->|",
-            "  99.9     |                           |<----- 486 Busy Here -------|                           |",
+            "  99.9     |                           |<----- 486 Busy Here ------|                           |",
         ];
         assert_eq!(lines, expected);
     }
@@ -112,6 +112,10 @@ mod tests {
             what: "407 Prüfung\n".repeat(20),
         }]);
 
-        assert!(lines.iter().all(|line| line.is_ascii() && line.len() <= 100));
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.is_ascii() && line.len() <= 100)
+        );
     }
 }

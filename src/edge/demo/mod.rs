@@ -33,7 +33,7 @@ use crate::config::{Faults, Settings, Source};
 use crate::edge::demo::report::Shown;
 use crate::edge::demo::scene::{SCENES, Scene};
 use crate::edge::demo::stage::Stage;
-use crate::edge::{Edge, StartError};
+use crate::edge::{Edge, StartError, disk};
 use crate::net::clock;
 use crate::sip::build::BuildError;
 
@@ -75,9 +75,9 @@ pub fn run(look: Look, out: &mut dyn Write) -> Result<bool, DemoError> {
     let mut stage = Stage::open()?;
     let settings = settings(stage.buyers())?;
     let (sender, records) = sync_channel(SCENES.len());
-    let edge = Edge::start_with_records(settings, Some(sender))?;
+    let edge = Edge::start_with(settings, Some(sender))?;
     let address = edge.addresses().first().copied();
-    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
     let mut calls = Vec::with_capacity(SCENES.len());
     for scene in SCENES {
         calls.push(play(scene, &mut stage, address, &records)?);
@@ -111,11 +111,9 @@ fn play(
 fn settings(buyers: [SocketAddr; 2]) -> Result<Settings, DemoError> {
     let [one, two] = buyers.map(|buyer| buyer.to_string());
     let text = CONFIGURATION
-        .replace(EDGE, "127.0.0.1:0")
         .replace(BUYER_ONE, &one)
         .replace(BUYER_TWO, &two);
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(io::Error::from)?;
+    let secret = disk::draw()?;
     let source = Embedded { text, secret };
     Ok(config::load(Path::new(FILE), &source, 1)?)
 }
@@ -153,7 +151,6 @@ const CONFIGURATION: &str = include_str!("../../../conf/demo.toml");
 const FILE: &str = "conf/demo.toml";
 
 /// Addresses in it that are replaced.
-const EDGE: &str = "127.0.0.1:5060";
 const BUYER_ONE: &str = "127.0.0.1:5071";
 const BUYER_TWO: &str = "127.0.0.1:5072";
 

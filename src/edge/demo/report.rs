@@ -3,7 +3,7 @@
 use std::io;
 use std::io::Write;
 
-use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use crate::call::record::Record;
@@ -73,7 +73,10 @@ pub(super) fn write_text(calls: &[Shown], colour: bool, out: &mut dyn Write) -> 
     let failed = calls.iter().filter(|call| !call.is_ok()).count();
     let verdict = match failed {
         0 => paint.good("All calls went as expected."),
-        _ => paint.bad(&format!("{failed} of {} calls did not go as expected.", calls.len())),
+        _ => paint.bad(&format!(
+            "{failed} of {} calls did not go as expected.",
+            calls.len()
+        )),
     };
     writeln!(out, "{verdict}")
 }
@@ -81,7 +84,15 @@ pub(super) fn write_text(calls: &[Shown], colour: bool, out: &mut dyn Write) -> 
 fn write_call(place: usize, call: &Shown, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
     let title = format!("Call {place}. {}", call.scene.title);
     writeln!(out, "{}", paint.strong(&title))?;
-    writeln!(out, "The carrier asks for {}\n", call.scene.carrier.uri)?;
+    let plan = &call.scene.carrier;
+    writeln!(out, "The carrier asks for {}", plan.uri)?;
+    if let Some((name, value)) = plan.forged {
+        writeln!(
+            out,
+            "and forges \"{name}: {value}\", which must not get to a buyer"
+        )?;
+    }
+    writeln!(out)?;
     for line in ladder::draw(&call.played.messages) {
         writeln!(out, "{line}")?;
     }
@@ -100,7 +111,11 @@ fn write_call(place: usize, call: &Shown, paint: &Paint, out: &mut dyn Write) ->
     }
     writeln!(out)?;
     for difference in &call.differences {
-        writeln!(out, "{}", paint.bad(&format!("NOT AS EXPECTED: {difference}")))?;
+        writeln!(
+            out,
+            "{}",
+            paint.bad(&format!("NOT AS EXPECTED: {difference}"))
+        )?;
     }
     match call.is_ok() {
         true => writeln!(out, "{}\n", paint.good("As expected.")),
@@ -172,3 +187,6 @@ impl Serialize for Headers {
         map.end()
     }
 }
+
+/// The node's name, as in `conf/demo.toml`.
+const NODE: &str = "demo";

@@ -46,7 +46,7 @@ pub(super) const SCENES: [&Scene; 3] = [&BY_ADDRESS, &BY_DIGEST, &UNKNOWN];
 static BY_ADDRESS: Scene = Scene {
     title: "Let in by address, answered by the first buyer, ended by the caller",
     carrier: carrier::Plan {
-        uri: "sip:+18885550100@ip.example.com",
+        uri: "sip:+12125550101@ip.demo.example",
         login: None,
         forged: None,
         talks: Some(TALKS),
@@ -83,11 +83,11 @@ static BY_ADDRESS: Scene = Scene {
         record: Record {
             trunk: "carrier-by-address",
             user: None,
-            dialled: "+18885550100",
-            campaign: Some("roofing"),
-            afid: Some("1001"),
-            sid: None,
-            attempts: &[("buyer-1", Some(200), AttemptResult::Answered)],
+            dialled: "+12125550101",
+            campaign: Some("solar"),
+            afid: Some("bright-leads"),
+            sid: Some("tv-spot"),
+            attempts: &[("first", Some(200), AttemptResult::Answered)],
             outcome: Outcome::Completed,
             status: 200,
             hung_up_by: Side::Caller,
@@ -98,11 +98,11 @@ static BY_ADDRESS: Scene = Scene {
 static BY_DIGEST: Scene = Scene {
     title: "Let in by digest, first buyer busy, second one asks for credentials and ends the call",
     carrier: carrier::Plan {
-        uri: "sip:8885550101@sip.example.com",
+        uri: "sip:2125550102@digest.demo.example",
         login: Some(Login {
             username: "carrier",
-            password: "demo-only-carrier",
-            realm: "sip.example.com",
+            password: "demo-carrier-password",
+            realm: "digest.demo.example",
         }),
         forged: Some(("x-ph-retreaverafid", "6666")),
         talks: None,
@@ -111,9 +111,9 @@ static BY_DIGEST: Scene = Scene {
         buyer::Plan::Busy,
         buyer::Plan::Answer {
             login: Some(Login {
-                username: "strowger",
-                password: "demo-only-buyer",
-                realm: "buyer-2.example.com",
+                username: "acme",
+                password: "demo-buyer-password",
+                realm: "second.buyer.example",
             }),
             rings: RINGS,
             talks: Some(TALKS),
@@ -124,7 +124,7 @@ static BY_DIGEST: Scene = Scene {
             "> INVITE",
             "< 401 Unauthorized",
             "> ACK",
-            "> INVITE with credentials",
+            "> INVITE + credentials",
             "< 100 Trying",
             "< 180 Ringing",
             "< 200 OK",
@@ -138,7 +138,7 @@ static BY_DIGEST: Scene = Scene {
                 "< INVITE",
                 "> 407 Proxy Authentication Required",
                 "< ACK",
-                "< INVITE with credentials",
+                "< INVITE + credentials",
                 "> 180 Ringing",
                 "> 200 OK",
                 "< ACK",
@@ -147,15 +147,15 @@ static BY_DIGEST: Scene = Scene {
             ],
         ],
         record: Record {
-            trunk: "carrier-by-digest",
+            trunk: "carrier-by-password",
             user: Some("carrier"),
-            dialled: "+18885550101",
+            dialled: "+12125550102",
             campaign: Some("roofing"),
-            afid: Some("1002"),
-            sid: Some("summer-7"),
+            afid: Some("bright-leads"),
+            sid: None,
             attempts: &[
-                ("buyer-1", Some(486), AttemptResult::Busy),
-                ("buyer-2", Some(200), AttemptResult::Answered),
+                ("first", Some(486), AttemptResult::Busy),
+                ("second", Some(200), AttemptResult::Answered),
             ],
             outcome: Outcome::Completed,
             status: 200,
@@ -167,7 +167,7 @@ static BY_DIGEST: Scene = Scene {
 static UNKNOWN: Scene = Scene {
     title: "A number that nobody has",
     carrier: carrier::Plan {
-        uri: "sip:+18885550199@ip.example.com",
+        uri: "sip:+12125550199@ip.demo.example",
         login: None,
         forged: None,
         talks: None,
@@ -179,7 +179,7 @@ static UNKNOWN: Scene = Scene {
         record: Record {
             trunk: "carrier-by-address",
             user: None,
-            dialled: "+18885550199",
+            dialled: "+12125550199",
             campaign: None,
             afid: None,
             sid: None,

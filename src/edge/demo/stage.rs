@@ -15,6 +15,7 @@ use crate::edge::demo::carrier::Carrier;
 use crate::edge::demo::phone::{Agent, Phone};
 use crate::edge::demo::scene::Scene;
 use crate::edge::demo::trace::{Party, Seen, describe};
+use crate::edge::disk;
 use crate::net::clock;
 use crate::sip::message::parse;
 use crate::types::ids::Entropy;
@@ -47,8 +48,6 @@ impl Stage {
     /// Takes three free ports.
     pub(super) fn open() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed)?;
         Ok(Self {
             carrier: Place::open(Party::Carrier, &poll)?,
             buyers: [
@@ -58,7 +57,7 @@ impl Stage {
             poll,
             events: Events::with_capacity(8),
             heard: BTreeSet::new(),
-            entropy: Entropy::from_seed(seed),
+            entropy: Entropy::from_seed(disk::draw()?),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::sip::header::Name;
+use crate::sip::message::Name;
 use crate::sip::message::{Message, Method, Request, Response, parse};
 
 /// Who takes part, in the order of the ladder's columns.
@@ -54,10 +54,8 @@ fn describe_request(request: &Request<'_>) -> String {
     let has_credentials = [Name::Authorization, Name::ProxyAuthorization]
         .into_iter()
         .any(|name| request.head.first(name).is_some());
-    let note = match request.method {
-        Method::Invite if has_credentials => " with credentials",
-        _ => "",
-    };
+    let is_repeat = request.method == Method::Invite && has_credentials;
+    let note = if is_repeat { " + credentials" } else { "" };
     format!("{}{note}", text(request.method.as_bytes()))
 }
 
@@ -66,9 +64,10 @@ fn describe_response(response: &Response<'_>) -> String {
         .essentials()
         .map_or(Method::Invite, |essentials| essentials.method);
     let status = format!("{} {}", response.status, text(response.reason));
-    match method {
-        Method::Invite => status,
-        other => format!("{status} ({})", text(other.as_bytes())),
+    if method == Method::Invite {
+        status
+    } else {
+        format!("{status} ({})", text(method.as_bytes()))
     }
 }
 

@@ -68,7 +68,9 @@ impl Differences {
             if want != have {
                 let (want, have) = (want.unwrap_or("nothing"), have.unwrap_or("nothing"));
                 let (party, place) = (party.label(), place + 1);
-                self.note(format!("{party}, message {place}: expected {want}, saw {have}"));
+                self.note(format!(
+                    "{party}, message {place}: expected {want}, saw {have}"
+                ));
                 return;
             }
         }
@@ -94,7 +96,11 @@ impl Differences {
         self.compare("record, trunk", expected.trunk, &*record.trunk);
         self.compare("record, user", owned(expected.user), text(&record.user));
         let dialled = record.dialled.map(|number| number.to_string());
-        self.compare("record, dialled", Some(expected.dialled.to_owned()), dialled);
+        self.compare(
+            "record, dialled",
+            Some(expected.dialled.to_owned()),
+            dialled,
+        );
         let campaign = text(&record.campaign);
         self.compare("record, campaign", owned(expected.campaign), campaign);
         self.compare("record, afid", owned(expected.afid), text(&record.afid));
@@ -118,7 +124,11 @@ impl Differences {
             &*record.call_id,
         );
         let [one, two] = &played.invites;
-        let mut offered: Vec<&[u8]> = one.iter().chain(two).map(|invite| &invite.call_id[..]).collect();
+        let mut offered: Vec<&[u8]> = one
+            .iter()
+            .chain(two)
+            .map(|invite| &invite.call_id[..])
+            .collect();
         offered.dedup();
         let attempts: Vec<&[u8]> = record
             .attempts
@@ -144,7 +154,10 @@ impl Differences {
         let mut wanted = vec![
             (UUID.to_owned(), record.uuid.to_string()),
             (KEY.to_owned(), key.to_owned()),
-            (AFID.to_owned(), expected.afid.unwrap_or_default().to_owned()),
+            (
+                AFID.to_owned(),
+                expected.afid.unwrap_or_default().to_owned(),
+            ),
         ];
         wanted.extend(expected.sid.map(|sid| (SID.to_owned(), sid.to_owned())));
         for (place, invite) in invites().enumerate() {
@@ -159,11 +172,19 @@ impl Differences {
     fn sessions(&mut self, expected: &Expected, played: &Played) {
         let offer = session("carrier");
         let [one, two] = &played.invites;
-        if one.iter().chain(two).any(|invite| invite.body != offer.as_bytes()) {
+        if one
+            .iter()
+            .chain(two)
+            .any(|invite| invite.body != offer.as_bytes())
+        {
             self.note("a buyer got another session description than the carrier sent");
         }
         let is_answered = expected.carrier.contains(&"< 200 OK");
-        let answer = if is_answered { session("buyer") } else { String::new() };
+        let answer = if is_answered {
+            session("buyer")
+        } else {
+            String::new()
+        };
         if played.answer != answer.as_bytes() {
             self.note("the carrier got another session description than the buyer sent");
         }
@@ -201,3 +222,131 @@ const UUID: &str = "X-PH-RetreaverUUID";
 const KEY: &str = "X-PH-RetreaverKey";
 const AFID: &str = "X-PH-RetreaverAFID";
 const SID: &str = "X-PH-RetreaverSID";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::edge::demo::buyer::Invite;
+    use crate::edge::demo::scene::SCENES;
+    use crate::net::clock;
+    use crate::types::ids::{CallUuid, Entropy};
+    use crate::types::number::Number;
+
+    #[test]
+    fn a_call_that_went_as_it_should_differs_in_nothing() {
+        let (played, record) = unknown_number();
+
+        assert_eq!(judge(&played, Some(&record)), [""; 0]);
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        let (mut played, mut record) = unknown_number();
+        played.messages[2].what = "603 Decline".to_owned();
+        record.status = 603;
+        let differences = judge(&played, Some(&record));
+        assert_eq!(
+            differences,
+            [
+                "carrier, message 3: expected < 404 Not Found, saw < 603 Decline",
+                "record, status: expected 404, saw 603",
+            ]
+        );
+
+        let (mut played, _) = unknown_number();
+        played.messages.pop();
+        played.is_complete = false;
+        let differences = judge(&played, None);
+        assert_eq!(
+            differences,
+            [
+                "carrier, message 4: expected > ACK, saw nothing",
+                "somebody was still waiting for an answer when the time was over",
+                "no call record came",
+            ]
+        );
+    }
+
+    #[test]
+    fn headers_that_are_missing_doubled_or_spelled_otherwise_are_differences() {
+        let right = |record: &Record| {
+            vec![
+                (UUID.to_owned(), record.uuid.to_string()),
+                (KEY.to_owned(), "ABCDEFGHIJKLMNOPQRSTUVWXYZ".to_owned()),
+                (AFID.to_owned(), String::new()),
+            ]
+        };
+        let seen = |change: fn(&mut Vec<(String, String)>)| {
+            let (mut played, record) = unknown_number();
+            let mut x_ph = right(&record);
+            change(&mut x_ph);
+            played.invites[0].push(Invite {
+                call_id: Vec::new(),
+                x_ph,
+                body: Vec::new(),
+            });
+            let mut found = Differences(Vec::new());
+            found.x_ph(&SCENES[2].expected.record, &played, &record);
+            found.0
+        };
+
+        assert_eq!(seen(|_| {}), [""; 0]);
+        assert_eq!(seen(|x_ph| drop(x_ph.pop())).len(), 1);
+        assert_eq!(seen(|x_ph| x_ph.push(x_ph[2].clone())).len(), 1);
+        assert_eq!(seen(|x_ph| x_ph[2].0.make_ascii_lowercase()).len(), 1);
+        assert_eq!(seen(|x_ph| x_ph[0].1.push('0')).len(), 1);
+        assert_eq!(seen(|x_ph| x_ph.push((SID.into(), "7".into()))).len(), 1);
+        let doubled = seen(|x_ph| x_ph.push(x_ph[1].clone()));
+        assert!(!doubled[0].contains("ABCDE"), "{doubled:?}");
+    }
+
+    fn judge(played: &Played, record: Option<&Record>) -> Vec<String> {
+        differences(&SCENES[2].expected, played, record)
+    }
+
+    /// The third call, as it should be.
+    fn unknown_number() -> (Played, Record) {
+        let said = |from, to, what: &str| Seen {
+            at: Duration::ZERO,
+            from,
+            to,
+            what: what.to_owned(),
+        };
+        let played = Played {
+            messages: vec![
+                said(Party::Carrier, Party::Edge, "INVITE"),
+                said(Party::Edge, Party::Carrier, "100 Trying"),
+                said(Party::Edge, Party::Carrier, "404 Not Found"),
+                said(Party::Carrier, Party::Edge, "ACK"),
+            ],
+            call_id: "a84b4c76e66710".to_owned(),
+            answer: Vec::new(),
+            invites: [Vec::new(), Vec::new()],
+            is_complete: true,
+        };
+        let now = clock::now();
+        let record = Record {
+            uuid: CallUuid::new(&mut Entropy::from_seed([7; 32])),
+            generation: 1,
+            trunk: "carrier-by-address".into(),
+            user: None,
+            dialled: Number::from_e164(b"+12125550199"),
+            caller: None,
+            campaign: None,
+            afid: None,
+            sid: None,
+            call_id: Box::from(played.call_id.as_bytes()),
+            attempts: Vec::new(),
+            began: now,
+            rang: None,
+            answered: None,
+            ended: now,
+            outcome: crate::call::record::Outcome::NumberUnknown,
+            status: 404,
+            hung_up_by: crate::call::record::Side::Edge,
+        };
+        (played, record)
+    }
+}
