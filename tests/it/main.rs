@@ -6,3 +6,5 @@ mod corpus;
 mod demo;
 #[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod readme;
