@@ -69,7 +69,7 @@ pub(super) const TIMERS: Shape = Shape {
 
 pub(super) const LIMITS: Shape = Shape {
     name: "limits",
-    keys: &["calls", "transactions", "nonces"],
+    keys: &["calls", "transactions", "nonces", "call_time"],
 };
 
 pub(super) const HUNT: Shape = Shape {

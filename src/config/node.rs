@@ -157,6 +157,9 @@ fn limits(root: &Section<'_>, desk: &mut Desk<'_>) -> Limits {
         calls: count("calls", 50_000),
         transactions: count("transactions", 500_000),
         nonces: count("nonces", 100_000),
+        call_time: section.map_or(CALL_TIME, |section| {
+            section.duration("call_time", CALL_TIME, millis(1_000)..=DAY, desk)
+        }),
     }
 }
 
@@ -178,6 +181,7 @@ const fn millis(milliseconds: u64) -> Duration {
 const PRODUCT: &str = "strowger";
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
+const CALL_TIME: Duration = Duration::from_secs(4 * 3600);
 const HUNT_TIME: Duration = Duration::from_secs(120);
 /// Slots are numbered by 32 bits; no table of this size fits a machine anyway.
 const MOST_ENTRIES: i64 = 100_000_000;

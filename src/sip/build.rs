@@ -7,18 +7,11 @@
 use bytes::Bytes;
 use memchr::memchr3;
 
-use crate::sip::chars::TOKEN;
-use crate::sip::chars::URI;
+use crate::sip::chars::{TOKEN, URI};
 use crate::sip::flow::Transport;
-use crate::sip::message::Head;
-use crate::sip::message::Message;
-use crate::sip::message::Method;
-use crate::sip::message::Request;
-use crate::sip::message::Response;
-use crate::sip::message::parse;
+use crate::sip::message::{Head, Message, Method, Request, Response, parse};
 use crate::sip::name::Name;
-use crate::sip::scan::Field;
-use crate::sip::scan::MAX_MESSAGE;
+use crate::sip::scan::{Field, MAX_MESSAGE};
 
 pub use crate::sip::reply::{ReplyHead, reason_phrase};
 
@@ -273,3 +266,6 @@ fn within_invite(
     writer.parts(Name::CSeq.text(), &[number, b" ", method.as_bytes()]);
     writer.finish(b"")
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,7 @@ use bytes::Bytes;
 use crate::sip::chars::number;
 use crate::sip::error::ParseError;
 use crate::sip::name::Name;
-use crate::sip::scan::MAX_MESSAGE;
-use crate::sip::scan::line_end;
-use crate::sip::scan::scan_field;
+use crate::sip::scan::{MAX_MESSAGE, line_end, scan_field};
 
 /// The message in a datagram; `None` if there is none: a keep-alive (CRLF, NUL) or STUN (RFC 8489
 /// §5, the first two bits are zero). Empty lines in front are skipped (RFC 3261 §7.5).
@@ -43,6 +41,9 @@ pub enum Frame {
         head: Bytes,
     },
 }
+
+/// What was cut off the front, if it is more than an empty line, and where it ends.
+type Cut = (Option<Frame>, usize);
 
 /// Cuts a byte stream into messages.
 #[derive(Debug, Default)]
@@ -110,10 +111,7 @@ impl StreamFramer {
 
     /// The frame that begins at `start`, and where it ends. `Ok(None)`: more bytes are needed. `Err`
     /// also says how many bytes had to be seen, so that it is the same for every split.
-    fn next(
-        &mut self,
-        start: usize,
-    ) -> Result<Option<(Option<Frame>, usize)>, (ParseError, usize)> {
+    fn next(&mut self, start: usize) -> Result<Option<Cut>, (ParseError, usize)> {
         let bytes = self.buffer.get(start..).unwrap_or_default();
         match bytes {
             [] | [b'\r'] => return Ok(None),
@@ -177,3 +175,6 @@ fn content_length(head: &[u8]) -> Result<usize, ParseError> {
     let length = length.ok_or(ParseError::Missing(Name::ContentLength))?;
     usize::try_from(length).map_err(|_| ParseError::ContentLength)
 }
+
+#[cfg(test)]
+mod tests;

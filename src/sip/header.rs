@@ -3,15 +3,7 @@
 //! A view borrows the value it was read from. The value may hold folds: the gate let CR and LF pass as
 //! folds only, so between elements they count as white space.
 
-use crate::sip::chars::LWS;
-use crate::sip::chars::TOKEN;
-use crate::sip::chars::URI;
-use crate::sip::chars::VALUE;
-use crate::sip::chars::number;
-use crate::sip::chars::part;
-use crate::sip::chars::quoted_end;
-use crate::sip::chars::skip_lws;
-use crate::sip::chars::trim;
+use crate::sip::chars::{LWS, TOKEN, URI, VALUE, number, part, quoted_end, skip_lws, trim};
 use crate::sip::error::ParseError;
 use crate::sip::name::Name;
 use crate::sip::uri::Host;
@@ -415,3 +407,6 @@ impl<'a> AuthParams<'a> {
         Ok(Some(((part(text, name, name_end), inner, is_quoted), next)))
     }
 }
+
+#[cfg(test)]
+mod tests;

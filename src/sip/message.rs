@@ -1,20 +1,10 @@
-//! Requests and responses (RFC 3261 §7), read in place, and what every one of them must say.
+//! Requests and responses (RFC 3261 §7), read in place.
 
-use crate::sip::chars::TOKEN;
-use crate::sip::chars::number;
-use crate::sip::chars::part;
-use crate::sip::chars::skip_lws;
+use crate::sip::chars::{TOKEN, number, part};
 use crate::sip::error::ParseError;
-use crate::sip::header::NameAddr;
-use crate::sip::header::Via;
-use crate::sip::scan::MAX_LINE;
-use crate::sip::scan::MAX_MESSAGE;
-use crate::sip::scan::MAX_VIAS;
-use crate::sip::scan::line_end;
-use crate::sip::scan::scan_field;
-use crate::sip::scan::scan_head;
+pub use crate::sip::essentials::{Essentials, ResponseEssentials};
 pub use crate::sip::scan::{Field, Head, Name};
-use crate::sip::uri::Uri;
+use crate::sip::scan::{MAX_LINE, MAX_MESSAGE, MAX_VIAS, line_end, scan_field, scan_head};
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -53,8 +43,8 @@ pub struct Response<'a> {
 pub struct Malformed<'a> {
     /// What was wrong.
     pub error: ParseError,
-    /// The request with those of its Via, From, To, Call-ID, CSeq and Record-Route lines that are in
-    /// order, without a body; `None` where a response could not be written (RFC 3261 §8.2.6.2).
+    /// The request with those of its Via, From, To, Call-ID and CSeq lines that are in
+    /// order, without a body, its Request-URI unchecked; `None` where a response could not be written (RFC 3261 §8.2.6.2).
     pub answerable: Option<Box<Request<'a>>>,
 }
 
@@ -119,9 +109,10 @@ impl<'a> Method<'a> {
     /// Its name on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &'a [u8] {
-        match self {
-            Self::Other(name) => name,
-            known => known.label().as_bytes(),
+        if let Self::Other(name) = self {
+            name
+        } else {
+            self.label().as_bytes()
         }
     }
 
@@ -162,10 +153,10 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
 }
 
 fn read(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
-    let end = line_end(bytes, 0).map_err(|error| match error {
-        ParseError::NoBlankLine => ParseError::NotSip,
-        other => other,
-    })?;
+    let end = match line_end(bytes, 0) {
+        Err(ParseError::NoBlankLine) => return Err(ParseError::NotSip),
+        end => end?,
+    };
     let line = part(bytes, 0, end);
     match read_start(line)? {
         _ if line.len() > MAX_LINE => Err(ParseError::UriTooLong),
@@ -254,14 +245,18 @@ fn is_number(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
+/// What a response repeats (RFC 3261 §8.2.6.2).
+const NEEDED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
 /// What of a refused request is in order and enough to answer it by.
 #[cold]
 fn salvage(bytes: &[u8]) -> Option<Box<Request<'_>>> {
     let bytes = part(bytes, 0, bytes.len().min(MAX_MESSAGE));
     let mut at = line_end(bytes, 0).ok()?;
-    let line = part(bytes, 0, at.min(MAX_LINE));
-    let (method, uri) = split(line, memchr::memchr(b' ', line));
-    if is_version(line) || !TOKEN.fills(method) || !uri.windows(5).any(|word| word == b" SIP/") {
+    let line = part(bytes, 0, at);
+    let (method, rest) = split(line, memchr::memchr(b' ', line));
+    let uri = part(rest, 0, memchr::memmem::find(rest, b" SIP/")?);
+    if is_version(line) || !TOKEN.fills(method) {
         return None;
     }
     let mut head = Head::empty(bytes);
@@ -273,23 +268,18 @@ fn salvage(bytes: &[u8]) -> Option<Box<Request<'_>>> {
             continue;
         };
         at = next;
-        let wanted = match field.name {
-            Name::Via => {
-                vias += 1 + memchr::memchr_iter(b',', head.value(&field)).count();
-                true
-            }
-            Name::From | Name::To | Name::CallId | Name::CSeq => head.first(field.name).is_none(),
-            _ => false,
-        };
+        let name = field.name;
+        if name == Name::Via {
+            vias += 1 + memchr::memchr_iter(b',', head.value(&field)).count();
+        }
         if vias > MAX_VIAS {
             return None;
         }
-        if wanted {
+        if name == Name::Via || (NEEDED.contains(&name) && head.first(name).is_none()) {
             head.push(field);
         }
     }
-    let needed = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
-    let found = needed.iter().all(|name| head.first(*name).is_some());
+    let found = NEEDED.iter().all(|name| head.first(*name).is_some());
     found.then(|| {
         Box::new(Request {
             method: Method::from_bytes(method),
@@ -304,164 +294,6 @@ fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
     let end = memchr::memmem::find(rest, b"\r\n").map(|end| at + end + 2);
     Some(end.unwrap_or(bytes.len()))
-}
-
-/// What every request says, checked.
-#[derive(Debug, Clone, Copy)]
-pub struct Essentials<'a> {
-    /// Request-URI.
-    pub uri: Uri<'a>,
-    /// Topmost Via value.
-    pub via: Via<'a>,
-    /// From. Its tag may be missing (RFC 2543).
-    pub from: NameAddr<'a>,
-    /// To.
-    pub to: NameAddr<'a>,
-    /// Call-ID.
-    pub call_id: &'a [u8],
-    /// Number in CSeq, below 2^31.
-    pub cseq: u32,
-    /// Max-Forwards; `None` where the peer sent none (RFC 2543).
-    pub max_forwards: Option<u8>,
-    /// First Contact value.
-    pub contact: Option<NameAddr<'a>>,
-}
-
-impl<'a> Request<'a> {
-    /// Reads what every request must say (RFC 3261 §8.1.1): each thing present once, well formed and
-    /// in its range, and CSeq for this method.
-    pub fn essentials(&self) -> Result<Essentials<'a>, ParseError> {
-        let head = &self.head;
-        let uri = Uri::parse(self.uri)?;
-        if let Uri::Sip(sip) = &uri
-            && sip.headers.is_some()
-        {
-            return Err(ParseError::Uri);
-        }
-        let common = common(head)?;
-        if common.method != self.method.as_bytes() {
-            return Err(ParseError::CSeqMethod);
-        }
-        let max_forwards = match head.first(Name::MaxForwards) {
-            None => None,
-            Some(value) => {
-                let hops = number(value, 255).and_then(|hops| u8::try_from(hops).ok());
-                Some(hops.ok_or(ParseError::Invalid(Name::MaxForwards))?)
-            }
-        };
-        Ok(Essentials {
-            uri,
-            via: common.via,
-            from: common.from,
-            to: common.to,
-            call_id: common.call_id,
-            cseq: common.cseq,
-            max_forwards,
-            contact: common.contact,
-        })
-    }
-}
-
-/// What every response says, checked.
-#[derive(Debug, Clone, Copy)]
-pub struct ResponseEssentials<'a> {
-    /// Topmost Via value.
-    pub via: Via<'a>,
-    /// From.
-    pub from: NameAddr<'a>,
-    /// To.
-    pub to: NameAddr<'a>,
-    /// Call-ID.
-    pub call_id: &'a [u8],
-    /// Number in CSeq, below 2^31.
-    pub cseq: u32,
-    /// Method in CSeq.
-    pub method: Method<'a>,
-    /// First Contact value.
-    pub contact: Option<NameAddr<'a>>,
-}
-
-impl<'a> Response<'a> {
-    /// Reads what every response must say (RFC 3261 §8.2.6.2).
-    pub fn essentials(&self) -> Result<ResponseEssentials<'a>, ParseError> {
-        let common = common(&self.head)?;
-        Ok(ResponseEssentials {
-            via: common.via,
-            from: common.from,
-            to: common.to,
-            call_id: common.call_id,
-            cseq: common.cseq,
-            method: Method::from_bytes(common.method),
-            contact: common.contact,
-        })
-    }
-}
-
-struct Common<'a> {
-    via: Via<'a>,
-    from: NameAddr<'a>,
-    to: NameAddr<'a>,
-    call_id: &'a [u8],
-    cseq: u32,
-    method: &'a [u8],
-    contact: Option<NameAddr<'a>>,
-}
-
-#[inline]
-fn common<'a>(head: &Head<'a>) -> Result<Common<'a>, ParseError> {
-    let value = |name| head.first(name).ok_or(ParseError::Missing(name));
-    let via = Via::parse(value(Name::Via)?)?;
-    let from = address(value(Name::From)?, Name::From)?;
-    let to = address(value(Name::To)?, Name::To)?;
-    let call_id = value(Name::CallId)?;
-    if call_id.is_empty() || call_id.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
-        return Err(ParseError::Invalid(Name::CallId));
-    }
-    let (cseq, method) = cseq(value(Name::CSeq)?).ok_or(ParseError::Invalid(Name::CSeq))?;
-    let contact = match head.first(Name::Contact) {
-        None => None,
-        Some(value) => Some(contact(value)?),
-    };
-    Ok(Common {
-        via,
-        from,
-        to,
-        call_id,
-        cseq,
-        method,
-        contact,
-    })
-}
-
-#[inline]
-fn address(value: &[u8], name: Name) -> Result<NameAddr<'_>, ParseError> {
-    let fault = ParseError::Invalid(name);
-    let address = NameAddr::parse(value).map_err(|_| fault)?;
-    Uri::parse(address.uri).map_err(|_| fault)?;
-    Ok(address)
-}
-
-#[inline]
-fn contact(value: &[u8]) -> Result<NameAddr<'_>, ParseError> {
-    let fault = ParseError::Invalid(Name::Contact);
-    let address = NameAddr::parse_first(value).map_err(|_| fault)?;
-    if address.uri != b"*" {
-        Uri::parse(address.uri).map_err(|_| fault)?;
-    }
-    Ok(address)
-}
-
-/// Number and method of a CSeq value (RFC 3261 §20.16).
-#[inline]
-fn cseq(value: &[u8]) -> Option<(u32, &[u8])> {
-    let mut end = 0;
-    while value.get(end).is_some_and(u8::is_ascii_digit) {
-        end += 1;
-    }
-    let sequence = number(part(value, 0, end), (1 << 31) - 1)?;
-    let start = skip_lws(value, end);
-    let method = value.get(start..)?;
-    (start > end && TOKEN.fills(method)).then_some((sequence, method))
 }
 
 #[cfg(test)]

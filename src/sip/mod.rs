@@ -8,6 +8,7 @@
 pub mod build;
 mod chars;
 pub mod error;
+mod essentials;
 pub mod flow;
 pub mod frame;
 pub mod header;

@@ -4,13 +4,10 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use crate::sip::build::unfold_into;
-use crate::sip::chars::LWS;
-use crate::sip::chars::part;
+use crate::sip::chars::{LWS, part};
 use crate::sip::flow::Flow;
-use crate::sip::header::NameAddr;
-use crate::sip::header::Via;
-use crate::sip::message::Head;
-use crate::sip::message::Request;
+use crate::sip::header::{NameAddr, Via};
+use crate::sip::message::{Head, Request};
 use crate::sip::name::Name;
 use crate::sip::scan::Field;
 
@@ -252,11 +249,18 @@ pub fn reason_phrase(status: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        100..200 => "Progress",
-        200..300 => "Success",
-        300..400 => "Redirection",
-        400..500 => "Request Failure",
-        500..600 => "Server Failure",
+        other => class_phrase(other),
+    }
+}
+
+/// The phrase of a status that has none of its own: what its class is called (RFC 3261 §7.2).
+fn class_phrase(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "Progress",
+        2 => "Success",
+        3 => "Redirection",
+        4 => "Request Failure",
+        5 => "Server Failure",
         _ => "Global Failure",
     }
 }

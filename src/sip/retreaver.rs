@@ -143,3 +143,6 @@ impl Window {
         self.bytes.ends_with(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,9 +10,7 @@ use std::ops::Range;
 use memchr::memchr3;
 use smallvec::SmallVec;
 
-use crate::sip::chars::TOKEN;
-use crate::sip::chars::number;
-use crate::sip::chars::part;
+use crate::sip::chars::{TOKEN, number, part};
 use crate::sip::error::ParseError;
 pub use crate::sip::name::Name;
 
@@ -272,3 +270,6 @@ fn name_fault(bytes: &[u8], at: usize) -> ParseError {
         Some(_) => ParseError::HeaderName,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,25 +2,29 @@
 //! may end it (RFC 3261 §9.1).
 //!
 //! ```text
-//!             INVITE from TU: send, start A (UDP only) and B
-//!                       |
-//!                       v
-//!                    Calling            A: resend, doubling without a cap
-//!            1xx  /    |    \           B: tell TU, Terminated
-//!          to TU v     |     |          cancel from TU: remember
-//!       Proceeding     |     |          1xx: to TU
-//!        |   |  \ cancel: send CANCEL   (at once if it was remembered)
-//!        |   |   v     |     |
-//!        |   |  Cancelling   |          1xx: to TU; CANCEL's own timers E, F, K
-//!        |   |   |    |  \   |          64·T1 after the CANCEL: tell TU, Terminated
-//!  300-699: to TU,    |   \  | 2xx: to TU, start M
-//!  send ACK, start D  |    \ |
-//!        v   v   v    v     v v
-//!        Completed         Accepted     2xx with a new To-tag: to TU
-//!  300-699: |                 |         2xx with a known one: resend its ACK
-//!  resend   | D               | M
-//!  ACK      v                 v
-//!             Terminated
+//!        INVITE from TU: send, start A (UDP only) and B
+//!                |
+//!                v
+//!             Calling ----------->.     A: resend, doubling without a cap
+//!                | 1xx: to TU     |     B: tell TU, Terminated
+//!                |                |     cancel from TU: remember until the 1xx
+//!                v                |
+//!           Proceeding ---------->|     1xx: to TU
+//!                | cancel:        |
+//!                |  send CANCEL   |
+//!                v                |
+//!           Cancelling ---------->|     1xx: to TU
+//!                                 |     64·T1 after the CANCEL: tell TU, Terminated
+//!                                 |     the CANCEL has timers E, F and K of its own
+//!                .----------------'
+//!    300-699:   / \   2xx:
+//!    to TU,    /   \   to TU, start M
+//!    send ACK, |    \
+//!    start D   v     v
+//!       Completed   Accepted            2xx with a new To-tag: to TU
+//!     300-699: | D     | M              2xx with a known one: resend its ACK
+//!     resend   v       v
+//!     ACK    Terminated
 //! ```
 //!
 //! Timer D is 0 on reliable transports. The ACK of a 2xx is the TU's (§13.2.2.4); the machine keeps

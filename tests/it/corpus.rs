@@ -3,6 +3,12 @@
 //! The collection is not part of this repository: it is looked for in `$STROWGER_SHARED`, then in
 //! `../shared`. Without it the collection's test says so and passes; our own messages are judged always.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what was judged, and what was not, is told"
+)]
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -44,7 +50,7 @@ fn every_message_of_the_collection_is_judged_as_its_manifest_says() {
     let messages = manifest["messages"].as_array().expect("a list of messages");
 
     let mut found = Vec::new();
-    let mut counts = std::collections::BTreeMap::<(String, &str), usize>::new();
+    let mut counts = BTreeMap::<(String, &str), usize>::new();
     for message in messages {
         let name = message["name"].as_str().expect("a name");
         let file = message["file"].as_str().expect("a file");
@@ -207,7 +213,7 @@ fn agrees(expect: &Value, verdict: Verdict) -> bool {
         (Some("reject" | "either"), Verdict::Silence) => may_be_silent,
         (Some("either"), Verdict::Accept | Verdict::Refuse(_)) => true,
         (Some("any"), _) => true,
-        (class, _) => panic!("unknown class {class:?}"),
+        (_, _) => false,
     }
 }
 
