@@ -5,10 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::policy::Listener;
 use crate::config::desk::{Desk, Place};
 use crate::config::keys;
-use crate::config::listen;
+use crate::config::listen::Listeners;
 use crate::config::raw::{self, Section, Spot};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
@@ -31,7 +30,7 @@ pub(super) struct Listed {
 pub(super) fn read<'d>(
     roots: &[Section<'d>],
     companies: &Companies<'_>,
-    listeners: &[Listener],
+    listeners: &Listeners,
     desk: &mut Desk<'_>,
 ) -> Buyers<'d> {
     let mut buyers = Buyers::new();
@@ -57,7 +56,7 @@ pub(super) fn read<'d>(
 fn read_one(
     id: &str,
     section: &Section<'_>,
-    listeners: &[Listener],
+    listeners: &Listeners,
     desk: &mut Desk<'_>,
 ) -> Option<Buyer> {
     let uri = uri(section, desk);
@@ -206,7 +205,7 @@ fn address(
     })
 }
 
-fn check_address(address: Spot<SocketAddr>, listeners: &[Listener], desk: &mut Desk<'_>) {
+fn check_address(address: Spot<SocketAddr>, listeners: &Listeners, desk: &mut Desk<'_>) {
     let (to, place) = (address.value, address.place);
     if to.ip().is_unspecified() || to.ip().is_multicast() || to.port() == 0 {
         desk.fault(
@@ -216,18 +215,15 @@ fn check_address(address: Spot<SocketAddr>, listeners: &[Listener], desk: &mut D
         );
         return;
     }
-    let reaches = |listener: &Listener| {
-        listener.transport == Transport::Udp && listener.bind.is_ipv4() == to.is_ipv4()
-    };
-    if !listeners.iter().any(reaches) {
+    if !listeners.reach(Transport::Udp, to) {
         let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-        desk.absent(
+        desk.unknown(
             place,
             format!("no listener reaches {to}"),
             format!("add a [[listen]] with transport = \"udp\" and an {family} address"),
         );
     }
-    if listen::is_own(listeners, Transport::Udp, to) {
+    if listeners.hear(Transport::Udp, to) {
         desk.fault(
             place,
             format!("{to} is an address of this node: calls would go in circles"),

@@ -1,5 +1,6 @@
 //! The desk at which a configuration is read: its files, and the faults found so far.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -38,11 +39,16 @@ pub(super) struct Desk<'s> {
     base: PathBuf,
     files: Vec<(PathBuf, Rc<str>)>,
     notes: Vec<Note>,
-    is_partial: bool,
+    /// Files that are no TOML somewhere.
+    torn: BTreeSet<FileId>,
+    /// Whether a file that is named could not be read.
+    is_unread: bool,
 }
 
 struct Note {
     place: Place,
+    /// A key that nobody knows, so that it has no name in `place`.
+    unknown_key: Option<Box<str>>,
     is_syntax: bool,
     what: String,
     instead: String,
@@ -55,7 +61,8 @@ impl<'s> Desk<'s> {
             base: main.parent().map(Path::to_owned).unwrap_or_default(),
             files: Vec::new(),
             notes: Vec::new(),
-            is_partial: false,
+            torn: BTreeSet::new(),
+            is_unread: false,
         }
     }
 
@@ -68,21 +75,44 @@ impl<'s> Desk<'s> {
     ) {
         self.notes.push(Note {
             place,
+            unknown_key: None,
             is_syntax: false,
             what: what.into(),
             instead: instead.into(),
         });
     }
 
-    /// Notes that something is not there; only if all files could be read, for it may stand in the
-    /// part that could not.
+    /// Notes that `key` is no key of the section that it stands in.
+    pub(super) fn unknown_key(&mut self, place: Place, key: &str, instead: String) {
+        self.notes.push(Note {
+            place,
+            unknown_key: Some(key.escape_debug().to_string().into()),
+            is_syntax: false,
+            what: "unknown key".to_owned(),
+            instead,
+        });
+    }
+
+    /// Notes that something is not there, unless the file is torn: it may stand in the torn part.
     pub(super) fn absent(
         &mut self,
         place: Place,
         what: impl Into<String>,
         instead: impl Into<String>,
     ) {
-        if !self.is_partial {
+        if !self.torn.contains(&place.file) {
+            self.fault(place, what, instead);
+        }
+    }
+
+    /// Notes that what is named is nowhere, unless a file is torn or could not be read.
+    pub(super) fn unknown(
+        &mut self,
+        place: Place,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        if self.torn.is_empty() && !self.is_unread {
             self.fault(place, what, instead);
         }
     }
@@ -138,7 +168,7 @@ impl<'s> Desk<'s> {
                 self.file_of(id)
             }
             Err(error) => {
-                self.is_partial = true;
+                self.is_unread = true;
                 self.fault(
                     place,
                     format!("{} cannot be read: {error}", path.display()),
@@ -173,7 +203,7 @@ impl<'s> Desk<'s> {
         let listed = match self.source.list(folder) {
             Ok(listed) => listed,
             Err(error) => {
-                self.is_partial = true;
+                self.is_unread = true;
                 self.fault(
                     pattern.place,
                     format!("{} cannot be listed: {error}", folder.display()),
@@ -195,7 +225,7 @@ impl<'s> Desk<'s> {
         let mut found: Vec<PathBuf> = listed.into_iter().filter(fits).collect();
         found.sort();
         if found.is_empty() {
-            self.is_partial = true;
+            self.is_unread = true;
             self.fault(
                 pattern.place,
                 format!("`{}` matches no file", pattern.value),
@@ -209,7 +239,7 @@ impl<'s> Desk<'s> {
     pub(super) fn parse<'t>(&mut self, file: &'t File) -> DeTable<'t> {
         let (document, errors): (Spanned<DeTable<'t>>, _) = DeTable::parse_recoverable(&file.text);
         for error in errors {
-            self.is_partial = true;
+            self.torn.insert(file.id);
             let offset = error.span().map_or(0, |span| span.start);
             self.notes.push(Note {
                 place: Place {
@@ -218,6 +248,7 @@ impl<'s> Desk<'s> {
                     section: "",
                     key: "",
                 },
+                unknown_key: None,
                 is_syntax: true,
                 what: format!("no TOML: {}", error.message()),
                 instead: String::new(),
@@ -285,7 +316,7 @@ impl<'s> Desk<'s> {
                 file: path.to_owned(),
                 line,
                 column,
-                key: note.place.name(),
+                key: note.place.name(note.unknown_key.as_deref()),
                 what: note.what,
                 instead: note.instead,
             });
@@ -326,12 +357,10 @@ impl Place {
         Self { key, ..self }
     }
 
-    fn name(&self) -> String {
-        match (self.section, self.key) {
-            (section, "") => section.to_owned(),
-            ("", key) => key.to_owned(),
-            (section, key) => format!("{section}.{key}"),
-        }
+    fn name(&self, unknown_key: Option<&str>) -> String {
+        let parts = [self.section, self.key, unknown_key.unwrap_or_default()];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(".")
     }
 }
 

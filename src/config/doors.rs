@@ -26,6 +26,8 @@ pub(super) struct Doors<'d> {
 
 struct Draft {
     domain: Domain,
+    /// What the domain requires; `None`: that is at fault, and `domain` holds the strictest.
+    require: Option<Require>,
     name: Box<str>,
     place: Place,
     is_used: bool,
@@ -67,6 +69,7 @@ impl<'d> Doors<'d> {
         let place = self.drafts.len();
         self.drafts.push(Draft {
             domain,
+            require: require.map(|found| found.value),
             name: name.map_or_else(Box::default, |name| name.value.into()),
             place: section.place_of("name"),
             is_used: name.is_none(),
@@ -77,23 +80,26 @@ impl<'d> Doors<'d> {
     }
 
     fn add_name(&mut self, name: Spot<&str>, draft: usize, desk: &mut Desk<'_>) {
-        let Some(host) = value::host(name.value) else {
-            desk.fault(
-                name.place,
-                format!("`{}` is no host", name.value),
-                "the host of the Request-URI without port: \"sip.example.com\" or \"192.0.2.1\"",
-            );
-            return;
-        };
-        if self.names.contains_key(&host) {
-            desk.fault(
-                name.place,
+        let host = value::host(name.value);
+        let (what, right) = match host {
+            Some(host) if !self.names.contains_key(&host) => {
+                self.names.insert(host, draft);
+                return;
+            }
+            Some(host) => (
                 format!("`{host}` names a domain twice"),
                 "each name may stand once, as `name` or in `aliases`",
-            );
-            return;
+            ),
+            None => (
+                format!("`{}` is no host", name.value),
+                "the host of the Request-URI without port: \"sip.example.com\" or \"192.0.2.1\"",
+            ),
+        };
+        desk.fault(name.place, what, right);
+        // Nobody can name it, so that nobody does is no fault of its own.
+        if let Some(draft) = self.drafts.get_mut(draft) {
+            draft.is_used = true;
         }
-        self.names.insert(host, draft);
     }
 
     /// Lets a trunk into the domains that it names; returns its id.
@@ -219,8 +225,11 @@ impl<'d> Doors<'d> {
         let Some(draft) = self.drafts.get(draft) else {
             return;
         };
+        let Some(require) = draft.require else {
+            return;
+        };
         let (has_nets, has_users) = (trunk.is_filled("allow"), trunk.is_filled("users"));
-        let (is_missing, right) = match draft.domain.require {
+        let (is_missing, right) = match require {
             Require::Ip => (!has_nets, "`allow`"),
             Require::Digest => (!has_users, "`users`"),
             Require::Both => (!(has_nets && has_users), "both `allow` and `users`"),

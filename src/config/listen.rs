@@ -9,8 +9,15 @@ use crate::config::raw::{Section, Spot};
 use crate::config::value;
 use crate::sip::flow::Transport;
 
+/// The listeners.
+pub(super) struct Listeners {
+    pub(super) list: Vec<Listener>,
+    /// Whether all could be read, so that what is not in the list is not there.
+    is_whole: bool,
+}
+
 /// Reads all listeners.
-pub(super) fn read(root: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Listener> {
+pub(super) fn read(root: &Section<'_>, desk: &mut Desk<'_>) -> Listeners {
     let sections = root.sections("listen", &keys::LISTEN, desk);
     if sections.is_empty() {
         root.missing_or_empty(
@@ -35,7 +42,10 @@ pub(super) fn read(root: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Listener> {
         }
         listeners.push(listener);
     }
-    listeners
+    Listeners {
+        is_whole: !sections.is_empty() && sections.len() == listeners.len(),
+        list: listeners,
+    }
 }
 
 fn read_one(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Listener> {
@@ -55,24 +65,23 @@ fn read_one(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Listener> {
     let written = section.text("advertise", desk);
     let bind = bind?;
     let advertise = match written {
-        Some(text) => advertised(text, bind.value, desk)?,
+        Some(text) => advertised(text, bind.value, desk),
         None if bind.value.ip().is_unspecified() => {
+            let ip = bind.value.ip();
             section.missing(
                 "advertise",
-                &format!(
-                    "peers cannot reach {}: say under which address they reach this node",
-                    bind.value.ip()
-                ),
+                &format!("say under which address peers reach this node, for it is not {ip}"),
                 desk,
             );
-            return None;
+            None
         }
-        None => bind.value.to_string().into(),
+        None => Some(bind.value.to_string().into()),
     };
     Some(Listener {
         transport: transport.map_or(Transport::Udp, |found| found.value),
         bind: bind.value,
-        advertise,
+        // The empty one stands for one that is at fault.
+        advertise: advertise.unwrap_or_default(),
     })
 }
 
@@ -119,18 +128,28 @@ fn split(text: &str, default: u16) -> Option<(Box<str>, u16)> {
     Some((value::host(host)?, port))
 }
 
-/// Whether a message sent to `address` would come back to one of our listeners.
-pub(super) fn is_own(listeners: &[Listener], transport: Transport, address: SocketAddr) -> bool {
-    listeners.iter().any(|listener| {
-        let bind = listener.bind;
-        let is_bound = bind == address
-            || (bind.ip().is_unspecified()
-                && bind.is_ipv4() == address.is_ipv4()
-                && address.ip().is_loopback()
-                && bind.port() == address.port());
-        let is_advertised = listener.advertise.parse() == Ok(address);
-        listener.transport == transport && bind.port() != 0 && (is_bound || is_advertised)
-    })
+impl Listeners {
+    /// Whether a message can be sent to `address`; also if that cannot be told.
+    pub(super) fn reach(&self, transport: Transport, address: SocketAddr) -> bool {
+        !self.is_whole
+            || self.list.iter().any(|listener| {
+                listener.transport == transport && listener.bind.is_ipv4() == address.is_ipv4()
+            })
+    }
+
+    /// Whether a message sent to `address` would come back to one of them.
+    pub(super) fn hear(&self, transport: Transport, address: SocketAddr) -> bool {
+        self.list.iter().any(|listener| {
+            let bind = listener.bind;
+            let is_bound = bind == address
+                || (bind.ip().is_unspecified()
+                    && bind.is_ipv4() == address.is_ipv4()
+                    && address.ip().is_loopback()
+                    && bind.port() == address.port());
+            let is_advertised = listener.advertise.parse() == Ok(address);
+            listener.transport == transport && bind.port() != 0 && (is_bound || is_advertised)
+        })
+    }
 }
 
 const TRANSPORTS: &[(&str, Transport)] = &[

@@ -139,7 +139,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             generation,
             hop_secret: node.secret,
             product: node.product,
-            listeners: listeners.clone(),
+            listeners: listeners.list.clone(),
             domains: carriers.domains,
             trunks: carriers.trunks,
             directory,
@@ -149,7 +149,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             hunt: node.hunt,
         },
         node: node.node,
-        listeners,
+        listeners: listeners.list,
         http: node.http,
         telemetry: node.telemetry,
     })

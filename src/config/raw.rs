@@ -67,7 +67,7 @@ impl<'d> Section<'d> {
             } else {
                 value::known_keys(name, shape.keys)
             };
-            desk.fault(place, format!("unknown key `{name}`"), instead);
+            desk.unknown_key(place, name, instead);
         }
         Self { table, place }
     }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::call::policy::Listener;
 use crate::config::bulk::{Lines, List};
 use crate::config::buyers::{self, Buyers};
 use crate::config::desk::{Desk, Place};
 use crate::config::keys;
+use crate::config::listen::Listeners;
 use crate::config::raw::{Section, Shape, Spot};
 use crate::config::value;
 use crate::routing::buyer::Buyer;
@@ -35,7 +35,7 @@ pub(super) fn read(
     roots: &[Section<'_>],
     companies: Companies<'_>,
     lists: &[List],
-    listeners: &[Listener],
+    listeners: &Listeners,
     desk: &mut Desk<'_>,
 ) -> Directory {
     let publishers = publishers(roots, &companies, desk);
@@ -286,7 +286,7 @@ pub(super) fn unknown<'a>(
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("describe it under [[{kind}]]"),
     };
-    desk.absent(
+    desk.unknown(
         name.place,
         format!("there is no {kind} `{}`", name.value),
         instead,

@@ -1,6 +1,8 @@
 //! Integration tests, one binary: each module one subject.
 
 #[cfg(test)]
+mod conf;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod demo;
