@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::auth::digest::{Account, Credentials, verify};
-use crate::edge::demo::phone::{Agent, Dialog, Login, Phone, session, target};
+use crate::edge::demo::phone::{Actor, Dialog, Login, Phone, session, target};
 use crate::edge::demo::trace::text;
 use crate::sip::build::{BuildError, Writer};
 use crate::sip::message::Name;
@@ -195,7 +195,7 @@ impl Buyer {
     }
 }
 
-impl Agent for Buyer {
+impl Actor for Buyer {
     fn handle(
         &mut self,
         now: Instant,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::auth::digest;
-use crate::edge::demo::phone::{Agent, Dialog, Login, Phone, session, target};
+use crate::edge::demo::phone::{Actor, Dialog, Login, Phone, session, target};
 use crate::edge::demo::trace::text;
 use crate::sip::build::{BuildError, ack_for_failure};
 use crate::sip::message::Name;
@@ -167,7 +167,7 @@ impl Carrier {
     }
 }
 
-impl Agent for Carrier {
+impl Actor for Carrier {
     fn handle(
         &mut self,
         now: Instant,

@@ -13,7 +13,7 @@ use crate::sip::message::{Message, Method, Request};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// A user agent without a socket: messages in, messages for the edge out.
-pub(super) trait Agent {
+pub(super) trait Actor {
     /// Takes in a message of the edge.
     fn handle(
         &mut self,

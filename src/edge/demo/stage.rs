@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::edge::demo::DemoError;
 use crate::edge::demo::buyer::{Buyer, Invite};
 use crate::edge::demo::carrier::Carrier;
-use crate::edge::demo::phone::{Agent, Phone};
+use crate::edge::demo::phone::{Actor, Phone};
 use crate::edge::demo::scene::Scene;
 use crate::edge::demo::trace::{Party, Seen, describe};
 use crate::edge::disk;
@@ -100,10 +100,10 @@ impl Stage {
         })
     }
 
-    /// Lets the agents talk; whether all of them came to an end.
+    /// Lets the actors talk; whether all of them came to an end.
     fn converse(
         &mut self,
-        mut agents: [&mut dyn Agent; 3],
+        mut actors: [&mut dyn Actor; 3],
         tape: &mut Tape,
     ) -> Result<bool, DemoError> {
         let [one, two] = &self.buyers;
@@ -111,12 +111,12 @@ impl Stage {
         let deadline = tape.began + LIMIT;
         let mut buffer = [0; DATAGRAM];
         let mut out = Vec::new();
-        while !agents.iter().all(|agent| agent.is_over()) {
+        while !actors.iter().all(|actor| actor.is_over()) {
             let now = clock::now();
             if now >= deadline {
                 return Ok(false);
             }
-            let due = agents.iter().filter_map(|agent| agent.poll_timeout()).min();
+            let due = actors.iter().filter_map(|actor| actor.poll_timeout()).min();
             let until = due.map_or(deadline, |due| due.min(deadline));
             let pause = until.saturating_duration_since(now);
             match self.poll.poll(&mut self.events, Some(pause)) {
@@ -125,18 +125,18 @@ impl Stage {
                 }
                 _ => {}
             }
-            for (agent, place) in agents.iter_mut().zip(places) {
+            for (actor, place) in actors.iter_mut().zip(places) {
                 while let Some(bytes) = place.receive(tape.edge, &mut buffer)? {
                     if !self.heard.insert(bytes.to_vec()) {
                         continue;
                     }
                     tape.note(Party::Edge, place.party, bytes);
                     if let Ok(message) = parse(bytes) {
-                        agent.handle(clock::now(), &message, &mut out)?;
+                        actor.handle(clock::now(), &message, &mut out)?;
                     }
                     tape.say(place, &mut out)?;
                 }
-                agent.handle_timeout(clock::now(), &mut out)?;
+                actor.handle_timeout(clock::now(), &mut out)?;
                 tape.say(place, &mut out)?;
             }
         }
@@ -144,7 +144,7 @@ impl Stage {
     }
 }
 
-/// One agent's socket on loopback.
+/// One actor's socket on loopback.
 struct Place {
     party: Party,
     socket: UdpSocket,
