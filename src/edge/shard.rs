@@ -36,6 +36,10 @@ use crate::types::ids::ShardId;
 /// Token of the inbox's bell; ports have their index.
 pub(super) const BELL: Token = Token(usize::MAX);
 
+/// How late a timer may be when nothing else wakes the shard. SIP's timers begin at 500 ms; waking up
+/// for each millisecond's would cost an idle shard more than its work.
+const SLACK: Duration = Duration::from_millis(5);
+
 /// Letters handled per wake-up at most, so that sockets and timers have their turn.
 const LETTER_BATCH: usize = 256;
 
@@ -142,7 +146,7 @@ impl Shard {
         } else {
             self.engine
                 .poll_timeout()
-                .map(|due| due.saturating_duration_since(now))
+                .map(|due| due.saturating_duration_since(now).max(SLACK))
         };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),

@@ -27,7 +27,7 @@ use crate::telemetry::record::{RecordFile, write_line};
 /// How long a writer lets things gather once the first is there. Each wake-up of a thread costs more
 /// than formatting a record, and so does the sender's system call to wake it; a sleeping writer
 /// needs neither.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Records that wait at most, some seconds at full load; what comes beyond is lost, and said to be.
 const RECORDS: usize = 16_384;
