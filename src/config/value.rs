@@ -162,6 +162,21 @@ const OWN_HEADERS: &[&str] = &[
     "session-expires",
     "min-se",
     "mime-version",
+    // Never passed on: they speak to the next hop, or of a request that is not an INVITE.
+    "accept-contact",
+    "accept-encoding",
+    "allow-events",
+    "error-info",
+    "min-expires",
+    "refer-to",
+    "referred-by",
+    "reject-contact",
+    "request-disposition",
+    "retry-after",
+    "sip-etag",
+    "sip-if-match",
+    "subscription-state",
+    "warning",
 ];
 
 const OWN_PREFIXES: &[&str] = &["content-", "proxy-", "x-ph-", "x-strowger-"];
