@@ -5,4 +5,8 @@ mod conf;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod readme;
