@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
 use crate::call::a_leg::Early;
@@ -318,7 +319,7 @@ impl Arriving<'_, '_> {
             buyer_mark: None,
             record: Some(record),
             state: State::Gone,
-            scheduled: None,
+            scheduled: SmallVec::new(),
         };
         let campaign = match decision {
             Ok(decision) => decision.campaign.clone(),

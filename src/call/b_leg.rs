@@ -21,7 +21,7 @@ use crate::sip::build::{BuildError, Writer, unfold_into};
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Method, Request};
-use crate::sip::retreaver::RetreaverHeaders;
+use crate::sip::retreaver::{self, RetreaverHeaders};
 use crate::sip::uri::Uri;
 use crate::transaction::layer::ClientId;
 use crate::types::ids::Mark;
@@ -195,6 +195,8 @@ fn write_from(writer: &mut Writer<'_>, from: &NameAddr<'_>, advertise: &str, tag
     } else {
         from.display
     };
+    // The caller's text must not be mistaken for a header of ours, however carelessly it is read.
+    let display = without_ours(display, b"");
     let space: &[u8] = if display.is_empty() { b"" } else { b" " };
     let (user, host): (&[u8], &[u8]) = match Uri::parse(from.uri) {
         Ok(Uri::Sip(uri)) if is_anonymous(uri.host_text) => {
@@ -204,10 +206,20 @@ fn write_from(writer: &mut Writer<'_>, from: &NameAddr<'_>, advertise: &str, tag
         Ok(Uri::Tel(uri)) => (uri.number, advertise.as_bytes()),
         Ok(Uri::Other { .. }) | Err(_) => (b"anonymous", advertise.as_bytes()),
     };
+    let user = without_ours(user, b"anonymous");
     writer.parts(
         "From",
         &[display, space, b"<sip:", user, b"@", host, b">;tag=", tag],
     );
+}
+
+/// `text`, or `instead` if it names one of our headers.
+fn without_ours<'a>(text: &'a [u8], instead: &'a [u8]) -> &'a [u8] {
+    if retreaver::names_ours(text) {
+        instead
+    } else {
+        text
+    }
 }
 
 /// `anonymous.invalid` (RFC 3323 §4.1.1.3) says that the caller is withheld, and must go on saying so.

@@ -66,6 +66,14 @@ impl Talking {
         }
     }
 
+    /// Whether a 2xx of ours to this side waits for its ACK.
+    pub(crate) fn is_awaiting(&self, side: Side) -> bool {
+        match side {
+            Side::Caller | Side::Edge => self.caller.awaiting.is_some(),
+            Side::Buyer => self.buyer.awaiting.is_some(),
+        }
+    }
+
     pub(crate) fn leg(&mut self, side: Side) -> &mut Leg {
         match side {
             Side::Caller | Side::Edge => &mut self.caller,

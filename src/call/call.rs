@@ -16,6 +16,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use crate::call::a_leg::Early;
 use crate::call::b_leg::Attempt;
 use crate::call::bridge::Talking;
@@ -47,8 +49,8 @@ pub(crate) struct Call {
     /// What the record will say; taken when it is written.
     pub(crate) record: Option<Box<Record>>,
     pub(crate) state: State,
-    /// The earliest entry of the timer wheel that stands for this call.
-    pub(crate) scheduled: Option<Instant>,
+    /// The entries of the timer wheel that stand for this call, the earliest last.
+    pub(crate) scheduled: SmallVec<[Instant; 2]>,
 }
 
 /// Where the call stands.

@@ -36,8 +36,13 @@ struct Farewell {
 }
 
 enum Phase {
-    /// The callee must not send BYE before the ACK (RFC 3261 §15): our 2xx goes out until then.
-    Unacknowledged(AwaitAck),
+    /// Our 2xx goes out until its ACK comes, also to a side that said BYE meanwhile: its INVITE would have
+    /// no answer otherwise.
+    Unacknowledged {
+        awaiting: AwaitAck,
+        /// The callee must not send BYE before the ACK (RFC 3261 §15).
+        is_bye_due: bool,
+    },
     /// The BYE is out.
     Sent {
         client: ClientId,
@@ -52,7 +57,7 @@ impl Ending {
             .into_iter()
             .flatten()
             .filter_map(|farewell| match &farewell.phase {
-                Phase::Unacknowledged(awaiting) => Some(awaiting.poll_timeout()),
+                Phase::Unacknowledged { awaiting, .. } => Some(awaiting.poll_timeout()),
                 Phase::Sent { .. } => None,
             })
             .min()
@@ -91,16 +96,18 @@ impl Call {
                 self.end_sides(now, core, &[side.other()], None);
             }
             // Both hung up at once: that side needs no BYE any more, ours will be answered or not.
-            State::Ending(ending) => {
-                if let Some(Farewell {
-                    phase: Phase::Unacknowledged(_),
+            State::Ending(ending) => match ending.farewell(side) {
+                Some(Farewell {
+                    phase: Phase::Unacknowledged { is_bye_due, .. },
                     ..
-                }) = ending.farewell(side)
-                {
-                    *ending.farewell(side) = None;
-                    self.leave_if_done();
-                }
-            }
+                }) => *is_bye_due = false,
+                // Nor is ours sent again, should it be challenged.
+                Some(Farewell {
+                    phase: Phase::Sent { tries, .. },
+                    ..
+                }) => *tries = u8::MAX,
+                None => {}
+            },
             State::Hunting(_) => {
                 if side == Side::Caller {
                     self.handle_caller_gone(now, core);
@@ -148,9 +155,20 @@ impl Call {
             why,
         };
         for (side, leg) in [(Side::Caller, caller), (Side::Buyer, buyer)] {
-            if sides.contains(&side) {
-                *ending.farewell(side) = self.farewell(now, core, leg, why);
-            }
+            *ending.farewell(side) = if sides.contains(&side) {
+                self.farewell(now, core, leg, why)
+            } else {
+                let Leg {
+                    dialog, awaiting, ..
+                } = leg;
+                awaiting.map(|awaiting| Farewell {
+                    dialog,
+                    phase: Phase::Unacknowledged {
+                        awaiting,
+                        is_bye_due: false,
+                    },
+                })
+            };
         }
         self.state = State::Ending(Box::new(ending));
         self.leave_if_done();
@@ -169,7 +187,10 @@ impl Call {
             ..
         } = leg;
         let phase = match awaiting {
-            Some(awaiting) => Phase::Unacknowledged(awaiting),
+            Some(awaiting) => Phase::Unacknowledged {
+                awaiting,
+                is_bye_due: true,
+            },
             None => send_bye(
                 now,
                 core,
@@ -195,7 +216,8 @@ impl Call {
         };
         let is_it = matches!(
             ending.farewell(side),
-            Some(Farewell { phase: Phase::Unacknowledged(awaiting), .. }) if awaiting.cseq == essentials.cseq
+            Some(Farewell { phase: Phase::Unacknowledged { awaiting, .. }, .. })
+                if awaiting.cseq == essentials.cseq
         );
         if is_it {
             self.say_bye(now, core, side);
@@ -208,7 +230,7 @@ impl Call {
                 return;
             };
             if let Some(Farewell {
-                phase: Phase::Unacknowledged(awaiting),
+                phase: Phase::Unacknowledged { awaiting, .. },
                 ..
             }) = ending.farewell(side)
                 && let Waited::InVain = awaiting.handle_timeout(now, core)
@@ -218,14 +240,18 @@ impl Call {
         }
     }
 
-    /// Sends the BYE that waited for an ACK.
+    /// Sends the BYE that waited for an ACK, if that side has not said it by now.
     fn say_bye(&mut self, now: Instant, core: &mut Core, side: Side) {
         let (policy, owner) = (self.policy.clone(), Owner::Closing(self.key));
         let State::Ending(ending) = &mut self.state else {
             return;
         };
         let why = ending.why;
-        if let Some(mut farewell) = ending.farewell(side).take() {
+        if let Some(mut farewell) = ending.farewell(side).take()
+            && let Phase::Unacknowledged {
+                is_bye_due: true, ..
+            } = farewell.phase
+        {
             *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
                 .map(|phase| Farewell { phase, ..farewell });
         }
@@ -400,33 +426,48 @@ fn send_bye(
     })
 }
 
-/// An INVITE that nobody waits for was answered all the same (a CANCEL crossed the 2xx, a second fork):
-/// acknowledges it, then ends it (RFC 3261 §9.1, §13.2.2.4).
-pub(crate) fn acknowledge_and_end(
-    now: Instant,
-    core: &mut Core,
-    policy: &Policy,
-    id: ClientId,
-    flow: Flow,
-    response: &Response<'_>,
-    essentials: &ResponseEssentials<'_>,
-) {
-    let mut dialog = Dialog::as_uac(essentials, &response.head, essentials.to.uri, flow);
-    let branch = core.mark(0).text();
-    let out = dialog.flow();
-    let built = dialog
-        .write_request(
-            &mut core.buffer,
-            Method::Ack,
-            essentials.cseq,
-            policy.advertised(out.listener),
-            &branch,
-            70,
-        )
-        .finish(b"");
-    if let Some(ack) = core.built(built) {
-        core.layer.acked(id, dialog.remote_tag(), out, ack.clone());
-        core.transmit(out, ack);
+/// A 2xx to an INVITE that nobody waits for (a CANCEL crossed it, or it is a second fork).
+pub(crate) struct Unwanted<'a, 'm> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) id: ClientId,
+    pub(crate) flow: Flow,
+    pub(crate) response: &'a Response<'m>,
+    pub(crate) essentials: &'a ResponseEssentials<'m>,
+}
+
+impl Unwanted<'_, '_> {
+    /// Acknowledges it: whoever gets no ACK sends it for 64·T1 (RFC 3261 §13.2.2.4).
+    pub(crate) fn acknowledge(&self, core: &mut Core) -> Dialog {
+        let Self { essentials, .. } = self;
+        let dialog = Dialog::as_uac(
+            essentials,
+            &self.response.head,
+            essentials.to.uri,
+            self.flow,
+        );
+        let branch = core.mark(0).text();
+        let out = dialog.flow();
+        let built = dialog
+            .write_request(
+                &mut core.buffer,
+                Method::Ack,
+                essentials.cseq,
+                self.policy.advertised(out.listener),
+                &branch,
+                70,
+            )
+            .finish(b"");
+        if let Some(ack) = core.built(built) {
+            core.layer
+                .acked(self.id, dialog.remote_tag(), out, ack.clone());
+            core.transmit(out, ack);
+        }
+        dialog
     }
-    send_bye(now, core, policy, &mut dialog, Owner::Nobody, None);
+
+    /// Acknowledges it, and ends the dialog that it began (§9.1, §13.2.2.4).
+    pub(crate) fn acknowledge_and_end(&self, now: Instant, core: &mut Core) {
+        let mut dialog = self.acknowledge(core);
+        send_bye(now, core, self.policy, &mut dialog, Owner::Nobody, None);
+    }
 }

@@ -50,6 +50,9 @@ pub(crate) enum Owner {
     Attempt(CallKey),
     /// Client: an INVITE that nobody waits for; should it be answered all the same, it is ended.
     Abandoned,
+    /// Client: a re-INVITE that nobody waits for; should it be answered all the same, it is acknowledged,
+    /// and its dialog ends by the BYE of its own.
+    AbandonedWithin,
     /// Client: a request that we relay within a call's dialog.
     RelayOut(CallKey),
     /// Client: a BYE of ours.

@@ -6,6 +6,7 @@
 use crate::sip::build::Writer;
 use crate::sip::message::{Head, Name};
 use crate::sip::retreaver;
+use crate::sip::scan::Field;
 
 /// What the peers of a call may do within it; the Allow header of both legs.
 pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
@@ -30,6 +31,7 @@ pub(crate) fn pass_request(
                 .into_iter()
                 .any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
                 && !retreaver::is_reserved(name)
+                && !name.eq_ignore_ascii_case(HOP.as_bytes())
         };
         let passes = match kind(field.name) {
             Kind::Body => has_body,
@@ -38,7 +40,7 @@ pub(crate) fn pass_request(
             Kind::Within | Kind::OwnToLeg => false,
         };
         if passes {
-            writer.copy(head, field);
+            pass(writer, head, field);
         }
     }
 }
@@ -60,7 +62,7 @@ pub(crate) fn pass_within(writer: &mut Writer<'_>, head: &Head<'_>) {
             Kind::OwnToLeg => false,
         };
         if passes {
-            writer.copy(head, field);
+            pass(writer, head, field);
         }
     }
 }
@@ -70,8 +72,15 @@ pub(crate) fn pass_body(writer: &mut Writer<'_>, head: &Head<'_>) {
     let has_body = !head.body().is_empty();
     for field in head.fields() {
         if field.name == Name::Reason || (has_body && matches!(kind(field.name), Kind::Body)) {
-            writer.copy(head, field);
+            pass(writer, head, field);
         }
+    }
+}
+
+/// Copies one header, unless its value names one of ours: a careless reader might take it for that.
+fn pass(writer: &mut Writer<'_>, head: &Head<'_>, field: &Field) {
+    if !retreaver::names_ours(head.value(field)) {
+        writer.copy(head, field);
     }
 }
 

@@ -146,8 +146,8 @@ impl Engine {
         }
     }
 
-    /// Says what is wrong with a request that cannot be read, where an answer can be addressed, and is no
-    /// longer than what it answers.
+    /// Says what is wrong with a request that cannot be read, where an answer can be addressed, and is at
+    /// most twice as long as what it answers: nobody gains by having us answer to a forged address.
     fn handle_malformed(
         &mut self,
         flow: Flow,
@@ -159,14 +159,14 @@ impl Engine {
         let (Some(request), Some(status)) = (request, error.status()) else {
             return;
         };
-        if request.method == Method::Ack {
+        if request.method == Method::Ack || !request.is_answerable() {
             return;
         }
         let tag = self.core.mark(0).text();
         let reply = ReplyHead::new(request, &flow);
         let built = Writer::reply(&mut self.core.buffer, &reply, status, Some(&tag)).finish(b"");
         if let Some(bytes) = self.core.built(built)
-            && bytes.len() <= length
+            && bytes.len() <= 2 * length
         {
             self.core.transmit(flow, bytes);
         }

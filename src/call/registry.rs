@@ -122,8 +122,9 @@ impl Registry {
         let Some(due) = call.poll_timeout() else {
             return;
         };
-        if call.scheduled.is_none_or(|scheduled| due < scheduled) {
-            call.scheduled = Some(due);
+        // A later entry stays for the time after; it will not be set again then.
+        if call.scheduled.last().is_none_or(|earliest| due < *earliest) {
+            call.scheduled.push(due);
             self.wheel.insert(now, due, key);
         }
     }
@@ -132,8 +133,8 @@ impl Registry {
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<CallKey> {
         while let Some(key) = self.wheel.pop(now) {
             if let Some(call) = self.call(key) {
-                // An earlier entry may stand for a timer that was stopped since.
-                call.scheduled = None;
+                // It may stand for a timer that was stopped since.
+                call.scheduled.pop();
                 return Some(key);
             }
         }

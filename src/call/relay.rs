@@ -262,7 +262,7 @@ impl Call {
         );
         let answered = core.respond(now, relay.server, response.status, built);
         if relay.is_invite {
-            core.layer.set_owner(relay.client, Owner::Abandoned);
+            core.layer.set_owner(relay.client, Owner::AbandonedWithin);
             let owed = OwedAck {
                 client: relay.client,
                 cseq: essentials.cseq,
@@ -290,11 +290,19 @@ impl Call {
         status: u16,
         response: Option<&Response<'_>>,
     ) {
+        let lost = relay.from.other();
+        // A side that has not acknowledged our 2xx may not have got it yet: then it knows no dialog.
+        let is_too_early = status == 481
+            && matches!(&self.state, State::Talking(talking) if talking.is_awaiting(lost));
         let answer = match status {
             300..=399 | 401 | 407 => 500,
+            481 if is_too_early => 500,
             other => other,
         };
         let mut writer = Writer::reply(&mut core.buffer, &relay.reply, answer, None);
+        if is_too_early {
+            writer.number("Retry-After", GLARE_RETRY);
+        }
         if let Some(response) = response {
             for name in [Name::RetryAfter, Name::Reason] {
                 if let Some(value) = response.head.first(name) {
@@ -305,8 +313,7 @@ impl Call {
         let built = writer.finish(b"");
         core.respond(now, relay.server, answer, built);
         // §12.2.1.2: the other end has no dialog any more, or is not there.
-        if matches!(status, 408 | 481) {
-            let lost = relay.from.other();
+        if matches!(status, 408 | 481) && !is_too_early {
             self.hang_up(now, core, Outcome::LegLost, lost);
         }
     }
@@ -393,7 +400,7 @@ impl Call {
             core.answer(now, relay.server, &relay.reply, status, None);
             if relay.is_invite {
                 let client = relay.client;
-                core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));
+                core.transact(|layer, out| layer.cancel(now, client, Owner::AbandonedWithin, out));
             } else {
                 core.layer.set_owner(relay.client, Owner::Nobody);
             }

@@ -140,53 +140,56 @@ impl Engine {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
         };
-        if !call.advance(side, essentials.cseq, flow) {
-            arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
-            return;
-        }
+        // What is refused without a transaction must not move the CSeq: sent again, it gets the same answer.
         match request.method {
-            Method::Refer => arriving.refuse(&mut self.core, Refusal::Method, 603),
+            Method::Refer => return arriving.refuse_method(&mut self.core, 603),
             Method::Register | Method::Subscribe | Method::Publish => {
-                arriving.refuse_method(&mut self.core, 405);
+                return arriving.refuse_method(&mut self.core, 405);
             }
             // We ask nobody for reliable provisional responses, so there is none to acknowledge.
-            Method::Prack => arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
-            Method::Ack | Method::Cancel => {}
-            Method::Bye => {
-                let reply = ReplyHead::new(request, &flow);
-                match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-                    Some(server) => self.core.answer(now, server, &reply, 200, None),
-                    // No room to keep the answer in; a call ends all the same.
-                    None => arriving.confirm(&mut self.core, &reply),
-                }
-                call.handle_bye(now, &mut self.core, side);
-            }
-            Method::Invite
+            Method::Prack => return arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
+            // Neither gets here: transactions tell them apart.
+            Method::Ack | Method::Cancel => return,
+            Method::Bye
+            | Method::Invite
             | Method::Options
             | Method::Update
             | Method::Info
             | Method::Message
             | Method::Notify
-            | Method::Other(_) => {
-                let is_invite = request.method == Method::Invite;
-                let owner = Owner::RelayIn(call.key);
-                match self.core.layer.accept(now, key, flow, is_invite, owner) {
-                    Some(server) => {
-                        let asked = Asked {
-                            side,
-                            server,
-                            flow,
-                            request,
-                            essentials,
-                        };
-                        call.handle_request_within(now, &mut self.core, &asked);
-                    }
-                    None => {
-                        self.core.event(Event::TableFull {
-                            table: "transactions",
-                        });
-                        arriving.refuse(&mut self.core, Refusal::Overload, 503);
-                    }
+            | Method::Other(_) => {}
+        }
+        if !call.advance(side, essentials.cseq, flow) {
+            arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
+            return;
+        }
+        if request.method == Method::Bye {
+            let reply = ReplyHead::new(request, &flow);
+            match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
+                Some(server) => self.core.answer(now, server, &reply, 200, None),
+                // No room to keep the answer in; a call ends all the same.
+                None => arriving.confirm(&mut self.core, &reply),
+            }
+            call.handle_bye(now, &mut self.core, side);
+        } else {
+            let is_invite = request.method == Method::Invite;
+            let owner = Owner::RelayIn(call.key);
+            match self.core.layer.accept(now, key, flow, is_invite, owner) {
+                Some(server) => {
+                    let asked = Asked {
+                        side,
+                        server,
+                        flow,
+                        request,
+                        essentials,
+                    };
+                    call.handle_request_within(now, &mut self.core, &asked);
+                }
+                None => {
+                    self.core.event(Event::TableFull {
+                        table: "transactions",
+                    });
+                    arriving.refuse(&mut self.core, Refusal::Overload, 503);
                 }
             }
         }

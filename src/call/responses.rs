@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::call::Engine;
-use crate::call::closing;
+use crate::call::closing::Unwanted;
 use crate::call::core::{Owner, Report};
 use crate::call::output::Event;
 use crate::sip::flow::Flow;
@@ -51,7 +51,11 @@ impl Engine {
             Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key) => {
                 self.registry.call(key)
             }
-            Owner::Nobody | Owner::Abandoned | Owner::Caller(_) | Owner::RelayIn(_) => None,
+            Owner::Nobody
+            | Owner::Abandoned
+            | Owner::AbandonedWithin
+            | Owner::Caller(_)
+            | Owner::RelayIn(_) => None,
         };
         match (owner, call) {
             (Owner::Attempt(key), Some(call)) => {
@@ -67,15 +71,18 @@ impl Engine {
                 self.registry.attend(now, key);
             }
             _ if essentials.method == Method::Invite && (200..300).contains(&response.status) => {
-                closing::acknowledge_and_end(
-                    now,
-                    core,
-                    &self.policy,
+                let unwanted = Unwanted {
+                    policy: &self.policy,
                     id,
                     flow,
                     response,
-                    &essentials,
-                );
+                    essentials: &essentials,
+                };
+                if owner == Owner::AbandonedWithin {
+                    unwanted.acknowledge(core);
+                } else {
+                    unwanted.acknowledge_and_end(now, core);
+                }
             }
             _ => {}
         }
@@ -95,7 +102,11 @@ impl Engine {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
                 Owner::RelayOut(_) => call.handle_relay_failure(now, &mut self.core, id),
                 Owner::Closing(_) => call.handle_bye_done(id),
-                Owner::Nobody | Owner::Abandoned | Owner::Caller(_) | Owner::RelayIn(_) => {}
+                Owner::Nobody
+                | Owner::Abandoned
+                | Owner::AbandonedWithin
+                | Owner::Caller(_)
+                | Owner::RelayIn(_) => {}
             }
             self.registry.attend(now, key);
         }

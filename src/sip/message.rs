@@ -248,6 +248,14 @@ fn is_number(text: &[u8]) -> bool {
 /// What a response repeats (RFC 3261 §8.2.6.2).
 const NEEDED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
+impl Request<'_> {
+    /// Whether all is there that a response repeats, well formed or not.
+    #[must_use]
+    pub fn is_answerable(&self) -> bool {
+        NEEDED.iter().all(|name| self.head.first(*name).is_some())
+    }
+}
+
 /// What of a refused request is in order and enough to answer it by.
 #[cold]
 fn salvage(bytes: &[u8]) -> Option<Box<Request<'_>>> {
@@ -279,14 +287,12 @@ fn salvage(bytes: &[u8]) -> Option<Box<Request<'_>>> {
             head.push(field);
         }
     }
-    let found = NEEDED.iter().all(|name| head.first(*name).is_some());
-    found.then(|| {
-        Box::new(Request {
-            method: Method::from_bytes(method),
-            uri,
-            head,
-        })
-    })
+    let request = Request {
+        method: Method::from_bytes(method),
+        uri,
+        head,
+    };
+    request.is_answerable().then(|| Box::new(request))
 }
 
 /// Where the line behind the one with `at` in it begins, whatever is in that one.

@@ -85,25 +85,9 @@ fn encode(value: &[u8], profile: Profile, out: &mut [u8; MAX_VALUE]) -> usize {
 #[must_use]
 pub fn is_reserved(raw_name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"x-ph-";
-    const OURS: &[u8] = b"xphretreaver";
     let mut prefix = Window::new();
     let mut ours = Window::new();
-    let mut at = 0;
-    while let Some(byte) = raw_name.get(at) {
-        let escape = match raw_name.get(at..at + 3) {
-            Some([b'%', high, low]) => hex(*high).zip(hex(*low)),
-            Some(_) | None => None,
-        };
-        let byte = match escape {
-            Some((high, low)) => {
-                at += 3;
-                high << 4 | low
-            }
-            None => {
-                at += 1;
-                *byte
-            }
-        };
+    unescaped(raw_name).any(|byte| {
         match byte {
             b'-' | b'_' | b'.' => prefix.push(b'-'),
             _ if byte.is_ascii_alphanumeric() => {
@@ -112,11 +96,42 @@ pub fn is_reserved(raw_name: &[u8]) -> bool {
             }
             _ => {}
         }
-        if prefix.ends_with(PREFIX) || ours.ends_with(OURS) {
-            return true;
+        prefix.ends_with(PREFIX) || ours.ends_with(OURS)
+    })
+}
+
+/// Whether a value that the caller sent names one of our headers. To us that is mere text; to a reader
+/// that splits lines where it should not, it would be the header.
+#[must_use]
+pub fn names_ours(value: &[u8]) -> bool {
+    let mut ours = Window::new();
+    unescaped(value).any(|byte| {
+        if byte.is_ascii_alphanumeric() {
+            ours.push(byte.to_ascii_lowercase());
         }
-    }
-    false
+        ours.ends_with(OURS)
+    })
+}
+
+/// What all our header names begin with, letters only.
+const OURS: &[u8] = b"xphretreaver";
+
+/// The bytes of `text` with percent-escapes undone.
+fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let byte = *text.get(at)?;
+        let escape = match text.get(at..at + 3) {
+            Some([b'%', high, low]) => hex(*high).zip(hex(*low)),
+            Some(_) | None => None,
+        };
+        let (byte, length) = match escape {
+            Some((high, low)) => (high << 4 | low, 3),
+            None => (byte, 1),
+        };
+        at += length;
+        Some(byte)
+    })
 }
 
 /// The last few bytes of what was pushed; several hyphens in a row count as one.

@@ -5,8 +5,16 @@ mod conf;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod corpus_engine;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod smuggle;

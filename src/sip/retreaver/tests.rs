@@ -96,3 +96,18 @@ fn reserved_names_are_known_however_they_are_spelled() {
         assert!(!is_reserved(name.as_bytes()), "{name:?}");
     }
 }
+
+#[test]
+fn a_value_that_names_our_headers_is_known_and_others_are_let_be() {
+    for value in [
+        "X-PH-RetreaverUUID: 1",
+        "a\u{85}x-ph-retreaverkey: 1",
+        "\"x\\ X-PH-RetreaverUUID: 1\" <sip:a@example.com>",
+        "<sip:a@example.com?X%2DPH%2DRetreaverUUID=1>",
+    ] {
+        assert!(names_ours(value.as_bytes()), "{value:?}");
+    }
+    for value in ["", "Retreaver", "about fax-ph-1", "X-PH-td_uuid"] {
+        assert!(!names_ours(value.as_bytes()), "{value:?}");
+    }
+}

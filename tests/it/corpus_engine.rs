@@ -1,0 +1,141 @@
+//! Every message of the shared collection, handed to the engine itself: what it answers, beside what the
+//! manifest expects.
+//!
+//! The engine serves the host that each request is addressed to and lists the sender, so that nothing is
+//! refused for being a stranger's. Where the collection is missing, the test says so and passes.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "what was tried, and what was not, is told"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::corpus::shared_corpus;
+use crate::sim::desk::{Desk, specs};
+use crate::sim::policy::{CARRIER, PolicySpec, addr};
+use strowger::call::output::Gauges;
+
+/// Messages on which the engine and the manifest differ, and why the engine is right to.
+const DISAGREEMENTS: &[(&str, &str)] = &[];
+
+#[test]
+fn the_engine_answers_every_message_as_its_manifest_says() {
+    let Some(corpus) = shared_corpus() else {
+        println!(
+            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
+        );
+        return;
+    };
+    let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
+    let manifest: Value = serde_json::from_str(&manifest).expect("it is JSON");
+    let messages = manifest["messages"].as_array().expect("a list");
+
+    let mut found = Vec::new();
+    let mut counts = BTreeMap::<(String, String), usize>::new();
+    for message in messages {
+        let name = message["name"].as_str().expect("a name").to_owned();
+        let expect = &message["expect"];
+        let file = message["file"].as_str().expect("a file");
+        let bytes = fs::read(corpus.join(file)).expect("a readable message");
+        let statuses = answers(&bytes);
+        let class = expect["class"].as_str().expect("a class").to_owned();
+        let kind = statuses.last().map_or("silence".to_owned(), u16::to_string);
+        *counts.entry((class, kind)).or_default() += 1;
+        if !agrees(expect, &statuses) {
+            found.push((name, statuses, expect.to_string()));
+        }
+    }
+
+    for ((class, kind), count) in &counts {
+        println!("{class:>6}: {count:>3} {kind}");
+    }
+    println!("{} messages, {} disagreements", messages.len(), found.len());
+    let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
+    let listed: Vec<_> = DISAGREEMENTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, listed, "in detail: {found:#?}");
+}
+
+/// One engine hears them all, in order and with nothing in between, and is none the worse for it.
+#[test]
+fn one_engine_outlives_the_whole_collection() {
+    let Some(corpus) = shared_corpus() else {
+        println!(
+            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
+        );
+        return;
+    };
+    let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
+    let manifest: Value = serde_json::from_str(&manifest).expect("it is JSON");
+    let mut desk = Desk::new(2);
+    for message in manifest["messages"].as_array().expect("a list") {
+        let file = message["file"].as_str().expect("a file");
+        let bytes = fs::read(corpus.join(file)).expect("a readable message");
+        desk.say_bytes(addr(CARRIER), &bytes);
+        desk.pass_millis(3);
+    }
+
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+/// The statuses that the sender of `bytes` is answered with.
+fn answers(bytes: &[u8]) -> Vec<u16> {
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![specs(1)],
+        hosts: host_of(bytes).into_iter().collect(),
+        ..PolicySpec::default()
+    });
+    let said = desk.say_bytes(addr(CARRIER), bytes);
+    let statuses = said
+        .iter()
+        .filter(|one| one.to == addr(CARRIER))
+        .map(|one| one.message.status())
+        .collect();
+    assert_eq!(desk.rest(), Gauges::default());
+    statuses
+}
+
+/// The host that the request is addressed to, read loosely.
+fn host_of(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.trim_start().lines().next()?;
+    let uri = line.split_whitespace().nth(1)?;
+    let rest = uri.rsplit('@').next()?;
+    let rest = rest.split_once(':').map_or(rest, |(head, tail)| {
+        if head.eq_ignore_ascii_case("sip") || head.eq_ignore_ascii_case("sips") {
+            tail
+        } else {
+            rest
+        }
+    });
+    let end = if rest.starts_with('[') {
+        rest.find(']')
+    } else {
+        rest.find([':', ';', '?', '>'])
+    };
+    let host = rest.get(..end.unwrap_or(rest.len()))?;
+    Some(host.trim_start_matches('[').to_ascii_lowercase())
+}
+
+fn agrees(expect: &Value, statuses: &[u16]) -> bool {
+    let may_be_silent = expect["silence"].as_bool().unwrap_or(false);
+    let last = statuses.last().copied();
+    match (expect["class"].as_str().expect("a class"), last) {
+        ("valid", Some(status)) => !matches!(status, 400 | 505 | 513),
+        ("valid", None) => false,
+        ("reject", Some(status)) => {
+            let codes = expect["codes"].as_array().expect("codes");
+            codes
+                .iter()
+                .any(|code| code.as_u64() == Some(u64::from(status)))
+        }
+        ("either", Some(_)) => true,
+        ("reject" | "either", None) => may_be_silent,
+        ("ignore", last) => last.is_none(),
+        ("any", _) => true,
+        (other, _) => panic!("unknown class {other}"),
+    }
+}

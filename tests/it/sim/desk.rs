@@ -1,0 +1,336 @@
+//! An engine on a desk: messages are handed to it one by one, and all that it says is looked at.
+//!
+//! The network is perfect and the clock stands still unless a test moves it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use strowger::call::Engine;
+use strowger::call::input::Input;
+use strowger::call::output::{Event, Gauges, Output};
+use strowger::call::record::Record;
+use strowger::types::ids::ShardId;
+
+use super::policy::{BuyerSpec, CARRIER, PolicySpec, ROAMER, STRANGER, addr, number};
+use super::seeds::epoch;
+use super::text::{Msg, bare};
+use super::world::flow;
+
+/// An engine, the time, and what became of calls.
+pub(crate) struct Desk {
+    engine: Engine,
+    start: Instant,
+    now: Instant,
+    pub(crate) events: Vec<Event>,
+    pub(crate) records: Vec<Record>,
+}
+
+/// One thing that the engine said.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    /// Milliseconds since the desk was set up.
+    pub(crate) at: u128,
+    pub(crate) to: SocketAddr,
+    pub(crate) message: Msg,
+    pub(crate) bytes: Bytes,
+}
+
+/// An INVITE of the carrier's that goes to line 0.
+pub(crate) fn invite() -> Msg {
+    invite_to(&format!("sip:{}@ip.example.com", number(0)))
+}
+
+pub(crate) fn invite_to(uri: &str) -> Msg {
+    request("INVITE", uri)
+        .with("Contact", format!("<sip:ann@{CARRIER}>"))
+        .with_sdp(OFFER)
+}
+
+/// A request outside any dialog.
+pub(crate) fn request(method: &str, uri: &str) -> Msg {
+    Msg::new(format!("{method} {uri} SIP/2.0"))
+        .with(
+            "Via",
+            format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bKfirst;rport"),
+        )
+        .with("Max-Forwards", "70")
+        .with(
+            "From",
+            "\"Ann\" <sip:+15555550199@carrier.example.net>;tag=ann",
+        )
+        .with("To", format!("<{uri}>"))
+        .with("Call-ID", "one@carrier.example.net")
+        .with("CSeq", format!("1 {method}"))
+}
+
+pub(crate) const OFFER: &str = "v=0\r\no=ann 1 1 IN IP4 192.0.2.10\r\ns=-\r\n";
+pub(crate) const ANSWER: &str = "v=0\r\no=bob 1 1 IN IP4 198.51.100.10\r\ns=-\r\n";
+
+/// The CANCEL of an INVITE (RFC 3261 §9.1).
+pub(crate) fn cancel(invite: &Msg) -> Msg {
+    let mut cancel = Msg::new(invite.line.replacen("INVITE", "CANCEL", 1));
+    for name in ["Via", "Max-Forwards", "From", "To", "Call-ID"] {
+        cancel = cancel.with(name, invite.value(name));
+    }
+    cancel.with("CSeq", format!("{} CANCEL", invite.cseq()))
+}
+
+/// The ACK of a failure (§17.1.1.3).
+pub(crate) fn ack_of_failure(invite: &Msg, failure: &Msg) -> Msg {
+    let ack = Msg::new(invite.line.replacen("INVITE", "ACK", 1));
+    ack.with("Via", invite.value("Via"))
+        .with("Max-Forwards", "70")
+        .with("From", invite.value("From"))
+        .with("To", failure.value("To"))
+        .with("Call-ID", invite.value("Call-ID"))
+        .with("CSeq", format!("{} ACK", invite.cseq()))
+}
+
+/// A request within a dialog that our INVITE began and `ok` answered.
+pub(crate) fn caller_request(method: &str, cseq: u32, invite: &Msg, ok: &Msg) -> Msg {
+    Msg::new(format!(
+        "{method} {} SIP/2.0",
+        ok.contact().expect("a Contact")
+    ))
+    .with(
+        "Via",
+        format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-a-{method}-{cseq};rport"),
+    )
+    .with("Max-Forwards", "70")
+    .with("From", invite.value("From"))
+    .with("To", ok.value("To"))
+    .with("Call-ID", invite.value("Call-ID"))
+    .with("CSeq", format!("{cseq} {method}"))
+    .with("Contact", format!("<sip:ann@{CARRIER}>"))
+}
+
+/// A request within a dialog that the edge's INVITE began and that we answered with `tag`.
+pub(crate) fn buyer_request(method: &str, cseq: u32, invite: &Msg, tag: &str) -> Msg {
+    Msg::new(format!(
+        "{method} {} SIP/2.0",
+        invite.contact().expect("a Contact")
+    ))
+    .with(
+        "Via",
+        format!("SIP/2.0/UDP {};branch=z9hG4bK-b-{method}-{cseq}", buyer(0)),
+    )
+    .with("Max-Forwards", "70")
+    .with("From", format!("{};tag={tag}", bare(invite.value("To"))))
+    .with("To", invite.value("From"))
+    .with("Call-ID", invite.value("Call-ID"))
+    .with("CSeq", format!("{cseq} {method}"))
+    .with("Contact", format!("<sip:bob@{}>", buyer(0)))
+}
+
+/// An answer of a buyer's, with its Contact.
+pub(crate) fn answer(invite: &Msg, status: u16, tag: &str) -> Msg {
+    let reply = invite.reply(status, tag);
+    match status {
+        101..300 => reply.with("Contact", format!("<sip:bob@{}>", buyer(0))),
+        _ => reply,
+    }
+}
+
+/// Where buyer `place` of line 0 is.
+pub(crate) fn buyer(place: usize) -> SocketAddr {
+    addr(&format!("198.51.100.{}:5060", 10 + place))
+}
+
+/// `carrier`, `b0`, `b1`, ...
+fn who(address: SocketAddr) -> String {
+    for (text, name) in [
+        (CARRIER, "carrier"),
+        (ROAMER, "roamer"),
+        (STRANGER, "stranger"),
+    ] {
+        if address == addr(text) {
+            return name.to_owned();
+        }
+    }
+    (0..9)
+        .find(|place| buyer(*place) == address)
+        .map_or_else(|| address.to_string(), |place| format!("b{place}"))
+}
+
+/// `b0 INVITE`, `carrier 180 INVITE`: all that was said, in order.
+pub(crate) fn ladder(said: &[Said]) -> Vec<String> {
+    said.iter()
+        .map(|one| format!("{} {}", who(one.to), one.message.summary()))
+        .collect()
+}
+
+/// As [`ladder`], with the time in milliseconds.
+pub(crate) fn timed(said: &[Said]) -> Vec<String> {
+    said.iter()
+        .zip(ladder(said))
+        .map(|(one, text)| format!("{} {text}", one.at))
+        .collect()
+}
+
+/// The message that `text` of a [`ladder`] names.
+pub(crate) fn find(said: &[Said], text: &str) -> Msg {
+    let lines = ladder(said);
+    let Some(at) = lines.iter().position(|line| line == text) else {
+        panic!("no {text} in {lines:?}");
+    };
+    said[at].message.clone()
+}
+
+/// A call that is up.
+pub(crate) struct Talk {
+    pub(crate) desk: Desk,
+    /// The caller's INVITE and the 200 that it got.
+    pub(crate) invite: Msg,
+    pub(crate) ok: Msg,
+    /// The INVITE that the buyer got; it answered with the tag `bob`.
+    pub(crate) offered: Msg,
+}
+
+impl Talk {
+    /// Answered and acknowledged.
+    pub(crate) fn new() -> Self {
+        let mut talk = Self::unacknowledged(Desk::new(1));
+        let ack = talk.caller("ACK", 1);
+        let said = talk.desk.say(CARRIER, &ack);
+        assert_eq!(ladder(&said), [""; 0]);
+        talk
+    }
+
+    /// Answered; the caller's ACK is still to come.
+    pub(crate) fn unacknowledged(mut desk: Desk) -> Self {
+        let invite = invite();
+        let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+        let answer = answer(&offered, 200, "bob").with_sdp(ANSWER);
+        let said = desk.say_from(buyer(0), &answer);
+        let ok = find(&said, "carrier 200 INVITE");
+        Self {
+            desk,
+            invite,
+            ok,
+            offered,
+        }
+    }
+
+    /// A request of the caller's within the call.
+    pub(crate) fn caller(&self, method: &str, cseq: u32) -> Msg {
+        caller_request(method, cseq, &self.invite, &self.ok)
+    }
+
+    /// A request of the buyer's within the call.
+    pub(crate) fn buyer(&self, method: &str, cseq: u32) -> Msg {
+        buyer_request(method, cseq, &self.offered, "bob")
+    }
+
+    pub(crate) fn caller_says(&mut self, message: &Msg) -> Vec<Said> {
+        self.desk.say(CARRIER, message)
+    }
+
+    pub(crate) fn buyer_says(&mut self, message: &Msg) -> Vec<Said> {
+        self.desk.say_from(buyer(0), message)
+    }
+}
+
+impl Desk {
+    /// Line 0 with so many buyers.
+    pub(crate) fn new(buyers: usize) -> Self {
+        Self::with(&PolicySpec {
+            lines: vec![specs(buyers)],
+            ..PolicySpec::default()
+        })
+    }
+
+    pub(crate) fn with(spec: &PolicySpec) -> Self {
+        let start = epoch();
+        Self {
+            engine: Engine::new(ShardId(0), [7; 32], start, spec.build()),
+            start,
+            now: start,
+            events: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    pub(crate) fn say(&mut self, from: &str, message: &Msg) -> Vec<Said> {
+        self.say_from(addr(from), message)
+    }
+
+    pub(crate) fn say_from(&mut self, from: SocketAddr, message: &Msg) -> Vec<Said> {
+        self.say_bytes(from, &message.bytes())
+    }
+
+    pub(crate) fn say_bytes(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<Said> {
+        let flow = flow(from);
+        self.tell(Input::Datagram { flow, bytes })
+    }
+
+    /// Hands one input in, and gives all that the engine says to it.
+    pub(crate) fn tell(&mut self, input: Input<'_>) -> Vec<Said> {
+        self.engine.handle(self.now, input);
+        let mut said = Vec::new();
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Transmit { flow, bytes } => said.push(Said {
+                    at: (self.now - self.start).as_millis(),
+                    to: flow.remote,
+                    message: Msg::parse(&bytes),
+                    bytes,
+                }),
+                Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
+                Output::Event(event) => self.events.push(event),
+                Output::Record(record) => self.records.push(*record),
+            }
+        }
+        said
+    }
+
+    /// Lets time pass, and gives all that is said meanwhile.
+    pub(crate) fn pass(&mut self, time: Duration) -> Vec<Said> {
+        let until = self.now + time;
+        let mut said = Vec::new();
+        while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            said.extend(self.tell(Input::Timeout));
+        }
+        self.now = until;
+        said
+    }
+
+    pub(crate) fn pass_millis(&mut self, millis: u64) -> Vec<Said> {
+        self.pass(Duration::from_millis(millis))
+    }
+
+    /// Lets every timer run out, and gives what the engine still holds: nothing, if all is well.
+    pub(crate) fn rest(&mut self) -> Gauges {
+        while let Some(due) = self.engine.poll_timeout() {
+            self.now = self.now.max(due);
+            self.tell(Input::Timeout);
+        }
+        self.engine.gauges()
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.engine.gauges()
+    }
+
+    /// The last record, in short: outcome, status, how each attempt went.
+    pub(crate) fn recorded(&self) -> String {
+        assert_eq!(self.records.len(), 1, "one record");
+        let record = &self.records[0];
+        let attempts = record.attempts.iter().map(|one| one.result.label());
+        let attempts: Vec<_> = attempts.collect();
+        let (outcome, by) = (record.outcome.label(), record.hung_up_by.label());
+        format!(
+            "{outcome} {} by {by}: {}",
+            record.status,
+            attempts.join(", ")
+        )
+    }
+}
+
+pub(crate) fn specs(buyers: usize) -> Vec<BuyerSpec> {
+    (0..buyers)
+        .map(|place| BuyerSpec::new(&format!("c0b{place}"), buyer(place)))
+        .collect()
+}

@@ -1,0 +1,36 @@
+//! The simulator: the engine, a carrier and buyers in virtual time, over a network that loses, doubles and
+//! overtakes datagrams. One seed is one course of events, and everything in it can be repeated.
+//!
+//! ```text
+//!   phone (caller) ---+                        +--- phone (buyer)
+//!   phone (caller) ---+-- network -- Engine -- network -- phone (buyer)
+//!                                      |
+//!                                    watch: everything said and heard, and what must hold of it
+//! ```
+//!
+//! Nothing of the engine's own reading or writing is used here: `text` reads and writes SIP by itself.
+//!
+//! To repeat one seed, and see all that went by:
+//!
+//! ```text
+//! STROWGER_SIM_SEED=4711 cargo test --test it sim:: -- --nocapture
+//! ```
+
+mod client;
+pub(crate) mod desk;
+mod dice;
+mod digest;
+mod leg;
+mod phone;
+mod plan;
+pub(crate) mod policy;
+mod rfc;
+mod scenario;
+mod seeds;
+mod server;
+mod tally;
+pub(crate) mod text;
+mod traps;
+mod verdict;
+mod watch;
+mod world;

@@ -1,0 +1,284 @@
+//! The edge's requests to a user agent, and its answers.
+
+use std::time::Instant;
+
+use super::{Act, Phase, Phone, Turn};
+use crate::sim::digest;
+use crate::sim::plan::{OnCancel, Plan, Step};
+use crate::sim::policy::PASSWORD;
+use crate::sim::server::Server;
+use crate::sim::text::{Msg, bare};
+
+impl Phone {
+    pub(super) fn handle_request(&mut self, turn: &mut Turn<'_>, message: &Msg) {
+        let (branch, method) = (message.branch(), message.method());
+        if let Some(server) = self.servers.iter().find(|server| server.is(branch, method)) {
+            let stays = !server.is_invite() || !server.is_acked;
+            turn.out
+                .extend(server.last.clone().filter(|_| stays).map(Act::Send));
+            return;
+        }
+        self.servers.push(Server::new(message.clone()));
+        let at = self.servers.len() - 1;
+        if method == "CANCEL" {
+            self.handle_cancel(turn, at, branch);
+        } else if method == "INVITE" && message.tag_in_to().is_none() {
+            self.handle_first(turn, at, message);
+        } else {
+            self.handle_within(turn, at, message);
+        }
+    }
+
+    pub(super) fn handle_first(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) {
+        if self.is_caller {
+            self.fault("an INVITE that begins a call".to_owned());
+        }
+        if self.challenge_of(turn, at, message) {
+            return;
+        }
+        if self.phase != Phase::Idle {
+            self.fault(format!("a second INVITE in {:?}", self.phase));
+            return;
+        }
+        self.phase = Phase::Ringing;
+        message.call_id().clone_into(&mut self.call_id);
+        bare(message.value("To")).clone_into(&mut self.local);
+        bare(message.value("From")).clone_into(&mut self.remote);
+        self.remote_tag = Some(message.tag_in_from().to_owned());
+        message
+            .contact()
+            .unwrap_or_default()
+            .clone_into(&mut self.target);
+        self.remote_cseq = message.cseq();
+        if self.plan.tries {
+            self.reply(turn, at, 100);
+        }
+        for (after, step) in self.plan.before.clone() {
+            self.agenda.push((turn.now + after, step));
+        }
+    }
+
+    /// Whether the request was challenged; if not, its credentials are checked.
+    pub(super) fn challenge_of(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) -> bool {
+        let Some(challenge) = self.plan.challenge.clone() else {
+            return false;
+        };
+        let (status, name, answer) = if challenge.is_proxy {
+            (407, "Proxy-Authenticate", "Proxy-Authorization")
+        } else {
+            (401, "WWW-Authenticate", "Authorization")
+        };
+        if let Some(credentials) = message.first(answer)
+            && !digest::is_right(credentials, PASSWORD, message.method())
+        {
+            self.fault(format!("wrong credentials: {credentials}"));
+        }
+        let is_first = message.tag_in_to().is_none();
+        let is_due = if is_first {
+            self.challenges < challenge.times
+        } else {
+            challenge.within && message.first(answer).is_none()
+        };
+        if !is_due {
+            return false;
+        }
+        self.challenges += u32::from(is_first);
+        let stale = if self.challenges > 1 {
+            ", stale=true"
+        } else {
+            ""
+        };
+        let count = self.servers.len();
+        let values = challenge.algorithms.iter().map(|algorithm| {
+            format!(
+                "Digest realm=\"{}\", nonce=\"n{count}\", qop=\"auth,auth-int\", \
+                 algorithm={algorithm}{stale}",
+                challenge.realm
+            )
+        });
+        let mut reply = message.reply(status, &self.tag);
+        for value in values {
+            reply = reply.with(name, value);
+        }
+        self.send_reply(turn, at, status, &reply);
+        true
+    }
+
+    pub(super) fn handle_cancel(&mut self, turn: &mut Turn<'_>, at: usize, branch: &str) {
+        let found = self
+            .servers
+            .iter()
+            .position(|server| server.is(branch, "INVITE"));
+        let Some(invite) = found else {
+            self.reply(turn, at, 481);
+            return;
+        };
+        self.reply(turn, at, 200);
+        if !self.servers[invite].is_open() {
+            return;
+        }
+        let is_first = self.servers[invite].request.tag_in_to().is_none();
+        match self.plan.on_cancel {
+            OnCancel::Cross if is_first => self.pick_up(turn),
+            OnCancel::Ignore if is_first => {}
+            OnCancel::Obey | OnCancel::Cross | OnCancel::Ignore => {
+                self.reply(turn, invite, 487);
+                if is_first {
+                    self.end(turn);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_within(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) {
+        let method = message.method();
+        let is_ours = message.tag_in_to() == Some(&self.tag)
+            && message.call_id() == self.call_id
+            && Some(message.tag_in_from()) == self.remote_tag.as_deref();
+        // The edge may speak before its 200 has arrived.
+        let is_unknown = self.is_caller && self.phase == Phase::Ringing;
+        let has_none = is_unknown && self.remote_tag.is_none();
+        if !is_ours && !has_none {
+            self.fault(format!("{method} of another dialog"));
+        }
+        if is_unknown || !matches!(self.phase, Phase::Up | Phase::Ringing) {
+            self.reply(turn, at, if method == "BYE" { 200 } else { 481 });
+            return;
+        }
+        if message.cseq() <= self.remote_cseq {
+            self.reply(turn, at, 500);
+            return;
+        }
+        self.remote_cseq = message.cseq();
+        if method != "BYE" && self.challenge_of(turn, at, message) {
+            return;
+        }
+        match method {
+            "BYE" => {
+                if self.challenge_of(turn, at, message) {
+                    return;
+                }
+                self.reply(turn, at, 200);
+                self.end(turn);
+            }
+            "INVITE" => {
+                let is_glare = self
+                    .clients
+                    .iter()
+                    .any(|one| one.method == "INVITE" && !one.is_done());
+                let is_early = self.servers[..at]
+                    .iter()
+                    .any(|one| one.is_invite() && (one.is_open() || one.is_unacked()));
+                if is_glare {
+                    self.reply(turn, at, 491);
+                } else if is_early {
+                    self.reply(turn, at, 500);
+                } else {
+                    self.reply(turn, at, 100);
+                    let status = if turn.dice.chance(90) { 200 } else { 488 };
+                    let later = turn.now + turn.dice.millis(0, 300);
+                    self.agenda
+                        .push((later, Step::Reply { server: at, status }));
+                }
+            }
+            _ => self.reply(turn, at, 200),
+        }
+    }
+
+    pub(super) fn handle_ack(&mut self, now: Instant, message: &Msg) {
+        let (cseq, tag) = (message.cseq(), message.tag_in_to());
+        if tag != Some(&self.tag) {
+            self.fault(format!("an ACK for {tag:?}"));
+        }
+        let mut is_up = false;
+        let mut is_known = false;
+        for server in self.servers.iter_mut().filter(|server| server.is_invite()) {
+            if server.request.cseq() != cseq || server.status < 200 {
+                continue;
+            }
+            is_known = true;
+            is_up |=
+                server.status < 300 && server.request.tag_in_to().is_none() && !server.is_acked;
+            server.acked();
+        }
+        if !is_known {
+            self.fault(format!("an ACK for nothing, CSeq {cseq}"));
+        }
+        if is_up && self.phase == Phase::Ringing {
+            self.go_up(now);
+        }
+    }
+
+    pub(super) fn reply(&mut self, turn: &mut Turn<'_>, at: usize, status: u16) {
+        let request = &self.servers[at].request;
+        let mut reply = request.reply(status, &self.tag);
+        if request.method() == "INVITE" && (101..300).contains(&status) {
+            let contact = format!("<sip:{}@{}>", self.name, self.addr);
+            let sdp = if matches!(status, 183 | 200) {
+                self.body()
+            } else {
+                String::new()
+            };
+            reply = reply.with("Contact", contact).with_sdp(&sdp);
+        }
+        self.send_reply(turn, at, status, &reply);
+    }
+
+    pub(super) fn send_reply(&mut self, turn: &mut Turn<'_>, at: usize, status: u16, reply: &Msg) {
+        let bytes = reply.bytes_as(self.plan.compact);
+        turn.out.push(Act::Send(bytes.clone()));
+        self.servers[at].answered(turn.now, status, bytes);
+    }
+
+    pub(super) fn ring(&mut self, turn: &mut Turn<'_>, status: u16, fork: u8) {
+        let Some(at) = self.open_invite() else { return };
+        if fork == 0 {
+            self.reply(turn, at, status);
+            return;
+        }
+        let tag = format!("{}-early{fork}", self.tag);
+        let reply = self.servers[at]
+            .request
+            .reply(status, &tag)
+            .with("Contact", format!("<sip:{}@{}>", self.name, self.addr));
+        let bytes = reply.bytes_as(self.plan.compact);
+        turn.out.push(Act::Send(bytes));
+    }
+
+    pub(super) fn pick_up(&mut self, turn: &mut Turn<'_>) {
+        let Some(at) = self.open_invite() else { return };
+        if let Some(after) = self.plan.fork.take() {
+            let mut twin = Self::buyer(
+                format!("{}f", self.name),
+                self.call,
+                self.addr,
+                Plan::default(),
+            );
+            twin.phase = Phase::Ringing;
+            twin.call_id.clone_from(&self.call_id);
+            twin.local.clone_from(&self.local);
+            twin.remote.clone_from(&self.remote);
+            twin.remote_tag.clone_from(&self.remote_tag);
+            twin.target.clone_from(&self.target);
+            twin.remote_cseq = self.remote_cseq;
+            twin.servers
+                .push(Server::new(self.servers[at].request.clone()));
+            twin.agenda.push((turn.now + after, Step::Answer));
+            turn.out.push(Act::Fork(Box::new(twin)));
+        }
+        self.reply(turn, at, 200);
+    }
+
+    pub(super) fn open_invite(&self) -> Option<usize> {
+        self.servers
+            .iter()
+            .rposition(|one| one.is_invite() && one.is_open() && one.request.tag_in_to().is_none())
+    }
+
+    pub(super) fn go_up(&mut self, now: Instant) {
+        self.phase = Phase::Up;
+        for (after, step) in self.plan.within.clone() {
+            self.agenda.push((now + after, step));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A policy built in code: domains of every kind, a number for each call, buyers where the test wants them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use strowger::auth::allowlist::Allowlist;
+use strowger::auth::digest::{Account, Algorithm};
+use strowger::call::policy::{
+    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId, User,
+};
+use strowger::routing::buyer::{Buyer, Login, XPhProfile};
+use strowger::routing::directory::{
+    Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
+};
+use strowger::routing::trunk::{CompanyId, Trunk};
+use strowger::sip::flow::Transport;
+use strowger::transaction::timing::Timing;
+use strowger::types::number::{Number, NumberPlan};
+use strowger::types::secret::Secret;
+
+/// Where the edge listens.
+pub(crate) const EDGE: &str = "192.0.2.1:5060";
+/// The carrier whose address is listed.
+pub(crate) const CARRIER: &str = "192.0.2.10:5060";
+/// A user of the carrier's that proves itself by digest, at an address that is not listed.
+pub(crate) const ROAMER: &str = "203.0.113.20:5060";
+/// Somebody unknown.
+pub(crate) const STRANGER: &str = "203.0.113.66:5060";
+/// The user that may call by digest.
+pub(crate) const USER: &str = "alice";
+/// Its password, and the buyers'.
+pub(crate) const PASSWORD: &str = "open-sesame";
+/// The realm of the buyers' challenges.
+pub(crate) const BUYER_REALM: &str = "buyers.example.com";
+/// The realm of ours.
+pub(crate) const REALM: &str = "edge.example.com";
+
+pub(crate) fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// One buyer of a test.
+#[derive(Debug, Clone)]
+pub(crate) struct BuyerSpec {
+    /// User part of its URI.
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) ring: Duration,
+    pub(crate) silence: Duration,
+    pub(crate) has_login: bool,
+    pub(crate) profile: XPhProfile,
+}
+
+impl BuyerSpec {
+    pub(crate) fn new(name: &str, address: SocketAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            ring: Duration::from_secs(30),
+            silence: Duration::from_secs(4),
+            has_login: false,
+            profile: XPhProfile::Raw,
+        }
+    }
+}
+
+/// What a policy is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicySpec {
+    /// Number `n` (see [`number`]) goes to the buyers in place `n`.
+    pub(crate) lines: Vec<Vec<BuyerSpec>>,
+    /// Hosts besides the domains below, as open as `ip.example.com`.
+    pub(crate) hosts: Vec<String>,
+    /// Addresses listed besides the carrier's.
+    pub(crate) sources: Vec<IpAddr>,
+    pub(crate) call_time: Duration,
+    pub(crate) calls: usize,
+    pub(crate) sid: Option<String>,
+    pub(crate) strangers: Strangers,
+    pub(crate) generation: u64,
+    /// Names of headers that the trunk passes, in lower case.
+    pub(crate) pass_headers: Vec<String>,
+    /// Numbers besides that go to line 0.
+    pub(crate) aliases: Vec<String>,
+}
+
+impl Default for PolicySpec {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            hosts: Vec::new(),
+            sources: Vec::new(),
+            call_time: Duration::from_secs(3600),
+            calls: 1000,
+            sid: Some("sub-7".to_owned()),
+            strangers: Strangers::Refuse,
+            generation: 1,
+            pass_headers: Vec::new(),
+            aliases: Vec::new(),
+        }
+    }
+}
+
+/// The number that line `n` stands for, as a carrier dials it.
+pub(crate) fn number(line: usize) -> String {
+    format!("+1555555{:04}", 100 + line)
+}
+
+impl PolicySpec {
+    pub(crate) fn build(&self) -> Arc<Policy> {
+        let trunk = Trunk {
+            id: "carrier".into(),
+            company: CompanyId(0),
+            plan: NumberPlan {
+                country: "1".into(),
+                tech_prefix: None,
+                assume_e164: false,
+            },
+            pass_headers: self
+                .pass_headers
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+            answers: Vec::new(),
+        };
+        Arc::new(Policy {
+            generation: self.generation,
+            hop_secret: Secret::new(*b"hop-secret-hop-secret-hop-secret"),
+            product: Some("strowger".into()),
+            listeners: vec![Listener {
+                transport: Transport::Udp,
+                bind: addr(EDGE),
+                advertise: EDGE.into(),
+            }],
+            domains: self.domains(),
+            trunks: vec![Arc::new(trunk)],
+            directory: self.directory(),
+            limits: Limits {
+                calls: self.calls,
+                transactions: 10_000,
+                nonces: 1000,
+                call_time: self.call_time,
+            },
+            timing: Timing::default(),
+            strangers: self.strangers,
+            hunt: HuntBudget {
+                attempts: 10,
+                time: Duration::from_secs(120),
+            },
+        })
+    }
+
+    fn domains(&self) -> HashMap<Box<str>, Arc<Domain>> {
+        let fixed = [
+            ("ip.example.com", Require::Ip),
+            ("192.0.2.1", Require::Ip),
+            ("digest.example.com", Require::Digest),
+            ("both.example.com", Require::Both),
+            ("either.example.com", Require::Either),
+        ];
+        let open = self.hosts.iter().map(|host| (host.as_str(), Require::Ip));
+        fixed
+            .into_iter()
+            .chain(open)
+            .map(|(host, require)| (host.into(), Arc::new(self.domain(require))))
+            .collect()
+    }
+
+    fn domain(&self, require: Require) -> Domain {
+        let mut allow = Allowlist::new();
+        for source in self.sources.iter().copied().chain([addr(CARRIER).ip()]) {
+            allow.insert(source.into(), TrunkId(0));
+        }
+        let password = Secret::new(PASSWORD.as_bytes());
+        let user = User {
+            name: USER.into(),
+            trunk: TrunkId(0),
+            account: Account::from_password(USER, REALM, &password),
+        };
+        Domain {
+            realm: REALM.into(),
+            require,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            digest_uri: DigestUri::Exact,
+            allow,
+            users: HashMap::from([(USER.as_bytes().into(), user)]),
+        }
+    }
+
+    fn directory(&self) -> Directory {
+        let mut directory = Directory {
+            companies: vec![Company {
+                id: "company".into(),
+                key_secret: Secret::new(*b"company-key-secret"),
+            }],
+            sources: vec![Source {
+                afid: "pub 12".into(),
+                sid: self.sid.as_deref().map(Into::into),
+            }],
+            ..Directory::default()
+        };
+        for (place, buyers) in self.lines.iter().enumerate() {
+            let campaign = u32::try_from(directory.campaigns.len()).expect("few campaigns");
+            let line = Line {
+                campaign: CampaignId(campaign),
+                source: SourceId(0),
+            };
+            let number = Number::from_e164(number(place).as_bytes()).expect("a number");
+            directory.numbers.insert(number, line);
+            directory.campaigns.push(Arc::new(Campaign {
+                id: format!("campaign-{place}").into(),
+                company: CompanyId(0),
+                buyers: buyers.iter().map(buyer).collect(),
+            }));
+        }
+        for alias in &self.aliases {
+            let number = Number::from_e164(alias.as_bytes()).expect("a number");
+            let line = Line {
+                campaign: CampaignId(0),
+                source: SourceId(0),
+            };
+            directory.numbers.insert(number, line);
+        }
+        directory
+    }
+}
+
+fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
+    Arc::new(Buyer {
+        id: spec.name.as_str().into(),
+        uri: format!("sip:{}@{}", spec.name, spec.address).into(),
+        host: spec.address.ip().to_string().into(),
+        address: spec.address,
+        transport: Transport::Udp,
+        priority: 1,
+        ring_timeout: spec.ring,
+        response_timeout: spec.silence,
+        login: spec.has_login.then(|| Login {
+            username: USER.into(),
+            password: Secret::new(PASSWORD.as_bytes()),
+            realm: BUYER_REALM.into(),
+        }),
+        x_ph_profile: spec.profile,
+        headers: vec![("X-Buyer".into(), "one".into())],
+        pass_headers: Vec::new(),
+    })
+}

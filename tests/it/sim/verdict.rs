@@ -1,0 +1,166 @@
+//! Whether a call record agrees with what was seen of the call.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use strowger::call::record::{AttemptResult, Outcome, Record, Side};
+
+use super::leg::Leg;
+use super::plan::Plan;
+use super::policy::number;
+use super::scenario::CallPlan;
+
+/// What was seen of one call, and what it was meant to be.
+pub(crate) struct CallWatch {
+    pub(crate) buyers: Vec<Named>,
+    /// Call-IDs of our INVITEs, in order.
+    pub(crate) offers: Vec<String>,
+    /// The caller was sent a 2xx.
+    pub(crate) is_answered: bool,
+    pub(crate) is_recorded: bool,
+    /// Final status of the INVITE that became the call; 0 before.
+    pub(crate) first_final: u16,
+    /// Somebody was not there to answer.
+    pub(crate) is_unreliable: bool,
+    /// Where the caller is.
+    pub(crate) from: SocketAddr,
+    dialled: String,
+}
+
+/// A buyer's name and address.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+}
+
+impl CallWatch {
+    pub(crate) fn new(plan: &CallPlan) -> Self {
+        let buyers = plan.buyers.iter();
+        Self {
+            is_unreliable: plan.caller.is_unreliable()
+                || buyers.clone().any(|one| Plan::is_unreliable(&one.plan)),
+            buyers: buyers
+                .map(|buyer| Named {
+                    name: buyer.spec.name.clone(),
+                    address: buyer.spec.address,
+                })
+                .collect(),
+            offers: Vec::new(),
+            is_answered: false,
+            is_recorded: false,
+            first_final: 0,
+            from: plan.from,
+            dialled: plan
+                .uri
+                .split([':', '@'])
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+}
+
+/// What is wrong with a record, at the moment it is written.
+pub(crate) fn check_record(
+    now: Instant,
+    record: &Record,
+    call: &CallWatch,
+    legs: &[&Leg],
+    is_stopped: bool,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut must = |holds: bool, text: &str| {
+        if !holds {
+            faults.push(format!("{} {text}", record.outcome.label()));
+        }
+    };
+    let attempts = &record.attempts;
+    let statuses: Vec<_> = attempts.iter().map(|one| one.status.unwrap_or(0)).collect();
+    let made: Vec<_> = attempts
+        .iter()
+        .map(|one| String::from_utf8_lossy(&one.call_id).into_owned())
+        .filter(|call_id| !call_id.is_empty())
+        .collect();
+    must(made == call.offers, "and other attempts than INVITEs");
+    must(
+        attempts
+            .iter()
+            .zip(&call.buyers)
+            .all(|(one, buyer)| *one.buyer.id == *buyer.name),
+        "and buyers out of order",
+    );
+    must(
+        record.answered.is_some() == call.is_answered,
+        "and the caller heard otherwise",
+    );
+    let answered = attempts
+        .iter()
+        .filter(|one| one.result == AttemptResult::Answered);
+    must(
+        answered.count() == usize::from(call.is_answered),
+        "and another number answered",
+    );
+    must(
+        record.began <= record.ended && record.ended == now,
+        "at another time",
+    );
+    must(
+        record.rang.is_none_or(|at| record.began <= at && at <= now),
+        "rang out of time",
+    );
+    let gave_up = legs.iter().any(|leg| leg.is_caller && leg.is_given_up);
+    let said_bye = |is_caller: bool| {
+        legs.iter()
+            .filter(|leg| leg.is_caller == is_caller)
+            .any(|leg| leg.dialogs.values().any(|dialog| dialog.is_bye_heard))
+    };
+    let line = number(0).len() == call.dialled.len() && call.dialled != "+15555559999";
+    match record.outcome {
+        Outcome::Completed => {
+            must(call.is_answered, "without answer");
+            must(record.hung_up_by != Side::Edge, "by us");
+            must(said_bye(record.hung_up_by == Side::Caller), "without BYE");
+        }
+        Outcome::CallerHungUp => {
+            must(gave_up, "but it did not");
+            must(
+                record.status == 487 && !call.is_answered,
+                "with the wrong end",
+            );
+        }
+        Outcome::NotANumber => must(call.dialled == "frank" && record.status == 404, "?"),
+        Outcome::NumberIncomplete => must(call.dialled == "+1555" && record.status == 484, "?"),
+        Outcome::NumberUnknown => {
+            must(call.dialled == "+15555559999" && record.status == 404, "?");
+        }
+        Outcome::NoBuyer => must(line && call.buyers.is_empty() && record.status == 603, "?"),
+        Outcome::NoAnswer | Outcome::AllBusy => {
+            let tried_all = attempts.len() == call.buyers.len() && !attempts.is_empty();
+            let is_late = record.ended >= record.began + Duration::from_secs(120);
+            must(tried_all || is_late, "with buyers left");
+            let all_busy = statuses.iter().all(|status| matches!(status, 486 | 600));
+            must(
+                (record.outcome == Outcome::AllBusy) == all_busy,
+                "and not all busy",
+            );
+            let status = if all_busy { 486 } else { 603 };
+            must(
+                record.status == status && !call.is_answered,
+                "with the wrong end",
+            );
+        }
+        Outcome::NoAck => must(call.is_answered && call.is_unreliable, "but it came"),
+        Outcome::LegLost => must(call.is_answered, "without answer"),
+        Outcome::TimeLimit => must(record.answered.is_some(), "without answer"),
+        Outcome::Stopped => must(is_stopped, "by nobody"),
+        Outcome::Internal => must(false, "fault"),
+    }
+    must(
+        call.first_final == record.status,
+        &format!(
+            "{}, but the caller was told {}",
+            record.status, call.first_final
+        ),
+    );
+    faults
+}

@@ -1,0 +1,432 @@
+//! The world of one run: the edge, the user agents, the network between them, and a clock that jumps from
+//! one event to the next.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use strowger::call::Engine;
+use strowger::call::input::{Input, Which};
+use strowger::call::output::{Event, Gauges, Output};
+use strowger::call::policy::Policy;
+use strowger::sip::flow::{Flow, ListenerId, Transport};
+use strowger::types::ids::{CallUuid, ShardId};
+
+use super::dice::Dice;
+use super::phone::{Act, Phone, Turn};
+use super::policy::{STRANGER, addr};
+use super::scenario::{Incident, Scenario};
+use super::tally::Tally;
+use super::text::Msg;
+use super::watch::Watch;
+
+/// What is on its way, or going to happen.
+enum Parcel {
+    ToEdge {
+        from: SocketAddr,
+        bytes: Bytes,
+    },
+    ToPhone {
+        to: SocketAddr,
+        message: Arc<Msg>,
+    },
+    /// The network says that nobody is there.
+    Failed(SocketAddr),
+    Incident(Incident),
+}
+
+/// One run under way.
+pub(crate) struct World {
+    scenario: Scenario,
+    start: Instant,
+    now: Instant,
+    dice: Dice,
+    engine: Engine,
+    phones: Vec<Phone>,
+    /// When each phone next wants the time.
+    due: Vec<Option<Instant>>,
+    by_tag: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
+    unreachable: HashSet<SocketAddr>,
+    parcels: BTreeMap<(Instant, u64), Parcel>,
+    serial: u64,
+    watch: Watch,
+    last_started: Option<CallUuid>,
+    /// The last message of a user agent, to be damaged.
+    last_heard: Bytes,
+    acts: Vec<Act>,
+    /// All that went by, if it is to be shown.
+    trace: Option<Vec<String>>,
+    steps: u32,
+}
+
+/// How a run went.
+pub(crate) struct Verdict {
+    pub(crate) faults: Vec<String>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) tally: Tally,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, start: Instant, is_traced: bool) -> Self {
+        let scenario = Scenario::draw(seed);
+        let mut dice = Dice::new(seed.wrapping_mul(3).wrapping_add(1));
+        let mut entropy = [0; 32];
+        entropy.fill_with(|| u8::try_from(dice.below(256)).expect("a byte"));
+        let policy = scenario.policy().build();
+        let mut world = Self {
+            start,
+            now: start,
+            engine: Engine::new(ShardId(0), entropy, start, policy),
+            dice,
+            phones: Vec::new(),
+            due: Vec::new(),
+            by_tag: HashMap::new(),
+            by_name: HashMap::new(),
+            unreachable: HashSet::new(),
+            parcels: BTreeMap::new(),
+            serial: 0,
+            watch: Watch::new(&scenario),
+            last_started: None,
+            last_heard: Bytes::new(),
+            acts: Vec::new(),
+            trace: is_traced.then(Vec::new),
+            steps: 0,
+            scenario,
+        };
+        world.people();
+        world
+    }
+
+    /// Puts everybody and everything in place.
+    fn people(&mut self) {
+        let (start, scenario) = (self.start, self.scenario.clone());
+        for (place, call) in scenario.calls.into_iter().enumerate() {
+            let mut caller = Phone::caller(place, call.from, &call.uri, call.caller);
+            caller.begin(start + call.at);
+            self.join(caller);
+            for buyer in call.buyers {
+                let address = buyer.spec.address;
+                if buyer.is_unreachable {
+                    self.unreachable.insert(address);
+                }
+                self.join(Phone::buyer(buyer.spec.name, place, address, buyer.plan));
+            }
+        }
+        for (after, incident) in scenario.incidents {
+            self.post(after, Parcel::Incident(incident));
+        }
+    }
+
+    fn join(&mut self, phone: Phone) {
+        self.by_tag.insert(phone.tag.clone(), self.phones.len());
+        self.by_name.insert(phone.name.clone(), self.phones.len());
+        self.due.push(phone.poll_timeout());
+        self.phones.push(phone);
+    }
+
+    /// Runs until nothing is left to happen, or something went wrong.
+    pub(crate) fn run(mut self) -> Verdict {
+        while !self.watch.is_faulty() && self.step() {
+            self.steps += 1;
+            if self.steps > MOST_STEPS || self.now > self.start + LONGEST {
+                self.watch.fault("it does not come to an end".to_owned());
+            }
+        }
+        if !self.watch.is_faulty() {
+            self.finish();
+        }
+        let (faults, tally) = self.watch.into_parts();
+        Verdict {
+            faults,
+            tally,
+            trace: self.trace.unwrap_or_default(),
+        }
+    }
+
+    /// Lets the next thing happen; `false` if there is none.
+    fn step(&mut self) -> bool {
+        let parcel = self.parcels.first_key_value().map(|((at, _), _)| *at);
+        let edge = self.engine.poll_timeout();
+        let phone = self.due.iter().flatten().min().copied();
+        let Some(next) = [parcel, edge, phone].into_iter().flatten().min() else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        if parcel == Some(next) {
+            if let Some((_, parcel)) = self.parcels.pop_first() {
+                self.deliver(parcel);
+            }
+        } else if phone == Some(next) {
+            for at in 0..self.phones.len() {
+                if self.due[at].is_some_and(|due| due <= next) {
+                    self.with_phone(at, |phone, turn| phone.handle_timeout(turn));
+                }
+            }
+        } else {
+            self.tell_edge(Input::Timeout);
+        }
+        true
+    }
+
+    fn deliver(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::ToEdge { from, bytes } => {
+                self.watch.heard(self.now, from, &bytes);
+                let flow = flow(from);
+                self.note(|| format!("{from} -> {}", first_line(&bytes)));
+                self.tell_edge(Input::Datagram {
+                    flow,
+                    bytes: &bytes,
+                });
+            }
+            Parcel::ToPhone { to, message } => {
+                self.note(|| format!("        {to} got {}", message.summary()));
+                if let Some(at) = self.phone_of(to, &message) {
+                    self.with_phone(at, |phone, turn| phone.handle(turn, &message));
+                }
+            }
+            Parcel::Failed(address) => {
+                self.note(|| format!("{address} is unreachable"));
+                self.watch.unreachable(address);
+                let flow = flow(address);
+                self.tell_edge(Input::TransportFailed { flow });
+            }
+            Parcel::Incident(incident) => self.happen(incident),
+        }
+    }
+
+    fn happen(&mut self, incident: Incident) {
+        self.note(|| format!("{incident:?}"));
+        match incident {
+            Incident::HangupAll => {
+                self.watch.is_stopped = true;
+                self.tell_edge(Input::Hangup(Which::All));
+            }
+            Incident::HangupLast => {
+                if let Some(uuid) = self.last_started {
+                    self.watch.is_stopped = true;
+                    self.tell_edge(Input::Hangup(Which::One(uuid)));
+                }
+            }
+            Incident::Unplugged(address) => {
+                self.unreachable.insert(address);
+                self.watch.unreachable(address);
+                for at in 0..self.phones.len() {
+                    if self.phones[at].addr == address {
+                        self.phones[at].has_vanished = true;
+                        self.due[at] = None;
+                    }
+                }
+            }
+            Incident::Drain(is_on) => self.tell_edge(Input::Drain(is_on)),
+            Incident::Reload => {
+                let mut spec = self.scenario.policy();
+                spec.generation = 2;
+                let policy: Arc<Policy> = spec.build();
+                self.tell_edge(Input::Policy(policy));
+            }
+            Incident::Junk => {
+                let length = usize::try_from(self.dice.below(600)).expect("small");
+                let mut bytes = vec![0; length];
+                bytes.fill_with(|| u8::try_from(self.dice.below(256)).expect("a byte"));
+                self.disturb(bytes);
+            }
+            Incident::Damaged => {
+                let text = String::from_utf8_lossy(&self.last_heard);
+                // Neither the dialog nor the transaction may be hit by it.
+                let mut bytes = text
+                    .replace("z9hG4bK", "z9hG4bKdamaged")
+                    .replace("Call-ID: ", "Call-ID: damaged")
+                    .replace("\r\ni: ", "\r\ni: damaged")
+                    // Whoever overhears credentials first may use them (RFC 7616 §5.5).
+                    .replace("uthorization: ", "uthorized: ")
+                    .into_bytes();
+                for _ in 0..self.dice.below(4) {
+                    let place = self.dice.below(bytes.len() as u64);
+                    if let Some(byte) = bytes.get_mut(usize::try_from(place).expect("small")) {
+                        *byte = u8::try_from(self.dice.below(256)).expect("a byte");
+                    }
+                }
+                self.disturb(bytes);
+            }
+        }
+    }
+
+    fn disturb(&mut self, bytes: Vec<u8>) {
+        let flow = flow(addr(STRANGER));
+        self.note(|| format!("a stranger says {}", first_line(&bytes)));
+        self.tell_edge(Input::Datagram {
+            flow,
+            bytes: &bytes,
+        });
+    }
+
+    /// One turn of the edge: an input, and all that it makes of it.
+    fn tell_edge(&mut self, input: Input<'_>) {
+        self.engine.handle(self.now, input);
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
+                // A tag that was damaged may name another shard.
+                Output::Forward { flow, .. } if flow.remote == addr(STRANGER) => {}
+                Output::Forward { shard, .. } => {
+                    self.watch.fault(format!("a datagram for shard {shard:?}"));
+                }
+                Output::Event(event) => {
+                    if let Event::Started { uuid, .. } = &event {
+                        self.last_started = Some(*uuid);
+                    }
+                    self.watch.event(&event);
+                }
+                Output::Record(record) => {
+                    self.note(|| format!("    record {:?} {}", record.outcome, record.status));
+                    self.watch.record(self.now, &record);
+                }
+            }
+        }
+        self.watch.check_turn();
+    }
+
+    fn transmit(&mut self, flow: Flow, bytes: Bytes) {
+        let to = flow.remote;
+        let message = Arc::new(Msg::parse(&bytes));
+        self.note(|| format!("    -> {to} {}", first_line(&bytes)));
+        if to == addr(STRANGER) {
+            return;
+        }
+        self.watch.said(self.now, to, &message, bytes);
+        if self.unreachable.contains(&to) {
+            let after = self.dice.millis(1, 30);
+            self.post(after, Parcel::Failed(to));
+            return;
+        }
+        self.carry(|| Parcel::ToPhone {
+            to,
+            message: message.clone(),
+        });
+    }
+
+    /// The user agent that a message of the edge's is for.
+    fn phone_of(&mut self, to: SocketAddr, message: &Msg) -> Option<usize> {
+        let found = if message.is_request() {
+            match message.tag_in_to() {
+                Some(tag) => self.by_tag.get(tag),
+                None => {
+                    let user = message.uri().split([':', '@']).nth(1).unwrap_or_default();
+                    self.by_name.get(user)
+                }
+            }
+        } else {
+            self.by_tag.get(message.tag_in_from())
+        };
+        match found.copied() {
+            Some(at) if self.phones[at].addr == to => Some(at),
+            Some(_) | None => {
+                self.watch
+                    .fault(format!("{} for nobody at {to}", message.summary()));
+                None
+            }
+        }
+    }
+
+    fn with_phone(&mut self, at: usize, what: impl FnOnce(&mut Phone, &mut Turn<'_>)) {
+        let mut acts = std::mem::take(&mut self.acts);
+        let mut turn = Turn {
+            now: self.now,
+            dice: &mut self.dice,
+            out: &mut acts,
+        };
+        let phone = &mut self.phones[at];
+        what(phone, &mut turn);
+        self.due[at] = phone.poll_timeout();
+        let from = phone.addr;
+        for fault in phone.faults.drain(..) {
+            self.watch.fault(fault);
+        }
+        for act in acts.drain(..) {
+            match act {
+                Act::Send(bytes) => {
+                    self.last_heard = bytes.clone();
+                    self.carry(|| Parcel::ToEdge {
+                        from,
+                        bytes: bytes.clone(),
+                    });
+                }
+                Act::Fork(twin) => self.join(*twin),
+            }
+        }
+        self.acts = acts;
+    }
+
+    /// Hands a datagram to the network, which may lose it, double it or hold it up.
+    fn carry(&mut self, parcel: impl Fn() -> Parcel) {
+        let network = self.scenario.network.clone();
+        let copies = 1 + u32::from(self.dice.chance(network.twice));
+        for _ in 0..copies {
+            if self.dice.chance(network.loss) {
+                continue;
+            }
+            let (from, to) = network.delay;
+            let mut after = self.dice.millis(from, to);
+            if self.dice.chance(network.late) {
+                after += self.dice.millis(0, 700);
+            }
+            self.post(after, parcel());
+        }
+    }
+
+    fn post(&mut self, after: Duration, parcel: Parcel) {
+        self.serial += 1;
+        self.parcels.insert((self.now + after, self.serial), parcel);
+    }
+
+    /// All has run out: nothing may be left anywhere.
+    fn finish(&mut self) {
+        let gauges = self.engine.gauges();
+        if gauges != Gauges::default() {
+            self.watch
+                .fault(format!("something is left behind: {gauges:?}"));
+        }
+        for phone in &self.phones {
+            self.watch.check_phone(phone);
+        }
+        self.watch.check_end();
+    }
+
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        let at = self.now - self.start;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:9.3} {}", at.as_secs_f64(), text()));
+        }
+    }
+}
+
+pub(crate) fn flow(remote: SocketAddr) -> Flow {
+    Flow {
+        transport: Transport::Udp,
+        listener: ListenerId(0),
+        remote,
+    }
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.replace(|c: char| c.is_control() && !"\r\n".contains(c), "?");
+    let line = text.lines().next().unwrap_or_default();
+    let cseq = text.lines().find(|line| line.starts_with("CSeq"));
+    let branch = text.split("branch=z9hG4bK").nth(1).unwrap_or_default();
+    let tail: String = branch
+        .chars()
+        .take_while(|c| !";\r\n".contains(*c))
+        .collect();
+    let tail = &tail[tail.len().saturating_sub(8)..];
+    format!("{line} [{} {tail}]", cseq.unwrap_or_default())
+}
+
+/// More than any run needs.
+const MOST_STEPS: u32 = 50_000;
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
