@@ -74,7 +74,7 @@ impl<'b> Writer<'b> {
         let (to_the_tag, behind_the_tag, record_route) = reply.parts();
         writer.buf.extend_from_slice(to_the_tag);
         if let Some(tag) = to_tag
-            && !reply.to_has_tag()
+            && reply.takes_tag()
         {
             writer.is_poisoned |= !TOKEN.fills(tag);
             writer.buf.extend_from_slice(b";tag=");

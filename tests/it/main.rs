@@ -1,3 +1,4 @@
 //! Integration tests, one binary: each module one subject.
 
 mod corpus;
+mod replay;

@@ -263,6 +263,16 @@ fn a_refused_request_is_answered_with_what_there_is() {
     assert!(response.contains("\r\nTo: \"x <sip:b@h>;tag=t1\r\n"));
 }
 
+#[test]
+fn a_header_that_was_not_sent_leaves_no_empty_line() {
+    let asked = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+
+    assert_eq!(
+        reply(asked, "192.0.2.1:5060", 400, Some(b"t1")),
+        "SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP 192.0.2.1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+}
+
 const OURS: &str = "INVITE sip:b@192.0.2.7:5070;transport=udp SIP/2.0\r\n\
     Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK77;rport\r\nMax-Forwards: 69\r\n\
     Route: <sip:p.example.com;lr>\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\n\
