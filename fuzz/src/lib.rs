@@ -110,11 +110,11 @@ fn plain(head: &Head<'_>) -> Vec<(Name, Vec<u8>, Vec<u8>)> {
         .map(|field| {
             let mut value = Vec::new();
             unfold_into(&mut value, head.value(field));
-            let name = match field.name {
-                Name::Other => head.raw_name(field).to_vec(),
-                known => known.text().as_bytes().to_vec(),
-            };
-            (field.name, name, value)
+            let mut name = field.name.text().as_bytes();
+            if field.name == Name::Other {
+                name = head.raw_name(field);
+            }
+            (field.name, name.to_vec(), value)
         })
         .collect()
 }
@@ -328,7 +328,7 @@ pub fn retreaver(data: &[u8]) {
             uuid: data,
             key: data,
             afid: &text,
-            sid: (data.len() % 2 == 0).then_some(&*text),
+            sid: data.len().is_multiple_of(2).then_some(&*text),
             profile,
         };
         let buf = &mut Vec::new();
