@@ -86,6 +86,12 @@ fn encode(value: &[u8], profile: Profile, out: &mut [u8; MAX_VALUE]) -> usize {
 pub fn is_reserved(raw_name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"x-ph-";
     const OURS: &[u8] = b"xphretreaver";
+    if !raw_name
+        .iter()
+        .any(|byte| matches!(byte, b'x' | b'X' | b'%'))
+    {
+        return false;
+    }
     let mut prefix = Window::new();
     let mut ours = Window::new();
     let mut at = 0;
