@@ -1,3 +1,150 @@
 //! The command line: arguments in, exit code out.
 
-fn main() {}
+use std::io;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::error;
+
+use strowger::config;
+use strowger::config::{Faults, Settings};
+use strowger::edge::{Disk, Edge, Log};
+
+/// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
+/// of it can be seen.
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "conf/strowger.toml"
+    )]
+    config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves calls until SIGTERM; this is the default.
+    Run,
+    /// Reads the configuration and says everything that is wrong with it.
+    Check {
+        /// Prints the faults as a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const AFTER_HELP: &str = "\
+Signals to a running edge:
+  SIGHUP           reads the configuration again, and opens the file of call records anew;
+                   with any fault the old configuration stays
+  SIGTERM, SIGINT  refuses new calls and leaves when the last call has ended; the second time,
+                   ends the calls that are left
+
+Exit codes: 0 well, 1 failed, 64 wrong usage or configuration";
+
+/// Exit code of wrong usage and wrong configuration (`EX_USAGE` of sysexits.h).
+const WRONG: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refuse(&refusal),
+    };
+    let disk = match Disk::new() {
+        Ok(disk) => disk,
+        Err(error) => return fail(&error),
+    };
+    let config = arguments.config;
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run(&config, &disk),
+        Command::Check { json } => check(&config, &disk, json),
+    }
+}
+
+fn run(config: &Path, disk: &Disk) -> ExitCode {
+    let settings = match config::load(config, disk, 1) {
+        Ok(settings) => settings,
+        Err(faults) => return say_wrong(&faults),
+    };
+    let log = match Log::start(&settings.telemetry) {
+        Ok(log) => log,
+        Err(error) => return fail(&error),
+    };
+    let exit = serve(settings, config, disk);
+    log.finish();
+    exit
+}
+
+fn serve(settings: Settings, config: &Path, disk: &Disk) -> ExitCode {
+    let edge = match Edge::start(settings) {
+        Ok(edge) => edge,
+        Err(error) => {
+            error!(%error, "cannot start");
+            return fail(&error);
+        }
+    };
+    match edge.supervise(config, disk) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "crashed");
+            fail(&error)
+        }
+    }
+}
+
+fn check(config: &Path, disk: &Disk, json: bool) -> ExitCode {
+    match (config::load(config, disk, 1), json) {
+        (Ok(_), false) => {
+            say(format_args!("{}: nothing is wrong", config.display()));
+            ExitCode::SUCCESS
+        }
+        (Ok(_), true) => {
+            say("[]");
+            ExitCode::SUCCESS
+        }
+        (Err(faults), false) => {
+            say(&faults);
+            ExitCode::from(WRONG)
+        }
+        (Err(faults), true) => match serde_json::to_string_pretty(&faults) {
+            Ok(list) => {
+                say(list);
+                ExitCode::from(WRONG)
+            }
+            Err(error) => fail(&error),
+        },
+    }
+}
+
+/// Prints what clap has to say: help and version are well, anything else is wrong usage.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    // Nowhere is left to say that it cannot be said.
+    let _ = refusal.print();
+    if refusal.use_stderr() {
+        ExitCode::from(WRONG)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn say_wrong(faults: &Faults) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{faults}");
+    ExitCode::from(WRONG)
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "strowger: {error}");
+    ExitCode::FAILURE
+}
+
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}

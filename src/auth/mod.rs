@@ -1,1 +1,7 @@
 //! Who may call: allowlists and digest.
+
+pub mod allowlist;
+pub mod digest;
+pub mod gate;
+mod hex;
+pub mod nonce;

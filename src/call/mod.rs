@@ -1,6 +1,217 @@
 //! The B2BUA: one call, its two legs, what happens next.
+//!
+//! [`Engine`] is the face. It owns the transactions and the calls of one shard and is driven as
+//! the crate's documentation says: one mutation, drain the outputs, wait.
+//!
+//! | question | room |
+//! |---|---|
+//! | which call a message is for | `requests`, `responses` |
+//! | who may call | `admit` |
+//! | what those get who may not | `refuse` |
+//! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
+//! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
+//! | which buyer is next, and what the caller is told | `hunt` |
+//! | an answered call: its two dialogs, ACKs | `bridge` |
+//! | requests within an answered call | `relay` |
+//! | BYEs | `closing` |
+//! | the call key and the hop token | `facts` |
 
+mod a_leg;
+mod admit;
+mod b_leg;
+mod bridge;
+#[expect(clippy::module_inception, reason = "the file of the type Call")]
+mod call;
+mod closing;
+mod core;
+mod credentials;
+mod facts;
+mod headers;
+mod hunt;
 pub mod input;
 pub mod output;
 pub mod policy;
 pub mod record;
+mod refuse;
+mod registry;
+mod relay;
+mod requests;
+mod responses;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::auth::gate::Gate;
+use crate::call::core::Core;
+use crate::call::input::{Input, Which};
+use crate::call::output::{Event, Gauges, Output};
+use crate::call::policy::Policy;
+use crate::call::registry::Registry;
+use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::error::ParseError;
+use crate::sip::flow::Flow;
+use crate::sip::frame;
+use crate::sip::message::{Malformed, Message, Method, Request, parse};
+use crate::types::ids::{Entropy, Mark, ShardId};
+
+/// The stream of the seed that the nonces' secret is taken from; shards use those of their numbers.
+const NONCE_STREAM: u64 = u64::MAX;
+
+/// All calls of one shard.
+pub struct Engine {
+    policy: Arc<Policy>,
+    core: Core,
+    gate: Gate,
+    registry: Registry,
+    is_draining: bool,
+}
+
+impl Engine {
+    /// Starts an engine without calls. `seed` makes all that must not be guessed, and makes it again in a
+    /// test; the shell draws it at random at each start. All shards of a process are given the same seed
+    /// and the same `start`, so that one can tell the nonce of another.
+    #[must_use]
+    pub fn new(shard: ShardId, seed: [u8; 32], start: Instant, policy: Arc<Policy>) -> Self {
+        let mut nonce_secret = [0; 32];
+        Entropy::stream(seed, NONCE_STREAM).fill(&mut nonce_secret);
+        let entropy = Entropy::stream(seed, u64::from(shard.0));
+        let mut core = Core::new(shard, entropy, policy.limits.transactions);
+        core.layer.set_timing(policy.timing);
+        Self {
+            gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
+            registry: Registry::new(policy.limits.calls),
+            core,
+            policy,
+            is_draining: false,
+        }
+    }
+
+    /// Takes in one thing that happened. Afterwards drain [`poll_output`](Self::poll_output).
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
+            Input::TransportFailed { flow } => {
+                self.core
+                    .transact(|layer, out| layer.transport_failed(now, &flow, out));
+            }
+            Input::Policy(policy) => {
+                self.core.layer.set_timing(policy.timing);
+                self.policy = policy;
+            }
+            Input::Drain(is_on) => self.is_draining = is_on,
+            Input::Hangup(which) => self.hang_up(now, which),
+            Input::Timeout => self.handle_timeout(now),
+        }
+        self.deliver_reports(now);
+    }
+
+    /// The next thing for the shell to do, in order; `None` when all is said.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.core.poll_output()
+    }
+
+    /// When [`Input::Timeout`] is next wanted; `None`: nothing is waiting for time.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let transactions = self.core.layer.poll_timeout();
+        let calls = self.registry.poll_timeout();
+        transactions.into_iter().chain(calls).min()
+    }
+
+    /// How much the engine holds. Walks over all calls: ask about once a second.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let mut gauges = Gauges {
+            server_transactions: self.core.layer.server_count(),
+            client_transactions: self.core.layer.client_count(),
+            timers: self.core.layer.timer_count(),
+            ..Gauges::default()
+        };
+        self.registry.count(&mut gauges);
+        gauges
+    }
+
+    fn handle_datagram(&mut self, now: Instant, flow: Flow, datagram: &[u8]) {
+        let Some(bytes) = frame::datagram(datagram) else {
+            return;
+        };
+        match parse(bytes) {
+            Ok(Message::Request(request)) => self.handle_request(now, flow, &request, bytes),
+            Ok(Message::Response(response)) => self.handle_response(now, flow, &response, bytes),
+            Err(Malformed { error, answerable }) => {
+                self.handle_malformed(flow, error, answerable.as_deref(), bytes.len());
+            }
+        }
+    }
+
+    /// Says what is wrong with a request that cannot be read, where an answer can be addressed, and is no
+    /// longer than what it answers.
+    fn handle_malformed(
+        &mut self,
+        flow: Flow,
+        error: ParseError,
+        request: Option<&Request<'_>>,
+        length: usize,
+    ) {
+        self.core.event(Event::Malformed { error, flow });
+        let (Some(request), Some(status)) = (request, error.status()) else {
+            return;
+        };
+        if request.method == Method::Ack {
+            return;
+        }
+        let tag = self.core.mark(0).text();
+        let reply = ReplyHead::new(request, &flow);
+        let built = Writer::reply(&mut self.core.buffer, &reply, status, Some(&tag)).finish(b"");
+        if let Some(bytes) = self.core.built(built)
+            && bytes.len() <= length
+        {
+            self.core.transmit(flow, bytes);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.core
+            .transact(|layer, out| layer.handle_timeout(now, out));
+        while let Some(key) = self.registry.poll_due(now) {
+            if let Some(call) = self.registry.call(key) {
+                call.handle_timeout(now, &mut self.core);
+            }
+            self.registry.attend(now, key);
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant, which: Which) {
+        let keys = match which {
+            Which::One(uuid) => self.registry.named(uuid).into_iter().collect(),
+            Which::All => self.registry.keys(),
+        };
+        for key in keys {
+            if let Some(call) = self.registry.call(key) {
+                call.stop(now, &mut self.core);
+            }
+            self.registry.attend(now, key);
+        }
+    }
+
+    /// Hands a message on whose tag says that another shard owns its dialog.
+    fn is_elsewhere(&mut self, mark: Option<Mark>, flow: Flow, bytes: &[u8]) -> bool {
+        match mark {
+            Some(mark) if mark.shard != self.core.shard => {
+                self.forward(mark.shard, flow, bytes);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn forward(&mut self, shard: ShardId, flow: Flow, bytes: &[u8]) {
+        self.core.output(Output::Forward {
+            shard,
+            flow,
+            bytes: Bytes::copy_from_slice(bytes),
+        });
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
+pub use crate::auth::gate::DigestUri;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::{ListenerId, Transport};
@@ -89,16 +90,6 @@ pub enum Require {
     Either,
 }
 
-/// How strictly the digest's uri is compared with the Request-URI (RFC 7616 §3.4.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DigestUri {
-    /// The same URI (RFC 3261 §19.1.4).
-    #[default]
-    Exact,
-    /// The same host and port; some clients leave the user out.
-    Host,
-}
-
 /// Place in [`Policy::trunks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrunkId(pub u32);
@@ -112,6 +103,8 @@ pub struct Limits {
     pub transactions: usize,
     /// Accepted nonces remembered for their nonce-counts.
     pub nonces: usize,
+    /// How long an answered call may last.
+    pub call_time: Duration,
 }
 
 /// What a request that matches no trunk gets.
@@ -134,6 +127,14 @@ pub struct HuntBudget {
 }
 
 impl Policy {
+    /// How we appear in Via and Contact on a listener.
+    #[must_use]
+    pub fn advertised(&self, listener: ListenerId) -> &str {
+        self.listeners
+            .get(usize::from(listener.0))
+            .map_or("", |listener| &listener.advertise)
+    }
+
     /// The listener that reaches `address` by `transport`: the first of the same address family.
     #[must_use]
     pub fn listener_for(&self, transport: Transport, address: SocketAddr) -> Option<ListenerId> {

@@ -122,6 +122,8 @@ pub enum Outcome {
     CallerHungUp,
     /// The Request-URI holds no number.
     NotANumber,
+    /// The Request-URI holds the beginning of a number.
+    NumberIncomplete,
     /// The number has no campaign.
     NumberUnknown,
     /// The campaign has no buyer to offer it to.
@@ -134,6 +136,8 @@ pub enum Outcome {
     NoAck,
     /// Answered, then a side stopped answering requests.
     LegLost,
+    /// Answered, and ended by us because it lasted too long.
+    TimeLimit,
     /// Ended by the operator, or by the end of the drain.
     Stopped,
     /// We could not build a message we needed.
@@ -148,12 +152,14 @@ impl Outcome {
             Self::Completed => "completed",
             Self::CallerHungUp => "caller_hung_up",
             Self::NotANumber => "not_a_number",
+            Self::NumberIncomplete => "number_incomplete",
             Self::NumberUnknown => "number_unknown",
             Self::NoBuyer => "no_buyer",
             Self::NoAnswer => "no_answer",
             Self::AllBusy => "all_busy",
             Self::NoAck => "no_ack",
             Self::LegLost => "leg_lost",
+            Self::TimeLimit => "time_limit",
             Self::Stopped => "stopped",
             Self::Internal => "internal",
         }

@@ -1,1 +1,270 @@
-//! Dialogs (RFC 3261 §12).
+//! Dialogs (RFC 3261 §12): what two user agents share about one call, seen from our side.
+//!
+//! A call has two, one on each leg. A dialog knows its texts (Call-ID, both ends with their tags, the
+//! remote target, the route set), its sequence numbers, and the flow that leads to the peer.
+
+pub mod route_set;
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::dialog::route_set::RouteSet;
+use crate::sip::build::{Writer, unfold_into};
+use crate::sip::flow::Flow;
+use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
+use crate::sip::uri::{Host, Uri};
+
+/// One confirmed dialog.
+#[derive(Debug)]
+pub struct Dialog {
+    /// Call-ID, local end, remote end, one after the other: one allocation for what never changes.
+    text: Box<[u8]>,
+    call_id: u16,
+    local: u16,
+    /// Where the remote tag lies in the remote end; empty for a peer without one (RFC 2543).
+    remote_tag: (u16, u16),
+    target: Box<[u8]>,
+    routes: RouteSet,
+    /// The flow on which the peer was last heard.
+    heard: Flow,
+    /// CSeq of our last request.
+    local_cseq: u32,
+    /// CSeq of the peer's last request; `None` before the first.
+    remote_cseq: Option<u32>,
+}
+
+/// How we appear in a Via.
+#[derive(Debug, Clone, Copy)]
+pub struct SentBy<'a> {
+    /// `host:port`, as advertised.
+    pub text: &'a str,
+}
+
+impl Dialog {
+    /// The dialog that our 2xx to `request` makes: we are the UAS (§12.1.1). `tag` is our To-tag.
+    #[must_use]
+    pub fn as_uas(request: &Essentials<'_>, head: &Head<'_>, tag: &[u8], heard: Flow) -> Self {
+        let target = request
+            .contact
+            .as_ref()
+            .map_or(request.from.uri, |contact| contact.uri);
+        Self::new(
+            request.call_id,
+            &[request.to.text, b";tag=", tag],
+            request.from.text,
+            request.from.tag(),
+            target,
+            RouteSet::from_request(head),
+            heard,
+            0,
+            Some(request.cseq),
+        )
+    }
+
+    /// The dialog that a 2xx to our INVITE makes: we are the UAC (§12.1.2). `fallback` is the target
+    /// if the response names no Contact.
+    #[must_use]
+    pub fn as_uac(
+        response: &ResponseEssentials<'_>,
+        head: &Head<'_>,
+        fallback: &[u8],
+        heard: Flow,
+    ) -> Self {
+        let target = response
+            .contact
+            .as_ref()
+            .map_or(fallback, |contact| contact.uri);
+        Self::new(
+            response.call_id,
+            &[response.from.text],
+            response.to.text,
+            response.to.tag(),
+            target,
+            RouteSet::from_response(head),
+            heard,
+            response.cseq,
+            None,
+        )
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the two ends of RFC 3261 §12.1, side by side"
+    )]
+    fn new(
+        call_id: &[u8],
+        local: &[&[u8]],
+        remote: &[u8],
+        remote_tag: Option<&[u8]>,
+        target: &[u8],
+        routes: RouteSet,
+        heard: Flow,
+        local_cseq: u32,
+        remote_cseq: Option<u32>,
+    ) -> Self {
+        let length =
+            call_id.len() + remote.len() + local.iter().map(|part| part.len()).sum::<usize>();
+        let mut text = Vec::with_capacity(length);
+        text.extend_from_slice(call_id);
+        let call_id = short(text.len());
+        for part in local {
+            unfold_into(&mut text, part);
+        }
+        let local = short(text.len());
+        let start = text.len();
+        unfold_into(&mut text, remote);
+        let remote = text.get(start..).unwrap_or_default();
+        let remote_tag = remote_tag
+            .and_then(|tag| find_last(remote, tag))
+            .unwrap_or((0, 0));
+        Self {
+            text: text.into_boxed_slice(),
+            call_id,
+            local,
+            remote_tag,
+            target: Box::from(target),
+            routes,
+            heard,
+            local_cseq,
+            remote_cseq,
+        }
+    }
+
+    /// The Call-ID.
+    #[must_use]
+    pub fn call_id(&self) -> &[u8] {
+        self.text
+            .get(..usize::from(self.call_id))
+            .unwrap_or_default()
+    }
+
+    fn local(&self) -> &[u8] {
+        self.text
+            .get(usize::from(self.call_id)..usize::from(self.local))
+            .unwrap_or_default()
+    }
+
+    fn remote(&self) -> &[u8] {
+        self.text.get(usize::from(self.local)..).unwrap_or_default()
+    }
+
+    /// The peer's tag; empty if it has none.
+    #[must_use]
+    pub fn remote_tag(&self) -> &[u8] {
+        let (start, end) = self.remote_tag;
+        self.remote()
+            .get(usize::from(start)..usize::from(end))
+            .unwrap_or_default()
+    }
+
+    /// Whether a message with this Call-ID and peer's tag belongs here; our own tag found us already.
+    #[must_use]
+    pub fn is_of(&self, call_id: &[u8], remote_tag: Option<&[u8]>) -> bool {
+        self.call_id() == call_id && self.remote_tag() == remote_tag.unwrap_or_default()
+    }
+
+    /// Takes note of a request of the peer; `false` if its CSeq goes back (§12.2.2: answer 500).
+    pub fn advance(&mut self, cseq: u32, heard: Flow) -> bool {
+        if self.remote_cseq.is_some_and(|last| cseq <= last) {
+            return false;
+        }
+        self.remote_cseq = Some(cseq);
+        self.heard = heard;
+        true
+    }
+
+    /// CSeq for our next request.
+    pub fn next_cseq(&mut self) -> u32 {
+        self.local_cseq = self.local_cseq.saturating_add(1);
+        self.local_cseq
+    }
+
+    /// Takes the peer's new Contact (target refresh, §12.2).
+    pub fn refresh_target(&mut self, target: &[u8]) {
+        if *self.target != *target {
+            self.target = Box::from(target);
+        }
+    }
+
+    /// Begins a request within the dialog: request line, Via, Route, Max-Forwards, From, To, Call-ID, CSeq.
+    /// The caller adds what the method needs, and ends it.
+    pub fn write_request<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        method: Method<'_>,
+        cseq: u32,
+        sent_by: &str,
+        branch: &[u8],
+        max_forwards: u8,
+    ) -> Writer<'b> {
+        let mut writer = Writer::request(buffer, method, self.routes.request_uri(&self.target));
+        writer.via(self.heard.transport, sent_by, branch);
+        self.routes.write(&mut writer, &self.target);
+        writer
+            .number("Max-Forwards", u32::from(max_forwards))
+            .field("From", self.local())
+            .field("To", self.remote())
+            .field("Call-ID", self.call_id())
+            .cseq(cseq, method);
+        writer
+    }
+
+    /// The flow on which a request within the dialog goes out: to the address that the next hop's URI
+    /// names. Where that is a name, or an address that a peer behind NAT made up, the flow on which the
+    /// peer was heard stands in for it.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        match address_of(self.routes.next_hop(&self.target)) {
+            Some(named) if is_reachable(named.ip(), self.heard.remote.ip()) => Flow {
+                remote: named,
+                ..self.heard
+            },
+            _ => self.heard,
+        }
+    }
+}
+
+/// The address that a `sip:` URI names outright, with the default port of UDP.
+fn address_of(uri: &[u8]) -> Option<SocketAddr> {
+    let Ok(Uri::Sip(uri)) = Uri::parse(uri) else {
+        return None;
+    };
+    let ip = match uri.host {
+        Host::V4(ip) => IpAddr::V4(ip),
+        Host::V6(ip) => IpAddr::V6(ip),
+        Host::Name(_) => return None,
+    };
+    Some(SocketAddr::new(ip, uri.port.unwrap_or(5060)))
+}
+
+/// Whether `named` can be meant, seen from where we heard the peer: same family, and not a private
+/// address of a peer that came from a public one.
+fn is_reachable(named: IpAddr, heard: IpAddr) -> bool {
+    named.is_ipv4() == heard.is_ipv4()
+        && !named.is_unspecified()
+        && !named.is_multicast()
+        && (is_private(heard) || !is_private(named))
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || (first == 100 && (64..128).contains(&second))
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Where the tag stands in a From or To value: it is a parameter, so it is looked for from the end.
+fn find_last(value: &[u8], tag: &[u8]) -> Option<(u16, u16)> {
+    let start = memchr::memmem::rfind(value, tag)?;
+    Some((short(start), short(start + tag.len())))
+}
+
+/// A length within a message, which is at most 64 KiB long.
+fn short(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}

@@ -1,1 +1,389 @@
-//! Puts it together: shards, effects, reload, drain, admin, demo.
+//! Puts it together: sockets, shards, writers and the admin server, from the settings to the end.
+//!
+//! ```text
+//!            ┌─────────── Edge ───────────────────────────────┐
+//!  SIGHUP ──>│ reload                                         │
+//!  SIGTERM ─>│ drain          orders                          │
+//!            │   └──────────────┬───────────────┐             │
+//!            │                  v               v             │
+//!  UDP <────>│               shard 0 <──────> shard 1 ...     │
+//!            │                  │   letters     │             │
+//!            │                  └──> records <──┘             │──> file
+//!  HTTP <───>│ admin <── boards, metrics                      │
+//!            └────────────────────────────────────────────────┘
+//! ```
+
+mod admin;
+mod disk;
+mod drain;
+mod effects;
+mod inbox;
+mod reload;
+mod shard;
+mod supervise;
+mod writers;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::thread::JoinHandle;
+
+use mio::Poll;
+use thiserror::Error;
+use tracing::{error, info, warn};
+
+use crate::call::input::Which;
+use crate::call::policy::Listener;
+use crate::config::{Node, Settings};
+use crate::edge::admin::{Admin, Panel};
+use crate::edge::effects::Effects;
+use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
+use crate::edge::reload::Fixed;
+use crate::edge::shard::Seat;
+use crate::edge::writers::{RecordWriter, Records};
+use crate::net::clock;
+use crate::net::sockets;
+use crate::net::sockets::BindError;
+use crate::net::udp::Port;
+use crate::sip::flow::{ListenerId, Transport};
+use crate::telemetry::metrics::{Metrics, Tally};
+use crate::types::ids::ShardId;
+
+pub use disk::Disk;
+pub use supervise::Crashed;
+pub use writers::{Log, LogError};
+
+/// Why the edge could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A listener of a kind that there is not.
+    #[error("cannot listen on {bind}: only UDP is spoken yet")]
+    Transport {
+        /// The address asked for.
+        bind: SocketAddr,
+    },
+    /// The file of call records cannot be opened.
+    #[error("cannot write call records to {path}: {source}")]
+    Records {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Something else that the system has not got to give: threads, random numbers.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running edge. Dropping it stops it at once.
+pub struct Edge {
+    panel: Arc<Panel>,
+    shards: Vec<JoinHandle<()>>,
+    admin: Option<Admin>,
+    record_writer: Option<RecordWriter>,
+    records: Option<Records>,
+    /// Our listeners with the ports they really have.
+    listeners: Vec<Listener>,
+    http: Option<SocketAddr>,
+    node: Node,
+    /// What a reload cannot change.
+    fixed: Fixed,
+    generation: u64,
+}
+
+impl Edge {
+    /// Opens all sockets and starts all threads: when this returns, calls are taken.
+    ///
+    /// # Errors
+    ///
+    /// When an address is taken, or the system refuses something else; nothing runs then.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let fixed = Fixed::of(&settings);
+        let Settings {
+            node,
+            listeners,
+            http,
+            telemetry,
+            mut policy,
+        } = settings;
+        let Bound {
+            listeners,
+            shards: sockets,
+        } = Bound::open(listeners, node.shards)?;
+        let http = http.map(|http| sockets::bind_tcp(http.bind)).transpose()?;
+        let http_address = http.as_ref().map(|http| http.local_addr()).transpose()?;
+        policy.listeners.clone_from(&listeners);
+        let generation = policy.generation;
+        let policy = Arc::new(policy);
+
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_generation(generation);
+        metrics.set_shards(node.shards);
+        let (record_writer, records) = match telemetry.records {
+            Some(path) => {
+                let started = RecordWriter::start(path.clone(), &node.name, Arc::clone(&metrics));
+                let (writer, records) =
+                    started.map_err(|source| StartError::Records { path, source })?;
+                (Some(writer), Some(records))
+            }
+            None => (None, None),
+        };
+
+        let mut doors = Vec::with_capacity(node.shards);
+        for _ in 0..node.shards {
+            doors.push(Door::new()?);
+        }
+        let mailboxes: Vec<Mailbox> = doors.iter().map(|door| door.mailbox.clone()).collect();
+        let boards: Vec<Arc<Board>> = doors.iter().map(|_| Arc::default()).collect();
+        let panel = Arc::new(Panel {
+            metrics: Arc::clone(&metrics),
+            mailboxes: mailboxes.clone(),
+            boards: boards.clone(),
+            sockets: second_handles(&sockets)?,
+            is_draining: AtomicBool::new(false),
+        });
+        // From here on an early return drops the edge, and that stops what already runs.
+        let mut edge = Self {
+            panel: Arc::clone(&panel),
+            shards: Vec::with_capacity(node.shards),
+            admin: None,
+            record_writer,
+            records,
+            listeners,
+            http: http_address,
+            node,
+            fixed,
+            generation,
+        };
+        // The same for all shards: so one can tell a nonce that another has given out.
+        let (seed, start) = (disk::draw()?, clock::now());
+        for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
+            let effects = Effects::new(
+                ShardId(id),
+                ports(sockets),
+                mailboxes.clone(),
+                edge.records.clone(),
+                Tally::new(Arc::clone(&metrics)),
+            );
+            let seat = Seat {
+                id: ShardId(id),
+                seed,
+                start,
+                policy: Arc::clone(&policy),
+                poll: door.poll,
+                inbox: door.inbox,
+                effects,
+                board,
+            };
+            let thread = thread::Builder::new().name(format!("shard-{id}"));
+            edge.shards.push(thread.spawn(move || shard::run(seat))?);
+        }
+        edge.admin = Some(Admin::start(http, panel)?);
+        edge.announce();
+        Ok(edge)
+    }
+
+    /// The addresses we listen on for SIP, in the order of the configuration, with the ports that
+    /// were really given.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .map(|listener| listener.bind)
+            .collect()
+    }
+
+    /// The address of the admin server, if there is one.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The number of the configuration in force.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The metrics as Prometheus reads them, in part: what is asked of the shards is missing.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.panel.metrics.render()
+    }
+
+    /// Refuses new calls from now on.
+    pub fn drain(&self) {
+        self.panel.is_draining.store(true, Ordering::Relaxed);
+        self.panel.metrics.set_draining(true);
+        self.order_all(|| Order::Drain);
+    }
+
+    /// Ends all calls.
+    pub fn hang_up(&self) {
+        self.order_all(|| Order::Hangup(Which::All));
+    }
+
+    /// Stops all threads, and returns when the last call record is on the disk. Calls under way are
+    /// left without a word; [`drain`](Self::drain) and [`hang_up`](Self::hang_up) come before.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        for mailbox in &self.panel.mailboxes {
+            mailbox.stop();
+        }
+        for shard in self.shards.drain(..) {
+            if shard.join().is_err() {
+                error!("a shard has panicked");
+            }
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.stop();
+        }
+        // The shards held the other senders, so the writer sees the end now.
+        self.records = None;
+        if let Some(writer) = self.record_writer.take() {
+            writer.join();
+        }
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for (shard, mailbox) in self.panel.mailboxes.iter().enumerate() {
+            if mailbox.order(order()).is_err() {
+                error!(shard, "shard takes no orders");
+            }
+        }
+    }
+
+    fn announce(&self) {
+        for listener in &self.listeners {
+            info!(
+                transport = listener.transport.name(),
+                bind = %listener.bind,
+                advertise = %listener.advertise,
+                "listening"
+            );
+        }
+        match self.http {
+            Some(address) => info!(%address, "metrics and health are served"),
+            None => warn!("no [http]: nobody can see metrics and health"),
+        }
+        let node = &self.node;
+        info!(
+            node = node.name,
+            version = env!("CARGO_PKG_VERSION"),
+            shards = node.shards,
+            generation = self.generation,
+            "ready"
+        );
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// One shard's poll and the two ends of its inbox.
+struct Door {
+    poll: Poll,
+    mailbox: Mailbox,
+    inbox: Inbox,
+}
+
+impl Door {
+    fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (mailbox, inbox) = inbox::inbox(poll.registry(), shard::BELL)?;
+        Ok(Self {
+            poll,
+            mailbox,
+            inbox,
+        })
+    }
+}
+
+/// All SIP sockets.
+struct Bound {
+    /// With the ports that were really given.
+    listeners: Vec<Listener>,
+    /// By shard: a socket per listener.
+    shards: Vec<Vec<UdpSocket>>,
+}
+
+impl Bound {
+    fn open(mut listeners: Vec<Listener>, count: usize) -> Result<Self, StartError> {
+        let mut shards: Vec<Vec<UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
+        for listener in &mut listeners {
+            match listener.transport {
+                Transport::Udp => {}
+                Transport::Tcp | Transport::Tls => {
+                    let bind = listener.bind;
+                    return Err(StartError::Transport { bind });
+                }
+            }
+            let sockets = sockets::bind_udp(listener.bind, count)?;
+            if let Some(socket) = sockets.first() {
+                settle(listener, socket.local_addr()?);
+            }
+            for (shard, socket) in shards.iter_mut().zip(sockets) {
+                shard.push(socket);
+            }
+        }
+        Ok(Self { listeners, shards })
+    }
+}
+
+/// Writes into `listener` the port that was really given, wherever 0 stood for it.
+fn settle(listener: &mut Listener, bound: SocketAddr) {
+    listener.bind = bound;
+    if let Some(host) = listener.advertise.strip_suffix(":0") {
+        listener.advertise = format!("{host}:{}", bound.port()).into();
+    }
+}
+
+fn ports(sockets: Vec<UdpSocket>) -> Vec<Port> {
+    (0..=u16::MAX)
+        .zip(sockets)
+        .map(|(index, socket)| Port::new(socket, ListenerId(index)))
+        .collect()
+}
+
+fn second_handles(shards: &[Vec<UdpSocket>]) -> io::Result<Vec<UdpSocket>> {
+    shards.iter().flatten().map(UdpSocket::try_clone).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_zero_is_advertised_as_the_port_that_was_given() {
+        let cases = [
+            ("192.0.2.1:0", "192.0.2.1:5077"),
+            ("[2001:db8::1]:0", "[2001:db8::1]:5077"),
+            ("sip.example.com:5080", "sip.example.com:5080"),
+            ("sip.example.com", "sip.example.com"),
+        ];
+        for (advertise, expected) in cases {
+            let mut listener = Listener {
+                transport: Transport::Udp,
+                bind: "127.0.0.1:0".parse().unwrap(),
+                advertise: advertise.into(),
+            };
+
+            settle(&mut listener, "127.0.0.1:5077".parse().unwrap());
+
+            assert_eq!(&*listener.advertise, expected);
+            assert_eq!(listener.bind.port(), 5077);
+        }
+    }
+}

@@ -1,1 +1,7 @@
 //! Sockets and the clock.
+
+mod batch;
+pub mod clock;
+pub mod http;
+pub mod sockets;
+pub mod udp;

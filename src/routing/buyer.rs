@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sip::flow::Transport;
+pub use crate::sip::retreaver::Profile as XPhProfile;
 use crate::types::secret::Secret;
 
 /// One buyer, as configured.
@@ -50,14 +51,4 @@ pub struct Login {
     pub password: Secret,
     /// The only realm that is answered.
     pub realm: Box<str>,
-}
-
-/// How values of X-PH headers are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum XPhProfile {
-    /// All but `[A-Za-z0-9._~-]` is percent-encoded.
-    #[default]
-    Raw,
-    /// Only letters, digits and `%` remain, as Plivo asks.
-    Plivo,
 }

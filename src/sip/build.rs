@@ -107,6 +107,22 @@ impl<'b> Writer<'b> {
         self.field(name, itoa::Buffer::new().format(value).as_bytes())
     }
 
+    /// Writes CSeq.
+    pub fn cseq(&mut self, number: u32, method: Method<'_>) -> &mut Self {
+        let mut digits = itoa::Buffer::new();
+        let pieces = [digits.format(number).as_bytes(), b" ", method.as_bytes()];
+        self.parts(Name::CSeq.text(), &pieces)
+    }
+
+    /// Writes one header whose value was received, without its folds.
+    pub fn unfolded(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.name(name.as_bytes());
+        let start = self.buf.len();
+        unfold_into(self.buf, value);
+        self.is_poisoned |= is_unsafe(self.buf.get(start..).unwrap_or_default());
+        self.end_line()
+    }
+
     /// Writes our Via; `branch` is what follows the magic cookie (RFC 3261 §8.1.1.7). The peer is asked
     /// for `rport` (RFC 3581).
     pub fn via(&mut self, transport: Transport, sent_by: &str, branch: &[u8]) -> &mut Self {

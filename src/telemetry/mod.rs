@@ -1,1 +1,5 @@
 //! What one sees: metrics, log lines, call records.
+
+pub mod log;
+pub mod metrics;
+pub mod record;

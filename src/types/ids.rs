@@ -19,6 +19,14 @@ impl Entropy {
         Self(ChaCha12Rng::from_seed(seed))
     }
 
+    /// One of the streams, each independent of the others, that `seed` stands for.
+    #[must_use]
+    pub fn stream(seed: [u8; 32], stream: u64) -> Self {
+        let mut bits = ChaCha12Rng::from_seed(seed);
+        bits.set_stream(stream);
+        Self(bits)
+    }
+
     /// Takes the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -1,10 +1,6 @@
 //! The fuzz targets, run over their kept inputs and, where it is, the shared collection.
 
-#[expect(
-    unreachable_pub,
-    clippy::panic,
-    reason = "a crate of its own, whose way to tell of a finding is a panic"
-)]
+#[expect(unreachable_pub, reason = "public where it is a crate of its own")]
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 

@@ -1,0 +1,118 @@
+"""The same routing data for both servers: 10,000 numbers, 500 campaigns with two buyers each, 200 digest users.
+
+Everything is written into one work folder, from a fixed seed:
+
+  load.csv      numbers to dial, shuffled (sipload -n)      users.csv   digest users (sipload -f)
+  edge/         strowger.toml and its numbers                tables/, address.txt   Kamailio's
+"""
+import hashlib
+import os
+import random
+
+NUMBERS, CAMPAIGNS, USERS = 10_000, 500, 200
+REALM = "sip.bench.invalid"
+BUYER, DEAD_BUYER = "127.0.0.1:15090", "127.0.0.1:15099"
+# The first buyer of the last campaigns is dead, for whoever wants to see fail-over; the load does not dial these.
+DEAD_CAMPAIGNS, DEAD_NUMBERS = 10, 100
+
+
+def write(work, port, http_port):
+    """Writes all files into `work` for servers that listen on `port`."""
+    dice = random.Random(20240601)
+    live = CAMPAIGNS - DEAD_CAMPAIGNS
+    numbers = [f"+1{n}" for n in dice.sample(range(2_000_000_000, 9_999_999_999), NUMBERS)]
+    campaigns = [{"id": f"c{i}", "key": hashlib.md5(f"k{i}".encode()).hexdigest(), "afid": str(1000 + i % 97), "sid": f"sub{i % 31}",
+                  "buyers": [("buyer", DEAD_BUYER if i >= live else BUYER), ("backup", BUYER)]} for i in range(CAMPAIGNS)]
+    lines = [(n, i % live if i < NUMBERS - DEAD_NUMBERS else live + i % DEAD_CAMPAIGNS) for i, n in enumerate(numbers)]
+    users = [(f"trunk{i}", f"pw-{i}-secret") for i in range(USERS)]
+    prefixes = ["127.0.0.1/32"] + [f"198.51.{100 + i // 16}.{16 * (i % 16)}/28" for i in range(199)]
+
+    for folder in ("edge", "tables"):
+        os.makedirs(f"{work}/{folder}", exist_ok=True)
+    dialled = [n for n, campaign in lines if campaign < live]
+    dice.shuffle(dialled)
+    put(f"{work}/load.csv", (n for n in dialled))
+    put(f"{work}/users.csv", (f"{name},{REALM},{password}" for name, password in users))
+    kamailio(work, lines, campaigns, users, prefixes)
+    edge(work, port, http_port, lines, campaigns, users, prefixes)
+
+
+def put(path, lines):
+    with open(path, "w") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def kamailio(work, lines, campaigns, users, prefixes):
+    def table(name, rows):
+        # db_text wants its separator escaped within values
+        head = "id(int,auto) key_name(string) key_type(int) value_type(int) key_value(string) expires(int)"
+        escaped = ((key, value.replace("\\", "\\\\").replace(":", "\\:")) for key, value in rows)
+        put(f"{work}/tables/{name}", [head] + [f"{i}:{key}:0:0:{value}:0" for i, (key, value) in enumerate(escaped, 1)])
+
+    table("number", [(n, f"c{campaign}") for n, campaign in lines])
+    table("campaign", [(c["id"], ";".join((c["key"], c["afid"], c["sid"]))) for c in campaigns])
+    table("buyer", [(f"{c['id']}-{place}", f"sip:{name}{c['id']}@{address}")
+                    for c in campaigns for place, (name, address) in enumerate(c["buyers"])])
+    table("user", [(name, hashlib.md5(f"{name}:{REALM}:{password}".encode()).hexdigest()) for name, password in users])
+    put(f"{work}/tables/version", ["table_name(string) table_version(int)"] + [f"{t}:2" for t in ("number", "campaign", "buyer", "user")])
+    put(f"{work}/address.txt", (f"1 {prefix.replace('/', ' ')} 0 trunk{i}" for i, prefix in enumerate(prefixes)))
+
+
+def edge(work, port, http_port, lines, campaigns, users, prefixes):
+    texts = lambda values: ", ".join(f'"{value}"' for value in values)
+    logins = ",\n".join(f'  {{ name = "{name}", password = "{password}" }}' for name, password in users)
+    put(f"{work}/edge/numbers.csv", ["number,campaign,afid,sid"] + [
+        ",".join((n, campaigns[c]["id"], campaigns[c]["afid"], campaigns[c]["sid"])) for n, c in lines])
+    with open(f"{work}/edge/strowger.toml", "w") as file:
+        file.write(f"""\
+[node]
+name = "bench"
+shards = 1
+drain_limit = "1s"
+
+[[listen]]
+transport = "udp"
+bind = "127.0.0.1:{port}"
+
+[http]
+bind = "127.0.0.1:{http_port}"
+
+[telemetry]
+log = "warn"
+records = "{work}/edge/records.jsonl"
+
+[limits]
+calls = 500000
+transactions = 2000000
+nonces = 1000000
+
+[[domain]]
+name = "127.0.0.1"
+realm = "{REALM}"
+require = "ip|digest"
+algorithms = ["SHA-256", "MD5"]
+
+[[company]]
+id = "bench"
+key_secret = "bench-only-secret-bench-only-secret"
+
+[[trunk]]
+id = "carrier"
+company = "bench"
+domains = ["127.0.0.1"]
+allow = [{texts(prefixes)}]
+users = [
+{logins}
+]
+
+[[numbers]]
+file = "numbers.csv"
+""")
+        for afid in sorted({campaign["afid"] for campaign in campaigns}):
+            file.write(f'\n[[publisher]]\nafid = "{afid}"\ncompany = "bench"\n')
+        for campaign in campaigns:
+            ids = [f"{name}-{campaign['id']}" for name, _ in campaign["buyers"]]
+            file.write(f'\n[[campaign]]\nid = "{campaign["id"]}"\ncompany = "bench"\nbuyers = [{texts(ids)}]\n')
+            for place, (id, (name, address)) in enumerate(zip(ids, campaign["buyers"])):
+                file.write(f'\n[[buyer]]\nid = "{id}"\ncompany = "bench"\nuri = "sip:{name}{campaign["id"]}@127.0.0.1"\n'
+                           f'address = "{address}"\npriority = {place}\n')

@@ -1,0 +1,183 @@
+"""The servers under test and the load: started, watched through /proc, ended by their ids."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TICK = os.sysconf("SC_CLK_TCK")
+PORT, HTTP_PORT, CARRIER_PORT = 15060, 15061, 15080
+
+
+class Server:
+    """One server, freshly started; use it in a `with`."""
+
+    def __init__(self, name, setup):
+        self.name, self.setup = name, setup
+        work = setup.work
+        if name == "kamailio":
+            command = ["kamailio", "-f", f"{HERE}/kamailio.cfg", f"--subst=#WORK#{work}#", "-Y", work, "-DD", "-E", "-n", "1", "-m", "4096",
+                       "-M", "16", "-x", "fm", "-X", "fm", "-l", f"udp:127.0.0.1:{PORT}"]
+        else:
+            records = f"{work}/edge/records.jsonl"
+            if os.path.exists(records):
+                os.unlink(records)
+            command = [setup.binary, "run", "--config", f"{work}/edge/strowger.toml"]
+        self.log = f"{work}/{name}.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(["taskset", "-c", setup.server_core] + command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            cwd=work, start_new_session=True, preexec_fn=raise_file_limit)
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_ready(self):
+        """Asks OPTIONS until it answers."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            own.bind(("127.0.0.1", 0))
+            own.settimeout(0.2)
+            port = own.getsockname()[1]
+            for i in range(100):
+                if self.process.poll() is not None:
+                    raise SystemExit(f"{self.name} ended with {self.process.returncode}:\n{open(self.log, errors='replace').read()[-3000:]}")
+                own.sendto((f"OPTIONS sip:127.0.0.1:{PORT} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKready{i}\r\n"
+                            f"From: <sip:bench@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: ready{i}-{port}\r\nCSeq: 1 OPTIONS\r\n"
+                            f"Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n").encode(), ("127.0.0.1", PORT))
+                try:
+                    if own.recv(2048).startswith(b"SIP/2.0"):
+                        time.sleep(0.5)
+                        return
+                except (socket.timeout, ConnectionError):
+                    time.sleep(0.1)
+        raise SystemExit(f"{self.name} does not answer; see {self.log}")
+
+    def pids(self):
+        return tree(self.process.pid)
+
+    def stop(self):
+        pids = self.pids()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in pids:
+            if parent_of(pid) is not None:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        self.process.wait()
+        time.sleep(0.5)
+
+
+class Load:
+    """sipload on its way; `result` waits for its end."""
+
+    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200):
+        carrier = "127.0.0.1" if auth == "ip" else "127.0.0.2"
+        command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{PORT}", "-u", f"{carrier}:{CARRIER_PORT}",
+                   "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap)]
+        if auth == "digest":
+            command += ["-A", "-f", f"{setup.work}/users.csv"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def result(self):
+        out, _ = self.process.communicate()
+        if not out:
+            raise SystemExit(f"sipload ended with {self.process.returncode}")
+        return json.loads(out)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def build_load(work):
+    subprocess.run(["cc", "-O2", "-o", f"{work}/sipload", f"{HERE}/sipload.c"], check=True)
+
+
+def missing():
+    """Programs that are not here, with the package that has each."""
+    packages = {"kamailio": "kamailio kamailio-extra-modules", "cc": "gcc libc6-dev", "taskset": "util-linux"}
+    return [package for program, package in packages.items() if not shutil.which(program)]
+
+
+def raise_file_limit():
+    import resource
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+# ---------------------------------------------------------------- /proc
+
+def stat(pid):
+    """The fields of /proc/PID/stat from the state on; None if it is gone."""
+    try:
+        text = open(f"/proc/{pid}/stat").read()
+    except OSError:
+        return None
+    return text[text.rindex(")") + 2:].split()
+
+
+def parent_of(pid):
+    fields = stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def tree(root):
+    """`root` and all that descends from it."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            parent = parent_of(int(entry))
+            children.setdefault(parent, []).append(int(entry))
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, [])
+    return found
+
+
+def cpu_seconds(pids):
+    """User and system time of all of them."""
+    fields = (stat(pid) for pid in pids)
+    return sum((int(f[11]) + int(f[12])) / TICK for f in fields if f)
+
+
+def memory(pids):
+    """Bytes: proportional set size, so that pages shared within the group count once."""
+    total = 0
+    for pid in pids:
+        try:
+            for line in open(f"/proc/{pid}/smaps_rollup"):
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        except OSError:
+            pass
+    return total
+
+
+def machine_busy():
+    """CPU seconds that this machine has worked since it booted."""
+    user, nice, system, _, _, irq, softirq = (int(x) for x in open("/proc/stat").readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / TICK
+
+
+def receive_drops():
+    """Datagrams that this machine has dropped because a receive buffer was full."""
+    names, values = (line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:"))
+    return int(dict(zip(names, values))["RcvbufErrors"])

@@ -1,0 +1,250 @@
+//! The leg towards the carrier until it is answered: we are the UAS of its INVITE.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::call::call::{Call, State};
+use crate::call::core::Core;
+use crate::call::headers;
+use crate::call::output::Event;
+use crate::call::policy::Policy;
+use crate::call::record::{Outcome, Side};
+use crate::routing::trunk::Trunk;
+use crate::sip::build::{BuildError, ReplyHead, Writer};
+use crate::sip::flow::Flow;
+use crate::sip::message::Response;
+use crate::transaction::layer::ServerId;
+use crate::transaction::timing::{Backoff, Timing};
+
+/// The caller's INVITE while it has no final answer.
+pub(crate) struct Early {
+    pub(crate) server: ServerId,
+    pub(crate) flow: Flow,
+    pub(crate) reply: ReplyHead,
+    /// The INVITE itself, for the next buyer.
+    pub(crate) request: Bytes,
+}
+
+/// A 2xx of ours that is sent again until its ACK comes: the transaction leaves this to its user
+/// (RFC 3261 §13.3.1.4). It goes out at T1, doubling up to T2, for 64·T1, on reliable transports too.
+pub(crate) struct AwaitAck {
+    /// CSeq of the INVITE: the ACK carries the same.
+    pub(crate) cseq: u32,
+    flow: Flow,
+    ok: Bytes,
+    resend: Backoff,
+    longest: Duration,
+    give_up: Instant,
+}
+
+/// What time made of an [`AwaitAck`].
+pub(crate) enum Waited {
+    /// Nothing, or the 2xx went out again.
+    On,
+    /// The ACK will not come.
+    InVain,
+}
+
+impl AwaitAck {
+    pub(crate) fn new(now: Instant, timing: &Timing, cseq: u32, flow: Flow, ok: Bytes) -> Self {
+        Self {
+            cseq,
+            flow,
+            ok,
+            resend: Backoff::start(now, timing.t1),
+            longest: timing.t2,
+            give_up: now + timing.patience(),
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.resend.due().min(self.give_up)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, core: &mut Core) -> Waited {
+        if self.give_up <= now {
+            return Waited::InVain;
+        }
+        if self.resend.fire(now, self.longest) {
+            core.retransmit(self.flow, self.ok.clone());
+        }
+        Waited::On
+    }
+}
+
+impl Early {
+    /// Relays a provisional response of the buyer: our own tag and Contact, its status and body.
+    pub(crate) fn relay_provisional(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        policy: &Policy,
+        tag: &[u8],
+        response: &Response<'_>,
+    ) {
+        let built = write_reply(
+            &mut core.buffer,
+            &self.reply,
+            response.status,
+            tag,
+            policy,
+            self.flow,
+            Some(response),
+        );
+        core.respond(now, self.server, response.status, built);
+    }
+
+    /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.
+    pub(crate) fn accept(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        policy: &Policy,
+        tag: &[u8],
+        response: &Response<'_>,
+    ) -> Option<Bytes> {
+        let built = write_reply(
+            &mut core.buffer,
+            &self.reply,
+            200,
+            tag,
+            policy,
+            self.flow,
+            Some(response),
+        );
+        core.respond(now, self.server, 200, built)
+    }
+
+    /// Refuses the INVITE with `status`; `why` goes into Reason (RFC 3326).
+    pub(crate) fn refuse(&self, now: Instant, core: &mut Core, tag: &[u8], status: u16, why: &str) {
+        let mut writer = Writer::reply(&mut core.buffer, &self.reply, status, Some(tag));
+        write_reason(&mut writer, status, why);
+        if status == 503 {
+            writer.number("Retry-After", RETRY_AFTER);
+        }
+        let built = writer.finish(b"");
+        core.respond(now, self.server, status, built);
+    }
+}
+
+/// Seconds after which a caller may try again what we could not take.
+pub(crate) const RETRY_AFTER: u32 = 5;
+
+/// Writes a response within a dialog: Contact and Allow are ours, the body is the other leg's.
+pub(crate) fn write_reply(
+    buffer: &mut Vec<u8>,
+    reply: &ReplyHead,
+    status: u16,
+    tag: &[u8],
+    policy: &Policy,
+    flow: Flow,
+    other: Option<&Response<'_>>,
+) -> Result<Bytes, BuildError> {
+    let mut writer = Writer::reply(buffer, reply, status, Some(tag));
+    if status < 300 {
+        write_contact(&mut writer, policy, flow);
+        if status >= 200 {
+            writer.field("Allow", headers::ALLOW);
+        }
+    }
+    if let Some(product) = &policy.product {
+        writer.field("Server", product.as_bytes());
+    }
+    let Some(other) = other else {
+        return writer.finish(b"");
+    };
+    headers::pass_body(&mut writer, &other.head);
+    writer.finish(other.head.body())
+}
+
+/// Our Contact on a flow.
+pub(crate) fn write_contact(writer: &mut Writer<'_>, policy: &Policy, flow: Flow) {
+    let advertise = policy.advertised(flow.listener);
+    writer.parts("Contact", &[b"<sip:", advertise.as_bytes(), b">"]);
+}
+
+/// `Reason: SIP;cause=486;text="all_busy"` (RFC 3326).
+pub(crate) fn write_reason(writer: &mut Writer<'_>, status: u16, why: &str) {
+    let mut digits = itoa::Buffer::new();
+    writer.parts(
+        "Reason",
+        &[
+            b"SIP;cause=",
+            digits.format(status).as_bytes(),
+            b";text=\"",
+            why.as_bytes(),
+            b"\"",
+        ],
+    );
+}
+
+impl Call {
+    /// Ends a call that no buyer has answered: a final response to the caller, and the record.
+    pub(crate) fn fail(&mut self, now: Instant, core: &mut Core, outcome: Outcome, by: Side) {
+        if let State::Hunting(hunting) = &self.state {
+            let status = Self::status_for(&self.trunk, outcome);
+            hunting
+                .early
+                .refuse(now, core, &self.caller_mark.text(), status, outcome.label());
+            self.settle(now, core, outcome, status, by);
+            self.state = State::Gone;
+        }
+    }
+
+    /// The caller gave up (CANCEL, or BYE in the early dialog): 487 to its INVITE, CANCEL to the buyer.
+    pub(crate) fn handle_caller_gone(&mut self, now: Instant, core: &mut Core) {
+        self.cancel_attempt(now, core);
+        self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
+    }
+
+    /// The status that a caller gets for an outcome, unless its trunk wants another.
+    pub(crate) fn status_for(trunk: &Trunk, outcome: Outcome) -> u16 {
+        trunk
+            .answers
+            .iter()
+            .find(|(label, _)| **label == *outcome.label())
+            .map_or_else(|| status_of(outcome), |(_, status)| *status)
+    }
+
+    /// Tells that the caller hears ringing for the first time.
+    pub(crate) fn note_ringing(&mut self, now: Instant) {
+        if let Some(record) = &mut self.record {
+            record.rang.get_or_insert(now);
+        }
+    }
+
+    /// Tells that a buyer answered.
+    pub(crate) fn note_answer(&mut self, now: Instant, core: &mut Core) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        record.answered = Some(now);
+        if let Some(attempt) = record.attempts.last() {
+            core.event(Event::Answered {
+                uuid: record.uuid,
+                buyer: attempt.buyer.clone(),
+                setup: now.saturating_duration_since(record.began),
+                post_dial_delay: record
+                    .rang
+                    .map(|rang| rang.saturating_duration_since(record.began)),
+            });
+        }
+    }
+}
+
+/// The status that a caller gets for an outcome: 404, 486 and 603 speak of this call and stop the carrier
+/// from trying again; 503 speaks of this node.
+fn status_of(outcome: Outcome) -> u16 {
+    match outcome {
+        Outcome::CallerHungUp => 487,
+        Outcome::NotANumber | Outcome::NumberUnknown => 404,
+        Outcome::NumberIncomplete => 484,
+        Outcome::NoBuyer | Outcome::NoAnswer => 603,
+        Outcome::AllBusy => 486,
+        Outcome::Internal => 500,
+        Outcome::Stopped => 503,
+        // Answered: the caller has its 200.
+        Outcome::Completed | Outcome::NoAck | Outcome::LegLost | Outcome::TimeLimit => 200,
+    }
+}

@@ -1,0 +1,368 @@
+//! The way in: an INVITE is authenticated, checked for loops, and becomes a call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::auth::gate::{Asked, Denial, Gate, Terms};
+use crate::call::a_leg::Early;
+use crate::call::call::{Call, Hunting, State};
+use crate::call::core::{CallKey, Core, Owner};
+use crate::call::facts::{Hop, read_hop};
+use crate::call::headers;
+use crate::call::hunt::Hunt;
+use crate::call::output::{Event, Output, Refusal};
+use crate::call::policy::{Domain, Require, Strangers, TrunkId};
+use crate::call::record::{Outcome, Record, Side};
+use crate::call::refuse::Arriving;
+use crate::call::registry::{Arrival, Registry};
+use crate::routing::decide::{self, decide};
+use crate::routing::trunk::Trunk;
+use crate::sip::build::ReplyHead;
+use crate::sip::message::Name;
+use crate::sip::uri::{Host, Uri};
+use crate::transaction::key::ServerKey;
+use crate::types::ids::{CallUuid, ShardId};
+use crate::types::number::{NotANumber, Number};
+
+/// Who calls.
+struct Caller {
+    trunk: Arc<Trunk>,
+    user: Option<Arc<str>>,
+}
+
+/// An INVITE that was let in.
+struct Newcomer {
+    caller: Caller,
+    arrival: Arrival,
+    dialled: Result<Number, NotANumber>,
+    hops: u8,
+    early: Early,
+}
+
+/// How the way in ends for those who are not let in.
+enum Rejected {
+    /// Answered, or passed over in silence.
+    Refused,
+    /// Another shard gave out the nonce: it knows.
+    Elsewhere(ShardId),
+}
+
+impl Arriving<'_, '_> {
+    /// Lets the caller in, or answers it.
+    fn authenticate(&self, core: &mut Core, gate: &mut Gate) -> Result<Caller, Rejected> {
+        let Some(domain) = self.domain() else {
+            self.refuse_stranger(core, Refusal::UnknownDomain);
+            return Err(Rejected::Refused);
+        };
+        let listed = domain.allow.longest_match(self.flow.remote.ip());
+        match (domain.require, listed) {
+            (Require::Ip | Require::Either, Some(trunk)) => self.let_in(core, trunk, None),
+            (Require::Ip, None) | (Require::Both, None) => {
+                self.refuse_stranger(core, Refusal::UnknownAddress);
+                Err(Rejected::Refused)
+            }
+            (Require::Digest, _) | (Require::Either, None) => {
+                let (trunk, user) = self.check_digest(core, gate, &domain)?;
+                self.let_in(core, trunk, Some(user))
+            }
+            (Require::Both, Some(listed)) => {
+                let (trunk, user) = self.check_digest(core, gate, &domain)?;
+                if trunk != listed {
+                    self.refuse(core, Refusal::TrunkMismatch, 403);
+                    return Err(Rejected::Refused);
+                }
+                self.let_in(core, trunk, Some(user))
+            }
+        }
+    }
+
+    fn let_in(
+        &self,
+        core: &mut Core,
+        trunk: TrunkId,
+        user: Option<Arc<str>>,
+    ) -> Result<Caller, Rejected> {
+        match self.policy.trunks.get(trunk.0 as usize) {
+            Some(trunk) => Ok(Caller {
+                trunk: trunk.clone(),
+                user,
+            }),
+            None => {
+                self.refuse_stranger(core, Refusal::UnknownAddress);
+                Err(Rejected::Refused)
+            }
+        }
+    }
+
+    /// Nobody we know: 403, or nothing at all.
+    fn refuse_stranger(&self, core: &mut Core, why: Refusal) {
+        match self.policy.strangers {
+            Strangers::Refuse => self.refuse(core, why, 403),
+            Strangers::Silent => self.silence(core, why),
+        }
+    }
+
+    /// The domain that the Request-URI's host names.
+    fn domain(&self) -> Option<Arc<Domain>> {
+        let host = match &self.essentials.uri {
+            Uri::Sip(uri) => &uri.host,
+            Uri::Tel(_) | Uri::Other { .. } => return None,
+        };
+        let mut text = [0; 255];
+        let name = match host {
+            Host::Name(name) => *name,
+            Host::V4(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
+            Host::V6(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
+        };
+        let lower = text.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let lower = std::str::from_utf8(lower).ok()?;
+        self.policy.domains.get(lower).cloned()
+    }
+
+    fn check_digest(
+        &self,
+        core: &mut Core,
+        gate: &mut Gate,
+        domain: &Domain,
+    ) -> Result<(TrunkId, Arc<str>), Rejected> {
+        let terms = Terms {
+            realm: &domain.realm,
+            algorithms: &domain.algorithms,
+            digest_uri: domain.digest_uri,
+        };
+        let asked = Asked {
+            method: self.request.method.as_bytes(),
+            uri: self.request.uri,
+        };
+        let values = self.request.head.all(Name::Authorization);
+        let verdict = gate.check(self.now, &terms, asked, values, |name| {
+            domain.users.get(name).map(|user| (&user.account, user))
+        });
+        let denial = match verdict {
+            Ok(user) => return Ok((user.trunk, user.name.clone())),
+            Err(denial) => denial,
+        };
+        let why = match denial {
+            Denial::Elsewhere(shard) => return Err(Rejected::Elsewhere(shard)),
+            Denial::NoCredentials => Refusal::NoCredentials,
+            Denial::BadCredentials => Refusal::BadCredentials,
+            Denial::WrongPassword => Refusal::WrongPassword,
+            Denial::StaleNonce => Refusal::StaleNonce,
+            Denial::ForgedNonce => Refusal::ForgedNonce,
+            Denial::Replayed => Refusal::Replayed,
+        };
+        let mut challenges = Vec::with_capacity(2);
+        gate.challenge(self.now, &mut core.entropy, &terms, denial, |value| {
+            challenges.push(Bytes::copy_from_slice(value));
+        });
+        self.reply(core, why, Some(401), |writer| {
+            for value in &challenges {
+                writer.field("WWW-Authenticate", value);
+            }
+        });
+        Err(Rejected::Refused)
+    }
+
+    /// A new INVITE: authenticated, it becomes a call.
+    pub(crate) fn admit(
+        &self,
+        core: &mut Core,
+        gate: &mut Gate,
+        registry: &mut Registry,
+        key: ServerKey,
+        is_draining: bool,
+        bytes: &[u8],
+    ) {
+        let caller = match self.authenticate(core, gate) {
+            Ok(caller) => caller,
+            Err(Rejected::Refused) => return,
+            Err(Rejected::Elsewhere(shard)) => {
+                core.output(Output::Forward {
+                    shard,
+                    flow: self.flow,
+                    bytes: Bytes::copy_from_slice(bytes),
+                });
+                return;
+            }
+        };
+        if is_draining {
+            self.refuse(core, Refusal::Draining, 503);
+            return;
+        }
+        let from_tag = self.essentials.from.tag().unwrap_or_default();
+        let arrival = Arrival::new(self.essentials.call_id, from_tag, self.essentials.cseq);
+        if registry.knows(&arrival) {
+            self.refuse(core, Refusal::Merged, 482);
+            return;
+        }
+        let raw = self.essentials.uri.dialled().unwrap_or_default();
+        let dialled = caller.trunk.plan.normalize(raw);
+        let hop = read_hop(
+            &self.policy.hop_secret,
+            self.request
+                .head
+                .fields()
+                .iter()
+                .filter(|field| field.name == Name::Other)
+                .filter(|field| {
+                    self.request
+                        .head
+                        .raw_name(field)
+                        .eq_ignore_ascii_case(headers::HOP.as_bytes())
+                })
+                .map(|field| self.request.head.value(field)),
+            dialled.as_ref().ok().copied(),
+        );
+        let Hop::Goes(hops) = hop else {
+            self.refuse(core, Refusal::Loop, 482);
+            return;
+        };
+        if registry.is_full() {
+            core.event(Event::TableFull { table: "calls" });
+            self.refuse(core, Refusal::Overload, 503);
+            return;
+        }
+        let call_key = registry.next_key();
+        let owner = Owner::Caller(call_key);
+        let Some(server) = core.layer.accept(self.now, key, self.flow, true, owner) else {
+            core.event(Event::TableFull {
+                table: "transactions",
+            });
+            self.refuse(core, Refusal::Overload, 503);
+            return;
+        };
+        let early = Early {
+            server,
+            flow: self.flow,
+            reply: ReplyHead::new(self.request, &self.flow),
+            request: Bytes::copy_from_slice(bytes),
+        };
+        core.answer_early(self.now, server, &early.reply);
+        let newcomer = Newcomer {
+            caller,
+            arrival,
+            dialled,
+            hops,
+            early,
+        };
+        if let Some(call) = self.begin(core, call_key, newcomer) {
+            registry.insert(self.now, Box::new(call));
+        }
+    }
+
+    /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.
+    fn begin(&self, core: &mut Core, key: CallKey, newcomer: Newcomer) -> Option<Call> {
+        let Newcomer {
+            caller: Caller { trunk, user },
+            arrival,
+            dialled,
+            hops,
+            early,
+        } = newcomer;
+        let uuid = CallUuid::new(&mut core.entropy);
+        let decision = decide(&self.policy.directory, &trunk, dialled);
+        let caller_number = match Uri::parse(self.essentials.from.uri) {
+            Ok(uri) => uri.dialled().and_then(|raw| trunk.plan.normalize(raw).ok()),
+            Err(_) => None,
+        };
+        let (campaign, afid, sid) = match &decision {
+            Ok(decide::Decision {
+                campaign, source, ..
+            })
+            | Err(decide::Refusal::NoBuyer { campaign, source }) => (
+                Some(campaign.id.clone()),
+                Some(source.afid.clone()),
+                source.sid.clone(),
+            ),
+            Err(decide::Refusal::NotANumber(_) | decide::Refusal::NumberUnknown) => {
+                (None, None, None)
+            }
+        };
+        core.event(Event::Started {
+            uuid,
+            trunk: trunk.id.clone(),
+            dialled: dialled.ok(),
+            call_id: Box::from(self.essentials.call_id),
+        });
+        let record = Box::new(Record {
+            uuid,
+            generation: self.policy.generation,
+            trunk: trunk.id.clone(),
+            user,
+            dialled: dialled.ok(),
+            caller: caller_number,
+            campaign,
+            afid,
+            sid,
+            call_id: Box::from(self.essentials.call_id),
+            attempts: Vec::new(),
+            began: self.now,
+            rang: None,
+            answered: None,
+            ended: self.now,
+            outcome: Outcome::Internal,
+            status: 0,
+            hung_up_by: Side::Edge,
+        });
+        let mut call = Call {
+            key,
+            uuid,
+            arrival,
+            policy: self.policy.clone(),
+            trunk,
+            caller_mark: core.mark(key.slot),
+            buyer_mark: None,
+            record: Some(record),
+            state: State::Gone,
+            scheduled: None,
+        };
+        let campaign = match decision {
+            Ok(decision) => decision.campaign.clone(),
+            Err(refusal) => {
+                call.refuse_at_once(self.now, core, &early, outcome_of(refusal));
+                return None;
+            }
+        };
+        let mut hunt = Hunt {
+            campaign,
+            next: 0,
+            until: self.now + self.policy.hunt.time,
+            max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
+            hops,
+        };
+        let made = call.offer_next(self.now, core, &mut hunt, self.request, self.essentials);
+        let Some(attempt) = made else {
+            let outcome = call.sum_up();
+            call.refuse_at_once(self.now, core, &early, outcome);
+            return None;
+        };
+        call.state = State::Hunting(Box::new(Hunting {
+            early,
+            hunt,
+            attempt,
+        }));
+        Some(call)
+    }
+}
+
+impl Call {
+    /// Ends a call that no buyer could be offered.
+    fn refuse_at_once(&mut self, now: Instant, core: &mut Core, early: &Early, outcome: Outcome) {
+        let status = Self::status_for(&self.trunk, outcome);
+        early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
+        self.settle(now, core, outcome, status, Side::Edge);
+    }
+}
+
+fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
+    match refusal {
+        decide::Refusal::NotANumber(NotANumber::TooShort) => Outcome::NumberIncomplete,
+        decide::Refusal::NotANumber(NotANumber::Invalid) => Outcome::NotANumber,
+        decide::Refusal::NumberUnknown => Outcome::NumberUnknown,
+        decide::Refusal::NoBuyer { .. } => Outcome::NoBuyer,
+    }
+}

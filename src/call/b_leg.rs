@@ -1,0 +1,219 @@
+//! The leg towards one buyer until it is decided: we are the UAC of its INVITE.
+//!
+//! Each attempt has a Call-ID, a From-tag and a branch of its own, so that nothing of one buyer's turn can
+//! be taken for another's.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::call::a_leg::write_contact;
+use crate::call::core::{CallKey, Core, Owner};
+use crate::call::credentials::Credentials;
+use crate::call::facts::{call_key, hop_token};
+use crate::call::headers;
+use crate::call::policy::Policy;
+use crate::call::record::Record;
+use crate::routing::buyer::Buyer;
+use crate::routing::trunk::Trunk;
+use crate::sip::build::{BuildError, Writer, unfold_into};
+use crate::sip::flow::Flow;
+use crate::sip::header::NameAddr;
+use crate::sip::message::{Essentials, Method, Request};
+use crate::sip::retreaver::RetreaverHeaders;
+use crate::sip::uri::Uri;
+use crate::transaction::layer::ClientId;
+use crate::types::ids::Mark;
+use crate::types::secret::Secret;
+
+/// One buyer's turn.
+pub(crate) struct Attempt {
+    pub(crate) buyer: Arc<Buyer>,
+    pub(crate) client: ClientId,
+    pub(crate) flow: Flow,
+    /// Our From-tag.
+    pub(crate) mark: Mark,
+    pub(crate) cseq: u32,
+    /// Our INVITE as sent, for its authenticated repeat.
+    pub(crate) invite: Bytes,
+    /// INVITEs sent to this buyer.
+    pub(crate) tries: u8,
+    /// What the last INVITE carried; its ACK carries the same (RFC 3261 §22.1).
+    pub(crate) credentials: Option<Credentials>,
+    /// Whether the INVITE carried an offer; if not, the ACK will carry the answer.
+    pub(crate) has_offer: bool,
+    /// Until when the buyer may say nothing at all; `None` once it said something.
+    pub(crate) silent_until: Option<Instant>,
+    /// Until when it may ring.
+    pub(crate) ring_until: Instant,
+}
+
+impl Attempt {
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.silent_until
+            .map_or(self.ring_until, |silent| silent.min(self.ring_until))
+    }
+}
+
+/// A call as it is offered to buyers.
+pub(crate) struct Offer<'c, 'm> {
+    pub(crate) key: CallKey,
+    pub(crate) policy: &'c Policy,
+    pub(crate) trunk: &'c Trunk,
+    pub(crate) record: &'c Record,
+    pub(crate) key_secret: &'c Secret,
+    pub(crate) request: &'c Request<'m>,
+    pub(crate) essentials: &'c Essentials<'m>,
+    /// Max-Forwards of the buyer's INVITE.
+    pub(crate) max_forwards: u8,
+    /// Hop count of the buyer's INVITE.
+    pub(crate) hops: u8,
+}
+
+/// Why a buyer could not be sent anything.
+pub(crate) enum NotSent {
+    /// No listener reaches it, or no transaction is to be had.
+    Unreachable,
+    /// The INVITE could not be built.
+    Unbuildable,
+}
+
+impl Offer<'_, '_> {
+    /// Sends the INVITE to one buyer. The Call-ID is returned beside the attempt, for the record.
+    pub(crate) fn make(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        buyer: &Arc<Buyer>,
+    ) -> Result<(Attempt, Box<[u8]>), NotSent> {
+        let listener = self
+            .policy
+            .listener_for(buyer.transport, buyer.address)
+            .ok_or(NotSent::Unreachable)?;
+        let flow = Flow {
+            transport: buyer.transport,
+            listener,
+            remote: buyer.address,
+        };
+        let client = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy).ok_or(NotSent::Unreachable)?
+        };
+        let mark = core.mark(self.key.slot);
+        let call_id = core.mark(self.key.slot).text();
+        let built = self.write_invite(core, buyer, flow, client, mark, &call_id);
+        let Some(invite) = core.built(built) else {
+            core.layer.release(client);
+            return Err(NotSent::Unbuildable);
+        };
+        let sent = invite.clone();
+        let owner = Owner::Attempt(self.key);
+        core.transact(|layer, out| layer.send_invite(now, client, flow, sent, owner, out));
+        let attempt = Attempt {
+            buyer: buyer.clone(),
+            client,
+            flow,
+            mark,
+            cseq: FIRST_CSEQ,
+            invite,
+            tries: 1,
+            credentials: None,
+            has_offer: !self.request.head.body().is_empty(),
+            silent_until: Some(now + buyer.response_timeout),
+            ring_until: now + buyer.ring_timeout,
+        };
+        Ok((attempt, Box::from(&call_id[..])))
+    }
+
+    fn write_invite(
+        &self,
+        core: &mut Core,
+        buyer: &Buyer,
+        flow: Flow,
+        client: ClientId,
+        mark: Mark,
+        call_id: &[u8],
+    ) -> Result<Bytes, BuildError> {
+        let advertise = self.policy.advertised(flow.listener);
+        let branch = core.layer.branch(client);
+        let hop = self.record.dialled.map(|number| {
+            hop_token(
+                &self.policy.hop_secret,
+                &mut core.entropy,
+                self.hops,
+                number,
+            )
+        });
+        let key = call_key(self.key_secret, self.record.uuid);
+        let uri = buyer.uri.as_bytes();
+        let mut writer = Writer::request(&mut core.buffer, Method::Invite, uri);
+        writer
+            .via(flow.transport, advertise, &branch)
+            .number("Max-Forwards", u32::from(self.max_forwards));
+        write_from(&mut writer, &self.essentials.from, advertise, &mark.text());
+        writer
+            .parts("To", &[b"<", uri, b">"])
+            .field("Call-ID", call_id)
+            .cseq(FIRST_CSEQ, Method::Invite);
+        write_contact(&mut writer, self.policy, flow);
+        writer.field("Allow", headers::ALLOW);
+        if let Some(product) = &self.policy.product {
+            writer.field("User-Agent", product.as_bytes());
+        }
+        RetreaverHeaders {
+            uuid: &self.record.uuid.text(),
+            key: &key,
+            afid: self.record.afid.as_deref().unwrap_or_default(),
+            sid: self.record.sid.as_deref(),
+            profile: buyer.x_ph_profile,
+        }
+        .write(&mut writer);
+        if let Some(hop) = &hop {
+            writer.field(headers::HOP, hop);
+        }
+        for (name, value) in &buyer.headers {
+            writer.field(name, value.as_bytes());
+        }
+        headers::pass_request(
+            &mut writer,
+            &self.request.head,
+            &self.trunk.pass_headers,
+            &buyer.pass_headers,
+        );
+        writer.finish(self.request.head.body())
+    }
+}
+
+/// The caller as the buyer sees it: display name and user as they came, at our own address, so that the
+/// carrier's network stays hidden.
+fn write_from(writer: &mut Writer<'_>, from: &NameAddr<'_>, advertise: &str, tag: &[u8]) {
+    let mut unfolded = Vec::new();
+    let display = if memchr::memchr(b'\r', from.display).is_some() {
+        unfold_into(&mut unfolded, from.display);
+        &unfolded
+    } else {
+        from.display
+    };
+    let space: &[u8] = if display.is_empty() { b"" } else { b" " };
+    let (user, host): (&[u8], &[u8]) = match Uri::parse(from.uri) {
+        Ok(Uri::Sip(uri)) if is_anonymous(uri.host_text) => {
+            (uri.user.unwrap_or(b"anonymous"), uri.host_text)
+        }
+        Ok(Uri::Sip(uri)) => (uri.user.unwrap_or(b"anonymous"), advertise.as_bytes()),
+        Ok(Uri::Tel(uri)) => (uri.number, advertise.as_bytes()),
+        Ok(Uri::Other { .. }) | Err(_) => (b"anonymous", advertise.as_bytes()),
+    };
+    writer.parts(
+        "From",
+        &[display, space, b"<sip:", user, b"@", host, b">;tag=", tag],
+    );
+}
+
+/// `anonymous.invalid` (RFC 3323 §4.1.1.3) says that the caller is withheld, and must go on saying so.
+fn is_anonymous(host: &[u8]) -> bool {
+    host.eq_ignore_ascii_case(b"anonymous.invalid")
+}
+
+/// CSeq of an attempt's first INVITE.
+const FIRST_CSEQ: u32 = 1;

@@ -1,0 +1,262 @@
+//! A call that is answered: two dialogs side by side.
+//!
+//! Each leg keeps its own CSeq, its own 2xx and its own ACK: a buyer's 2xx is acknowledged at once, ours to
+//! the caller goes out until the caller acknowledges it. What is asked across is in `relay`.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::call::a_leg::{AwaitAck, Waited};
+use crate::call::call::{Call, Hunting, State};
+use crate::call::core::{Core, Owner};
+use crate::call::credentials::{Credentials, reread};
+use crate::call::headers;
+use crate::call::record::{Outcome, Side};
+use crate::call::relay::Relay;
+use crate::dialog::Dialog;
+use crate::routing::buyer::Buyer;
+
+use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
+use crate::transaction::layer::ClientId;
+
+/// What an answered call holds.
+pub(crate) struct Talking {
+    pub(crate) caller: Leg,
+    pub(crate) buyer: Leg,
+    /// Who answered, for its challenges.
+    pub(crate) who: Arc<Buyer>,
+    /// Requests on their way from one side to the other; at most `relay::MOST_RELAYS`.
+    pub(crate) relays: Vec<Relay>,
+    /// When the call has lasted too long.
+    until: Instant,
+}
+
+/// One side of an answered call.
+pub(crate) struct Leg {
+    pub(crate) dialog: Dialog,
+    /// Our 2xx to this side's INVITE, until its ACK.
+    pub(crate) awaiting: Option<AwaitAck>,
+    /// The ACK that this side is owed: it waits for the other side's, which carries the answer.
+    pub(crate) owed: Option<OwedAck>,
+}
+
+/// The ACK of a 2xx that brought an offer (RFC 3261 §13.2.1): the answer comes with the other leg's ACK.
+pub(crate) struct OwedAck {
+    pub(crate) client: ClientId,
+    pub(crate) cseq: u32,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+impl Leg {
+    fn new(dialog: Dialog, awaiting: Option<AwaitAck>) -> Self {
+        Self {
+            dialog,
+            awaiting,
+            owed: None,
+        }
+    }
+}
+
+impl Talking {
+    pub(crate) fn dialog(&self, side: Side) -> &Dialog {
+        match side {
+            Side::Caller | Side::Edge => &self.caller.dialog,
+            Side::Buyer => &self.buyer.dialog,
+        }
+    }
+
+    pub(crate) fn leg(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Caller | Side::Edge => &mut self.caller,
+            Side::Buyer => &mut self.buyer,
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [&self.caller, &self.buyer]
+            .into_iter()
+            .filter_map(|leg| leg.awaiting.as_ref().map(AwaitAck::poll_timeout))
+            .chain([self.until])
+            .min()
+    }
+
+    /// Whether an INVITE is under way in either direction (RFC 3261 §14.1).
+    pub(crate) fn invite_from(&self) -> Option<Side> {
+        self.relays
+            .iter()
+            .find(|relay| relay.is_invite)
+            .map(|relay| relay.from)
+    }
+}
+
+impl Side {
+    /// The other leg.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Caller | Self::Edge => Self::Buyer,
+            Self::Buyer => Self::Caller,
+        }
+    }
+}
+
+impl Call {
+    /// A buyer answered: acknowledges it, answers the caller, and bridges the two.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+        essentials: &ResponseEssentials<'_>,
+    ) {
+        self.note_attempt_answered(now, core, response.status);
+        self.note_answer(now, core);
+        let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        let Hunting { early, attempt, .. } = *hunting;
+        let tag = self.caller_mark.text();
+        let buyer = Dialog::as_uac(
+            essentials,
+            &response.head,
+            attempt.buyer.uri.as_bytes(),
+            attempt.flow,
+        );
+        let mut buyer = Leg::new(buyer, None);
+        let owed = OwedAck {
+            client: attempt.client,
+            cseq: attempt.cseq,
+            credentials: attempt.credentials,
+        };
+        // Another fork that answers the same INVITE is acknowledged and ended (§13.2.2.4).
+        core.layer.set_owner(attempt.client, Owner::Abandoned);
+        if attempt.has_offer {
+            buyer.acknowledge(core, self, owed, None);
+        } else {
+            buyer.owed = Some(owed);
+        }
+        let accepted = early.accept(now, core, &self.policy, &tag, response);
+        let caller = reread(&early.request)
+            .and_then(|request| {
+                let essentials = request.essentials().ok()?;
+                let dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
+                Some((dialog, essentials.cseq))
+            })
+            .zip(accepted);
+        let Some(((dialog, cseq), ok)) = caller else {
+            self.close_after_fault(now, core, buyer.dialog, attempt.buyer, &early);
+            return;
+        };
+        let awaiting = AwaitAck::new(now, &self.policy.timing, cseq, early.flow, ok);
+        self.state = State::Talking(Box::new(Talking {
+            caller: Leg::new(dialog, Some(awaiting)),
+            buyer,
+            who: attempt.buyer,
+            relays: Vec::new(),
+            until: now + self.policy.limits.call_time,
+        }));
+    }
+
+    /// An ACK of one side for our 2xx.
+    pub(crate) fn handle_ack(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        side: Side,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+    ) {
+        if let State::Ending(_) = &self.state {
+            self.handle_ending_ack(now, core, side, essentials);
+            return;
+        }
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        let leg = talking.leg(side);
+        // A late ACK of an earlier 2xx says nothing of this one.
+        if leg
+            .awaiting
+            .as_ref()
+            .is_none_or(|awaiting| awaiting.cseq != essentials.cseq)
+        {
+            return;
+        }
+        leg.awaiting = None;
+        if let Some(owed) = talking.leg(side.other()).owed.take() {
+            let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
+                return;
+            };
+            talking
+                .leg(side.other())
+                .acknowledge(core, self, owed, Some(request));
+            self.state = State::Talking(talking);
+        }
+    }
+
+    /// Resends what waits for an ACK; a side that never acknowledges is lost.
+    pub(crate) fn handle_talk_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        let mut lost = None;
+        for side in [Side::Caller, Side::Buyer] {
+            if let Some(awaiting) = &mut talking.leg(side).awaiting
+                && let Waited::InVain = awaiting.handle_timeout(now, core)
+            {
+                talking.leg(side).awaiting = None;
+                lost = lost.or(Some(side));
+            }
+        }
+        if let Some(side) = lost {
+            self.hang_up(now, core, Outcome::NoAck, side);
+        } else if talking.until <= now {
+            self.hang_up(now, core, Outcome::TimeLimit, Side::Edge);
+        }
+    }
+}
+
+impl Leg {
+    /// Sends the ACK of a 2xx (§13.2.2.4): within the dialog, with the INVITE's CSeq and credentials.
+    /// `with` is the other leg's ACK, if it brings the answer.
+    pub(crate) fn acknowledge(
+        &self,
+        core: &mut Core,
+        call: &Call,
+        owed: OwedAck,
+        with: Option<&Request<'_>>,
+    ) {
+        let branch = core.mark(call.key.slot).text();
+        let flow = self.dialog.flow();
+        let mut writer = self.dialog.write_request(
+            &mut core.buffer,
+            Method::Ack,
+            owed.cseq,
+            call.policy.advertised(flow.listener),
+            &branch,
+            70,
+        );
+        if let Some(credentials) = &owed.credentials {
+            credentials.write(&mut writer);
+        }
+        let built = match with {
+            Some(ack) => {
+                headers::pass_body(&mut writer, &ack.head);
+                writer.finish(ack.head.body())
+            }
+            None => writer.finish(b""),
+        };
+        if let Some(ack) = core.built(built) {
+            let tag = self.dialog.remote_tag();
+            core.layer.acked(owed.client, tag, flow, ack.clone());
+            core.transmit(flow, ack);
+        }
+    }
+
+    /// Sends the ACK that this side is still owed, without an answer, because the call ends.
+    pub(crate) fn pay_owed_ack(&mut self, core: &mut Core, call: &Call) {
+        if let Some(owed) = self.owed.take() {
+            self.acknowledge(core, call, owed, None);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One call: what it is, what it holds in each state, and when it next wants the time.
+//!
+//! ```text
+//!   INVITE           buyer's 2xx                BYE, failure, operator
+//!     |                   |                          |
+//!     v                   v                          v
+//!   Hunting ----------> Talking ------------------> Ending ----> gone
+//!     |  \_ next buyer _/    re-INVITE and others     BYEs to be answered,
+//!     |                      relayed                  an ACK to come
+//!     v
+//!   gone: refused, cancelled, no buyer answered
+//! ```
+//!
+//! The record is written on the way out of Hunting to nothing, or of Talking.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::call::a_leg::Early;
+use crate::call::b_leg::Attempt;
+use crate::call::bridge::Talking;
+use crate::call::closing::Ending;
+use crate::call::core::{CallKey, Core};
+use crate::call::hunt::Hunt;
+use crate::call::output::{Event, Output};
+use crate::call::policy::Policy;
+use crate::call::record::{Outcome, Record, Side};
+use crate::call::registry::Arrival;
+use crate::routing::trunk::Trunk;
+use crate::sip::flow::Flow;
+use crate::sip::message::Essentials;
+use crate::types::ids::{CallUuid, Mark};
+
+/// One call.
+pub(crate) struct Call {
+    pub(crate) key: CallKey,
+    pub(crate) uuid: CallUuid,
+    /// What the caller called its INVITE.
+    pub(crate) arrival: Arrival,
+    /// The policy that it began with.
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) trunk: Arc<Trunk>,
+    /// Our tag towards the caller: one, whatever buyers come and go (RFC 3261 §12.1.1).
+    pub(crate) caller_mark: Mark,
+    /// Our tag towards the buyer whose turn it is, or who answered.
+    pub(crate) buyer_mark: Option<Mark>,
+    /// What the record will say; taken when it is written.
+    pub(crate) record: Option<Box<Record>>,
+    pub(crate) state: State,
+    /// The earliest entry of the timer wheel that stands for this call.
+    pub(crate) scheduled: Option<Instant>,
+}
+
+/// Where the call stands.
+pub(crate) enum State {
+    /// Buyers are tried in turn.
+    Hunting(Box<Hunting>),
+    /// A buyer answered.
+    Talking(Box<Talking>),
+    /// It is over, but for answers that are still to come.
+    Ending(Box<Ending>),
+    /// Nothing is left.
+    Gone,
+}
+
+/// What a call holds while buyers are tried.
+pub(crate) struct Hunting {
+    pub(crate) early: Early,
+    pub(crate) hunt: Hunt,
+    pub(crate) attempt: Attempt,
+}
+
+impl Call {
+    /// Which of our two sides a tag of ours stands for.
+    pub(crate) fn side_of(&self, mark: Mark) -> Option<Side> {
+        if self.caller_mark == mark {
+            Some(Side::Caller)
+        } else if self.buyer_mark == Some(mark) {
+            Some(Side::Buyer)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a message with our tag of `side` belongs to that side's dialog (RFC 3261 §12.2.2).
+    pub(crate) fn is_of(&self, side: Side, essentials: &Essentials<'_>) -> bool {
+        let (call_id, tag) = (essentials.call_id, essentials.from.tag());
+        match &self.state {
+            State::Hunting(_) => {
+                side == Side::Caller && self.arrival.is_of(call_id, tag.unwrap_or_default())
+            }
+            State::Talking(talking) => talking.dialog(side).is_of(call_id, tag),
+            State::Ending(ending) => ending
+                .dialog(side)
+                .is_some_and(|dialog| dialog.is_of(call_id, tag)),
+            State::Gone => false,
+        }
+    }
+
+    /// Takes note of a new request of `side`; `false` if its CSeq goes back.
+    pub(crate) fn advance(&mut self, side: Side, cseq: u32, flow: Flow) -> bool {
+        match &mut self.state {
+            State::Hunting(_) | State::Gone => true,
+            State::Talking(talking) => talking.leg(side).dialog.advance(cseq, flow),
+            State::Ending(ending) => ending
+                .dialog_mut(side)
+                .is_some_and(|dialog| dialog.advance(cseq, flow)),
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next wanted.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Hunting(hunting) => Some(hunting.attempt.poll_timeout()),
+            State::Talking(talking) => talking.poll_timeout(),
+            State::Ending(ending) => ending.poll_timeout(),
+            State::Gone => None,
+        }
+    }
+
+    /// Lets every timer due at `now` fire.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
+        match &self.state {
+            State::Hunting(_) => self.handle_attempt_timeout(now, core),
+            State::Talking(_) => self.handle_talk_timeout(now, core),
+            State::Ending(_) => self.handle_ending_timeout(now, core),
+            State::Gone => {}
+        }
+    }
+
+    /// Writes the record: the call is over for everybody but its last messages.
+    pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        outcome: Outcome,
+        status: u16,
+        by: Side,
+    ) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        record.ended = now;
+        record.outcome = outcome;
+        record.status = status;
+        record.hung_up_by = by;
+        core.event(Event::Ended {
+            uuid: record.uuid,
+            outcome,
+            talk: record.answered.map_or_else(Default::default, |answered| {
+                now.saturating_duration_since(answered)
+            }),
+        });
+        core.output(Output::Record(record));
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+}

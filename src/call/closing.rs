@@ -1,0 +1,432 @@
+//! The end of an answered call: a BYE to each side that has not sent one, and what that may still need.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::call::a_leg::{AwaitAck, Early, Waited, write_reason};
+use crate::call::bridge::{Leg, Talking};
+use crate::call::call::{Call, State};
+use crate::call::core::{Core, Owner};
+use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::policy::Policy;
+use crate::call::record::{Outcome, Side};
+use crate::dialog::Dialog;
+use crate::routing::buyer::Buyer;
+use crate::sip::flow::Flow;
+use crate::sip::message::{Essentials, Method, Response, ResponseEssentials};
+use crate::transaction::layer::ClientId;
+
+/// What is left of an answered call.
+pub(crate) struct Ending {
+    caller: Option<Farewell>,
+    buyer: Option<Farewell>,
+    /// For the buyer's challenge to our BYE.
+    who: Arc<Buyer>,
+    /// Why we hang up, for Reason; `None` if a side did.
+    why: Option<Outcome>,
+}
+
+/// One side that is yet to be told.
+struct Farewell {
+    dialog: Dialog,
+    phase: Phase,
+}
+
+enum Phase {
+    /// The callee must not send BYE before the ACK (RFC 3261 §15): our 2xx goes out until then.
+    Unacknowledged(AwaitAck),
+    /// The BYE is out.
+    Sent {
+        client: ClientId,
+        bye: Bytes,
+        tries: u8,
+    },
+}
+
+impl Ending {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [&self.caller, &self.buyer]
+            .into_iter()
+            .flatten()
+            .filter_map(|farewell| match &farewell.phase {
+                Phase::Unacknowledged(awaiting) => Some(awaiting.poll_timeout()),
+                Phase::Sent { .. } => None,
+            })
+            .min()
+    }
+
+    /// The dialog of a side that is yet to be told.
+    pub(crate) fn dialog(&self, side: Side) -> Option<&Dialog> {
+        match side {
+            Side::Caller | Side::Edge => self.caller.as_ref(),
+            Side::Buyer => self.buyer.as_ref(),
+        }
+        .map(|farewell| &farewell.dialog)
+    }
+
+    pub(crate) fn dialog_mut(&mut self, side: Side) -> Option<&mut Dialog> {
+        self.farewell(side)
+            .as_mut()
+            .map(|farewell| &mut farewell.dialog)
+    }
+
+    fn farewell(&mut self, side: Side) -> &mut Option<Farewell> {
+        match side {
+            Side::Caller | Side::Edge => &mut self.caller,
+            Side::Buyer => &mut self.buyer,
+        }
+    }
+}
+
+impl Call {
+    /// One side sent BYE (already answered): ends the other.
+    pub(crate) fn handle_bye(&mut self, now: Instant, core: &mut Core, side: Side) {
+        match &mut self.state {
+            State::Talking(_) => {
+                self.drop_relays(now, core);
+                self.settle(now, core, Outcome::Completed, 200, side);
+                self.end_sides(now, core, &[side.other()], None);
+            }
+            // Both hung up at once: that side needs no BYE any more, ours will be answered or not.
+            State::Ending(ending) => {
+                if let Some(Farewell {
+                    phase: Phase::Unacknowledged(_),
+                    ..
+                }) = ending.farewell(side)
+                {
+                    *ending.farewell(side) = None;
+                    self.leave_if_done();
+                }
+            }
+            State::Hunting(_) => {
+                if side == Side::Caller {
+                    self.handle_caller_gone(now, core);
+                }
+            }
+            State::Gone => {}
+        }
+    }
+
+    /// Ends an answered call from our side: BYE to both. `by` is the side at fault, or us.
+    pub(crate) fn hang_up(&mut self, now: Instant, core: &mut Core, outcome: Outcome, by: Side) {
+        self.drop_relays(now, core);
+        self.settle(now, core, outcome, 200, by);
+        self.end_sides(now, core, &[Side::Caller, Side::Buyer], Some(outcome));
+    }
+
+    /// Ends the call, whatever its state, because the operator says so.
+    pub(crate) fn stop(&mut self, now: Instant, core: &mut Core) {
+        match &self.state {
+            State::Hunting(_) => {
+                self.cancel_attempt(now, core);
+                self.fail(now, core, Outcome::Stopped, Side::Edge);
+            }
+            State::Talking(_) => self.hang_up(now, core, Outcome::Stopped, Side::Edge),
+            State::Ending(_) | State::Gone => {}
+        }
+    }
+
+    fn end_sides(&mut self, now: Instant, core: &mut Core, sides: &[Side], why: Option<Outcome>) {
+        let State::Talking(talking) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        let Talking {
+            mut caller,
+            mut buyer,
+            who,
+            ..
+        } = *talking;
+        caller.pay_owed_ack(core, self);
+        buyer.pay_owed_ack(core, self);
+        let mut ending = Ending {
+            caller: None,
+            buyer: None,
+            who,
+            why,
+        };
+        for (side, leg) in [(Side::Caller, caller), (Side::Buyer, buyer)] {
+            if sides.contains(&side) {
+                *ending.farewell(side) = self.farewell(now, core, leg, why);
+            }
+        }
+        self.state = State::Ending(Box::new(ending));
+        self.leave_if_done();
+    }
+
+    fn farewell(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        leg: Leg,
+        why: Option<Outcome>,
+    ) -> Option<Farewell> {
+        let Leg {
+            mut dialog,
+            awaiting,
+            ..
+        } = leg;
+        let phase = match awaiting {
+            Some(awaiting) => Phase::Unacknowledged(awaiting),
+            None => send_bye(
+                now,
+                core,
+                &self.policy,
+                &mut dialog,
+                Owner::Closing(self.key),
+                why,
+            )?,
+        };
+        Some(Farewell { dialog, phase })
+    }
+
+    /// The ACK without which we could not send BYE.
+    pub(crate) fn handle_ending_ack(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        side: Side,
+        essentials: &Essentials<'_>,
+    ) {
+        let State::Ending(ending) = &mut self.state else {
+            return;
+        };
+        let is_it = matches!(
+            ending.farewell(side),
+            Some(Farewell { phase: Phase::Unacknowledged(awaiting), .. }) if awaiting.cseq == essentials.cseq
+        );
+        if is_it {
+            self.say_bye(now, core, side);
+        }
+    }
+
+    pub(crate) fn handle_ending_timeout(&mut self, now: Instant, core: &mut Core) {
+        for side in [Side::Caller, Side::Buyer] {
+            let State::Ending(ending) = &mut self.state else {
+                return;
+            };
+            if let Some(Farewell {
+                phase: Phase::Unacknowledged(awaiting),
+                ..
+            }) = ending.farewell(side)
+                && let Waited::InVain = awaiting.handle_timeout(now, core)
+            {
+                self.say_bye(now, core, side);
+            }
+        }
+    }
+
+    /// Sends the BYE that waited for an ACK.
+    fn say_bye(&mut self, now: Instant, core: &mut Core, side: Side) {
+        let (policy, owner) = (self.policy.clone(), Owner::Closing(self.key));
+        let State::Ending(ending) = &mut self.state else {
+            return;
+        };
+        let why = ending.why;
+        if let Some(mut farewell) = ending.farewell(side).take() {
+            *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
+                .map(|phase| Farewell { phase, ..farewell });
+        }
+        self.leave_if_done();
+    }
+
+    /// The answer to a BYE of ours: whatever it is, that side is done, unless it wants credentials.
+    pub(crate) fn handle_bye_response(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: ClientId,
+        response: &Response<'_>,
+    ) {
+        if response.status < 200 {
+            return;
+        }
+        if !(matches!(response.status, 401 | 407) && self.repeat_bye(now, core, id, response)) {
+            self.handle_bye_done(id);
+        }
+    }
+
+    /// A BYE of ours is settled: answered, or given up.
+    pub(crate) fn handle_bye_done(&mut self, id: ClientId) {
+        let State::Ending(ending) = &mut self.state else {
+            return;
+        };
+        for side in [Side::Caller, Side::Buyer] {
+            if matches!(
+                ending.farewell(side),
+                Some(Farewell { phase: Phase::Sent { client, .. }, .. }) if *client == id
+            ) {
+                *ending.farewell(side) = None;
+            }
+        }
+        self.leave_if_done();
+    }
+
+    fn repeat_bye(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: ClientId,
+        response: &Response<'_>,
+    ) -> bool {
+        let key = self.key;
+        let State::Ending(ending) = &mut self.state else {
+            return false;
+        };
+        let Some(farewell) = &mut ending.buyer else {
+            return false;
+        };
+        let Phase::Sent { client, bye, tries } = &mut farewell.phase else {
+            return false;
+        };
+        if *client != id || *tries > 1 {
+            return false;
+        }
+        let Some(login) = &ending.who.login else {
+            return false;
+        };
+        let Some(sent) = reread(bye) else {
+            return false;
+        };
+        let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
+            return false;
+        };
+        let prepared = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy)
+        };
+        let Some(fresh) = prepared else {
+            return false;
+        };
+        let branch = core.layer.branch(fresh);
+        let flow = farewell.dialog.flow();
+        let repeat = Repeat {
+            policy: &self.policy,
+            flow,
+            branch: &branch,
+            cseq: farewell.dialog.next_cseq(),
+            credentials: &credentials,
+        };
+        let Some(again) = repeat.write(core, &sent) else {
+            core.layer.release(fresh);
+            return false;
+        };
+        let copy = again.clone();
+        let owner = Owner::Closing(key);
+        core.transact(|layer, out| layer.send_request(now, fresh, flow, copy, owner, out));
+        farewell.phase = Phase::Sent {
+            client: fresh,
+            bye: again,
+            tries: *tries + 1,
+        };
+        true
+    }
+
+    /// A buyer answered, and we could not tell the caller: a fault of ours. Both are ended.
+    pub(crate) fn close_after_fault(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        mut dialog: Dialog,
+        who: Arc<Buyer>,
+        early: &Early,
+    ) {
+        let outcome = Outcome::Internal;
+        let why = Some(outcome);
+        early.refuse(now, core, &self.caller_mark.text(), 500, outcome.label());
+        self.settle(now, core, outcome, 500, Side::Edge);
+        let owner = Owner::Closing(self.key);
+        let buyer = send_bye(now, core, &self.policy, &mut dialog, owner, why)
+            .map(|phase| Farewell { dialog, phase });
+        self.state = State::Ending(Box::new(Ending {
+            caller: None,
+            buyer,
+            who,
+            why,
+        }));
+        self.leave_if_done();
+    }
+
+    fn leave_if_done(&mut self) {
+        if let State::Ending(ending) = &self.state
+            && ending.caller.is_none()
+            && ending.buyer.is_none()
+        {
+            self.state = State::Gone;
+        }
+    }
+}
+
+/// Sends a BYE within `dialog`; `None` if it cannot be sent.
+fn send_bye(
+    now: Instant,
+    core: &mut Core,
+    policy: &Policy,
+    dialog: &mut Dialog,
+    owner: Owner,
+    why: Option<Outcome>,
+) -> Option<Phase> {
+    let client = {
+        let Core { layer, entropy, .. } = &mut *core;
+        layer.prepare(entropy)?
+    };
+    let branch = core.layer.branch(client);
+    let flow = dialog.flow();
+    let cseq = dialog.next_cseq();
+    let mut writer = dialog.write_request(
+        &mut core.buffer,
+        Method::Bye,
+        cseq,
+        policy.advertised(flow.listener),
+        &branch,
+        70,
+    );
+    if let Some(why) = why {
+        write_reason(&mut writer, 200, why.label());
+    }
+    let built = writer.finish(b"");
+    let Some(bye) = core.built(built) else {
+        core.layer.release(client);
+        return None;
+    };
+    let copy = bye.clone();
+    core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
+    Some(Phase::Sent {
+        client,
+        bye,
+        tries: 1,
+    })
+}
+
+/// An INVITE that nobody waits for was answered all the same (a CANCEL crossed the 2xx, a second fork):
+/// acknowledges it, then ends it (RFC 3261 §9.1, §13.2.2.4).
+pub(crate) fn acknowledge_and_end(
+    now: Instant,
+    core: &mut Core,
+    policy: &Policy,
+    id: ClientId,
+    flow: Flow,
+    response: &Response<'_>,
+    essentials: &ResponseEssentials<'_>,
+) {
+    let mut dialog = Dialog::as_uac(essentials, &response.head, essentials.to.uri, flow);
+    let branch = core.mark(0).text();
+    let out = dialog.flow();
+    let built = dialog
+        .write_request(
+            &mut core.buffer,
+            Method::Ack,
+            essentials.cseq,
+            policy.advertised(out.listener),
+            &branch,
+            70,
+        )
+        .finish(b"");
+    if let Some(ack) = core.built(built) {
+        core.layer.acked(id, dialog.remote_tag(), out, ack.clone());
+        core.transmit(out, ack);
+    }
+    send_bye(now, core, policy, &mut dialog, Owner::Nobody, None);
+}

@@ -1,0 +1,191 @@
+//! What every part of a call needs in order to act: transactions, random bits, a buffer to write
+//! messages in, and the queue of what the shell is to do.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::call::output::{Event, Output};
+use crate::sip::build::{BuildError, ReplyHead, Writer};
+use crate::sip::flow::Flow;
+use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
+use crate::types::ids::{Entropy, Mark, ShardId};
+
+/// The engine without its calls.
+pub(crate) struct Core {
+    /// Our shard.
+    pub(crate) shard: ShardId,
+    /// All transactions of the shard.
+    pub(crate) layer: Layer<Owner>,
+    /// Tags, branches, Call-IDs, UUIDs, cnonces.
+    pub(crate) entropy: Entropy,
+    /// Where the next message is written.
+    pub(crate) buffer: Vec<u8>,
+    /// Key of the To-tags of stateless answers.
+    pub(crate) stateless_key: [u8; 16],
+    effects: Vec<Effect<Owner>>,
+    /// What transactions reported and calls have yet to hear, in order.
+    pending: VecDeque<Report>,
+    out: VecDeque<Output>,
+}
+
+/// Names a call: its slot, and a serial number that tells apart those that used the slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallKey {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// Whose a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody's: it answers for itself until it ends.
+    Nobody,
+    /// Server: the caller's INVITE.
+    Caller(CallKey),
+    /// Server: a request within a call's dialog that is being relayed.
+    RelayIn(CallKey),
+    /// Client: our INVITE to the buyer whose turn it is.
+    Attempt(CallKey),
+    /// Client: an INVITE that nobody waits for; should it be answered all the same, it is ended.
+    Abandoned,
+    /// Client: a request that we relay within a call's dialog.
+    RelayOut(CallKey),
+    /// Client: a BYE of ours.
+    Closing(CallKey),
+}
+
+/// What a transaction reports besides messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Report {
+    /// No answer came in time.
+    TimedOut { id: ClientId, owner: Owner },
+    /// The transport failed.
+    Failed { id: ClientId, owner: Owner },
+}
+
+impl Core {
+    pub(crate) fn new(shard: ShardId, mut entropy: Entropy, most_transactions: usize) -> Self {
+        let mut seed = [0; 16];
+        entropy.fill(&mut seed);
+        let mut stateless_key = [0; 16];
+        entropy.fill(&mut stateless_key);
+        Self {
+            shard,
+            layer: Layer::new(shard, seed, most_transactions),
+            entropy,
+            buffer: Vec::with_capacity(4096),
+            stateless_key,
+            effects: Vec::new(),
+            pending: VecDeque::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Runs one operation of the transaction layer and takes in what it has to say.
+    pub(crate) fn transact<R>(
+        &mut self,
+        operation: impl FnOnce(&mut Layer<Owner>, &mut Vec<Effect<Owner>>) -> R,
+    ) -> R {
+        let result = operation(&mut self.layer, &mut self.effects);
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Transmit { flow, bytes, again } => {
+                    if again {
+                        self.out.push_back(Output::Event(Event::Retransmitted));
+                    }
+                    self.out.push_back(Output::Transmit { flow, bytes });
+                }
+                Effect::TimedOut { id, owner } => {
+                    self.pending.push_back(Report::TimedOut { id, owner });
+                }
+                Effect::Failed { id, owner } => {
+                    self.pending.push_back(Report::Failed { id, owner });
+                }
+                // A failure that the caller never acknowledged: its call is over and recorded.
+                Effect::NoAck { .. } => {}
+            }
+        }
+        result
+    }
+
+    /// Answers a server transaction; what could not be built is answered by the transaction's silence.
+    pub(crate) fn respond(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        status: u16,
+        response: Result<Bytes, BuildError>,
+    ) -> Option<Bytes> {
+        let response = self.built(response)?;
+        let copy = response.clone();
+        self.transact(|layer, out| layer.respond(now, id, status, response, out));
+        Some(copy)
+    }
+
+    /// Answers a server transaction without a body, within a dialog.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        reply: &ReplyHead,
+        status: u16,
+        retry_after: Option<u32>,
+    ) {
+        let mut writer = Writer::reply(&mut self.buffer, reply, status, None);
+        if let Some(seconds) = retry_after {
+            writer.number("Retry-After", seconds);
+        }
+        let built = writer.finish(b"");
+        self.respond(now, id, status, built);
+    }
+
+    /// Answers a caller's INVITE with 100 at once (RFC 3261 §8.2.6.1: no tag).
+    pub(crate) fn answer_early(&mut self, now: Instant, id: ServerId, reply: &ReplyHead) {
+        self.answer(now, id, reply, 100, None);
+    }
+
+    /// Notes a message that could not be built.
+    pub(crate) fn built(&mut self, message: Result<Bytes, BuildError>) -> Option<Bytes> {
+        match message {
+            Ok(bytes) => Some(bytes),
+            Err(_) => {
+                self.event(Event::Unbuildable);
+                None
+            }
+        }
+    }
+
+    /// Sends a message that no transaction looks after.
+    pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes) {
+        self.out.push_back(Output::Transmit { flow, bytes });
+    }
+
+    /// Sends such a message again.
+    pub(crate) fn retransmit(&mut self, flow: Flow, bytes: Bytes) {
+        self.event(Event::Retransmitted);
+        self.transmit(flow, bytes);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    pub(crate) fn poll_report(&mut self) -> Option<Report> {
+        self.pending.pop_front()
+    }
+
+    /// Mints a mark that leads to `slot`.
+    pub(crate) fn mark(&mut self, slot: u32) -> Mark {
+        Mark::new(self.shard, slot, &mut self.entropy)
+    }
+}

@@ -1,0 +1,100 @@
+//! Answering a buyer's challenge (RFC 3261 §22.2, RFC 7616): the same request once more, with credentials.
+//!
+//! Only for the buyer that was asked, only for the realm that its configuration names, and never from
+//! one leg to the other.
+
+use bytes::Bytes;
+
+use crate::auth::digest::{self, Answer};
+use crate::call::core::Core;
+use crate::call::policy::Policy;
+use crate::routing::buyer::Login;
+use crate::sip::build::Writer;
+use crate::sip::flow::Flow;
+use crate::sip::message::{Message, Name, Request, Response, parse};
+
+/// An Authorization or Proxy-Authorization header.
+pub(crate) struct Credentials {
+    name: &'static str,
+    value: Box<[u8]>,
+}
+
+impl Credentials {
+    /// Answers the challenge in `response` to the request `sent`. `None` if it holds no challenge for the
+    /// login's realm that we can answer.
+    pub(crate) fn answer(
+        core: &mut Core,
+        login: &Login,
+        sent: &Request<'_>,
+        response: &Response<'_>,
+    ) -> Option<Self> {
+        let (asked, name) = if response.status == 407 {
+            (Name::ProxyAuthenticate, "Proxy-Authorization")
+        } else {
+            (Name::WwwAuthenticate, "Authorization")
+        };
+        let challenge = digest::strongest(response.head.all(asked), &login.realm)?;
+        let cnonce = core.mark(0).text();
+        let mut value = Vec::new();
+        let answer = Answer {
+            username: &login.username,
+            password: &login.password,
+            method: sent.method.as_bytes(),
+            uri: sent.uri,
+            cnonce: &cnonce,
+            count: 1,
+        };
+        digest::answer(&challenge, &answer, &mut value).ok()?;
+        Some(Self {
+            name,
+            value: value.into_boxed_slice(),
+        })
+    }
+
+    /// Adds the header.
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        writer.field(self.name, &self.value);
+    }
+}
+
+/// What the authenticated repeat of a request differs in.
+pub(crate) struct Repeat<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) flow: Flow,
+    pub(crate) branch: &'a [u8],
+    pub(crate) cseq: u32,
+    pub(crate) credentials: &'a Credentials,
+}
+
+impl Repeat<'_> {
+    /// Writes `sent` again: a new branch, the next CSeq, credentials; all else as it was.
+    pub(crate) fn write(&self, core: &mut Core, sent: &Request<'_>) -> Option<Bytes> {
+        let mut writer = Writer::request(&mut core.buffer, sent.method, sent.uri);
+        writer.via(
+            self.flow.transport,
+            self.policy.advertised(self.flow.listener),
+            self.branch,
+        );
+        for field in sent.head.fields() {
+            let is_replaced = matches!(
+                field.name,
+                Name::Via | Name::CSeq | Name::Authorization | Name::ProxyAuthorization
+            );
+            if !is_replaced {
+                writer.copy(&sent.head, field);
+            }
+        }
+        writer.cseq(self.cseq, sent.method);
+        self.credentials.write(&mut writer);
+        let built = writer.finish(sent.head.body());
+        core.built(built)
+    }
+}
+
+/// Reads back a request of our own.
+pub(crate) fn reread(sent: &Bytes) -> Option<Request<'_>> {
+    match parse(sent) {
+        Ok(Message::Request(request)) => Some(request),
+        Ok(Message::Response(_)) | Err(_) => None,
+    }
+}

@@ -1,0 +1,329 @@
+//! The hunt: buyers in turn until one answers, and what each answer means for the next.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::call::b_leg::{Attempt, NotSent, Offer};
+use crate::call::call::{Call, State};
+use crate::call::core::{Core, Owner};
+use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::output::Event;
+use crate::call::record::{self, AttemptResult, Outcome, Side};
+use crate::routing::directory::Campaign;
+use crate::sip::message::{Essentials, Request, Response, ResponseEssentials};
+use crate::transaction::layer::ClientId;
+
+/// How far a hunt has come, and what goes with each INVITE of it.
+pub(crate) struct Hunt {
+    pub(crate) campaign: Arc<Campaign>,
+    /// Place of the next buyer in the campaign's list.
+    pub(crate) next: usize,
+    /// After this no further buyer is tried.
+    pub(crate) until: Instant,
+    pub(crate) max_forwards: u8,
+    pub(crate) hops: u8,
+}
+
+impl Call {
+    /// Takes in an answer of the buyer whose turn it is.
+    pub(crate) fn handle_attempt_response(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+        essentials: &ResponseEssentials<'_>,
+    ) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        hunting.attempt.silent_until = None;
+        match response.status {
+            // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw.
+            ..=100 | 199 => {}
+            101..200 => {
+                let tag = self.caller_mark.text();
+                hunting
+                    .early
+                    .relay_provisional(now, core, &self.policy, &tag, response);
+                self.note_ringing(now);
+            }
+            200..300 => self.handle_answer(now, core, response, essentials),
+            401 | 407 if self.retry_with_credentials(now, core, response) => {}
+            status => {
+                let result = judge(status);
+                self.end_attempt(now, core, Some(status), result);
+                self.hunt_on(now, core);
+            }
+        }
+    }
+
+    /// A buyer that said nothing at all, or rang too long.
+    pub(crate) fn handle_attempt_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(hunting) = &self.state else {
+            return;
+        };
+        let result = match hunting.attempt.silent_until {
+            Some(silent) if silent <= now => AttemptResult::Unreachable,
+            Some(_) | None if hunting.attempt.ring_until <= now => AttemptResult::NoAnswer,
+            Some(_) | None => return,
+        };
+        self.abandon_attempt(now, core);
+        self.end_attempt(now, core, None, result);
+        self.hunt_on(now, core);
+    }
+
+    /// The INVITE's transaction gave up, or its transport failed.
+    pub(crate) fn handle_attempt_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
+        let is_current =
+            matches!(&self.state, State::Hunting(hunting) if hunting.attempt.client == id);
+        if is_current {
+            self.end_attempt(now, core, None, AttemptResult::Unreachable);
+            self.hunt_on(now, core);
+        }
+    }
+
+    /// Takes back the current INVITE because the call is over.
+    pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core) {
+        self.abandon_attempt(now, core);
+        self.end_attempt(now, core, None, AttemptResult::Cancelled);
+    }
+
+    /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
+    fn abandon_attempt(&self, now: Instant, core: &mut Core) {
+        if let State::Hunting(hunting) = &self.state {
+            let client = hunting.attempt.client;
+            core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));
+        }
+    }
+
+    /// Writes down how the current attempt went.
+    fn end_attempt(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        status: Option<u16>,
+        result: AttemptResult,
+    ) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        let uuid = record.uuid;
+        let Some(attempt) = record.attempts.last_mut() else {
+            return;
+        };
+        attempt.ended = now;
+        attempt.status = status;
+        attempt.result = result;
+        if result != AttemptResult::Answered {
+            core.event(Event::AttemptFailed {
+                uuid,
+                buyer: attempt.buyer.clone(),
+                result,
+                after: now.saturating_duration_since(attempt.began),
+            });
+        }
+    }
+
+    /// Notes that the current attempt was answered with `status`.
+    pub(crate) fn note_attempt_answered(&mut self, now: Instant, core: &mut Core, status: u16) {
+        self.end_attempt(now, core, Some(status), AttemptResult::Answered);
+    }
+
+    /// Offers the call to the next buyer; with none left, tells the caller.
+    fn hunt_on(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(mut hunting) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        let found = reread(&hunting.early.request).and_then(|request| {
+            let essentials = request.essentials().ok()?;
+            self.offer_next(now, core, &mut hunting.hunt, &request, &essentials)
+        });
+        let is_over = found.is_none();
+        if let Some(attempt) = found {
+            hunting.attempt = attempt;
+        }
+        self.state = State::Hunting(hunting);
+        if is_over {
+            self.fail(now, core, self.sum_up(), Side::Edge);
+        }
+    }
+
+    /// Tries the buyers from the next on until an INVITE is out.
+    pub(crate) fn offer_next(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        hunt: &mut Hunt,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+    ) -> Option<Attempt> {
+        let policy = self.policy.clone();
+        let companies = &policy.directory.companies;
+        let company = companies.get(usize::from(hunt.campaign.company.0))?;
+        while let Some(buyer) = hunt.campaign.buyers.get(hunt.next) {
+            let record = self.record.as_mut()?;
+            if now >= hunt.until || record.attempts.len() >= policy.hunt.attempts {
+                return None;
+            }
+            hunt.next += 1;
+            let offer = Offer {
+                key: self.key,
+                policy: &policy,
+                trunk: &self.trunk,
+                record,
+                key_secret: &company.key_secret,
+                request,
+                essentials,
+                max_forwards: hunt.max_forwards,
+                hops: hunt.hops,
+            };
+            let made = offer.make(now, core, buyer);
+            let (call_id, result) = match &made {
+                Ok((_, call_id)) => (call_id.clone(), AttemptResult::Cancelled),
+                Err(NotSent::Unreachable) => (Box::default(), AttemptResult::Unreachable),
+                Err(NotSent::Unbuildable) => (Box::default(), AttemptResult::BuyerError),
+            };
+            record.attempts.push(record::Attempt {
+                buyer: buyer.clone(),
+                call_id,
+                began: now,
+                ended: now,
+                status: None,
+                result,
+            });
+            match made {
+                Ok((attempt, _)) => {
+                    self.buyer_mark = Some(attempt.mark);
+                    return Some(attempt);
+                }
+                Err(_) => self.end_attempt(now, core, None, result),
+            }
+        }
+        None
+    }
+
+    /// What the hunt came to, all in all.
+    pub(crate) fn sum_up(&self) -> Outcome {
+        let attempts = self
+            .record
+            .as_ref()
+            .map_or(&[][..], |record| &record.attempts);
+        if attempts.is_empty() {
+            Outcome::NoBuyer
+        } else if attempts
+            .iter()
+            .all(|attempt| attempt.result == AttemptResult::Busy)
+        {
+            Outcome::AllBusy
+        } else {
+            Outcome::NoAnswer
+        }
+    }
+
+    /// Sends the INVITE once more with credentials; `false` if there are none to give, or they were
+    /// given already: two INVITEs a buyer at most.
+    fn retry_with_credentials(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+    ) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &mut hunting.attempt;
+        let Some(login) = &attempt.buyer.login else {
+            return false;
+        };
+        if attempt.tries >= MOST_TRIES {
+            return false;
+        }
+        let Some(sent) = reread(&attempt.invite) else {
+            return false;
+        };
+        let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
+            return false;
+        };
+        let client = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy)
+        };
+        let Some(client) = client else {
+            return false;
+        };
+        let branch = core.layer.branch(client);
+        let repeat = Repeat {
+            policy: &self.policy,
+            flow: attempt.flow,
+            branch: &branch,
+            cseq: attempt.cseq + 1,
+            credentials: &credentials,
+        };
+        let Some(invite) = repeat.write(core, &sent) else {
+            core.layer.release(client);
+            return false;
+        };
+        let owner = Owner::Attempt(self.key);
+        let (flow, bytes) = (attempt.flow, invite.clone());
+        core.transact(|layer, out| layer.send_invite(now, client, flow, bytes, owner, out));
+        attempt.client = client;
+        attempt.cseq += 1;
+        attempt.tries += 1;
+        attempt.invite = invite;
+        attempt.credentials = Some(credentials);
+        attempt.silent_until = Some(now + attempt.buyer.response_timeout);
+        true
+    }
+}
+
+/// INVITEs that one buyer gets at most: one, and one with credentials.
+const MOST_TRIES: u8 = 2;
+
+/// What a failure of a buyer means. Buyers are independent of one another, so even a 6xx of one says
+/// nothing of the next: the hunt goes on after every one of these.
+fn judge(status: u16) -> AttemptResult {
+    match status {
+        300..400 => AttemptResult::RedirectRefused,
+        401 | 407 => AttemptResult::BuyerAuth,
+        408 | 480 | 487 => AttemptResult::NoAnswer,
+        486 | 600 => AttemptResult::Busy,
+        415 | 488 | 606 => AttemptResult::MediaMismatch,
+        604 => AttemptResult::BuyerRejected,
+        500..600 => AttemptResult::BuyerError,
+        603 | 600..=u16::MAX => AttemptResult::Declined,
+        0..=u16::MAX => AttemptResult::BuyerRejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_reason_code() {
+        let table = [
+            (302, AttemptResult::RedirectRefused),
+            (401, AttemptResult::BuyerAuth),
+            (403, AttemptResult::BuyerRejected),
+            (404, AttemptResult::BuyerRejected),
+            (407, AttemptResult::BuyerAuth),
+            (408, AttemptResult::NoAnswer),
+            (410, AttemptResult::BuyerRejected),
+            (480, AttemptResult::NoAnswer),
+            (484, AttemptResult::BuyerRejected),
+            (486, AttemptResult::Busy),
+            (488, AttemptResult::MediaMismatch),
+            (500, AttemptResult::BuyerError),
+            (503, AttemptResult::BuyerError),
+            (600, AttemptResult::Busy),
+            (603, AttemptResult::Declined),
+            (604, AttemptResult::BuyerRejected),
+            (606, AttemptResult::MediaMismatch),
+            (607, AttemptResult::Declined),
+        ];
+        for (status, result) in table {
+            assert_eq!(judge(status), result, "{status}");
+        }
+    }
+}

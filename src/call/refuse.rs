@@ -1,0 +1,151 @@
+//! What a request gets that does not become part of a call.
+//!
+//! It is answered without a trace being kept (RFC 3261 §8.2.7), so that strangers cost no memory; the
+//! answer goes back the way the request came, never where its Via points.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Instant;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::call::a_leg::RETRY_AFTER;
+use crate::call::core::Core;
+use crate::call::headers;
+use crate::call::output::{Event, Refusal};
+use crate::call::policy::Policy;
+use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::flow::Flow;
+use crate::sip::message::{Essentials, Name, Request};
+use crate::sip::uri::Uri;
+
+/// A request that belongs to no dialog, and what is at hand to deal with it.
+pub(crate) struct Arriving<'e, 'm> {
+    pub(crate) now: Instant,
+    pub(crate) flow: Flow,
+    pub(crate) policy: &'e Arc<Policy>,
+    pub(crate) request: &'e Request<'m>,
+    pub(crate) essentials: &'e Essentials<'m>,
+}
+
+impl Arriving<'_, '_> {
+    /// Answers without keeping anything. A silent refusal has no status.
+    pub(crate) fn refuse(&self, core: &mut Core, why: Refusal, status: u16) {
+        self.reply(core, why, Some(status), |_| {});
+    }
+
+    pub(crate) fn silence(&self, core: &mut Core, why: Refusal) {
+        core.event(Event::Refused {
+            why,
+            flow: self.flow,
+            status: None,
+        });
+    }
+
+    pub(crate) fn reply(
+        &self,
+        core: &mut Core,
+        why: Refusal,
+        status: Option<u16>,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
+        core.event(Event::Refused {
+            why,
+            flow: self.flow,
+            status,
+        });
+        if let Some(status) = status {
+            self.answer(core, status, more);
+        }
+    }
+
+    /// Writes and sends a response that no transaction keeps. Its To-tag is the same for each repetition of
+    /// the request (§8.2.7).
+    fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
+        let tag = stateless_tag(&core.stateless_key, self.essentials);
+        let reply = ReplyHead::new(self.request, &self.flow);
+        let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(&tag));
+        if status == 503 {
+            writer.number("Retry-After", RETRY_AFTER);
+        }
+        more(&mut writer);
+        let built = writer.finish(b"");
+        if let Some(bytes) = core.built(built) {
+            core.transmit(self.flow, bytes);
+        }
+    }
+
+    /// A 200 that no transaction keeps, because there is no room for one.
+    pub(crate) fn confirm(&self, core: &mut Core, reply: &ReplyHead) {
+        let built = Writer::reply(&mut core.buffer, reply, 200, None).finish(b"");
+        if let Some(bytes) = core.built(built) {
+            core.transmit(self.flow, bytes);
+        }
+    }
+
+    /// OPTIONS to ourselves: whether we take calls (§11).
+    pub(crate) fn answer_options(&self, core: &mut Core, is_draining: bool) {
+        if is_draining {
+            self.refuse(core, Refusal::Draining, 503);
+        } else {
+            self.answer(core, 200, |writer| {
+                writer
+                    .field("Allow", headers::ALLOW)
+                    .field("Accept", b"application/sdp");
+            });
+        }
+    }
+
+    /// A method that is not taken outside a dialog.
+    pub(crate) fn refuse_method(&self, core: &mut Core, status: u16) {
+        self.reply(core, Refusal::Method, Some(status), |writer| {
+            writer.field("Allow", headers::ALLOW);
+        });
+    }
+
+    /// What every request must satisfy: hops left, extensions that we know (§8.2.2.3, §16.3).
+    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
+        if self.essentials.max_forwards == Some(0) {
+            self.refuse(core, Refusal::TooManyHops, 483);
+            return false;
+        }
+        let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
+            .into_iter()
+            .flat_map(|name| self.request.head.all(name))
+            .filter(|value| !value.is_empty())
+            .collect();
+        if !required.is_empty() {
+            self.reply(core, Refusal::BadExtension, Some(420), |writer| {
+                for value in required {
+                    writer.unfolded("Unsupported", value);
+                }
+            });
+            return false;
+        }
+        if let Uri::Other { .. } = self.essentials.uri {
+            self.refuse(core, Refusal::BadScheme, 416);
+            return false;
+        }
+        true
+    }
+}
+
+/// The To-tag of a stateless answer: a keyed hash of what names the request.
+fn stateless_tag(key: &[u8; 16], essentials: &Essentials<'_>) -> [u8; 32] {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(essentials.via.text);
+    hasher.write(essentials.call_id);
+    hasher.write(essentials.from.tag().unwrap_or_default());
+    hasher.write_u32(essentials.cseq);
+    let value = hasher.finish128().as_u128();
+    let mut text = [b'0'; 32];
+    for (index, place) in text.iter_mut().enumerate() {
+        let nibble = ((value >> (index * 4)) & 15) as u8;
+        *place = if nibble < 10 {
+            b'0' + nibble
+        } else {
+            b'a' + nibble - 10
+        };
+    }
+    text
+}

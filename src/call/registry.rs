@@ -1,0 +1,158 @@
+//! All calls of a shard: by slot, which our tags name, and by what the caller called its INVITE.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::call::call::{Call, State};
+use crate::call::core::CallKey;
+use crate::call::output::Gauges;
+use crate::transaction::wheel::Wheel;
+use crate::types::ids::{CallUuid, Mark};
+
+/// The calls, bounded in number.
+pub(crate) struct Registry {
+    calls: Slab<Box<Call>>,
+    /// Calls by Call-ID and From-tag of the caller, for requests that reach us on two ways (§8.2.2.2).
+    arrivals: HashMap<Arrival, CallKey>,
+    wheel: Wheel<CallKey>,
+    serial: u32,
+    limit: usize,
+}
+
+/// Call-ID and From-tag of a caller's INVITE, and its CSeq.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Arrival(Box<[u8]>);
+
+impl Arrival {
+    pub(crate) fn new(call_id: &[u8], from_tag: &[u8], cseq: u32) -> Self {
+        let mut text = Vec::with_capacity(call_id.len() + from_tag.len() + 5);
+        text.extend_from_slice(call_id);
+        // A Call-ID holds no NUL: the scanner saw to it.
+        text.push(0);
+        text.extend_from_slice(from_tag);
+        text.extend_from_slice(&cseq.to_be_bytes());
+        Self(text.into_boxed_slice())
+    }
+
+    /// Whether this is an INVITE of that Call-ID and From-tag.
+    pub(crate) fn is_of(&self, call_id: &[u8], from_tag: &[u8]) -> bool {
+        self.0
+            .strip_prefix(call_id)
+            .and_then(|rest| rest.strip_prefix(b"\0"))
+            .and_then(|rest| rest.strip_prefix(from_tag))
+            .is_some_and(|cseq| cseq.len() == 4)
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            calls: Slab::new(),
+            arrivals: HashMap::new(),
+            wheel: Wheel::new(),
+            serial: 0,
+            limit,
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.calls.len() >= self.limit
+    }
+
+    pub(crate) fn knows(&self, arrival: &Arrival) -> bool {
+        self.arrivals.contains_key(arrival)
+    }
+
+    /// The key of the next call to be added.
+    pub(crate) fn next_key(&mut self) -> CallKey {
+        self.serial = self.serial.wrapping_add(1);
+        CallKey {
+            slot: u32::try_from(self.calls.vacant_key()).unwrap_or(u32::MAX),
+            serial: self.serial,
+        }
+    }
+
+    /// Adds the call that [`next_key`](Self::next_key) named.
+    pub(crate) fn insert(&mut self, now: Instant, call: Box<Call>) {
+        let key = call.key;
+        self.arrivals.insert(call.arrival.clone(), key);
+        self.calls.insert(call);
+        self.attend(now, key);
+    }
+
+    pub(crate) fn call(&mut self, key: CallKey) -> Option<&mut Call> {
+        self.calls
+            .get_mut(key.slot as usize)
+            .map(|call| &mut **call)
+            .filter(|call| call.key == key)
+    }
+
+    /// The call that a tag of ours belongs to.
+    pub(crate) fn marked(&mut self, mark: Mark) -> Option<&mut Call> {
+        self.calls
+            .get_mut(mark.slot as usize)
+            .map(|call| &mut **call)
+            .filter(|call| call.side_of(mark).is_some())
+    }
+
+    pub(crate) fn named(&self, uuid: CallUuid) -> Option<CallKey> {
+        self.calls
+            .iter()
+            .map(|(_, call)| call)
+            .find(|call| call.uuid == uuid)
+            .map(|call| call.key)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<CallKey> {
+        self.calls.iter().map(|(_, call)| call.key).collect()
+    }
+
+    /// Looks after a call that has just been touched: sets its timer, or lets it go.
+    pub(crate) fn attend(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call(key) else {
+            return;
+        };
+        if call.is_gone() {
+            let call = self.calls.remove(key.slot as usize);
+            self.arrivals.remove(&call.arrival);
+            return;
+        }
+        let Some(due) = call.poll_timeout() else {
+            return;
+        };
+        if call.scheduled.is_none_or(|scheduled| due < scheduled) {
+            call.scheduled = Some(due);
+            self.wheel.insert(now, due, key);
+        }
+    }
+
+    /// The next call whose time may have come; ask until `None`.
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Option<CallKey> {
+        while let Some(key) = self.wheel.pop(now) {
+            if let Some(call) = self.call(key) {
+                // An earlier entry may stand for a timer that was stopped since.
+                call.scheduled = None;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.poll_timeout()
+    }
+
+    /// Counts for gauges. The walk is over all calls, so it is for a clock of seconds, not for messages.
+    pub(crate) fn count(&self, gauges: &mut Gauges) {
+        for (_, call) in &self.calls {
+            match call.state {
+                State::Hunting(_) => gauges.calls_ringing += 1,
+                State::Talking(_) => gauges.calls_talking += 1,
+                State::Ending(_) | State::Gone => gauges.calls_ending += 1,
+            }
+        }
+        gauges.timers += self.wheel.len();
+    }
+}

@@ -1,0 +1,413 @@
+//! Requests within an answered call: what one side asks in its dialog is asked of the other in that
+//! one's, and the answer is carried back.
+
+use std::mem;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::call::a_leg::{AwaitAck, write_contact, write_reply};
+use crate::call::bridge::OwedAck;
+use crate::call::call::{Call, State};
+use crate::call::core::{Core, Owner};
+use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::headers;
+use crate::call::record::{Outcome, Side};
+use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::flow::Flow;
+use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
+use crate::transaction::layer::{ClientId, ServerId};
+
+/// One request on its way.
+pub(crate) struct Relay {
+    pub(crate) from: Side,
+    server: ServerId,
+    reply: ReplyHead,
+    client: ClientId,
+    pub(crate) is_invite: bool,
+    /// CSeq on the asking side.
+    asked_cseq: u32,
+    /// Whether the INVITE carries no offer, so that the ACK carries the answer.
+    is_late_offer: bool,
+    /// The asking side's new target, should the answer be a 2xx.
+    contact: Option<Box<[u8]>>,
+    flow: Flow,
+    /// As sent, for its authenticated repeat; kept only for a buyer that may challenge.
+    sent: Option<Bytes>,
+    credentials: Option<Credentials>,
+    tries: u8,
+}
+
+/// A request of one side, within its dialog and with its CSeq in order, and where its answer goes.
+pub(crate) struct Asked<'e, 'm> {
+    pub(crate) side: Side,
+    pub(crate) server: ServerId,
+    pub(crate) flow: Flow,
+    pub(crate) request: &'e Request<'m>,
+    pub(crate) essentials: &'e Essentials<'m>,
+}
+
+impl Call {
+    /// Takes in a request of one side: relays it to the other, or says why not.
+    pub(crate) fn handle_request_within(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        asked: &Asked<'_, '_>,
+    ) {
+        let server = asked.server;
+        let reply = ReplyHead::new(asked.request, &asked.flow);
+        let talking = match &mut self.state {
+            State::Talking(talking) => talking,
+            // No buyer has answered, so there is nobody to relay to yet.
+            State::Hunting(_) => {
+                core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
+                return;
+            }
+            State::Ending(_) | State::Gone => {
+                core.answer(now, server, &reply, 481, None);
+                return;
+            }
+        };
+        if asked.request.method == Method::Invite {
+            core.answer(now, server, &reply, 100, None);
+            // Glare (§14.1, §14.2): one INVITE at a time, whoever sends it, and each acknowledged first.
+            let refusal = match talking.invite_from() {
+                Some(from) if from == asked.side => Some((500, Some(GLARE_RETRY))),
+                Some(_) => Some((491, None)),
+                None if talking.caller.awaiting.is_some() || talking.buyer.awaiting.is_some() => {
+                    Some((491, None))
+                }
+                None => None,
+            };
+            if let Some((status, retry)) = refusal {
+                core.answer(now, server, &reply, status, retry);
+                return;
+            }
+        }
+        if talking.relays.len() >= MOST_RELAYS {
+            core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
+            return;
+        }
+        self.relay(now, core, asked, reply);
+    }
+
+    /// Sends one side's request on to the other.
+    fn relay(&mut self, now: Instant, core: &mut Core, asked: &Asked<'_, '_>, reply: ReplyHead) {
+        let key = self.key;
+        let Asked {
+            side: from,
+            server,
+            flow,
+            request,
+            essentials,
+        } = *asked;
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        let is_invite = request.method == Method::Invite;
+        let keeps_sent = from == Side::Caller && talking.who.login.is_some();
+        let leg = talking.leg(from.other());
+        let prepared = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy)
+        };
+        let Some(client) = prepared else {
+            core.answer(now, server, &reply, 503, Some(GLARE_RETRY));
+            return;
+        };
+        let branch = core.layer.branch(client);
+        let out = leg.dialog.flow();
+        let cseq = leg.dialog.next_cseq();
+        let mut writer = leg.dialog.write_request(
+            &mut core.buffer,
+            request.method,
+            cseq,
+            self.policy.advertised(out.listener),
+            &branch,
+            essentials.max_forwards.unwrap_or(70).saturating_sub(1),
+        );
+        if refreshes_target(request.method) {
+            write_contact(&mut writer, &self.policy, out);
+            writer.field("Allow", headers::ALLOW);
+        }
+        headers::pass_within(&mut writer, &request.head);
+        let built = writer.finish(request.head.body());
+        let Some(bytes) = core.built(built) else {
+            core.layer.release(client);
+            core.answer(now, server, &reply, 500, None);
+            return;
+        };
+        let sent = keeps_sent.then(|| bytes.clone());
+        let owner = Owner::RelayOut(key);
+        core.transact(|layer, sink| {
+            if is_invite {
+                layer.send_invite(now, client, out, bytes, owner, sink);
+            } else {
+                layer.send_request(now, client, out, bytes, owner, sink);
+            }
+        });
+        talking.relays.push(Relay {
+            from,
+            server,
+            reply,
+            client,
+            is_invite,
+            asked_cseq: essentials.cseq,
+            is_late_offer: is_invite && request.head.body().is_empty(),
+            contact: refreshes_target(request.method)
+                .then(|| {
+                    essentials
+                        .contact
+                        .as_ref()
+                        .map(|contact| Box::from(contact.uri))
+                })
+                .flatten(),
+            flow,
+            sent,
+            credentials: None,
+            tries: 1,
+        });
+    }
+
+    /// The answer of one side to what the other asked.
+    pub(crate) fn handle_relay_response(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: ClientId,
+        response: &Response<'_>,
+        essentials: &ResponseEssentials<'_>,
+    ) {
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        let Some(place) = talking.relays.iter().position(|relay| relay.client == id) else {
+            return;
+        };
+        if response.status < 200 {
+            let relay = talking.relays.get(place);
+            if let Some(relay) = relay.filter(|relay| relay.is_invite && response.status > 100) {
+                let built = write_reply(
+                    &mut core.buffer,
+                    &relay.reply,
+                    response.status,
+                    b"",
+                    &self.policy,
+                    relay.flow,
+                    Some(response),
+                );
+                core.respond(now, relay.server, response.status, built);
+            }
+            return;
+        }
+        let relay = talking.relays.swap_remove(place);
+        match response.status {
+            401 | 407 => self.repeat_relay(now, core, relay, response),
+            200..300 => self.complete_relay(now, core, relay, response, essentials),
+            status => self.refuse_relay(now, core, &relay, status, Some(response)),
+        }
+    }
+
+    /// A relayed request that nobody answered: the side that was asked is lost (RFC 3261 §12.2.1.2).
+    pub(crate) fn handle_relay_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        if let Some(place) = talking.relays.iter().position(|relay| relay.client == id) {
+            let relay = talking.relays.swap_remove(place);
+            self.refuse_relay(now, core, &relay, 408, None);
+        }
+    }
+
+    /// The asking side takes its INVITE back.
+    pub(crate) fn handle_relay_cancel(&self, now: Instant, core: &mut Core, server: ServerId) {
+        let key = self.key;
+        if let State::Talking(talking) = &self.state
+            && let Some(relay) = talking.relays.iter().find(|relay| relay.server == server)
+        {
+            let client = relay.client;
+            core.transact(|layer, out| layer.cancel(now, client, Owner::RelayOut(key), out));
+        }
+    }
+
+    fn complete_relay(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: Relay,
+        response: &Response<'_>,
+        essentials: &ResponseEssentials<'_>,
+    ) {
+        let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        if let Some(contact) = &relay.contact {
+            talking.leg(relay.from).dialog.refresh_target(contact);
+            if let Some(contact) = &essentials.contact {
+                talking
+                    .leg(relay.from.other())
+                    .dialog
+                    .refresh_target(contact.uri);
+            }
+        }
+        let built = write_reply(
+            &mut core.buffer,
+            &relay.reply,
+            response.status,
+            b"",
+            &self.policy,
+            relay.flow,
+            Some(response),
+        );
+        let answered = core.respond(now, relay.server, response.status, built);
+        if relay.is_invite {
+            core.layer.set_owner(relay.client, Owner::Abandoned);
+            let owed = OwedAck {
+                client: relay.client,
+                cseq: essentials.cseq,
+                credentials: relay.credentials,
+            };
+            let asked = talking.leg(relay.from.other());
+            if relay.is_late_offer {
+                asked.owed = Some(owed);
+            } else {
+                asked.acknowledge(core, self, owed, None);
+            }
+            talking.leg(relay.from).awaiting = answered.map(|ok| {
+                AwaitAck::new(now, &self.policy.timing, relay.asked_cseq, relay.flow, ok)
+            });
+        }
+        self.state = State::Talking(talking);
+    }
+
+    /// Carries a failure back. A challenge or a redirection of one leg is no business of the other's.
+    fn refuse_relay(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: &Relay,
+        status: u16,
+        response: Option<&Response<'_>>,
+    ) {
+        let answer = match status {
+            300..=399 | 401 | 407 => 500,
+            other => other,
+        };
+        let mut writer = Writer::reply(&mut core.buffer, &relay.reply, answer, None);
+        if let Some(response) = response {
+            for name in [Name::RetryAfter, Name::Reason] {
+                if let Some(value) = response.head.first(name) {
+                    writer.field(name.text(), value);
+                }
+            }
+        }
+        let built = writer.finish(b"");
+        core.respond(now, relay.server, answer, built);
+        // §12.2.1.2: the other end has no dialog any more, or is not there.
+        if matches!(status, 408 | 481) {
+            let lost = relay.from.other();
+            self.hang_up(now, core, Outcome::LegLost, lost);
+        }
+    }
+
+    /// Answers the buyer's challenge to a relayed request, once.
+    fn repeat_relay(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: Relay,
+        response: &Response<'_>,
+    ) {
+        match self.sent_again(now, core, &relay, response) {
+            Some((client, sent, credentials)) => {
+                if let State::Talking(talking) = &mut self.state {
+                    talking.relays.push(Relay {
+                        client,
+                        sent: Some(sent),
+                        credentials: Some(credentials),
+                        tries: relay.tries + 1,
+                        ..relay
+                    });
+                }
+            }
+            None => self.refuse_relay(now, core, &relay, response.status, None),
+        }
+    }
+
+    fn sent_again(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: &Relay,
+        response: &Response<'_>,
+    ) -> Option<(ClientId, Bytes, Credentials)> {
+        let key = self.key;
+        let State::Talking(talking) = &mut self.state else {
+            return None;
+        };
+        if relay.tries > 1 {
+            return None;
+        }
+        let who = talking.who.clone();
+        let login = who.login.as_ref()?;
+        let sent = reread(relay.sent.as_ref()?)?;
+        let credentials = Credentials::answer(core, login, &sent, response)?;
+        let client = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy)?
+        };
+        let branch = core.layer.branch(client);
+        let leg = talking.leg(relay.from.other());
+        let flow = leg.dialog.flow();
+        let repeat = Repeat {
+            policy: &self.policy,
+            flow,
+            branch: &branch,
+            cseq: leg.dialog.next_cseq(),
+            credentials: &credentials,
+        };
+        let Some(bytes) = repeat.write(core, &sent) else {
+            core.layer.release(client);
+            return None;
+        };
+        let copy = bytes.clone();
+        let (owner, is_invite) = (Owner::RelayOut(key), relay.is_invite);
+        core.transact(|layer, out| {
+            if is_invite {
+                layer.send_invite(now, client, flow, bytes, owner, out);
+            } else {
+                layer.send_request(now, client, flow, bytes, owner, out);
+            }
+        });
+        Some((client, copy, credentials))
+    }
+
+    /// Answers what is still being relayed, because the call ends.
+    pub(crate) fn drop_relays(&mut self, now: Instant, core: &mut Core) {
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        for relay in mem::take(&mut talking.relays) {
+            let status = if relay.is_invite { 487 } else { 481 };
+            core.answer(now, relay.server, &relay.reply, status, None);
+            if relay.is_invite {
+                let client = relay.client;
+                core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));
+            } else {
+                core.layer.set_owner(relay.client, Owner::Nobody);
+            }
+        }
+    }
+}
+
+/// Whether the method carries a Contact that moves the dialog (RFC 3261 §12.2, RFC 3311).
+fn refreshes_target(method: Method<'_>) -> bool {
+    matches!(method, Method::Invite | Method::Update)
+}
+
+/// Requests of one call under way at once.
+const MOST_RELAYS: usize = 8;
+
+/// Seconds after which a request that came too early may come again (RFC 3261 §14.2: 0 to 10).
+const GLARE_RETRY: u32 = 2;

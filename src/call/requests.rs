@@ -1,0 +1,263 @@
+//! Requests: which call each is for, and what it asks of it.
+
+use std::time::Instant;
+
+use crate::call::Engine;
+use crate::call::core::Owner;
+use crate::call::output::{Event, Refusal};
+use crate::call::refuse::Arriving;
+use crate::call::relay::Asked;
+use crate::sip::build::ReplyHead;
+use crate::sip::flow::Flow;
+use crate::sip::message::{Essentials, Method, Request};
+use crate::transaction::key::ServerKey;
+use crate::transaction::layer::{Incoming, ServerId};
+use crate::types::ids::Mark;
+
+impl Engine {
+    pub(super) fn handle_request(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Request<'_>,
+        bytes: &[u8],
+    ) {
+        let essentials = match request.essentials() {
+            Ok(essentials) => essentials,
+            Err(error) => {
+                self.handle_malformed(flow, error, Some(request), bytes.len());
+                return;
+            }
+        };
+        let incoming = self
+            .core
+            .transact(|layer, out| layer.receive(now, &flow, request, &essentials, out));
+        match incoming {
+            Incoming::Absorbed => self.core.event(Event::Repeated),
+            Incoming::Ack => self.handle_ack(now, flow, request, &essentials, bytes),
+            Incoming::Cancel { key, invite } => {
+                self.note_request(request);
+                self.handle_cancel(now, flow, request, key, invite, &essentials);
+            }
+            Incoming::New(key) => {
+                self.note_request(request);
+                match essentials.to.tag() {
+                    Some(tag) => {
+                        let mark = Mark::parse(tag);
+                        self.handle_within(now, flow, request, &essentials, key, mark, bytes);
+                    }
+                    None => self.handle_outside(now, flow, request, &essentials, key, bytes),
+                }
+            }
+        }
+    }
+
+    fn note_request(&mut self, request: &Request<'_>) {
+        self.core.event(Event::Request {
+            method: request.method.label(),
+        });
+    }
+
+    /// A request outside any dialog.
+    fn handle_outside(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+        key: ServerKey,
+        bytes: &[u8],
+    ) {
+        let arriving = Arriving {
+            now,
+            flow,
+            policy: &self.policy,
+            request,
+            essentials,
+        };
+        if !arriving.passes_basics(&mut self.core) {
+            return;
+        }
+        match request.method {
+            Method::Invite => arriving.admit(
+                &mut self.core,
+                &mut self.gate,
+                &mut self.registry,
+                key,
+                self.is_draining,
+                bytes,
+            ),
+            Method::Options => arriving.answer_options(&mut self.core, self.is_draining),
+            Method::Bye | Method::Prack | Method::Update | Method::Info => {
+                arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
+            }
+            Method::Register
+            | Method::Message
+            | Method::Refer
+            | Method::Notify
+            | Method::Subscribe
+            | Method::Publish => arriving.refuse_method(&mut self.core, 405),
+            // Neither gets here: transactions tell them apart.
+            Method::Ack | Method::Cancel => {}
+            Method::Other(_) => arriving.refuse_method(&mut self.core, 501),
+        }
+    }
+
+    /// A request within a dialog: the To-tag is ours, and leads to the call.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a request, and what was learned of it"
+    )]
+    fn handle_within(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+        key: ServerKey,
+        mark: Option<Mark>,
+        bytes: &[u8],
+    ) {
+        if self.is_elsewhere(mark, flow, bytes) {
+            return;
+        }
+        let arriving = Arriving {
+            now,
+            flow,
+            policy: &self.policy,
+            request,
+            essentials,
+        };
+        if !arriving.passes_basics(&mut self.core) {
+            return;
+        }
+        let found = mark.and_then(|mark| {
+            let call = self.registry.marked(mark)?;
+            let side = call.side_of(mark)?;
+            call.is_of(side, essentials).then_some((call, side))
+        });
+        let Some((call, side)) = found else {
+            arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
+            return;
+        };
+        if !call.advance(side, essentials.cseq, flow) {
+            arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
+            return;
+        }
+        match request.method {
+            Method::Refer => arriving.refuse(&mut self.core, Refusal::Method, 603),
+            Method::Register | Method::Subscribe | Method::Publish => {
+                arriving.refuse_method(&mut self.core, 405);
+            }
+            // We ask nobody for reliable provisional responses, so there is none to acknowledge.
+            Method::Prack => arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
+            Method::Ack | Method::Cancel => {}
+            Method::Bye => {
+                let reply = ReplyHead::new(request, &flow);
+                match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
+                    Some(server) => self.core.answer(now, server, &reply, 200, None),
+                    // No room to keep the answer in; a call ends all the same.
+                    None => arriving.confirm(&mut self.core, &reply),
+                }
+                call.handle_bye(now, &mut self.core, side);
+            }
+            Method::Invite
+            | Method::Options
+            | Method::Update
+            | Method::Info
+            | Method::Message
+            | Method::Notify
+            | Method::Other(_) => {
+                let is_invite = request.method == Method::Invite;
+                let owner = Owner::RelayIn(call.key);
+                match self.core.layer.accept(now, key, flow, is_invite, owner) {
+                    Some(server) => {
+                        let asked = Asked {
+                            side,
+                            server,
+                            flow,
+                            request,
+                            essentials,
+                        };
+                        call.handle_request_within(now, &mut self.core, &asked);
+                    }
+                    None => {
+                        self.core.event(Event::TableFull {
+                            table: "transactions",
+                        });
+                        arriving.refuse(&mut self.core, Refusal::Overload, 503);
+                    }
+                }
+            }
+        }
+        let key = call.key;
+        self.registry.attend(now, key);
+    }
+
+    fn handle_ack(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+        bytes: &[u8],
+    ) {
+        let mark = essentials.to.tag().and_then(Mark::parse);
+        if self.is_elsewhere(mark, flow, bytes) {
+            return;
+        }
+        let found = mark.and_then(|mark| {
+            let call = self.registry.marked(mark)?;
+            let side = call.side_of(mark)?;
+            call.is_of(side, essentials).then_some((call, side))
+        });
+        let Some((call, side)) = found else {
+            self.core.event(Event::Stray);
+            return;
+        };
+        call.handle_ack(now, &mut self.core, side, request, essentials);
+        let key = call.key;
+        self.registry.attend(now, key);
+    }
+
+    /// CANCEL has a transaction of its own, and is answered whatever becomes of the INVITE (§9.2).
+    fn handle_cancel(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Request<'_>,
+        key: ServerKey,
+        invite: Option<(ServerId, Owner)>,
+        essentials: &Essentials<'_>,
+    ) {
+        let arriving = Arriving {
+            now,
+            flow,
+            policy: &self.policy,
+            request,
+            essentials,
+        };
+        let Some((invite, owner)) = invite else {
+            arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
+            return;
+        };
+        let reply = ReplyHead::new(request, &flow);
+        match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
+            Some(server) => self.core.answer(now, server, &reply, 200, None),
+            None => arriving.confirm(&mut self.core, &reply),
+        }
+        let (Owner::Caller(call) | Owner::RelayIn(call)) = owner else {
+            return;
+        };
+        let Some(call) = self.registry.call(call) else {
+            return;
+        };
+        if let Owner::RelayIn(_) = owner {
+            call.handle_relay_cancel(now, &mut self.core, invite);
+        } else {
+            call.handle_caller_gone(now, &mut self.core);
+        }
+        let key = call.key;
+        self.registry.attend(now, key);
+    }
+}

@@ -1,0 +1,103 @@
+//! Responses, and the requests that got none: which call each is for.
+
+use std::time::Instant;
+
+use crate::call::Engine;
+use crate::call::closing;
+use crate::call::core::{Owner, Report};
+use crate::call::output::Event;
+use crate::sip::flow::Flow;
+use crate::sip::message::{Method, Response};
+use crate::transaction::layer::Answer;
+
+impl Engine {
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        response: &Response<'_>,
+        bytes: &[u8],
+    ) {
+        let essentials = match response.essentials() {
+            Ok(essentials) => essentials,
+            Err(error) => {
+                self.core.event(Event::Malformed { error, flow });
+                return;
+            }
+        };
+        let answer = self
+            .core
+            .transact(|layer, out| layer.receive_response(now, response, &essentials, out));
+        let (id, owner) = match answer {
+            Answer::Up { id, owner } => (id, owner),
+            Answer::Absorbed => {
+                self.core.event(Event::Repeated);
+                return;
+            }
+            Answer::Stray => {
+                self.core.event(Event::Stray);
+                return;
+            }
+            Answer::Elsewhere(shard) => {
+                self.forward(shard, flow, bytes);
+                return;
+            }
+        };
+        self.core.event(Event::Response {
+            status: response.status,
+        });
+        let core = &mut self.core;
+        let call = match owner {
+            Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key) => {
+                self.registry.call(key)
+            }
+            Owner::Nobody | Owner::Abandoned | Owner::Caller(_) | Owner::RelayIn(_) => None,
+        };
+        match (owner, call) {
+            (Owner::Attempt(key), Some(call)) => {
+                call.handle_attempt_response(now, core, response, &essentials);
+                self.registry.attend(now, key);
+            }
+            (Owner::RelayOut(key), Some(call)) => {
+                call.handle_relay_response(now, core, id, response, &essentials);
+                self.registry.attend(now, key);
+            }
+            (Owner::Closing(key), Some(call)) => {
+                call.handle_bye_response(now, core, id, response);
+                self.registry.attend(now, key);
+            }
+            _ if essentials.method == Method::Invite && (200..300).contains(&response.status) => {
+                closing::acknowledge_and_end(
+                    now,
+                    core,
+                    &self.policy,
+                    id,
+                    flow,
+                    response,
+                    &essentials,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells calls which of their requests got no answer.
+    pub(super) fn deliver_reports(&mut self, now: Instant) {
+        while let Some(report) = self.core.poll_report() {
+            let (Report::TimedOut { id, owner } | Report::Failed { id, owner }) = report;
+            let (Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key)) = owner else {
+                continue;
+            };
+            let Some(call) = self.registry.call(key) else {
+                continue;
+            };
+            match owner {
+                Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
+                Owner::RelayOut(_) => call.handle_relay_failure(now, &mut self.core, id),
+                Owner::Closing(_) => call.handle_bye_done(id),
+                Owner::Nobody | Owner::Abandoned | Owner::Caller(_) | Owner::RelayIn(_) => {}
+            }
+            self.registry.attend(now, key);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `[[domain]]` and `[[trunk]]`: who is let in, and as whom.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::call::policy::Domain;
+use crate::call::record::Outcome;
+use crate::config::desk::Desk;
+use crate::config::doors::Doors;
+use crate::config::keys;
+use crate::config::raw::{self, Section};
+use crate::config::routes::{self, Companies};
+use crate::config::value;
+use crate::routing::trunk::{CompanyId, Trunk};
+use crate::types::number::NumberPlan;
+
+/// The domains by name, and the trunks.
+pub(super) struct Carriers {
+    pub(super) domains: HashMap<Box<str>, Arc<Domain>>,
+    pub(super) trunks: Vec<Arc<Trunk>>,
+}
+
+/// Reads all domains and trunks.
+pub(super) fn read(root: &Section<'_>, companies: &Companies<'_>, desk: &mut Desk<'_>) -> Carriers {
+    let domains = root.sections("domain", &keys::DOMAIN, desk);
+    let trunks = root.sections("trunk", &keys::TRUNK, desk);
+    if domains.is_empty() {
+        root.missing_or_empty(
+            "domain",
+            "without one nobody is let in: add [[domain]]",
+            desk,
+        );
+    }
+    if trunks.is_empty() {
+        root.missing_or_empty("trunk", "without one nobody is let in: add [[trunk]]", desk);
+    }
+    let mut doors = Doors::default();
+    for section in &domains {
+        doors.add_domain(section, desk);
+    }
+    let mut list = Vec::new();
+    for section in &trunks {
+        let id = doors.add_trunk(section, desk);
+        list.push(Arc::new(trunk(id, section, companies, desk)));
+    }
+    Carriers {
+        domains: doors.close(desk),
+        trunks: list,
+    }
+}
+
+/// What a trunk says besides who it is.
+fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut Desk<'_>) -> Trunk {
+    let company = companies.find(section, desk);
+    Trunk {
+        id: id.into(),
+        company: company.unwrap_or(CompanyId(0)),
+        plan: plan(section, desk),
+        pass_headers: routes::pass_headers(section, desk),
+        answers: answers(section, desk),
+    }
+}
+
+fn plan(section: &Section<'_>, desk: &mut Desk<'_>) -> NumberPlan {
+    let country = section.text("country", desk);
+    if let Some(country) = country {
+        let digits = country.value;
+        if !(1..=3).contains(&digits.len())
+            || digits.starts_with('0')
+            || !digits.bytes().all(|b| b.is_ascii_digit())
+        {
+            desk.fault(
+                country.place,
+                format!("`{digits}` is no country code"),
+                "one to three digits, such as \"1\" or \"44\"",
+            );
+        }
+    }
+    let prefix = section.text("tech_prefix", desk);
+    if let Some(prefix) = prefix
+        && (prefix.value.is_empty()
+            || prefix.value.len() > 16
+            || !prefix
+                .value
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b"#*+".contains(&b)))
+    {
+        desk.fault(
+            prefix.place,
+            format!("`{}` is no prefix", prefix.value),
+            "1 to 16 of the digits, `#`, `*` and `+`, such as \"99#\"",
+        );
+    }
+    NumberPlan {
+        country: country.map_or("1", |country| country.value).into(),
+        tech_prefix: prefix.map(|prefix| prefix.value.into()),
+        assume_e164: section.flag("assume_e164", false, desk),
+    }
+}
+
+fn answers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<(Box<str>, u16)> {
+    let known = || ANSWERED.iter().map(|outcome| outcome.label());
+    let mut answers = Vec::new();
+    for (name, status) in section.entries("answers", desk) {
+        if !known().any(|label| label == name.value) {
+            let labels: Vec<&str> = known().collect();
+            desk.fault(
+                name.place,
+                format!("`{}` is no outcome that is answered", name.value),
+                value::known_keys(name.value, &labels),
+            );
+        }
+        let Some(code) = raw::integer(status, 400..=699, desk) else {
+            continue;
+        };
+        if code == 401 || code == 407 {
+            desk.fault(
+                status.place,
+                format!("{code} asks for credentials"),
+                "a status that ends the call, from 400 to 699",
+            );
+        }
+        answers.extend(u16::try_from(code).map(|code| (name.value.into(), code)));
+    }
+    answers
+}
+
+/// Outcomes whose status a trunk may choose: those we decide on without the caller's doing.
+const ANSWERED: &[Outcome] = &[
+    Outcome::NotANumber,
+    Outcome::NumberUnknown,
+    Outcome::NoBuyer,
+    Outcome::NoAnswer,
+    Outcome::AllBusy,
+];

@@ -1,0 +1,386 @@
+//! The domains while trunks are put into them, and whether each trunk has a way in.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::auth::allowlist::Allowlist;
+use crate::auth::digest::Algorithm;
+use crate::call::policy::{DigestUri, Domain, Require, TrunkId, User};
+use crate::config::desk::{Desk, Place};
+use crate::config::raw::{self, Section, Spot};
+use crate::config::routes;
+use crate::config::users::{self, Login, Proof};
+use crate::config::value;
+
+/// The domains while trunks are put into them.
+#[derive(Default)]
+pub(super) struct Doors<'d> {
+    drafts: Vec<Draft>,
+    /// Place in `drafts`, by name and alias.
+    names: HashMap<Box<str>, usize>,
+    /// Ids of the trunks so far, and where they stand.
+    trunks: Vec<(&'d str, Place)>,
+}
+
+struct Draft {
+    domain: Domain,
+    /// What the domain requires; `None`: that is at fault, and `domain` holds the strictest.
+    require: Option<Require>,
+    name: Box<str>,
+    place: Place,
+    is_used: bool,
+}
+
+impl<'d> Doors<'d> {
+    /// Adds a domain, which lets nobody in yet.
+    pub(super) fn add_domain(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) {
+        let name = section.need("name", "sip.example.com", desk);
+        let realm = section.text("realm", desk);
+        if let Some(realm) = realm
+            && !value::is_quotable(realm.value)
+        {
+            desk.fault(
+                realm.place,
+                "is empty, or holds control characters",
+                "text without control characters",
+            );
+        }
+        let require = section.choice("require", REQUIRE, desk);
+        if !section.has("require") {
+            section.missing(
+                "require",
+                "\"ip\", \"digest\", \"ip+digest\" (both) or \"ip|digest\" (either)",
+                desk,
+            );
+        }
+        let digest_uri = section.choice("digest_uri", DIGEST_URI, desk);
+        let domain = Domain {
+            realm: realm
+                .or(name)
+                .map_or_else(Box::default, |realm| realm.value.into()),
+            require: require.map_or(Require::Both, |found| found.value),
+            algorithms: algorithms(section, desk),
+            digest_uri: digest_uri.map_or_else(DigestUri::default, |found| found.value),
+            allow: Allowlist::new(),
+            users: HashMap::new(),
+        };
+        let place = self.drafts.len();
+        self.drafts.push(Draft {
+            domain,
+            require: require.map(|found| found.value),
+            name: name.map_or_else(Box::default, |name| name.value.into()),
+            place: section.place_of("name"),
+            is_used: name.is_none(),
+        });
+        for name in name.into_iter().chain(section.list("aliases", desk)) {
+            self.add_name(name, place, desk);
+        }
+    }
+
+    fn add_name(&mut self, name: Spot<&str>, draft: usize, desk: &mut Desk<'_>) {
+        let host = value::host(name.value);
+        let (what, right) = match host {
+            Some(host) if !self.names.contains_key(&host) => {
+                self.names.insert(host, draft);
+                return;
+            }
+            Some(host) => (
+                format!("`{host}` names a domain twice"),
+                "each name may stand once, as `name` or in `aliases`",
+            ),
+            None => (
+                format!("`{}` is no host", name.value),
+                "the host of the Request-URI without port: \"sip.example.com\" or \"192.0.2.1\"",
+            ),
+        };
+        desk.fault(name.place, what, right);
+        // Nobody can name it, so that nobody does is no fault of its own.
+        if let Some(draft) = self.drafts.get_mut(draft) {
+            draft.is_used = true;
+        }
+    }
+
+    /// Lets a trunk into the domains that it names; returns its id.
+    pub(super) fn add_trunk(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) -> &'d str {
+        let name = routes::id(section, "id", "carrier-1", desk);
+        if let Some(name) = name {
+            let first = self.trunks.iter().find(|(other, _)| *other == name.value);
+            if let Some((_, first)) = first {
+                routes::twice(name, *first, desk);
+            }
+        }
+        let id = TrunkId(u32::try_from(self.trunks.len()).unwrap_or(u32::MAX));
+        let place = section.place_of("id");
+        let name = name.map_or("", |name| name.value);
+        self.trunks.push((name, place));
+
+        let nets = nets(section, desk);
+        let users = users::read(section, desk);
+        let drafts = self.domains_of(section, desk);
+        for (draft, place) in &drafts {
+            self.admit_addresses(*draft, id, &nets, desk);
+            self.admit_users(*draft, id, &users, desk);
+            self.has_a_way_in(*draft, section, *place, desk);
+        }
+        self.ha1s_fit(&drafts, &users, desk);
+        name
+    }
+
+    /// The domains that a trunk names, each with where it does.
+    fn domains_of(&mut self, section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<(usize, Place)> {
+        let names = section.list("domains", desk);
+        if names.is_empty() {
+            section.missing_or_empty(
+                "domains",
+                "for example domains = [\"sip.example.com\"]",
+                desk,
+            );
+        }
+        let mut found = Vec::new();
+        for name in names {
+            let host = value::host(name.value).unwrap_or_default();
+            let Some(draft) = self.names.get(&host).copied() else {
+                let known = self.names.keys().map(|name| &**name);
+                routes::unknown("domain", name, known, desk);
+                continue;
+            };
+            if found.iter().any(|(other, _)| *other == draft) {
+                desk.fault(
+                    name.place,
+                    format!("`{}` is named twice", name.value),
+                    "an alias stands for the domain itself",
+                );
+                continue;
+            }
+            if let Some(draft) = self.drafts.get_mut(draft) {
+                draft.is_used = true;
+            }
+            found.push((draft, name.place));
+        }
+        found
+    }
+
+    fn admit_addresses(
+        &mut self,
+        draft: usize,
+        id: TrunkId,
+        nets: &[Spot<IpNet>],
+        desk: &mut Desk<'_>,
+    ) {
+        let Some(draft) = self.drafts.get_mut(draft) else {
+            return;
+        };
+        if !asks_address(draft.domain.require) {
+            return;
+        }
+        for net in nets {
+            let Some(other) = draft.domain.allow.insert(net.value, id) else {
+                continue;
+            };
+            let other = self.trunks.get(other.0 as usize);
+            desk.fault(
+                net.place,
+                format!(
+                    "{} is trunk `{}`'s in domain `{}` already",
+                    net.value,
+                    other.map_or("", |(name, _)| name),
+                    draft.name
+                ),
+                "a prefix leads to one trunk; a longer one may lie inside it",
+            );
+        }
+    }
+
+    fn admit_users(&mut self, draft: usize, id: TrunkId, users: &[Login<'d>], desk: &mut Desk<'_>) {
+        let Some(draft) = self.drafts.get_mut(draft) else {
+            return;
+        };
+        let domain = &mut draft.domain;
+        if !asks_digest(domain.require) {
+            return;
+        }
+        for login in users {
+            let user = User {
+                name: login.name.value.into(),
+                trunk: id,
+                account: login.proof.account(login.name.value, &domain.realm),
+            };
+            let name: Box<[u8]> = login.name.value.as_bytes().into();
+            if domain.users.insert(name, user).is_some() {
+                desk.fault(
+                    login.name.place,
+                    format!(
+                        "user `{}` is in domain `{}` twice",
+                        login.name.value, draft.name
+                    ),
+                    "a user belongs to one trunk",
+                );
+            }
+        }
+    }
+
+    fn has_a_way_in(&self, draft: usize, trunk: &Section<'_>, place: Place, desk: &mut Desk<'_>) {
+        let Some(draft) = self.drafts.get(draft) else {
+            return;
+        };
+        let Some(require) = draft.require else {
+            return;
+        };
+        let (has_nets, has_users) = (trunk.is_filled("allow"), trunk.is_filled("users"));
+        let (is_missing, right) = match require {
+            Require::Ip => (!has_nets, "`allow`"),
+            Require::Digest => (!has_users, "`users`"),
+            Require::Both => (!(has_nets && has_users), "both `allow` and `users`"),
+            Require::Either => (!(has_nets || has_users), "`allow` or `users`"),
+        };
+        if is_missing {
+            desk.absent(
+                place,
+                format!("domain `{}` never lets this trunk in", draft.name),
+                format!("it requires the trunk to have {right}"),
+            );
+        }
+    }
+
+    /// An HA1 holds for one realm, and for the algorithm it was made with.
+    fn ha1s_fit(&self, drafts: &[(usize, Place)], users: &[Login<'_>], desk: &mut Desk<'_>) {
+        let domains: Vec<&Domain> = drafts
+            .iter()
+            .filter_map(|(draft, _)| self.drafts.get(*draft))
+            .map(|draft| &draft.domain)
+            .filter(|domain| asks_digest(domain.require))
+            .collect();
+        let realms: BTreeSet<&str> = domains.iter().map(|domain| &*domain.realm).collect();
+        let offers = |algorithm| {
+            domains
+                .iter()
+                .any(|domain| domain.algorithms.contains(&algorithm))
+        };
+        for login in users {
+            let Proof::Ha1 { md5, sha256, place } = &login.proof else {
+                continue;
+            };
+            if realms.len() > 1 {
+                desk.fault(
+                    *place,
+                    "holds for one realm, but the trunk's domains have several",
+                    "give `password`, or the domains one `realm`",
+                );
+            }
+            let lacks = [
+                ("md5", "MD5", md5, Algorithm::Md5),
+                ("sha256", "SHA-256", sha256, Algorithm::Sha256),
+            ];
+            for (key, name, ha1, algorithm) in lacks {
+                if ha1.is_none() && offers(algorithm) {
+                    desk.absent(
+                        *place,
+                        format!("lacks `{key}`, but the trunk's domain offers {name}"),
+                        "give an HA1 for each of the domain's `algorithms`",
+                    );
+                }
+            }
+        }
+    }
+
+    /// The domains by name and alias.
+    pub(super) fn close(self, desk: &mut Desk<'_>) -> HashMap<Box<str>, Arc<Domain>> {
+        let mut domains = Vec::new();
+        for draft in self.drafts {
+            if !draft.is_used {
+                desk.absent(
+                    draft.place,
+                    format!("no trunk is in domain `{}`", draft.name),
+                    "name it in the `domains` of a [[trunk]]",
+                );
+            }
+            domains.push(Arc::new(draft.domain));
+        }
+        self.names
+            .into_iter()
+            .filter_map(|(name, place)| Some((name, Arc::clone(domains.get(place)?))))
+            .collect()
+    }
+}
+
+fn asks_address(require: Require) -> bool {
+    match require {
+        Require::Ip | Require::Both | Require::Either => true,
+        Require::Digest => false,
+    }
+}
+
+fn asks_digest(require: Require) -> bool {
+    match require {
+        Require::Digest | Require::Both | Require::Either => true,
+        Require::Ip => false,
+    }
+}
+
+fn algorithms(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Algorithm> {
+    let mut found = Vec::new();
+    for word in section.list("algorithms", desk) {
+        let Some(algorithm) = raw::choose(word, ALGORITHMS, desk) else {
+            continue;
+        };
+        if found.contains(&algorithm.value) {
+            desk.fault(
+                word.place,
+                "is named twice",
+                "each algorithm once, the preferred one first",
+            );
+            continue;
+        }
+        found.push(algorithm.value);
+    }
+    if found.is_empty() {
+        found.extend([Algorithm::Sha256, Algorithm::Md5]);
+    }
+    found
+}
+
+fn nets(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<IpNet>> {
+    let mut nets = Vec::new();
+    for text in section.list("allow", desk) {
+        let Ok(net) = text.value.parse::<IpNet>() else {
+            desk.fault(
+                text.place,
+                format!("`{}` is no prefix", text.value),
+                "for example \"192.0.2.0/24\", \"192.0.2.7/32\" or \"2001:db8::/48\"",
+            );
+            continue;
+        };
+        if net.prefix_len() == 0 {
+            desk.fault(
+                text.place,
+                format!("`{}` lets everybody in", text.value),
+                "name the carrier's own prefixes, or use a domain that requires \"digest\"",
+            );
+        } else if net != net.trunc() {
+            desk.fault(
+                text.place,
+                format!("`{}` has bits behind the prefix", text.value),
+                format!("write \"{}\", or a longer prefix", net.trunc()),
+            );
+        } else {
+            nets.push(Spot {
+                value: net,
+                place: text.place,
+            });
+        }
+    }
+    nets
+}
+
+const REQUIRE: &[(&str, Require)] = &[
+    ("ip", Require::Ip),
+    ("digest", Require::Digest),
+    ("ip+digest", Require::Both),
+    ("ip|digest", Require::Either),
+];
+
+const DIGEST_URI: &[(&str, DigestUri)] = &[("exact", DigestUri::Exact), ("host", DigestUri::Host)];
+
+const ALGORITHMS: &[(&str, Algorithm)] = &[("SHA-256", Algorithm::Sha256), ("MD5", Algorithm::Md5)];

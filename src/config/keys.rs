@@ -1,0 +1,172 @@
+//! Every key there is, by section. `conf/strowger.toml` documents each of them, and a test sees to it.
+
+use crate::config::raw::Shape;
+
+pub(super) const ROOT: Shape = Shape {
+    name: "",
+    keys: &[
+        "node",
+        "sip",
+        "listen",
+        "http",
+        "telemetry",
+        "timers",
+        "limits",
+        "hunt",
+        "domain",
+        "trunk",
+        "company",
+        "publisher",
+        "campaign",
+        "number",
+        "numbers",
+        "buyer",
+    ],
+};
+
+/// What may stand in a routing file.
+pub(super) const ROUTING_ROOT: Shape = Shape {
+    name: "",
+    keys: &[
+        "company",
+        "publisher",
+        "campaign",
+        "number",
+        "numbers",
+        "buyer",
+    ],
+};
+
+pub(super) const NODE: Shape = Shape {
+    name: "node",
+    keys: &["name", "shards", "drain_limit", "directory", "secret"],
+};
+
+pub(super) const SIP: Shape = Shape {
+    name: "sip",
+    keys: &["strangers", "product"],
+};
+
+pub(super) const LISTEN: Shape = Shape {
+    name: "listen",
+    keys: &["transport", "bind", "advertise"],
+};
+
+pub(super) const HTTP: Shape = Shape {
+    name: "http",
+    keys: &["bind"],
+};
+
+pub(super) const TELEMETRY: Shape = Shape {
+    name: "telemetry",
+    keys: &["log", "log_format", "records"],
+};
+
+pub(super) const TIMERS: Shape = Shape {
+    name: "timers",
+    keys: &["t1", "t2", "t4"],
+};
+
+pub(super) const LIMITS: Shape = Shape {
+    name: "limits",
+    keys: &["calls", "transactions", "nonces", "call_time"],
+};
+
+pub(super) const HUNT: Shape = Shape {
+    name: "hunt",
+    keys: &["attempts", "time"],
+};
+
+pub(super) const DOMAIN: Shape = Shape {
+    name: "domain",
+    keys: &[
+        "name",
+        "aliases",
+        "realm",
+        "require",
+        "algorithms",
+        "digest_uri",
+    ],
+};
+
+pub(super) const TRUNK: Shape = Shape {
+    name: "trunk",
+    keys: &[
+        "id",
+        "company",
+        "domains",
+        "allow",
+        "users",
+        "country",
+        "tech_prefix",
+        "assume_e164",
+        "pass_headers",
+        "answers",
+    ],
+};
+
+pub(super) const USER: Shape = Shape {
+    name: "trunk.users",
+    keys: &["name", "password", "ha1"],
+};
+
+pub(super) const HA1: Shape = Shape {
+    name: "trunk.users.ha1",
+    keys: &["md5", "sha256"],
+};
+
+pub(super) const COMPANY: Shape = Shape {
+    name: "company",
+    keys: &["id", "name", "key_secret"],
+};
+
+pub(super) const PUBLISHER: Shape = Shape {
+    name: "publisher",
+    keys: &["afid", "company", "name"],
+};
+
+pub(super) const CAMPAIGN: Shape = Shape {
+    name: "campaign",
+    keys: &["id", "company", "name", "buyers", "enabled"],
+};
+
+pub(super) const NUMBER: Shape = Shape {
+    name: "number",
+    keys: &["number", "campaign", "afid", "sid"],
+};
+
+pub(super) const NUMBERS: Shape = Shape {
+    name: "numbers",
+    keys: &["file"],
+};
+
+pub(super) const BUYER: Shape = Shape {
+    name: "buyer",
+    keys: &[
+        "id",
+        "company",
+        "uri",
+        "address",
+        "priority",
+        "ring_timeout",
+        "response_timeout",
+        "username",
+        "password",
+        "realm",
+        "x_ph_profile",
+        "headers",
+        "pass_headers",
+    ],
+};
+
+/// Where a secret stands if not in the configuration itself.
+pub(super) const SECRET: Shape = Shape {
+    name: "secret",
+    keys: &["file", "env"],
+};
+
+#[cfg(test)]
+pub(super) const ALL: &[&Shape] = &[
+    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &DOMAIN, &TRUNK,
+    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
+];

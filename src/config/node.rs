@@ -1,0 +1,191 @@
+//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[hunt]`: the process and its bounds.
+
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::call::policy::{HuntBudget, Limits, Strangers};
+use crate::config::desk::Desk;
+use crate::config::keys;
+use crate::config::raw::{Section, Spot};
+use crate::config::{Http, LogFormat, Node, Telemetry};
+use crate::transaction::timing::Timing;
+use crate::types::secret::Secret;
+
+/// What the sections above say.
+pub(super) struct Read<'d> {
+    pub(super) node: Node,
+    /// Patterns of the routing files' paths.
+    pub(super) directory: Vec<Spot<&'d str>>,
+    pub(super) secret: Secret,
+    pub(super) product: Option<Box<str>>,
+    pub(super) strangers: Strangers,
+    pub(super) http: Option<Http>,
+    pub(super) telemetry: Telemetry,
+    pub(super) timing: Timing,
+    pub(super) limits: Limits,
+    pub(super) hunt: HuntBudget,
+}
+
+/// Reads them.
+pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
+    let node = root.section("node", &keys::NODE, desk);
+    let sip = root.section("sip", &keys::SIP, desk);
+    Read {
+        node: Node {
+            name: node
+                .and_then(|node| name(&node, desk))
+                .unwrap_or_else(|| "strowger".to_owned()),
+            shards: node.map_or(1, |node| node.count("shards", 1, 1..=255, desk)),
+            drain_limit: node.map_or(DRAIN_LIMIT, |node| {
+                node.duration("drain_limit", DRAIN_LIMIT, Duration::ZERO..=DAY, desk)
+            }),
+        },
+        directory: node.map_or_else(Vec::new, |node| node.list("directory", desk)),
+        secret: node
+            .and_then(|node| secret(&node, desk))
+            .unwrap_or_else(|| desk.fallback_secret()),
+        product: sip.map_or_else(|| Some(PRODUCT.into()), |sip| product(&sip, desk)),
+        strangers: sip
+            .and_then(|sip| sip.choice("strangers", STRANGERS, desk))
+            .map_or_else(Strangers::default, |found| found.value),
+        http: root
+            .section("http", &keys::HTTP, desk)
+            .and_then(|section| section.address("bind", desk))
+            .map(|bind| Http { bind: bind.value }),
+        telemetry: telemetry(root, desk),
+        timing: timing(root, desk),
+        limits: limits(root, desk),
+        hunt: hunt(root, desk),
+    }
+}
+
+fn name(node: &Section<'_>, desk: &mut Desk<'_>) -> Option<String> {
+    let text = node.text("name", desk)?;
+    if !crate::config::value::is_id(text.value) {
+        desk.fault(
+            text.place,
+            format!("`{}` is no name", text.value),
+            "1 to 64 letters, digits, `.`, `_` or `-`",
+        );
+    }
+    Some(text.value.to_owned())
+}
+
+fn secret(node: &Section<'_>, desk: &mut Desk<'_>) -> Option<Secret> {
+    let secret = node.secret("secret", desk)?;
+    if secret.value.expose().len() < 16 {
+        desk.fault(
+            secret.place,
+            "is too short",
+            "at least 16 bytes; `openssl rand -hex 32` writes a good one",
+        );
+    }
+    Some(secret.value)
+}
+
+fn product(sip: &Section<'_>, desk: &mut Desk<'_>) -> Option<Box<str>> {
+    let Some(text) = sip.text("product", desk) else {
+        return Some(PRODUCT.into());
+    };
+    if !text
+        .value
+        .bytes()
+        .all(|b| b == b' ' || b.is_ascii_graphic())
+    {
+        desk.fault(
+            text.place,
+            "holds what a header cannot carry",
+            "printable ASCII; \"\" sends none",
+        );
+    }
+    (!text.value.is_empty()).then(|| text.value.into())
+}
+
+fn telemetry(root: &Section<'_>, desk: &mut Desk<'_>) -> Telemetry {
+    let section = root.section("telemetry", &keys::TELEMETRY, desk);
+    let log = section.and_then(|section| section.text("log", desk));
+    if let Some(log) = log
+        && let Err(error) = EnvFilter::builder().parse(log.value)
+    {
+        desk.fault(
+            log.place,
+            format!("`{}` is no filter: {error}", log.value),
+            "for example \"info\" or \"info,strowger::call=debug\"",
+        );
+    }
+    Telemetry {
+        log: log.map_or("info", |log| log.value).to_owned(),
+        log_format: section
+            .and_then(|section| section.choice("log_format", LOG_FORMATS, desk))
+            .map_or_else(LogFormat::default, |found| found.value),
+        records: section
+            .and_then(|section| section.text("records", desk))
+            .filter(|path| !path.value.is_empty())
+            .map(|path| desk.resolve(path.value)),
+    }
+}
+
+fn timing(root: &Section<'_>, desk: &mut Desk<'_>) -> Timing {
+    let default = Timing::default();
+    let Some(section) = root.section("timers", &keys::TIMERS, desk) else {
+        return default;
+    };
+    let timing = Timing {
+        t1: section.duration("t1", default.t1, millis(50)..=millis(5_000), desk),
+        t2: section.duration("t2", default.t2, millis(500)..=millis(32_000), desk),
+        t4: section.duration("t4", default.t4, millis(500)..=millis(32_000), desk),
+    };
+    if timing.t2 < timing.t1 {
+        desk.fault(
+            section.place_of("t2"),
+            "is shorter than t1",
+            "t2 is the longest pause between two retransmissions, t1 the first one",
+        );
+    }
+    timing
+}
+
+fn limits(root: &Section<'_>, desk: &mut Desk<'_>) -> Limits {
+    let section = root.section("limits", &keys::LIMITS, desk);
+    let mut count = |key, default| {
+        section.map_or(default, |section| {
+            section.count(key, default, 1..=MOST_ENTRIES, desk)
+        })
+    };
+    Limits {
+        calls: count("calls", 50_000),
+        transactions: count("transactions", 500_000),
+        nonces: count("nonces", 100_000),
+        call_time: section.map_or(CALL_TIME, |section| {
+            section.duration("call_time", CALL_TIME, millis(1_000)..=DAY, desk)
+        }),
+    }
+}
+
+fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {
+    let section = root.section("hunt", &keys::HUNT, desk);
+    HuntBudget {
+        attempts: section.map_or(10, |section| section.count("attempts", 10, 1..=100, desk)),
+        time: section.map_or(HUNT_TIME, |section| {
+            section.duration("time", HUNT_TIME, millis(1_000)..=millis(3_600_000), desk)
+        }),
+    }
+}
+
+const fn millis(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Value of Server and User-Agent by default: no version, which would help nobody but an attacker.
+const PRODUCT: &str = "strowger";
+const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(86_400);
+const CALL_TIME: Duration = Duration::from_secs(4 * 3600);
+const HUNT_TIME: Duration = Duration::from_secs(120);
+/// Slots are numbered by 32 bits; no table of this size fits a machine anyway.
+const MOST_ENTRIES: i64 = 100_000_000;
+
+const STRANGERS: &[(&str, Strangers)] =
+    &[("refuse", Strangers::Refuse), ("silent", Strangers::Silent)];
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];

@@ -1,0 +1,338 @@
+//! `[[company]]`, `[[publisher]]`, `[[campaign]]`: who owns what, and which buyers a campaign has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::bulk::{Lines, List};
+use crate::config::buyers::{self, Buyers};
+use crate::config::desk::{Desk, Place};
+use crate::config::keys;
+use crate::config::listen::Listeners;
+use crate::config::raw::{Section, Shape, Spot};
+use crate::config::value;
+use crate::routing::buyer::Buyer;
+use crate::routing::directory::{Campaign, CampaignId, Company, Directory};
+use crate::routing::trunk::CompanyId;
+use crate::types::secret::Secret;
+
+/// The companies, by id.
+pub(super) struct Companies<'d> {
+    list: Vec<Company>,
+    ids: HashMap<&'d str, (CompanyId, Place)>,
+}
+
+/// The publishers, by AFID; no company: it could not be read.
+pub(super) type Publishers<'d> = HashMap<&'d str, (Arc<str>, Option<CompanyId>, Place)>;
+
+/// The campaigns, by id.
+pub(super) struct Campaigns<'d> {
+    list: Vec<Arc<Campaign>>,
+    ids: HashMap<&'d str, (CampaignId, Option<CompanyId>, Place)>,
+}
+
+/// Reads the directory out of all files.
+pub(super) fn read(
+    roots: &[Section<'_>],
+    companies: Companies<'_>,
+    lists: &[List],
+    listeners: &Listeners,
+    desk: &mut Desk<'_>,
+) -> Directory {
+    let publishers = publishers(roots, &companies, desk);
+    let buyers = buyers::read(roots, &companies, listeners, desk);
+    let campaigns = Campaigns::read(roots, &companies, &buyers, desk);
+    let mut lines = Lines::new(&campaigns, &publishers, lists);
+    for section in all(roots, "number", &keys::NUMBER, desk) {
+        lines.add_section(&section, desk);
+    }
+    for list in lists {
+        lines.add_list(list, desk);
+    }
+    let (sources, numbers) = lines.finish();
+    Directory {
+        companies: companies.list,
+        campaigns: campaigns.list,
+        sources,
+        numbers,
+    }
+}
+
+impl<'d> Companies<'d> {
+    /// Reads the companies out of all files.
+    pub(super) fn read(roots: &[Section<'d>], desk: &mut Desk<'_>) -> Self {
+        let mut companies = Self {
+            list: Vec::new(),
+            ids: HashMap::new(),
+        };
+        for section in all(roots, "company", &keys::COMPANY, desk) {
+            companies.add(&section, desk);
+        }
+        companies
+    }
+
+    fn add(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) {
+        section.label("name", desk);
+        let key_secret = section.secret("key_secret", desk);
+        if !section.has("key_secret") {
+            section.missing("key_secret", KEY_SECRET, desk);
+        }
+        if let Some(secret) = &key_secret
+            && secret.value.expose().len() < 16
+        {
+            desk.fault(secret.place, "is too short", KEY_SECRET);
+        }
+        let Some(id) = id(section, "id", "acme", desk) else {
+            return;
+        };
+        let Ok(place) = u16::try_from(self.list.len()) else {
+            desk.fault(id.place, "is one company too many", "at most 65536");
+            return;
+        };
+        if let Some((_, first)) = self.ids.insert(id.value, (CompanyId(place), id.place)) {
+            twice(id, first, desk);
+        }
+        self.list.push(Company {
+            id: id.value.into(),
+            // The empty one stands for a secret that is at fault, so it leaves this module never.
+            key_secret: key_secret.map_or_else(|| Secret::new([]), |secret| secret.value),
+        });
+    }
+
+    /// The company that `section` names as its own.
+    pub(super) fn find(&self, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<CompanyId> {
+        let name = section.need("company", "acme", desk)?;
+        let found = self.ids.get(name.value);
+        if found.is_none() {
+            unknown("company", name, self.ids.keys().copied(), desk);
+        }
+        found.map(|(company, _)| *company)
+    }
+}
+
+fn publishers<'d>(
+    roots: &[Section<'d>],
+    companies: &Companies<'_>,
+    desk: &mut Desk<'_>,
+) -> Publishers<'d> {
+    let mut publishers = Publishers::new();
+    for section in all(roots, "publisher", &keys::PUBLISHER, desk) {
+        section.label("name", desk);
+        let company = companies.find(&section, desk);
+        let Some(afid) = section.need("afid", "bright-leads", desk) else {
+            continue;
+        };
+        check_source_id(afid, desk);
+        let publisher = (afid.value.into(), company, afid.place);
+        if let Some((_, _, first)) = publishers.insert(afid.value, publisher) {
+            twice(afid, first, desk);
+        }
+    }
+    publishers
+}
+
+impl<'d> Campaigns<'d> {
+    fn read(
+        roots: &[Section<'d>],
+        companies: &Companies<'_>,
+        buyers: &Buyers<'_>,
+        desk: &mut Desk<'_>,
+    ) -> Self {
+        let mut campaigns = Self {
+            list: Vec::new(),
+            ids: HashMap::new(),
+        };
+        for section in all(roots, "campaign", &keys::CAMPAIGN, desk) {
+            campaigns.add(&section, companies, buyers, desk);
+        }
+        campaigns
+    }
+
+    fn add(
+        &mut self,
+        section: &Section<'d>,
+        companies: &Companies<'_>,
+        buyers: &Buyers<'_>,
+        desk: &mut Desk<'_>,
+    ) {
+        section.label("name", desk);
+        let company = companies.find(section, desk);
+        let is_enabled = section.flag("enabled", true, desk);
+        let mut members = members(section, company, buyers, desk);
+        members.sort_by_key(|buyer| buyer.priority);
+        let Some(id) = id(section, "id", "solar", desk) else {
+            return;
+        };
+        let Ok(place) = u32::try_from(self.list.len()) else {
+            return;
+        };
+        let entry = (CampaignId(place), company, id.place);
+        if let Some((_, _, first)) = self.ids.insert(id.value, entry) {
+            twice(id, first, desk);
+        }
+        self.list.push(Arc::new(Campaign {
+            id: id.value.into(),
+            company: company.unwrap_or(CompanyId(0)),
+            // One that is switched off has nobody to offer its calls to.
+            buyers: if is_enabled { members } else { Vec::new() },
+        }));
+    }
+
+    /// The campaign that is named, and its company; `None`: there is none of this name, which is noted.
+    pub(super) fn find(
+        &self,
+        name: Spot<&str>,
+        desk: &mut Desk<'_>,
+    ) -> Option<(CampaignId, Option<CompanyId>)> {
+        let found = self.ids.get(name.value);
+        if found.is_none() {
+            unknown("campaign", name, self.ids.keys().copied(), desk);
+        }
+        found.map(|(campaign, company, _)| (*campaign, *company))
+    }
+}
+
+/// The buyers of a campaign that can be read, in the order in which it names them.
+fn members(
+    section: &Section<'_>,
+    company: Option<CompanyId>,
+    buyers: &Buyers<'_>,
+    desk: &mut Desk<'_>,
+) -> Vec<Arc<Buyer>> {
+    let names = section.list("buyers", desk);
+    if names.is_empty() {
+        section.missing_or_empty(
+            "buyers",
+            "for example buyers = [\"first\", \"second\"]",
+            desk,
+        );
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    let mut members = Vec::new();
+    for name in names {
+        if seen.contains(&name.value) {
+            desk.fault(
+                name.place,
+                format!("buyer `{}` is named twice", name.value),
+                "each buyer is tried once",
+            );
+            continue;
+        }
+        seen.push(name.value);
+        let Some(listed) = buyers.get(name.value) else {
+            unknown("buyer", name, buyers.keys().copied(), desk);
+            continue;
+        };
+        if company.is_some() && listed.company.is_some() && listed.company != company {
+            desk.fault(
+                name.place,
+                format!("buyer `{}` is another company's", name.value),
+                "a campaign and its buyers belong to one company",
+            );
+        }
+        members.extend(listed.buyer.clone());
+    }
+    members
+}
+
+/// All tables of one name, out of all files.
+pub(super) fn all<'d>(
+    roots: &[Section<'d>],
+    key: &'static str,
+    shape: &'static Shape,
+    desk: &mut Desk<'_>,
+) -> Vec<Section<'d>> {
+    roots
+        .iter()
+        .flat_map(|root| root.sections(key, shape, desk))
+        .collect()
+}
+
+/// An id of the operator's choice.
+pub(super) fn id<'d>(
+    section: &Section<'d>,
+    key: &'static str,
+    example: &str,
+    desk: &mut Desk<'_>,
+) -> Option<Spot<&'d str>> {
+    let id = section.need(key, example, desk)?;
+    if !value::is_id(id.value) {
+        desk.fault(
+            id.place,
+            format!("`{}` is no id", id.value),
+            "1 to 64 letters, digits, `.`, `_` or `-`",
+        );
+    }
+    Some(id)
+}
+
+/// Notes that an id was given before, at `first`.
+pub(super) fn twice(id: Spot<&str>, first: Place, desk: &mut Desk<'_>) {
+    let first = desk.point_at(first);
+    desk.fault(
+        id.place,
+        format!("`{}` is taken, at {first}", id.value),
+        "each needs an id of its own",
+    );
+}
+
+/// Notes that what is named does not exist.
+pub(super) fn unknown<'a>(
+    kind: &str,
+    name: Spot<&str>,
+    known: impl Iterator<Item = &'a str>,
+    desk: &mut Desk<'_>,
+) {
+    let instead = match value::nearest(name.value, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("describe it under [[{kind}]]"),
+    };
+    desk.unknown(
+        name.place,
+        format!("there is no {kind} `{}`", name.value),
+        instead,
+    );
+}
+
+/// Headers of callers that may pass, in lower case.
+pub(super) fn pass_headers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Box<str>> {
+    let names = section.list("pass_headers", desk);
+    names
+        .into_iter()
+        .filter(|name| is_free_header(*name, desk))
+        .map(|name| name.value.to_ascii_lowercase().into())
+        .collect()
+}
+
+/// Whether a configuration may set or pass a header of this name; if not, that is noted.
+pub(super) fn is_free_header(name: Spot<&str>, desk: &mut Desk<'_>) -> bool {
+    if !value::is_header_name(name.value) {
+        desk.fault(
+            name.place,
+            format!("`{}` is no name of a header", name.value.escape_debug()),
+            "letters, digits and `-`, such as \"X-Account\"",
+        );
+        return false;
+    }
+    if value::is_own_header(name.value) {
+        desk.fault(
+            name.place,
+            format!("`{}` is the edge's own", name.value),
+            "use another name, such as \"X-Account\"",
+        );
+        return false;
+    }
+    true
+}
+
+/// An AFID or SID goes into a header, percent-encoded and cut at 120 bytes.
+pub(super) fn check_source_id(id: Spot<&str>, desk: &mut Desk<'_>) {
+    if id.value.len() > 120 || id.value.chars().any(char::is_control) {
+        desk.fault(
+            id.place,
+            format!("`{}` is no publisher's id", id.value.escape_debug()),
+            "1 to 120 bytes without control characters",
+        );
+    }
+}
+
+const KEY_SECRET: &str = "at least 16 bytes, from which the keys of calls are made; `openssl rand -hex 32` writes a good one";

@@ -1,0 +1,662 @@
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::*;
+use crate::call::policy::{Require, Strangers, TrunkId};
+use crate::routing::directory::Source as Sender;
+use crate::types::number::Number;
+
+#[test]
+fn the_smallest_configuration_has_every_default() {
+    let settings = load_main(MINIMAL).expect("no fault");
+
+    assert_eq!(
+        settings.node,
+        Node {
+            name: "strowger".to_owned(),
+            shards: 1,
+            drain_limit: Duration::from_secs(600),
+        }
+    );
+    assert_eq!(settings.http, None);
+    assert_eq!(settings.telemetry.log, "info");
+    assert_eq!(settings.telemetry.log_format, LogFormat::Text);
+    assert_eq!(settings.telemetry.records, None);
+    let policy = &settings.policy;
+    assert_eq!(policy.generation, 3);
+    assert!(policy.hop_secret.is_equal(&[7; 32]));
+    assert_eq!(policy.product.as_deref(), Some("strowger"));
+    assert_eq!(policy.strangers, Strangers::Refuse);
+    assert_eq!(&*policy.listeners[0].advertise, "192.0.2.10:5060");
+    let buyer = &policy.directory.campaigns[0].buyers[0];
+    assert_eq!(&*buyer.host, "203.0.113.20");
+    assert_eq!(buyer.address.to_string(), "203.0.113.20:5060");
+    assert_eq!(buyer.ring_timeout, Duration::from_secs(30));
+    assert_eq!(buyer.response_timeout, Duration::from_secs(4));
+    assert!(buyer.login.is_none());
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let minimal = load_main(MINIMAL).expect("no fault");
+    let documented = load_conf("strowger.toml").expect("no fault");
+
+    assert_eq!(documented.node, minimal.node);
+    assert_eq!(documented.telemetry.log, minimal.telemetry.log);
+    assert_eq!(
+        documented.telemetry.log_format,
+        minimal.telemetry.log_format
+    );
+    let (documented, minimal) = (documented.policy, minimal.policy);
+    assert_eq!(documented.timing, minimal.timing);
+    assert_eq!(documented.limits, minimal.limits);
+    assert_eq!(documented.hunt, minimal.hunt);
+    assert_eq!(documented.strangers, minimal.strangers);
+    assert_eq!(documented.product, minimal.product);
+    let (described, plain) = (
+        &documented.domains["sip.example.com"],
+        &minimal.domains["sip.example.com"],
+    );
+    assert_eq!(described.realm, plain.realm);
+    assert_eq!(described.algorithms, plain.algorithms);
+    assert_eq!(described.digest_uri, plain.digest_uri);
+    assert_eq!(
+        documented.trunks[0].plan.country,
+        minimal.trunks[0].plan.country
+    );
+    let (described, plain) = (
+        &documented.directory.campaigns[0].buyers[0],
+        &minimal.directory.campaigns[0].buyers[0],
+    );
+    assert_eq!(described.priority, plain.priority);
+    assert_eq!(described.ring_timeout, plain.ring_timeout);
+    assert_eq!(described.response_timeout, plain.response_timeout);
+    assert_eq!(described.x_ph_profile, plain.x_ph_profile);
+}
+
+#[test]
+fn every_key_is_documented_in_its_section() {
+    let mut section = String::new();
+    let mut documented = Vec::new();
+    for line in STROWGER.lines() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+            documented.push(section.clone());
+        } else if !line.starts_with('#') {
+            for (key, _) in line.match_indices(" = ").map(|(at, _)| line.split_at(at)) {
+                let key = key.rsplit(['{', ' ', ',']).next().unwrap_or_default();
+                documented.push(format!("{section}.{key}"));
+            }
+        }
+    }
+
+    let mut missing = Vec::new();
+    for shape in keys::ALL {
+        for key in shape.keys {
+            let place = match shape.name {
+                "" => (*key).to_owned(),
+                // A user's keys stand within braces, in the trunk's section.
+                "trunk.users" | "trunk.users.ha1" => format!("trunk.{key}"),
+                "secret" => continue,
+                section => format!("{section}.{key}"),
+            };
+            if !documented.contains(&place) {
+                missing.push(place);
+            }
+        }
+    }
+
+    assert_eq!(missing, Vec::<String>::new());
+    for form in ["{ file = \"", "{ env = \""] {
+        assert!(STROWGER.contains(form), "{form}");
+    }
+}
+
+#[test]
+fn every_configuration_that_we_ship_loads() {
+    for name in ["strowger.toml", "minimal.toml", "demo.toml"] {
+        if let Err(faults) = load_conf(name) {
+            panic!("{faults}");
+        }
+    }
+}
+
+#[test]
+fn domains_hold_what_their_trunks_bring() {
+    let policy = load_conf("demo.toml").expect("no fault").policy;
+
+    let by_address = &policy.domains["ip.demo.example"];
+    let by_password = &policy.domains["digest.demo.example"];
+    let loopback: IpAddr = "127.0.0.1".parse().expect("an address");
+    assert_eq!(by_address.require, Require::Ip);
+    assert_eq!(by_address.allow.longest_match(loopback), Some(TrunkId(0)));
+    assert!(by_address.users.is_empty());
+    assert_eq!(by_password.require, Require::Digest);
+    assert!(by_password.allow.is_empty());
+    let user = &by_password.users[&b"carrier"[..]];
+    assert_eq!((&*user.name, user.trunk), ("carrier", TrunkId(1)));
+    assert_eq!(&*policy.trunks[1].id, "carrier-by-password");
+}
+
+#[test]
+fn an_alias_is_the_domain_itself() {
+    let text = MINIMAL.replace(
+        "require = \"ip\"",
+        "require = \"ip\"\naliases = [\"EDGE.example.com\", \"[2001:db8::1]\"]",
+    );
+
+    let policy = load_main(&text).expect("no fault").policy;
+
+    let domain = &policy.domains["sip.example.com"];
+    for alias in ["edge.example.com", "2001:db8::1"] {
+        assert!(
+            std::sync::Arc::ptr_eq(&policy.domains[alias], domain),
+            "{alias}"
+        );
+    }
+}
+
+#[test]
+fn buyers_go_by_priority_then_by_the_campaigns_order() {
+    let text = MINIMAL.replace(
+        "buyers = [\"sunny\"]",
+        "buyers = [\"last\", \"sunny\", \"second\", \"zero\"]",
+    ) + "[[buyer]]\nid = \"last\"\ncompany = \"acme\"\nuri = \"sip:203.0.113.21\"\npriority = 9\n"
+        + "[[buyer]]\nid = \"second\"\ncompany = \"acme\"\nuri = \"sip:203.0.113.22\"\n"
+        + "[[buyer]]\nid = \"zero\"\ncompany = \"acme\"\nuri = \"sip:203.0.113.23\"\npriority = -1\n";
+
+    let policy = load_main(&text).expect("no fault").policy;
+
+    let buyers = &policy.directory.campaigns[0].buyers;
+    let ids: Vec<&str> = buyers.iter().map(|buyer| &*buyer.id).collect();
+    assert_eq!(ids, ["zero", "sunny", "second", "last"]);
+}
+
+#[test]
+fn a_campaign_that_is_switched_off_has_nobody() {
+    let text = MINIMAL.replace(
+        "buyers = [\"sunny\"]",
+        "buyers = [\"sunny\"]\nenabled = false",
+    );
+
+    let policy = load_main(&text).expect("no fault").policy;
+
+    assert!(policy.directory.campaigns[0].buyers.is_empty());
+}
+
+#[test]
+fn secrets_come_from_files_and_from_the_environment() {
+    let text = MINIMAL.replace(
+        "key_secret = \"CHANGE-ME-at-least-16-bytes\"",
+        "key_secret = { file = \"keys/acme\" }\n[node]\nsecret = { env = \"HOP\" }",
+    );
+    let mut source = Texts::of(MAIN, text).and("conf/keys/acme", "0123456789abcdef\n");
+    source
+        .env
+        .insert("HOP".to_owned(), "fedcba9876543210".to_owned());
+
+    let policy = load(Path::new(MAIN), &source, 1).expect("no fault").policy;
+
+    assert!(
+        policy.directory.companies[0]
+            .key_secret
+            .is_equal(b"0123456789abcdef")
+    );
+    assert!(policy.hop_secret.is_equal(b"fedcba9876543210"));
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    let text = MINIMAL
+        .replace("\"CHANGE-ME-at-least-16-bytes\"", "\"canary\"")
+        .replace("allow = [\"198.51.100.7/32\"]", "users = [{ name = \"a:b\", ha1 = { md5 = \"canary\" } }, { name = \"c\", password = \"canary\", ha1 = {} }]\nallow = []")
+        .replace("uri = \"sip:sales@203.0.113.20\"", "uri = \"sip:sales@203.0.113.20\"\npassword = \"canary\"\n")
+        + "[node]\nsecret = \"canary\"\n";
+
+    let faults = load_main(&text).err().expect("faults");
+
+    let shown = format!(
+        "{faults}{faults:?}{}",
+        serde_json::to_string(&faults).expect("JSON")
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(faults.iter().count() >= 6, "{faults}");
+}
+
+#[test]
+fn a_list_of_numbers_is_read_like_the_tables() {
+    let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
+    let list = "\u{feff}number,campaign,afid,sid\r\n+12125550102, solar ,bright-leads,radio\r\n\r\n# off\r\n+12125550103,solar,bright-leads\r\n+12125550104,solar,bright-leads,radio";
+    let source = Texts::of(MAIN, text).and("conf/n.csv", list);
+
+    let directory = load(Path::new(MAIN), &source, 1)
+        .expect("no fault")
+        .policy
+        .directory;
+
+    let sender = |number: &str| {
+        let number = Number::from_e164(number.as_bytes()).expect("a number");
+        directory.sources[directory.numbers[&number].source.0 as usize].clone()
+    };
+    let plain = Sender {
+        afid: "bright-leads".into(),
+        sid: None,
+    };
+    let radio = Sender {
+        afid: "bright-leads".into(),
+        sid: Some("radio".into()),
+    };
+    assert_eq!(directory.numbers.len(), 4);
+    assert_eq!(directory.sources.len(), 2);
+    assert_eq!(sender("+12125550101"), plain);
+    assert_eq!(sender("+12125550102"), radio);
+    assert_eq!(sender("+12125550103"), plain);
+    assert_eq!(sender("+12125550104"), radio);
+}
+
+#[test]
+fn faults_of_a_list_have_its_lines() {
+    let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
+    let list = "+12125550102,solar,bright-leads\n12125550103,solar,bright-leads\n+12125550104,solr,bright-leads\n\
+                +12125550105,solar,dim-leads\n+12125550101,solar,bright-leads\n +12125550102,solar,bright-leads\n\
+                +12125550106,solar\n+12125550107,solar,bright-leads,tv,x\n+12125550108,solar,\"bright-leads\"\n";
+    let source = Texts::of(MAIN, text).and("conf/n.csv", list);
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    assert_eq!(
+        faults.to_string(),
+        "conf/n.csv:2:1: numbers.number: `12125550103` is no number in E.164; write \"+12125550103\" if that is meant
+conf/n.csv:3:14: numbers.campaign: there is no campaign `solr`; did you mean `solar`?
+conf/n.csv:4:20: numbers.afid: there is no publisher `dim-leads`; describe it under [[publisher]]
+conf/n.csv:5:1: numbers.number: +12125550101 is assigned already, at conf/strowger.toml:36; a number belongs to one campaign
+conf/n.csv:6:2: numbers.number: +12125550102 is assigned already, at conf/n.csv:1; a number belongs to one campaign
+conf/n.csv:7:1: numbers: has too few fields; write number,campaign,afid or number,campaign,afid,sid, without quotes
+conf/n.csv:8:1: numbers: has too many fields; write number,campaign,afid or number,campaign,afid,sid, without quotes
+conf/n.csv:9:1: numbers: has quotes; write number,campaign,afid or number,campaign,afid,sid, without quotes"
+    );
+}
+
+#[test]
+fn a_list_of_another_kind_is_put_down_after_a_hundred_faults() {
+    let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
+    let source = Texts::of(MAIN, text).and("conf/n.csv", "nonsense\n".repeat(100_000));
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    assert_eq!(faults.iter().count(), 101);
+    let last = faults.iter().last().map(ToString::to_string);
+    assert_eq!(
+        last.as_deref(),
+        Some(
+            "conf/n.csv:101:1: numbers: has 100 faults so far; the rest of the file was not looked at"
+        )
+    );
+}
+
+#[test]
+fn what_a_broken_file_might_have_held_is_not_missed() {
+    let text = "[node]\ndirectory = [\"routing/*.toml\"]\n".to_owned()
+        + &MINIMAL.replace("[\"sunny\"]", "[\"sunny\", \"other\"]");
+    let source = Texts::of(MAIN, text).and("conf/routing/a.toml", "[[buyer]\nid = \"other\"\n");
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    let places: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{}:{}", fault.file.display(), fault.line))
+        .collect();
+    assert_eq!(places, ["conf/routing/a.toml:1"], "{faults}");
+}
+
+#[test]
+fn what_an_unread_file_might_have_held_is_not_missed() {
+    let text = "[node]\ndirectory = [\"routing/*.toml\", \"b/*.toml\", \"c.toml\"]\n".to_owned()
+        + &MINIMAL.replace("[\"sunny\"]", "[\"sunny\", \"other\"]")
+        + "[[numbers]]\nfile = \"n.csv\"\n";
+    let source = Texts::of(MAIN, text).and("conf/routing/a.md", "");
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    let right = "a path is relative to the directory of the main file";
+    assert_eq!(
+        faults.to_string(),
+        format!(
+            "conf/strowger.toml:2:14: node.directory: `routing/*.toml` matches no file; one `*` may stand in the file's name; {right}
+conf/strowger.toml:2:32: node.directory: conf/b cannot be listed: no such directory; {right}
+conf/strowger.toml:2:44: node.directory: conf/c.toml cannot be read: no such file; {right}
+conf/strowger.toml:42:8: numbers.file: conf/n.csv cannot be read: no such file; {right}"
+        )
+    );
+}
+
+#[test]
+fn routing_files_are_read_in_the_order_of_their_names_and_hidden_ones_never() {
+    let text = "[node]\ndirectory = [\"routing/*.toml\"]\n".to_owned() + MINIMAL;
+    let publisher = |afid: &str| format!("[[publisher]]\nafid = \"{afid}\"\ncompany = \"acme\"\n");
+    let source = Texts::of(MAIN, text)
+        .and("conf/routing/b.toml", publisher("same"))
+        .and("conf/routing/a.toml", publisher("same"))
+        .and("conf/routing/.#a.toml", "no TOML")
+        .and("conf/routing/notes.txt", "no TOML");
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    assert_eq!(
+        faults.to_string(),
+        "conf/routing/b.toml:2:8: publisher.afid: `same` is taken, at conf/routing/a.toml:2; each needs an id of its own"
+    );
+}
+
+#[test]
+fn without_its_main_file_there_is_one_fault() {
+    let faults = load(Path::new("nowhere.toml"), &Texts::default(), 1)
+        .err()
+        .expect("a fault");
+
+    assert_eq!(
+        faults.to_string(),
+        "nowhere.toml:1:1: cannot be read: no such file; name the main file with --config"
+    );
+}
+
+#[test]
+fn an_empty_file_lacks_what_a_node_cannot_do_without() {
+    let faults = load_main("").err().expect("faults");
+
+    let keys: Vec<&str> = faults.iter().map(|fault| &*fault.key).collect();
+    assert_eq!(keys, ["listen", "domain", "trunk"]);
+}
+
+#[test]
+fn what_a_listener_is_called_by_peers() {
+    for (bind, advertise, shown) in [
+        ("192.0.2.10:5080", "", "192.0.2.10:5080"),
+        ("[2001:db8::10]:5060", "", "[2001:db8::10]:5060"),
+        ("0.0.0.0:5080", "203.0.113.5", "203.0.113.5:5080"),
+        ("0.0.0.0:5080", "203.0.113.5:5061", "203.0.113.5:5061"),
+        ("[::]:5060", "2001:db8::5", "[2001:db8::5]:5060"),
+        ("[::]:5060", "[2001:DB8::5]:5061", "[2001:db8::5]:5061"),
+        ("192.0.2.10:5060", "SIP.example.com", "sip.example.com:5060"),
+    ] {
+        let mut listener = format!("bind = \"{bind}\"");
+        if !advertise.is_empty() {
+            let _ = write!(listener, "\nadvertise = \"{advertise}\"");
+        }
+        let text = MINIMAL
+            .replace("bind = \"192.0.2.10:5060\"", &listener)
+            .replace(
+                "203.0.113.20\"",
+                if bind.starts_with('[') {
+                    "[2001:db8::20]\""
+                } else {
+                    "203.0.113.20\""
+                },
+            );
+
+        let policy = load_main(&text)
+            .unwrap_or_else(|faults| panic!("{faults}"))
+            .policy;
+
+        assert_eq!(&*policy.listeners[0].advertise, shown);
+    }
+}
+
+#[test]
+fn where_a_buyers_invite_goes() {
+    for (uri, address, host, goes) in [
+        (
+            "sip:s@203.0.113.20",
+            "",
+            "203.0.113.20",
+            "203.0.113.20:5060",
+        ),
+        (
+            "sip:s@203.0.113.20:5080;user=phone",
+            "",
+            "203.0.113.20",
+            "203.0.113.20:5080",
+        ),
+        (
+            "sip:s@PBX.example.com",
+            "203.0.113.21:5070",
+            "pbx.example.com",
+            "203.0.113.21:5070",
+        ),
+        (
+            "sip:s@pbx.example.com:5080",
+            "203.0.113.21",
+            "pbx.example.com",
+            "203.0.113.21:5080",
+        ),
+        (
+            "sip:s@203.0.113.20;transport=udp",
+            "203.0.113.21",
+            "203.0.113.20",
+            "203.0.113.21:5060",
+        ),
+    ] {
+        let mut buyer = format!("uri = \"{uri}\"");
+        if !address.is_empty() {
+            let _ = write!(buyer, "\naddress = \"{address}\"");
+        }
+        let text = MINIMAL.replace("uri = \"sip:sales@203.0.113.20\"", &buyer);
+
+        let policy = load_main(&text)
+            .unwrap_or_else(|faults| panic!("{faults}"))
+            .policy;
+
+        let buyer = &policy.directory.campaigns[0].buyers[0];
+        assert_eq!((&*buyer.uri, &*buyer.host), (uri, host));
+        assert_eq!(buyer.address.to_string(), goes);
+    }
+}
+
+#[test]
+fn each_slip_has_one_fault() {
+    for (right, wrong, fault) in SLIPS {
+        let text = MINIMAL.replace(right, wrong);
+        assert_ne!(text, MINIMAL, "{right}");
+
+        let faults = load_main(&text).err().expect(wrong);
+
+        let shown: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("{}: {}", fault.key, fault.what))
+            .collect();
+        assert_eq!(shown, [*fault], "{wrong}");
+    }
+}
+
+/// What to replace in the smallest configuration, by what, and the fault that this is.
+const SLIPS: &[(&str, &str, &str)] = &[
+    (
+        "bind = \"192.0.2.10:5060\"",
+        "bind = \"192.0.2.10\"",
+        "listen.bind: `192.0.2.10` is no address with a port",
+    ),
+    (
+        "bind = \"192.0.2.10:5060\"",
+        "bind = \"0.0.0.0:5060\"\nadvertise = \"0.0.0.0\"",
+        "listen.advertise: peers cannot reach 0.0.0.0",
+    ),
+    (
+        "bind = \"192.0.2.10:5060\"",
+        "bind = \"0.0.0.0:5060\"\nadvertise = \"2001:db8::1\"",
+        "listen.advertise: 2001:db8::1 and 0.0.0.0 are of different families",
+    ),
+    (
+        "name = \"sip.example.com\"",
+        "name = \"sip.example.com\"\nrealm = \"a\\tb\"",
+        "domain.realm: is empty, or holds control characters",
+    ),
+    ("require = \"ip\"", "", "domain.require: is missing"),
+    (
+        "require = \"ip\"",
+        "require = \"ip+digest\"",
+        "trunk.domains: domain `sip.example.com` never lets this trunk in",
+    ),
+    (
+        "domains = [\"sip.example.com\"]",
+        "domains = [\"sip.example.com\", \"SIP.example.com\"]",
+        "trunk.domains: `SIP.example.com` is named twice",
+    ),
+    (
+        "allow = [\"198.51.100.7/32\"]",
+        "allow = \"198.51.100.7/32\"",
+        "trunk.allow: is a text",
+    ),
+    (
+        "allow = [\"198.51.100.7/32\"]",
+        "allow = [\"198.51.100.7/32\", \"198.51.100.7/32\"]",
+        "trunk.allow: 198.51.100.7/32 is trunk `carrier`'s in domain `sip.example.com` already",
+    ),
+    (
+        "allow = [\"198.51.100.7/32\"]",
+        "allow = [\"198.51.100.7/32\"]\nanswers = { no_answer = 407 }",
+        "trunk.answers: 407 asks for credentials",
+    ),
+    (
+        "allow = [\"198.51.100.7/32\"]",
+        "allow = [\"198.51.100.7/32\"]\ntech_prefix = \"9 9\"",
+        "trunk.tech_prefix: `9 9` is no prefix",
+    ),
+    (
+        "require = \"ip\"\n\n[[trunk]]\n",
+        "require = \"ip|digest\"\n\n[[trunk]]\nusers = [{ name = \"u\", ha1 = { md5 = \"f37bef1e3e4d5d585b78baf53d85879c\", sha256 = \"\" } }]\n",
+        "trunk.users.ha1.sha256: is empty",
+    ),
+    (
+        "id = \"acme\"",
+        "id = \"a c m e\"\nkey_secret = \"0123456789abcdef\"\n[[company]]\nid = \"acme\"",
+        "company.id: `a c m e` is no id",
+    ),
+    (
+        "CHANGE-ME-at-least-16-bytes",
+        "too short",
+        "company.key_secret: is too short",
+    ),
+    (
+        "\"CHANGE-ME-at-least-16-bytes\"",
+        "{ file = \"a\", env = \"b\" }",
+        "company.key_secret: needs one of `file` and `env`",
+    ),
+    (
+        "\"CHANGE-ME-at-least-16-bytes\"",
+        "{ file = \"absent\" }",
+        "company.key_secret: conf/absent cannot be read: no such file",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sip:sales@192.0.2.10",
+        "buyer.uri: 192.0.2.10:5060 is an address of this node: calls would go in circles",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sip:sales@0.0.0.0",
+        "buyer.uri: nobody can be called at 0.0.0.0:5060",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sip:sales:word@203.0.113.20",
+        "buyer.uri: holds a password, which anybody on the way could read",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sip:sales@203.0.113.20;transport=tcp",
+        "buyer.uri: asks for a transport that is not in this version",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sip:sales@203.0.113.20?Subject=x",
+        "buyer.uri: has headers after `?`, which a Request-URI cannot have",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nrealm = \"r\"",
+        "buyer.username: is missing",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nring_timeout = 30",
+        "buyer.ring_timeout: is a number",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nheaders = { x-a = \"1\", X-A = \"2\" }",
+        "buyer.headers: `x-a` is set twice",
+    ),
+    (
+        "id = \"acme\"\nkey_secret",
+        "id = \"other\"\nkey_secret = \"0123456789abcdef\"\n[[publisher]]\nafid = \"theirs\"\ncompany = \"other\"\n\
+         [[number]]\nnumber = \"+12125550109\"\ncampaign = \"solar\"\nafid = \"theirs\"\n[[company]]\nid = \"acme\"\nkey_secret",
+        "number.afid: publisher `theirs` is another company's than campaign `solar`",
+    ),
+    (
+        "id = \"acme\"\nkey_secret",
+        "id = \"other\"\nkey_secret = \"0123456789abcdef\"\n[[campaign]]\nid = \"theirs\"\ncompany = \"other\"\n\
+         buyers = [\"sunny\"]\n[[company]]\nid = \"acme\"\nkey_secret",
+        "campaign.buyers: buyer `sunny` is another company's",
+    ),
+    (
+        "\"+12125550101\"",
+        "\"+012125550101\"",
+        "number.number: `+012125550101` is no number in E.164",
+    ),
+];
+
+/// Run by hand, with `--release`.
+#[test]
+#[ignore = "a measurement"]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "it measures real time"
+)]
+fn a_million_numbers_load_in_two_seconds() {
+    let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
+    let mut list = String::new();
+    for number in 0..1_000_000 {
+        let _ = writeln!(
+            list,
+            "+1213{number:07},solar,bright-leads,source-{}",
+            number % 1000
+        );
+    }
+    let source = Texts::of(MAIN, text).and("conf/n.csv", list);
+
+    let start = std::time::Instant::now();
+    let settings = load(Path::new(MAIN), &source, 1).unwrap_or_else(|faults| panic!("{faults}"));
+    let took = start.elapsed();
+
+    println!(
+        "{} numbers in {took:?}",
+        settings.policy.directory.numbers.len()
+    );
+    assert!(took < Duration::from_secs(2));
+}
+
+fn load_main(text: &str) -> Result<Settings, Faults> {
+    let mut source = Texts::of(MAIN, text);
+    source.fallback_secret = [7; 32];
+    load(Path::new(MAIN), &source, 3)
+}
+
+fn load_conf(name: &str) -> Result<Settings, Faults> {
+    let source = Texts::of("conf/strowger.toml", STROWGER)
+        .and("conf/minimal.toml", MINIMAL)
+        .and("conf/demo.toml", include_str!("../../conf/demo.toml"))
+        .and(
+            "conf/routing/wind.toml",
+            include_str!("../../conf/routing/wind.toml"),
+        )
+        .and(
+            "conf/routing/numbers.csv",
+            include_str!("../../conf/routing/numbers.csv"),
+        );
+    load(&Path::new("conf").join(name), &source, 1)
+}
+
+const MAIN: &str = "conf/strowger.toml";
+const STROWGER: &str = include_str!("../../conf/strowger.toml");
+const MINIMAL: &str = include_str!("../../conf/minimal.toml");

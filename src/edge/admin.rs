@@ -1,0 +1,175 @@
+//! What operators and their machines ask: `/metrics`, `/healthz`, `/readyz`.
+//!
+//! One thread with an async runtime of its own, so that nothing asked here can delay a call.
+
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio::time;
+use tracing::error;
+
+use crate::call::output::Gauges;
+use crate::edge::inbox::{Board, Mailbox, Order};
+use crate::edge::writers;
+use crate::net::{http, sockets};
+use crate::telemetry::metrics::Metrics;
+
+/// How often histograms are sorted into buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long a shard may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is known of a running edge, for whoever asks.
+pub(super) struct Panel {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) boards: Vec<Arc<Board>>,
+    /// Second handles of the shards' sockets.
+    pub(super) sockets: Vec<UdpSocket>,
+    pub(super) is_draining: AtomicBool,
+}
+
+impl Panel {
+    /// Has every shard write its board; `false`: one does not answer in time.
+    pub(super) async fn measure(&self) -> bool {
+        let mut answers = Vec::with_capacity(self.mailboxes.len());
+        for mailbox in &self.mailboxes {
+            let (answer, answered) = oneshot::channel();
+            if mailbox.order(Order::Measure(answer)).is_err() {
+                return false;
+            }
+            answers.push(answered);
+        }
+        let all = async {
+            for answered in answers {
+                if answered.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        time::timeout(PATIENCE, all).await.unwrap_or(false)
+    }
+
+    /// Calls, and nobody new among them; `None` while not every shard refuses new ones.
+    pub(super) async fn calls_left(&self) -> Option<usize> {
+        let is_closed = self.measure().await && self.boards.iter().all(|board| board.is_draining());
+        is_closed.then(|| {
+            let gauges = self.gauges();
+            gauges.calls_ringing + gauges.calls_talking + gauges.calls_ending
+        })
+    }
+
+    async fn render(&self) -> String {
+        // What does not answer shows what it held when it last did.
+        let _ = self.measure().await;
+        self.metrics.set_gauges(&self.gauges());
+        let drops = self.sockets.iter().map(sockets::receive_drops);
+        self.metrics.set_receive_drops(drops.map(u64::from).sum());
+        self.metrics.set_log_drops(writers::log_drops());
+        self.metrics.render()
+    }
+
+    /// What all shards together held when they were last asked.
+    fn gauges(&self) -> Gauges {
+        let mut sum = Gauges::default();
+        for board in &self.boards {
+            board.add_to(&mut sum);
+        }
+        sum
+    }
+}
+
+/// The admin thread.
+pub(super) struct Admin {
+    thread: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Admin {
+    /// Starts it; without a `listener` it only does the upkeep.
+    pub(super) fn start(listener: Option<TcpListener>, panel: Arc<Panel>) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || runtime.block_on(work(listener, panel, stopped)))?;
+        Ok(Self { thread, stop })
+    }
+
+    /// Stops it; requests under way are cut off.
+    pub(super) fn stop(self) {
+        // An error means that it has stopped already.
+        let _ = self.stop.send(());
+        if self.thread.join().is_err() {
+            error!("the admin thread has panicked");
+        }
+    }
+}
+
+async fn work(listener: Option<TcpListener>, panel: Arc<Panel>, stopped: oneshot::Receiver<()>) {
+    let metrics = Arc::clone(&panel.metrics);
+    let serve = async {
+        if let Some(listener) = listener
+            && let Err(error) = http::serve(listener, router(panel)).await
+        {
+            error!(%error, "metrics and health are not served any more");
+        }
+    };
+    let upkeep = async {
+        let mut ticks = time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            metrics.run_upkeep();
+        }
+    };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(serve, upkeep) } => {}
+        _ = stopped => {}
+    }
+}
+
+fn router(panel: Arc<Panel>) -> Router {
+    Router::new()
+        .route("/metrics", get(show_metrics))
+        .route("/healthz", get(show_health))
+        .route("/readyz", get(show_readiness))
+        .with_state(panel)
+}
+
+async fn show_metrics(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    ([(CONTENT_TYPE, TEXT)], panel.render().await)
+}
+
+async fn show_health(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
+    if panel.measure().await {
+        (StatusCode::OK, "alive\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a shard does not answer\n")
+    }
+}
+
+async fn show_readiness(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
+    if panel.is_draining.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}

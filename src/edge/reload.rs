@@ -1,0 +1,114 @@
+//! A new configuration for a running edge: all of it is read and checked first, and on any fault the
+//! old one stays.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use crate::call::policy::Listener;
+use crate::config;
+use crate::config::{Faults, Http, Settings, Source, Telemetry};
+use crate::edge::Edge;
+use crate::edge::inbox::Order;
+use crate::sip::flow::Transport;
+
+/// What was opened or started from the settings and cannot be changed while it runs.
+pub(super) struct Fixed {
+    name: String,
+    shards: usize,
+    listeners: Vec<(Transport, SocketAddr, Box<str>)>,
+    http: Option<Http>,
+    telemetry: Telemetry,
+}
+
+impl Fixed {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let facts = |listener: &Listener| {
+            let Listener {
+                transport,
+                bind,
+                advertise,
+            } = listener;
+            (*transport, *bind, advertise.clone())
+        };
+        Self {
+            name: settings.node.name.clone(),
+            shards: settings.node.shards,
+            listeners: settings.listeners.iter().map(facts).collect(),
+            http: settings.http.clone(),
+            telemetry: settings.telemetry.clone(),
+        }
+    }
+
+    /// The sections in which `other` differs.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        [
+            ("node.name", self.name == other.name),
+            ("node.shards", self.shards == other.shards),
+            ("listen", self.listeners == other.listeners),
+            ("http", self.http == other.http),
+            ("telemetry", self.telemetry == other.telemetry),
+        ]
+        .into_iter()
+        .filter_map(|(section, is_same)| (!is_same).then_some(section))
+        .collect()
+    }
+}
+
+impl Edge {
+    /// Reads the configuration anew, and goes by it if all of it is right. Either way it says so in
+    /// the log and in the metrics.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the new configuration; the old one stays in force.
+    pub fn reload(&mut self, path: &Path, source: &dyn Source) -> Result<(), Faults> {
+        let generation = self.generation + 1;
+        match config::load(path, source, generation) {
+            Ok(settings) => {
+                for section in self.apply(settings) {
+                    warn!(section, "changed: needs a restart, and is not applied");
+                }
+                self.panel.metrics.add_reload_applied();
+                info!(generation, "configuration loaded");
+                Ok(())
+            }
+            Err(faults) => {
+                for fault in faults.iter() {
+                    error!(%fault, "configuration is wrong");
+                }
+                self.panel.metrics.add_reload_refused();
+                error!(
+                    generation = self.generation,
+                    "configuration not loaded: the old one stays"
+                );
+                Err(faults)
+            }
+        }
+    }
+
+    /// Goes by `settings` as far as a running edge can, and names the sections that it cannot apply.
+    /// Calls under way keep the policy they began with.
+    pub fn apply(&mut self, settings: Settings) -> Vec<&'static str> {
+        let differences = self.fixed.differences(&Fixed::of(&settings));
+        let Settings {
+            node, mut policy, ..
+        } = settings;
+        policy.listeners.clone_from(&self.listeners);
+        self.node.drain_limit = node.drain_limit;
+        self.generation = policy.generation;
+        self.panel.metrics.set_generation(policy.generation);
+        let policy = Arc::new(policy);
+        self.order_all(|| Order::Policy(Arc::clone(&policy)));
+        differences
+    }
+
+    /// Has the file of call records opened anew, for whoever has moved it away.
+    pub fn reopen_records(&self) {
+        if let Some(writer) = &self.record_writer {
+            writer.reopen();
+        }
+    }
+}

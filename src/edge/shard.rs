@@ -1,0 +1,282 @@
+//! A shard: one engine, its sockets, and the loop that feeds it.
+//!
+//! It is a plain thread, not a task: a wake-up by way of an async runtime's reactor and scheduler
+//! costs a microsecond and more, several times the engine's work on a message, and a task could not
+//! receive a batch without asking twice. So the thread polls its own sockets:
+//!
+//! ```text
+//!          ┌────────────── epoll, until a timer ────────────────┐
+//!          v                                                    │
+//!    inbox:   orders   ──> engine ──> outputs: queued ──────────┤
+//!    sockets: recvmmsg ──> engine ──> outputs: queued           │
+//!    timers:  if due   ──> engine ──> outputs: queued           │
+//!                                     sendmmsg, once per socket ┘
+//! ```
+//!
+//! Three system calls per wake-up, one reading of the clock, no lock, and nothing that waits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use tracing::error;
+
+use crate::call::Engine;
+use crate::call::input::Input;
+use crate::call::policy::Policy;
+use crate::edge::effects::Effects;
+use crate::edge::inbox::{Board, Inbox, Letter, Order};
+use crate::net::clock;
+use crate::net::udp::{Batches, Received};
+use crate::types::ids::ShardId;
+
+/// Token of the inbox's bell; ports have their index.
+pub(super) const BELL: Token = Token(usize::MAX);
+
+/// Letters handled per wake-up at most, so that sockets and timers have their turn.
+const LETTER_BATCH: usize = 256;
+
+/// Times per wake-up at most that failed sends are told to the engine, which may then send again.
+const FAILURE_ROUNDS: usize = 4;
+
+/// What the edge gives a shard to begin with.
+pub(super) struct Seat {
+    pub(super) id: ShardId,
+    /// 256 unpredictable bits, the same for all shards.
+    pub(super) seed: [u8; 32],
+    /// When the edge began, the same for all shards.
+    pub(super) start: Instant,
+    pub(super) policy: Arc<Policy>,
+    pub(super) poll: Poll,
+    pub(super) inbox: Inbox,
+    pub(super) effects: Effects,
+    pub(super) board: Arc<Board>,
+}
+
+/// Runs a shard until it is told to stop, in the thread that calls it.
+pub(super) fn run(seat: Seat) {
+    let id = seat.id;
+    let result = Shard::new(seat).and_then(|mut shard| shard.run());
+    if let Err(error) = result {
+        // The thread ends; the edge sees that and goes down.
+        error!(shard = id.0, %error, "shard cannot go on");
+    }
+}
+
+struct Shard {
+    engine: Engine,
+    effects: Effects,
+    batches: Batches,
+    poll: Poll,
+    events: Events,
+    inbox: Inbox,
+    board: Arc<Board>,
+    is_draining: bool,
+    /// The inbox may hold more.
+    is_rung: bool,
+    /// By port: what is known of its socket.
+    sockets: Vec<Readiness>,
+}
+
+/// What is known of a socket. Polling is edge-triggered: readiness is told once, and kept here until
+/// a receive proves it gone.
+#[derive(Default, Clone, Copy)]
+struct Readiness {
+    is_readable: bool,
+    has_errors: bool,
+    /// We asked to hear when it can be written to.
+    awaits_room: bool,
+}
+
+impl Shard {
+    fn new(seat: Seat) -> io::Result<Self> {
+        let mut effects = seat.effects;
+        for (index, port) in effects.ports().iter().enumerate() {
+            let descriptor = port.descriptor();
+            let registry = seat.poll.registry();
+            registry.register(&mut SourceFd(&descriptor), Token(index), Interest::READABLE)?;
+        }
+        Ok(Self {
+            engine: Engine::new(seat.id, seat.seed, seat.start, seat.policy),
+            sockets: vec![Readiness::default(); effects.ports().len()],
+            effects,
+            batches: Batches::new(),
+            poll: seat.poll,
+            events: Events::with_capacity(64),
+            inbox: seat.inbox,
+            board: seat.board,
+            is_draining: false,
+            is_rung: false,
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut now = clock::now();
+        while !self.inbox.is_over() {
+            self.wait(now)?;
+            now = clock::now();
+            // Orders first: what was ordered before a datagram was sent holds for it.
+            self.read_inbox(now);
+            let received = self.receive(now)?;
+            if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+                self.step(now, Input::Timeout);
+            }
+            self.flush(now)?;
+            self.effects.publish(received);
+        }
+        Ok(())
+    }
+
+    /// Waits until something is to be done, and notes what.
+    fn wait(&mut self, now: Instant) -> io::Result<()> {
+        let is_busy = self.is_rung
+            || self
+                .sockets
+                .iter()
+                .any(|socket| socket.is_readable || socket.has_errors);
+        let timeout = if is_busy {
+            Some(Duration::ZERO)
+        } else {
+            self.engine
+                .poll_timeout()
+                .map(|due| due.saturating_duration_since(now))
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &self.events {
+            if event.token() == BELL {
+                self.is_rung = true;
+            } else if let Some(socket) = self.sockets.get_mut(event.token().0) {
+                socket.note(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Feeds the engine one batch of each readable socket, and returns how many datagrams that was.
+    fn receive(&mut self, now: Instant) -> io::Result<u64> {
+        let mut total = 0;
+        for index in 0..self.sockets.len() {
+            let Some(socket) = self.sockets.get_mut(index) else {
+                continue;
+            };
+            if socket.has_errors {
+                socket.has_errors = self.effects.take_errors(index);
+            }
+            if !socket.is_readable {
+                continue;
+            }
+            let Some(port) = self.effects.ports().get_mut(index) else {
+                continue;
+            };
+            let Received { count, is_more } = port.receive(&mut self.batches)?;
+            let here = port.here();
+            socket.is_readable = is_more;
+            for datagram in 0..count {
+                let Some((remote, bytes)) = self.batches.datagram(datagram) else {
+                    continue;
+                };
+                let flow = here.flow(remote);
+                self.engine.handle(now, Input::Datagram { flow, bytes });
+                while let Some(output) = self.engine.poll_output() {
+                    self.effects.perform(now, output);
+                }
+            }
+            total += count as u64;
+        }
+        Ok(total)
+    }
+
+    fn read_inbox(&mut self, now: Instant) {
+        if !self.is_rung {
+            return;
+        }
+        self.inbox.hush();
+        while let Some(order) = self.inbox.next_order() {
+            match order {
+                Order::Policy(policy) => self.step(now, Input::Policy(policy)),
+                Order::Drain => {
+                    self.is_draining = true;
+                    self.step(now, Input::Drain(true));
+                }
+                Order::Hangup(which) => self.step(now, Input::Hangup(which)),
+                Order::Measure(answer) => {
+                    self.board.write(&self.engine.gauges(), self.is_draining);
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(());
+                }
+            }
+        }
+        self.is_rung = true;
+        for _ in 0..LETTER_BATCH {
+            match self.inbox.next_letter() {
+                Some(Letter::Datagram { flow, bytes }) => {
+                    let bytes = &bytes;
+                    self.step(now, Input::Datagram { flow, bytes });
+                }
+                Some(Letter::TransportFailed(flow)) => {
+                    self.step(now, Input::TransportFailed { flow });
+                }
+                None => {
+                    self.is_rung = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends what the engine said, tells it what could not be sent, and asks to hear when a blocked
+    /// socket has room.
+    fn flush(&mut self, now: Instant) -> io::Result<()> {
+        self.effects.flush(&mut self.batches);
+        for _ in 0..FAILURE_ROUNDS {
+            let mut has_failed = false;
+            while let Some(flow) = self.effects.poll_failed() {
+                has_failed = true;
+                self.step(now, Input::TransportFailed { flow });
+            }
+            if !has_failed {
+                break;
+            }
+            self.effects.flush(&mut self.batches);
+        }
+        for (index, port) in self.effects.ports().iter().enumerate() {
+            let Some(socket) = self.sockets.get_mut(index) else {
+                continue;
+            };
+            if port.is_blocked() == socket.awaits_room {
+                continue;
+            }
+            // Only while it is blocked: else each sent datagram that leaves the socket wakes us.
+            socket.awaits_room = port.is_blocked();
+            let interest = if socket.awaits_room {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            let descriptor = port.descriptor();
+            let registry = self.poll.registry();
+            registry.reregister(&mut SourceFd(&descriptor), Token(index), interest)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, now: Instant, input: Input<'_>) {
+        self.engine.handle(now, input);
+        while let Some(output) = self.engine.poll_output() {
+            self.effects.perform(now, output);
+        }
+    }
+}
+
+impl Readiness {
+    fn note(&mut self, event: &Event) {
+        self.is_readable |= event.is_readable();
+        self.has_errors |= event.is_error();
+    }
+}

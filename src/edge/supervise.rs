@@ -1,0 +1,102 @@
+//! The life of a running edge: signals in, a clean end out.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time;
+use tracing::{info, warn};
+
+use crate::config::Source;
+use crate::edge::Edge;
+use crate::edge::drain::{Drain, Step};
+use crate::net::clock;
+
+/// How often the shards are looked after; how soon a crash is seen.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How often the calls are counted while they are waited for.
+const COUNT: Duration = Duration::from_millis(100);
+
+/// Why the edge ended without having been told to.
+#[derive(Debug, Error)]
+pub enum Crashed {
+    /// A shard's thread has ended.
+    #[error("a shard has ended: its calls are lost")]
+    Shard,
+    /// Signals cannot be heard.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Edge {
+    /// Serves until SIGTERM or SIGINT, then drains: new calls are refused, calls under way may end
+    /// for as long as the configuration says; a second signal ends them at once. SIGHUP has `config`
+    /// read again from `source`, and the file of call records opened anew.
+    ///
+    /// # Errors
+    ///
+    /// When a shard has crashed.
+    pub fn supervise(mut self, config: &Path, source: &dyn Source) -> Result<(), Crashed> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let result = runtime.block_on(self.live(config, source));
+        self.end();
+        result
+    }
+
+    async fn live(&mut self, config: &Path, source: &dyn Source) -> Result<(), Crashed> {
+        let mut hangups = signal(SignalKind::hangup())?;
+        let mut terminations = signal(SignalKind::terminate())?;
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut drain = Drain::new();
+        loop {
+            let pause = if drain.is_serving() { ROUND } else { COUNT };
+            let is_told_to_go = tokio::select! {
+                _ = terminations.recv() => true,
+                _ = interrupts.recv() => true,
+                _ = hangups.recv() => {
+                    self.reopen_records();
+                    // The log has every fault; the old configuration stays.
+                    let _ = self.reload(config, source);
+                    false
+                }
+                () = time::sleep(pause) => false,
+            };
+            if self.shards.iter().any(|shard| shard.is_finished()) {
+                return Err(Crashed::Shard);
+            }
+            let calls = if drain.is_serving() {
+                None
+            } else {
+                self.panel.calls_left().await
+            };
+            let now = clock::now();
+            let step = if is_told_to_go {
+                drain.handle_signal(now, self.node.drain_limit)
+            } else {
+                drain.handle_time(now, calls)
+            };
+            match step {
+                Some(Step::Refuse) => {
+                    let limit_s = self.node.drain_limit.as_secs();
+                    info!(limit_s, "draining: new calls are refused");
+                    self.drain();
+                }
+                Some(Step::HangUp) => {
+                    warn!(calls, "ending the calls that are left");
+                    self.hang_up();
+                }
+                Some(Step::Stop) => {
+                    info!(calls, "stopping");
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The threads that write: log lines and call records. Whoever has something to write hands it over
+//! by a bounded channel and never waits.
+
+use std::io;
+use std::io::Write;
+use std::iter;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use tracing::error;
+use tracing::subscriber::SetGlobalDefaultError;
+
+use crate::call::record::Record;
+use crate::config::Telemetry;
+use crate::net::clock;
+use crate::telemetry::log;
+use crate::telemetry::log::{Entry, Lines, NotAFilter};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::record::{RecordFile, write_line};
+
+/// How long a writer lets things gather once the first is there. Each wake-up of a thread costs more
+/// than formatting a record, and so does the sender's system call to wake it; a sleeping writer
+/// needs neither.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Records that wait at most, some seconds at full load; what comes beyond is lost, and said to be.
+const RECORDS: usize = 16_384;
+
+/// Log lines that wait at most; what comes beyond is dropped and counted.
+const LINES: usize = 8192;
+
+/// Things written by one system call at most.
+const BATCH: usize = 1024;
+
+/// How long the end waits for a reader of the log that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Log lines dropped; the log is the process's, and so is this.
+static LOG_DROPS: AtomicU64 = AtomicU64::new(0);
+
+/// Log lines dropped so far because standard output was too slow.
+pub(super) fn log_drops() -> u64 {
+    LOG_DROPS.load(Ordering::Relaxed)
+}
+
+/// A shard's hand on the records' writer.
+#[derive(Clone)]
+pub(super) struct Records {
+    sender: SyncSender<Box<Record>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Records {
+    /// Hands `record` over, or gives it back if there is no room; it is counted as lost then.
+    pub(super) fn post(&self, record: Box<Record>) -> Result<(), Box<Record>> {
+        self.sender.try_send(record).map_err(|error| {
+            self.metrics.add_records_lost(1);
+            match error {
+                TrySendError::Full(record) | TrySendError::Disconnected(record) => record,
+            }
+        })
+    }
+}
+
+/// The thread that writes call records. It ends when the last [`Records`] is dropped.
+pub(super) struct RecordWriter {
+    thread: JoinHandle<()>,
+    reopen: Arc<AtomicBool>,
+}
+
+impl RecordWriter {
+    /// Opens the file, and starts; `node` is named in every record.
+    pub(super) fn start(
+        path: PathBuf,
+        node: &str,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<(Self, Records)> {
+        let file = RecordFile::open(path)?;
+        let reopen = Arc::new(AtomicBool::new(false));
+        let (sender, receiver) = sync_channel(RECORDS);
+        let job = RecordJob {
+            receiver,
+            file,
+            node: node.to_owned(),
+            reopen: Arc::clone(&reopen),
+            metrics: Arc::clone(&metrics),
+        };
+        let thread = thread::Builder::new()
+            .name("records".to_owned())
+            .spawn(move || job.run())?;
+        Ok((Self { thread, reopen }, Records { sender, metrics }))
+    }
+
+    /// Has the file opened anew before the next record is written.
+    pub(super) fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until all records are on the disk.
+    pub(super) fn join(self) {
+        if self.thread.join().is_err() {
+            error!("the writer of call records has panicked");
+        }
+    }
+}
+
+struct RecordJob {
+    receiver: Receiver<Box<Record>>,
+    file: RecordFile,
+    node: String,
+    reopen: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+}
+
+impl RecordJob {
+    fn run(mut self) {
+        let mut lines = Vec::new();
+        while let Ok(first) = self.receiver.recv() {
+            thread::sleep(GATHER);
+            lines.clear();
+            let anchor = clock::anchor();
+            let mut count = 0;
+            for record in iter::once(first)
+                .chain(self.receiver.try_iter())
+                .take(BATCH)
+            {
+                count += 1;
+                if let Err(error) = write_line(&mut lines, &self.node, &record, &anchor) {
+                    error!(call = %record.uuid, %error, "call record lost");
+                }
+            }
+            if self.reopen.swap(false, Ordering::Relaxed)
+                && let Err(error) = self.file.reopen()
+            {
+                error!(%error, "call records go on in the old file");
+            }
+            match self.file.append(&lines) {
+                Ok(()) => self.metrics.add_records_written(count),
+                Err(error) => {
+                    self.metrics.add_records_lost(count);
+                    error!(%error, count, "call records lost");
+                }
+            }
+        }
+        // Not every file can do it; what was written is with the kernel in any case.
+        let _ = self.file.sync();
+    }
+}
+
+/// Why there is no log.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The filter is wrong.
+    #[error(transparent)]
+    Filter(#[from] NotAFilter),
+    /// There is one already.
+    #[error(transparent)]
+    Taken(#[from] SetGlobalDefaultError),
+    /// No thread for it.
+    #[error("cannot start the log's writer: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The process's log: lines on standard output, written by a thread of its own.
+pub struct Log {
+    sender: SyncSender<Entry>,
+    done: Receiver<()>,
+}
+
+impl Log {
+    /// Makes `tracing`'s events lines from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the filter cannot be read, or there is a log already.
+    pub fn start(telemetry: &Telemetry) -> Result<Self, LogError> {
+        let (sender, receiver) = sync_channel(LINES);
+        let lines = Lines::new(sender.clone(), &LOG_DROPS);
+        let subscriber = log::subscriber(&telemetry.log, telemetry.log_format, lines)?;
+        let (finished, done) = sync_channel(1);
+        // Not joined but waited for in `finish`: it may hang on a reader who does not read.
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || {
+                write_lines(&receiver);
+                // Nobody may be waiting any more.
+                let _ = finished.send(());
+            })?;
+        tracing::subscriber::set_global_default(subscriber)?;
+        Ok(Self { sender, done })
+    }
+
+    /// Waits until all lines are written, for a second at most.
+    pub fn finish(self) {
+        if self.sender.try_send(Entry::End).is_ok() {
+            // Either way the process ends.
+            let _ = self.done.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+fn write_lines(receiver: &Receiver<Entry>) {
+    let mut lines = Vec::new();
+    let mut is_over = false;
+    while !is_over {
+        let Ok(first) = receiver.recv() else {
+            return;
+        };
+        thread::sleep(GATHER);
+        lines.clear();
+        for entry in iter::once(first).chain(receiver.try_iter()).take(BATCH) {
+            match entry {
+                Entry::Line(line) => lines.extend_from_slice(&line),
+                Entry::End => is_over = true,
+            }
+        }
+        let mut output = io::stdout().lock();
+        // There is nowhere to say that the log cannot be written.
+        let _ = output.write_all(&lines).and_then(|()| output.flush());
+    }
+}

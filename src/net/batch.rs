@@ -1,0 +1,433 @@
+//! Many datagrams per system call: `recvmmsg`, `sendmmsg`, and the error queue where ICMP errors end up.
+//!
+//! All `unsafe` of the crate is here: the standard library and our dependencies send and receive one
+//! datagram per call. What leaves this file is slices and [`SocketAddr`]s.
+
+#![expect(
+    unsafe_code,
+    reason = "batched system calls have no safe face; each block says why it is sound"
+)]
+
+use std::io;
+use std::mem;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+/// Datagrams received per call at most.
+pub(super) const RECEIVE_BATCH: usize = 64;
+
+/// Datagrams sent per call at most.
+pub(super) const SEND_BATCH: usize = 256;
+
+/// Room for one datagram, in bytes: no UDP payload is longer.
+const ROOM: usize = 65_536;
+
+/// Distance from one buffer to the next, in bytes. The 17 cache lines beyond [`ROOM`] keep the heads
+/// of the buffers from falling into the same sets of the processor's cache.
+const STRIDE: usize = ROOM + 17 * 64;
+
+/// A socket address as the kernel writes it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Name {
+    family: libc::sa_family_t,
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+/// Buffers that one `recvmmsg` fills. Made once per thread; nothing is cleared between calls.
+pub(super) struct Inbound {
+    /// `RECEIVE_BATCH` buffers, `STRIDE` apart, owned.
+    buffers: *mut [u8],
+    /// One per buffer, owned.
+    names: *mut [Name],
+    /// Points into `buffers`, owned.
+    parts: *mut [libc::iovec],
+    /// Points into `names` and `parts`.
+    headers: Vec<libc::mmsghdr>,
+}
+
+impl Inbound {
+    /// Allocates the buffers; the kernel maps them as they are first used.
+    pub(super) fn new() -> Self {
+        let buffers = Box::into_raw(vec![0_u8; RECEIVE_BATCH * STRIDE].into_boxed_slice());
+        let names = Box::into_raw(vec![Name::empty(); RECEIVE_BATCH].into_boxed_slice());
+        let parts: Box<[libc::iovec]> = (0..RECEIVE_BATCH)
+            .map(|index| libc::iovec {
+                // `index * STRIDE + ROOM` is within the allocation, so wrapping never happens.
+                iov_base: buffers.cast::<u8>().wrapping_add(index * STRIDE).cast(),
+                iov_len: ROOM,
+            })
+            .collect();
+        let parts = Box::into_raw(parts);
+        let headers = (0..RECEIVE_BATCH)
+            .map(|index| {
+                header(
+                    names.cast::<Name>().wrapping_add(index),
+                    Name::ROOM,
+                    parts.cast::<libc::iovec>().wrapping_add(index),
+                )
+            })
+            .collect();
+        Self {
+            buffers,
+            names,
+            parts,
+            headers,
+        }
+    }
+
+    /// Receives what is there, up to [`RECEIVE_BATCH`] datagrams, without waiting.
+    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        // SAFETY: each header points to a name and a part that this value owns and that nothing
+        // borrows while `&mut self` is held; each part points to ROOM bytes of its own.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                RECEIVE_BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// The `index`th datagram of the last [`receive`](Self::receive), and who sent it. To be asked
+    /// once for each that was received; `None` if its address is neither IPv4 nor IPv6.
+    pub(super) fn take(&mut self, index: usize) -> Option<(SocketAddr, &[u8])> {
+        let header = self.headers.get_mut(index)?;
+        // The kernel wrote the length of the address there; the next call reads it as the room.
+        header.msg_hdr.msg_namelen = Name::ROOM;
+        let length = (header.msg_len as usize).min(ROOM);
+        // SAFETY: `index` is below RECEIVE_BATCH, for `headers` has that many; the bytes were
+        // zeroed when allocated, so all are initialised; the borrow lasts as long as that of
+        // `self`, during which the kernel is not called.
+        let (name, bytes) = unsafe {
+            (
+                *self.names.cast::<Name>().add(index),
+                std::slice::from_raw_parts(self.buffers.cast::<u8>().add(index * STRIDE), length),
+            )
+        };
+        Some((name.read()?, bytes))
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        // SAFETY: the three came from `Box::into_raw` in `new` and are freed only here.
+        unsafe {
+            drop(Box::from_raw(self.buffers));
+            drop(Box::from_raw(self.names));
+            drop(Box::from_raw(self.parts));
+        }
+    }
+}
+
+/// The arrays that one `sendmmsg` reads.
+pub(super) struct Outbound {
+    names: Vec<Name>,
+    parts: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+impl Outbound {
+    pub(super) fn new() -> Self {
+        Self {
+            names: Vec::with_capacity(SEND_BATCH),
+            parts: Vec::with_capacity(SEND_BATCH),
+            headers: Vec::with_capacity(SEND_BATCH),
+        }
+    }
+
+    /// Sends the first [`SEND_BATCH`] of `messages` without waiting, and says how many went. An error
+    /// is always the first message's.
+    pub(super) fn send<'m>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        messages: impl Iterator<Item = (SocketAddr, &'m [u8])>,
+    ) -> io::Result<usize> {
+        self.names.clear();
+        self.parts.clear();
+        self.headers.clear();
+        let mut lengths = [0; SEND_BATCH];
+        for ((remote, bytes), length) in messages.zip(&mut lengths) {
+            let (name, room) = Name::write(remote);
+            *length = room;
+            self.names.push(name);
+            self.parts.push(libc::iovec {
+                // The kernel only reads what a sent part points to.
+                iov_base: bytes.as_ptr().cast_mut().cast(),
+                iov_len: bytes.len(),
+            });
+        }
+        let names = self.names.as_mut_ptr();
+        let parts = self.parts.as_mut_ptr();
+        for (index, length) in (0..self.names.len()).zip(lengths) {
+            self.headers.push(header(
+                names.wrapping_add(index),
+                length,
+                parts.wrapping_add(index),
+            ));
+        }
+        // SAFETY: the headers point into `names` and `parts`, which are not touched between here and
+        // there; the parts point to slices that live for `'m`, which outlasts this call.
+        let count = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                self.headers.len() as libc::c_uint,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// Takes one error from the socket's error queue. `Ok(Some(remote))`: a datagram of ours to `remote`
+/// did not get there, by the word of ICMP. `Ok(None)`: an error of another kind. `Err` with
+/// `WouldBlock`: the queue is empty.
+pub(super) fn take_error(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
+    let mut name = Name::empty();
+    // Aligned for `cmsghdr`, and room for the error and the address of who reported it.
+    let mut control = [0_u64; 32];
+    let mut part = libc::iovec {
+        iov_base: ptr::null_mut(),
+        iov_len: 0,
+    };
+    let mut message = header(&raw mut name, Name::ROOM, &raw mut part).msg_hdr;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: all that `message` points to are locals that outlive the call, of the given sizes.
+    let result = unsafe {
+        libc::recvmsg(
+            socket.as_raw_fd(),
+            &raw mut message,
+            libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel filled `control` and set its length; the CMSG macros stay within it.
+    let error = unsafe {
+        let mut control = libc::CMSG_FIRSTHDR(&raw const message);
+        loop {
+            let Some(entry) = control.as_ref() else {
+                return Ok(None);
+            };
+            match (entry.cmsg_level, entry.cmsg_type) {
+                (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR) => {
+                    break libc::CMSG_DATA(control)
+                        .cast::<libc::sock_extended_err>()
+                        .read_unaligned();
+                }
+                _ => control = libc::CMSG_NXTHDR(&raw const message, control),
+            }
+        }
+    };
+    Ok(is_unreachable(&error).then(|| name.read()).flatten())
+}
+
+/// Whether ICMP says that the destination cannot be had (RFC 3261 §18.4): destination unreachable
+/// and parameter problem are; time exceeded and "fragmentation needed" are not.
+fn is_unreachable(error: &libc::sock_extended_err) -> bool {
+    const FRAGMENTATION_NEEDED: u8 = 4;
+    match (error.ee_origin, error.ee_type) {
+        (libc::SO_EE_ORIGIN_ICMP, 3) => error.ee_code != FRAGMENTATION_NEEDED,
+        (libc::SO_EE_ORIGIN_ICMP, 12) | (libc::SO_EE_ORIGIN_ICMP6, 1 | 4) => true,
+        _ => false,
+    }
+}
+
+/// Sets an option whose value is an `int`.
+pub(super) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: the value is a local of the size that is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Datagrams that the kernel dropped because the socket's receive buffer was full, since it was opened.
+pub(super) fn receive_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    /// `SK_MEMINFO_DROPS` of `linux/sock_diag.h`.
+    const DROPS: usize = 8;
+    let mut values = [0_u32; DROPS + 1];
+    let mut length = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: `values` is a local of the size that `length` says.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let [.., drops] = values;
+    Ok(drops)
+}
+
+/// A message of one part.
+fn header(name: *mut Name, room: libc::socklen_t, part: *mut libc::iovec) -> libc::mmsghdr {
+    // SAFETY: a `mmsghdr` is integers and pointers, and all zeroes is a value of each.
+    let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+    header.msg_hdr.msg_name = name.cast();
+    header.msg_hdr.msg_namelen = room;
+    header.msg_hdr.msg_iov = part;
+    header.msg_hdr.msg_iovlen = 1;
+    header
+}
+
+impl Name {
+    /// What there is room for, in bytes.
+    const ROOM: libc::socklen_t = size_of::<Self>() as libc::socklen_t;
+
+    fn empty() -> Self {
+        // SAFETY: socket addresses are integers, and zero is a value of each.
+        unsafe { mem::zeroed() }
+    }
+
+    /// The address and its length, in bytes.
+    fn write(address: SocketAddr) -> (Self, libc::socklen_t) {
+        let mut name = Self::empty();
+        match address {
+            SocketAddr::V4(address) => {
+                name.v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: address.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.ip().octets()),
+                    },
+                    sin_zero: [0; 8],
+                };
+                (name, size_of::<libc::sockaddr_in>() as libc::socklen_t)
+            }
+            SocketAddr::V6(address) => {
+                name.v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: address.port().to_be(),
+                    sin6_flowinfo: 0,
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: address.ip().octets(),
+                    },
+                    sin6_scope_id: address.scope_id(),
+                };
+                (name, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
+            }
+        }
+    }
+
+    /// The address. The flow label is left out: it is no part of who the peer is.
+    fn read(&self) -> Option<SocketAddr> {
+        // SAFETY: every variant begins with the family, and all bytes are initialised.
+        match libc::c_int::from(unsafe { self.family }) {
+            libc::AF_INET => {
+                // SAFETY: the family says which variant it is.
+                let v4 = unsafe { self.v4 };
+                let address = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+                Some(SocketAddrV4::new(address, u16::from_be(v4.sin_port)).into())
+            }
+            libc::AF_INET6 => {
+                // SAFETY: the family says which variant it is.
+                let v6 = unsafe { self.v6 };
+                let address = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+                let port = u16::from_be(v6.sin6_port);
+                Some(SocketAddrV6::new(address, port, 0, v6.sin6_scope_id).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_as_it_was_written() {
+        for text in ["192.0.2.7:5060", "[2001:db8::7]:5061", "[fe80::1%3]:9"] {
+            let address: SocketAddr = text.parse().unwrap();
+
+            assert_eq!(Name::write(address).0.read(), Some(address));
+        }
+    }
+
+    #[test]
+    fn a_batch_arrives_as_it_was_sent() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let (sender, receiver) = (bind(any), bind(any));
+            let remote = receiver.local_addr().unwrap();
+            let messages: Vec<Vec<u8>> = vec![vec![], vec![1; 3], vec![2; 60_000]];
+
+            let sent = Outbound::new()
+                .send(
+                    sender.as_fd(),
+                    messages.iter().map(|bytes| (remote, bytes.as_slice())),
+                )
+                .unwrap();
+            let mut inbound = Inbound::new();
+            let received = inbound.receive(receiver.as_fd()).unwrap();
+
+            assert_eq!((sent, received), (3, 3));
+            for (index, bytes) in messages.iter().enumerate() {
+                let from = sender.local_addr().unwrap();
+                assert_eq!(inbound.take(index), Some((from, bytes.as_slice())));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_receive_would_block() {
+        let receiver = bind("127.0.0.1:0");
+
+        let error = Inbound::new().receive(receiver.as_fd()).unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_closed_port_is_reported_with_its_address() {
+        let (sender, gone) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+        let remote = gone.local_addr().unwrap();
+        drop(gone);
+        set_option(sender.as_fd(), libc::SOL_IP, libc::IP_RECVERR, 1).unwrap();
+
+        let messages = [(remote, b"anybody?".as_slice())];
+        Outbound::new()
+            .send(sender.as_fd(), messages.into_iter())
+            .unwrap();
+
+        assert_eq!(take_error(sender.as_fd()).unwrap(), Some(remote));
+        assert_eq!(
+            take_error(sender.as_fd()).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+    }
+
+    fn bind(address: &str) -> UdpSocket {
+        UdpSocket::bind(address).unwrap()
+    }
+}

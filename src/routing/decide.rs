@@ -1,0 +1,198 @@
+//! Which buyers get the call: number -> line -> campaign -> buyers, in order.
+//!
+//! A pure function of the directory, the trunk and the number dialled, so that a decision can be
+//! had again at any time.
+
+use std::sync::Arc;
+
+use crate::routing::buyer::Buyer;
+use crate::routing::directory::{Campaign, Directory, Source};
+use crate::routing::trunk::Trunk;
+use crate::types::number::{NotANumber, Number};
+
+/// To whom a call is offered.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'d> {
+    /// The campaign of the number dialled.
+    pub campaign: &'d Arc<Campaign>,
+    /// Who sent the caller.
+    pub source: &'d Source,
+    /// Its buyers in the order in which they are tried; at least one.
+    pub buyers: &'d [Arc<Buyer>],
+}
+
+/// Why a call is offered to nobody.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal<'d> {
+    /// What was dialled is not a number.
+    NotANumber(NotANumber),
+    /// The number has no campaign, or none that this trunk's company owns: the two are not told
+    /// apart, so that a carrier cannot learn what other companies own.
+    NumberUnknown,
+    /// The campaign has nobody to offer it to.
+    NoBuyer {
+        /// The campaign, for the record.
+        campaign: &'d Arc<Campaign>,
+        /// Who sent the caller, for the record.
+        source: &'d Source,
+    },
+}
+
+/// Decides to whom the call that `trunk` brings for `dialled` is offered.
+pub fn decide<'d>(
+    directory: &'d Directory,
+    trunk: &Trunk,
+    dialled: Result<Number, NotANumber>,
+) -> Result<Decision<'d>, Refusal<'d>> {
+    let number = dialled.map_err(Refusal::NotANumber)?;
+    let line = directory.numbers.get(&number);
+    let (campaign, source) = line
+        .and_then(|line| {
+            let campaign = directory.campaigns.get(line.campaign.0 as usize)?;
+            Some((campaign, directory.sources.get(line.source.0 as usize)?))
+        })
+        .filter(|(campaign, _)| campaign.company == trunk.company)
+        .ok_or(Refusal::NumberUnknown)?;
+    if campaign.buyers.is_empty() {
+        return Err(Refusal::NoBuyer { campaign, source });
+    }
+    Ok(Decision {
+        campaign,
+        source,
+        buyers: &campaign.buyers,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::routing::buyer::XPhProfile;
+    use crate::routing::directory::{CampaignId, Company, Line, SourceId};
+    use crate::routing::trunk::CompanyId;
+    use crate::sip::flow::Transport;
+    use crate::types::number::NumberPlan;
+    use crate::types::secret::Secret;
+
+    #[test]
+    fn a_known_number_is_offered_to_the_buyers_of_its_campaign_in_their_order() {
+        let directory = directory();
+
+        let decision = decide(&directory, &trunk(0), number("+12125550101")).expect("offered");
+
+        let buyers: Vec<&str> = decision.buyers.iter().map(|buyer| &*buyer.id).collect();
+        assert_eq!(&*decision.campaign.id, "solar");
+        assert_eq!(&*decision.source.afid, "bright-leads");
+        assert_eq!(decision.source.sid.as_deref(), Some("tv"));
+        assert_eq!(buyers, ["first", "second"]);
+    }
+
+    #[test]
+    fn a_number_that_is_nobodys_is_unknown() {
+        let directory = directory();
+
+        let refusal = decide(&directory, &trunk(0), number("+12125550199"));
+
+        assert!(matches!(refusal, Err(Refusal::NumberUnknown)));
+    }
+
+    #[test]
+    fn a_number_of_another_company_is_unknown_too() {
+        let directory = directory();
+
+        let refusal = decide(&directory, &trunk(1), number("+12125550101"));
+
+        assert!(matches!(refusal, Err(Refusal::NumberUnknown)));
+    }
+
+    #[test]
+    fn a_campaign_without_buyers_refuses_and_still_names_itself_for_the_record() {
+        let directory = directory();
+
+        let refusal = decide(&directory, &trunk(0), number("+12125550102"));
+
+        let Err(Refusal::NoBuyer { campaign, source }) = refusal else {
+            panic!("{refusal:?}");
+        };
+        assert_eq!(&*campaign.id, "paused");
+        assert_eq!(&*source.afid, "bright-leads");
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_as_the_reader_found_it() {
+        let directory = directory();
+
+        for fault in [NotANumber::TooShort, NotANumber::Invalid] {
+            let refusal = decide(&directory, &trunk(0), Err(fault));
+            assert!(matches!(refusal, Err(Refusal::NotANumber(found)) if found == fault));
+        }
+    }
+
+    fn number(text: &str) -> Result<Number, NotANumber> {
+        Number::from_e164(text.as_bytes()).ok_or(NotANumber::Invalid)
+    }
+
+    fn trunk(company: u16) -> Trunk {
+        Trunk {
+            id: "carrier".into(),
+            company: CompanyId(company),
+            plan: NumberPlan {
+                country: "1".into(),
+                tech_prefix: None,
+                assume_e164: false,
+            },
+            pass_headers: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn directory() -> Directory {
+        let line = |campaign| Line {
+            campaign: CampaignId(campaign),
+            source: SourceId(0),
+        };
+        let campaign = |id: &str, buyers| {
+            Arc::new(Campaign {
+                id: id.into(),
+                company: CompanyId(0),
+                buyers,
+            })
+        };
+        Directory {
+            companies: vec![Company {
+                id: "acme".into(),
+                key_secret: Secret::new(*b"0123456789abcdef"),
+            }],
+            campaigns: vec![
+                campaign("solar", vec![buyer("first"), buyer("second")]),
+                campaign("paused", Vec::new()),
+            ],
+            sources: vec![Source {
+                afid: "bright-leads".into(),
+                sid: Some("tv".into()),
+            }],
+            numbers: [("+12125550101", line(0)), ("+12125550102", line(1))]
+                .into_iter()
+                .map(|(text, line)| (number(text).expect("a number"), line))
+                .collect(),
+        }
+    }
+
+    fn buyer(id: &str) -> Arc<Buyer> {
+        Arc::new(Buyer {
+            id: id.into(),
+            uri: "sip:sales@192.0.2.9".into(),
+            host: "192.0.2.9".into(),
+            address: "192.0.2.9:5060".parse().expect("an address"),
+            transport: Transport::Udp,
+            priority: 1,
+            ring_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(4),
+            login: None,
+            x_ph_profile: XPhProfile::Raw,
+            headers: Vec::new(),
+            pass_headers: Vec::new(),
+        })
+    }
+}

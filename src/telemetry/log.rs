@@ -1,0 +1,387 @@
+//! Log lines: what the engine's events say to a reader, and the way from a thread that must not wait
+//! to a reader that may.
+//!
+//! A line is made where it happens and handed over by a bounded channel; when that is full the line
+//! is dropped and counted, and no call waits. Texts of peers are escaped and cut, so that no peer
+//! writes lines of its own; refusals that tell of an attack carry the target `strowger::refused`,
+//! one line each with the address, for fail2ban and its like.
+
+use std::fmt;
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tracing::{Subscriber, debug, error, info, warn};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::call::output::{Event, Refusal};
+use crate::call::record::Record;
+use crate::config::LogFormat;
+
+/// A filter that cannot be read.
+#[derive(Debug, Error)]
+#[error("not a log filter: {0}")]
+pub struct NotAFilter(#[from] ParseError);
+
+/// What the log's writer gets.
+#[derive(Debug)]
+pub enum Entry {
+    /// One line, line feed included.
+    Line(Box<[u8]>),
+    /// The last entry: there is nothing more to write.
+    End,
+}
+
+/// Where lines go: the channel to the log's writer.
+#[derive(Clone)]
+pub struct Lines {
+    sender: SyncSender<Entry>,
+    drops: &'static AtomicU64,
+}
+
+impl Lines {
+    /// Lines go to `sender`; what it has no room for is counted in `drops`.
+    #[must_use]
+    pub fn new(sender: SyncSender<Entry>, drops: &'static AtomicU64) -> Self {
+        Self { sender, drops }
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The formatter writes one whole line at a time.
+        if self.sender.try_send(Entry::Line(bytes.into())).is_err() {
+            self.drops.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        self.clone()
+    }
+}
+
+/// What turns events of `tracing` into lines: those that `filter` lets pass (`info`,
+/// `warn,strowger::refused=off`).
+///
+/// # Errors
+///
+/// When `filter` cannot be read.
+pub fn subscriber(
+    filter: &str,
+    format: LogFormat,
+    lines: Lines,
+) -> Result<Box<dyn Subscriber + Send + Sync>, NotAFilter> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_ansi(false)
+        .with_writer(lines);
+    Ok(match format {
+        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    })
+}
+
+/// Tells the engine's events. One per shard.
+#[derive(Default)]
+pub struct Narrator {
+    refusals: Allowance,
+    faults: Allowance,
+    losses: Allowance,
+}
+
+impl Narrator {
+    /// Writes a line about `event`, if it is worth one.
+    pub fn handle_event(&mut self, now: Instant, event: &Event) {
+        match event {
+            // Per message: metrics count them, and a capture shows them.
+            Event::Request { .. }
+            | Event::Response { .. }
+            | Event::Repeated
+            | Event::Retransmitted
+            | Event::Stray => {}
+            Event::Malformed { error, flow } => {
+                debug!(remote = %flow.remote, %error, "malformed message");
+            }
+            Event::Refused { why, flow, status } => self.refused(now, *why, flow.remote, *status),
+            Event::Started {
+                uuid,
+                trunk,
+                dialled,
+                call_id,
+            } => {
+                info!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    %trunk,
+                    dialled = %OrNone(*dialled),
+                    call_id = %Escaped(call_id),
+                    "call begins"
+                );
+            }
+            Event::AttemptFailed {
+                uuid,
+                buyer,
+                result,
+                after,
+            } => {
+                debug!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    buyer = %buyer.id,
+                    result = result.label(),
+                    after_ms = after.as_millis(),
+                    "buyer did not answer"
+                );
+            }
+            Event::Answered {
+                uuid,
+                buyer,
+                setup,
+                post_dial_delay,
+            } => {
+                info!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    buyer = %buyer.id,
+                    setup_ms = setup.as_millis(),
+                    post_dial_delay_ms = post_dial_delay.map(|delay| delay.as_millis()),
+                    "answered"
+                );
+            }
+            Event::Ended {
+                uuid,
+                outcome,
+                talk,
+            } => {
+                info!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    outcome = outcome.label(),
+                    talk_ms = talk.as_millis(),
+                    "call ended"
+                );
+            }
+            Event::Unbuildable => {
+                if self.faults.is_left(now, FAULTS) {
+                    warn!("a message could not be built");
+                }
+            }
+            Event::TableFull { table } => {
+                if self.faults.is_left(now, FAULTS) {
+                    warn!(table, "table is full: new work is refused");
+                }
+            }
+        }
+    }
+
+    /// Says that a record found no room on its way to the file. What it would have been billed by is
+    /// in the line.
+    pub fn handle_lost_record(&mut self, now: Instant, record: &Record) {
+        if self.losses.is_left(now, REFUSALS) {
+            error!(
+                target: "strowger::call",
+                call = %record.uuid,
+                trunk = %record.trunk,
+                outcome = record.outcome.label(),
+                "call record lost: its writer is too slow"
+            );
+        }
+    }
+
+    fn refused(&mut self, now: Instant, why: Refusal, remote: SocketAddr, status: Option<u16>) {
+        let why_label = why.label();
+        if is_attack(why) && self.refusals.is_left(now, REFUSALS) {
+            info!(target: "strowger::refused", remote = %remote.ip(), port = remote.port(), why = why_label, status, "refused");
+        } else {
+            debug!(target: "strowger::refused", remote = %remote.ip(), port = remote.port(), why = why_label, status, "refused");
+        }
+    }
+}
+
+/// Lines per second about refusals, and about faults of ours, at most: whoever can cause such lines
+/// at will shall not fill the disk. Metrics count them all.
+const REFUSALS: u32 = 100;
+const FAULTS: u32 = 1;
+
+/// Whether the refusal is of somebody who has no business here. A missing or old nonce is how digest
+/// begins, and what a known peer gets wrong is for whoever looks at DEBUG.
+fn is_attack(why: Refusal) -> bool {
+    match why {
+        Refusal::UnknownDomain
+        | Refusal::UnknownAddress
+        | Refusal::BadCredentials
+        | Refusal::WrongPassword
+        | Refusal::ForgedNonce
+        | Refusal::Replayed
+        | Refusal::TrunkMismatch => true,
+        Refusal::NoCredentials
+        | Refusal::StaleNonce
+        | Refusal::TooManyHops
+        | Refusal::Loop
+        | Refusal::Merged
+        | Refusal::BadExtension
+        | Refusal::BadScheme
+        | Refusal::Method
+        | Refusal::NoDialog
+        | Refusal::OldCSeq
+        | Refusal::Draining
+        | Refusal::Overload => false,
+    }
+}
+
+/// So many lines per second.
+#[derive(Default)]
+struct Allowance {
+    /// When the second began.
+    since: Option<Instant>,
+    used: u32,
+}
+
+impl Allowance {
+    fn is_left(&mut self, now: Instant, limit: u32) -> bool {
+        let is_over = |since| now.saturating_duration_since(since) >= Duration::from_secs(1);
+        if self.since.is_none_or(is_over) {
+            self.since = Some(now);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.used <= limit
+    }
+}
+
+/// A peer's text: printable ASCII, anything else as `\x07`, cut to 256 bytes.
+pub struct Escaped<'t>(pub &'t [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LIMIT: usize = 256;
+        let shown = self.0.get(..LIMIT).unwrap_or(self.0);
+        fmt::Display::fmt(&shown.escape_ascii(), f)?;
+        if shown.len() < self.0.len() {
+            f.write_char('…')?;
+        }
+        Ok(())
+    }
+}
+
+/// A value, or a dash.
+struct OrNone<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_char('-'),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+    use crate::sip::flow::{Flow, ListenerId, Transport};
+
+    #[test]
+    fn a_peers_text_stays_on_its_line_and_has_an_end() {
+        assert_eq!(
+            Escaped(b"a\r\nINFO \"x\" \xff").to_string(),
+            r#"a\r\nINFO \"x\" \xff"#
+        );
+        assert_eq!(
+            Escaped(&[b'a'; 300]).to_string(),
+            format!("{}…", "a".repeat(256))
+        );
+    }
+
+    #[test]
+    fn a_wrong_password_is_one_line_with_the_address() {
+        let lines = lines_of("info", |narrator, now| {
+            narrator.handle_event(now, &refused(Refusal::WrongPassword));
+            narrator.handle_event(now, &refused(Refusal::NoCredentials));
+        });
+
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].ends_with(
+                " INFO strowger::refused: refused remote=192.0.2.66 port=5060 why=\"wrong_password\" status=403\n"
+            ),
+            "{}",
+            lines[0]
+        );
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_a_hundred_lines_a_second() {
+        let lines = lines_of("info", |narrator, now| {
+            for ms in 0..1500 {
+                let at = now + Duration::from_millis(ms);
+                narrator.handle_event(at, &refused(Refusal::UnknownAddress));
+            }
+        });
+
+        assert_eq!(lines.len(), 200);
+    }
+
+    #[test]
+    fn lines_that_nobody_reads_are_dropped_and_counted() {
+        let (sender, _receiver) = sync_channel(1);
+        static DROPS: AtomicU64 = AtomicU64::new(0);
+        let mut lines = Lines::new(sender, &DROPS);
+
+        for _ in 0..3 {
+            io::Write::write_all(&mut lines, b"line\n").unwrap();
+        }
+
+        assert_eq!(DROPS.load(Ordering::Relaxed), 2);
+    }
+
+    fn lines_of(filter: &str, tell: impl FnOnce(&mut Narrator, Instant)) -> Vec<String> {
+        let (sender, receiver) = sync_channel(1000);
+        static DROPS: AtomicU64 = AtomicU64::new(0);
+        let lines = Lines::new(sender, &DROPS);
+        let subscriber = subscriber(filter, LogFormat::Text, lines).unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an instant cannot be made otherwise"
+        )]
+        let now = Instant::now();
+        tracing::subscriber::with_default(subscriber, || tell(&mut Narrator::default(), now));
+        read(&receiver)
+    }
+
+    fn read(receiver: &Receiver<Entry>) -> Vec<String> {
+        receiver
+            .try_iter()
+            .filter_map(|entry| match entry {
+                Entry::Line(line) => Some(String::from_utf8(line.into()).unwrap()),
+                Entry::End => None,
+            })
+            .collect()
+    }
+
+    fn refused(why: Refusal) -> Event {
+        let flow = Flow {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            remote: "192.0.2.66:5060".parse().unwrap(),
+        };
+        let status = Some(403);
+        Event::Refused { why, flow, status }
+    }
+}

@@ -1,0 +1,143 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::*;
+use crate::call::record::{AttemptResult, Outcome, Side};
+use crate::routing::buyer::{Buyer, XPhProfile};
+use crate::sip::flow::Transport;
+use crate::types::ids::{CallUuid, Entropy};
+
+#[test]
+fn a_line_holds_everything_in_a_fixed_order() {
+    let (anchor, record) = sample();
+
+    let line = write(&record, &anchor);
+
+    let uuid = record.uuid;
+    let expected = format!(
+        concat!(
+            r#"{{"uuid":"{}","began":"2026-01-02T03:04:04.500Z","outcome":"completed","status":200,"hung_up_by":"caller","#,
+            r#""trunk":"acme","user":"alice","dialled":"+18885550100","caller":null,"campaign":"roofs","afid":"7","sid":null,"#,
+            r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
+            r#""attempts":[{{"buyer":"first","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
+            r#"{{"buyer":"second","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"node":"edge-1","generation":3}}"#,
+            "\n"
+        ),
+        uuid
+    );
+    assert_eq!(line, expected);
+}
+
+#[test]
+fn what_a_peer_wrote_cannot_end_the_line_or_the_text() {
+    let (anchor, mut record) = sample();
+    record.call_id = Box::from(b"a\"b\\c\n\x00\xff".as_slice());
+
+    let line = write(&record, &anchor);
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+
+    assert_eq!(line.matches('\n').count(), 1);
+    assert_eq!(value["call_id"], "a\"b\\c\n\0\u{fffd}");
+}
+
+#[test]
+fn an_instant_before_the_anchor_has_an_earlier_time_of_day() {
+    let (anchor, record) = sample();
+
+    assert_eq!(
+        anchor
+            .time_of(record.began + Duration::from_millis(250))
+            .to_string(),
+        "2026-01-02T03:04:04.75Z"
+    );
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("records"), folder.path().join("old"));
+    let mut file = RecordFile::open(path.clone()).unwrap();
+    file.append(b"one\n").unwrap();
+    fs::rename(&path, &moved).unwrap();
+
+    file.append(b"two\n").unwrap();
+    file.reopen().unwrap();
+    file.append(b"three\n").unwrap();
+
+    assert_eq!(fs::read(moved).unwrap(), b"one\ntwo\n");
+    assert_eq!(fs::read(path).unwrap(), b"three\n");
+}
+
+fn write(record: &Record, anchor: &Anchor) -> String {
+    let mut out = Vec::new();
+    write_line(&mut out, "edge-1", record, anchor).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// A call that began half a second before the anchor.
+fn sample() -> (Anchor, Record) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an instant cannot be made otherwise"
+    )]
+    let began = Instant::now();
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+    let anchor = Anchor::new(began + Duration::from_millis(500), wall);
+    let at = |ms| began + Duration::from_millis(ms);
+    let record = Record {
+        uuid: CallUuid::new(&mut Entropy::from_seed([1; 32])),
+        generation: 3,
+        trunk: Arc::from("acme"),
+        user: Some(Arc::from("alice")),
+        dialled: Number::from_e164(b"+18885550100"),
+        caller: None,
+        campaign: Some(Arc::from("roofs")),
+        afid: Some(Arc::from("7")),
+        sid: None,
+        call_id: Box::from(b"a1@192.0.2.1".as_slice()),
+        attempts: vec![
+            Attempt {
+                buyer: buyer("first"),
+                call_id: Box::from(b"b1".as_slice()),
+                began: at(5),
+                ended: at(45),
+                status: Some(486),
+                result: AttemptResult::Busy,
+            },
+            Attempt {
+                buyer: buyer("second"),
+                call_id: Box::from(b"b2".as_slice()),
+                began: at(45),
+                ended: at(3500),
+                status: Some(200),
+                result: AttemptResult::Answered,
+            },
+        ],
+        began,
+        rang: Some(at(120)),
+        answered: Some(at(3500)),
+        ended: at(63_750),
+        outcome: Outcome::Completed,
+        status: 200,
+        hung_up_by: Side::Caller,
+    };
+    (anchor, record)
+}
+
+fn buyer(id: &str) -> Arc<Buyer> {
+    Arc::new(Buyer {
+        id: Arc::from(id),
+        uri: Box::from("sip:buyer@example.com"),
+        host: Box::from("example.com"),
+        address: SocketAddr::from(([192, 0, 2, 9], 5060)),
+        transport: Transport::Udp,
+        priority: 1,
+        ring_timeout: Duration::from_secs(30),
+        response_timeout: Duration::from_secs(5),
+        login: None,
+        x_ph_profile: XPhProfile::Raw,
+        headers: Vec::new(),
+        pass_headers: Vec::new(),
+    })
+}

@@ -1,0 +1,151 @@
+//! The edge under test: the built binary, its records and its metrics.
+
+use std::fs;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::process::Process;
+use crate::process::eventually;
+use crate::site::Site;
+
+/// An edge that runs.
+pub(crate) struct Edge {
+    process: Process,
+    address: Ipv4Addr,
+    records: PathBuf,
+}
+
+impl Edge {
+    /// Starts the edge of `site` and waits until it is ready.
+    pub(crate) fn start(site: &Site) -> Self {
+        Self::start_at(site, site.edge(), &[])
+    }
+
+    /// Starts an edge of `site` at an address of its own; `listed` may call besides the carrier.
+    pub(crate) fn start_at(site: &Site, address: Ipv4Addr, listed: &[Ipv4Addr]) -> Self {
+        let config = site.configure(address, listed);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strowger"));
+        command.arg("run").arg("--config").arg(config);
+        let name = format!("edge-{address}");
+        let process = Process::start(&name, &mut command, site.folder(), "strowger");
+        let mut edge = Self {
+            process,
+            address,
+            records: site.records(address),
+        };
+
+        let mut is_running = true;
+        let is_ready = eventually(Duration::from_secs(10), || {
+            is_running = edge.process.is_running();
+            !is_running || edge.get("/readyz").is_some_and(|(status, _)| status == 200)
+        });
+        assert!(
+            is_ready && is_running,
+            "the edge is not ready; it said:\n{}",
+            edge.process.said()
+        );
+        edge
+    }
+
+    /// The only call record there is, once the call is over.
+    pub(crate) fn record(&self) -> Value {
+        self.records(1).remove(0)
+    }
+
+    /// The call records, once there are `count`.
+    ///
+    /// # Panics
+    /// If there are fewer after ten seconds, or more.
+    pub(crate) fn records(&self, count: usize) -> Vec<Value> {
+        let mut records = Vec::new();
+        eventually(Duration::from_secs(10), || {
+            records = self.records_now();
+            records.len() >= count
+        });
+        assert_eq!(
+            records.len(),
+            count,
+            "call records: {records:#?}; the edge said:\n{}",
+            self.process.said()
+        );
+        records
+    }
+
+    /// The call records so far.
+    pub(crate) fn records_now(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.records).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let lines = whole.lines().filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_str(line).expect("a JSON object per line"))
+            .collect()
+    }
+
+    /// Asserts that no call is left.
+    pub(crate) fn holds_no_call(&self) {
+        let mut calls = f64::NAN;
+        let is_empty = eventually(Duration::from_secs(10), || {
+            calls = self.sum_of("strowger_calls{");
+            calls == 0.0
+        });
+        assert!(is_empty, "{calls} calls are left:\n{}", self.metrics());
+    }
+
+    /// Sum of the samples whose line begins with `start`.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub(crate) fn sum_of(&self, start: &str) -> f64 {
+        let metrics = self.metrics();
+        let samples: Vec<f64> = metrics
+            .lines()
+            .filter(|line| line.starts_with(start))
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
+        assert!(!samples.is_empty(), "{start} is in no line of:\n{metrics}");
+        samples.iter().sum()
+    }
+
+    /// All metrics, as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        let (status, text) = self.get("/metrics").expect("/metrics answers");
+        assert_eq!(status, 200, "/metrics: {text}");
+        text
+    }
+
+    /// Asks for the end of the edge and asserts that it goes well.
+    pub(crate) fn stops(&mut self) {
+        self.process.terminate();
+        let code = self.process.wait(Duration::from_secs(20));
+        assert_eq!(
+            code,
+            0,
+            "exit code; the edge said:\n{}",
+            self.process.said()
+        );
+    }
+
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let limit = Duration::from_secs(2);
+        let mut stream = TcpStream::connect((self.address, 9090)).ok()?;
+        stream.set_read_timeout(Some(limit)).ok()?;
+        let host = self.address;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+}

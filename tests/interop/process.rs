@@ -1,0 +1,146 @@
+//! A process that a test started: waited for with a limit, ended by its own id, and its words kept.
+
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+/// A started program.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    ended: Option<i32>,
+}
+
+impl Process {
+    /// Starts `command`; both its outputs go to `<name>.log` in `dir`.
+    ///
+    /// # Panics
+    /// If the program is not installed, with the package that has it.
+    pub(crate) fn start(name: &str, command: &mut Command, dir: &Path, package: &str) -> Self {
+        let log = dir.join(format!("{name}.log"));
+        let out = File::create(&log).expect("log file");
+        let err = out.try_clone().expect("log file");
+
+        let started = command
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn();
+
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = match started {
+            Ok(child) => child,
+            Err(error) => panic!(
+                "cannot start {program}: {error}; install it with: apt-get install {package}"
+            ),
+        };
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+            ended: None,
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.poll().is_none()
+    }
+
+    /// Waits for its end: the exit code, -1 if a signal ended it.
+    ///
+    /// # Panics
+    /// If it has not ended after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> i32 {
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(code) = self.poll() {
+                return code;
+            }
+            assert!(
+                Instant::now() < end,
+                "{} still runs after {limit:?}; it said:\n{}",
+                self.name,
+                self.said()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to end, as an operator would.
+    pub(crate) fn terminate(&self) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -TERM {id}");
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        if self.poll().is_none() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+            self.ended = Some(-1);
+        }
+    }
+
+    /// What it wrote, or the end of it.
+    pub(crate) fn said(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let tail = text.len().saturating_sub(6000);
+        String::from_utf8_lossy(&text[tail..]).into_owned()
+    }
+
+    fn poll(&mut self) -> Option<i32> {
+        if self.ended.is_none() {
+            let status = self.child.try_wait().expect("a child of ours");
+            self.ended = status.map(|status| status.code().unwrap_or(-1));
+        }
+        self.ended
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            show(&format!("--- {} said:\n{}", self.name, self.said()));
+        }
+    }
+}
+
+/// Puts `text` under the failed test's output.
+#[expect(
+    clippy::print_stderr,
+    reason = "what the peers said is the only way to understand a failure"
+)]
+pub(crate) fn show(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Asks `is_so` again and again until it is, for `limit` at most.
+pub(crate) fn eventually(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if is_so() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,221 @@
+//! SIPp as a carrier or a buyer: one process, one scenario out of `sipp/`.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::process::Process;
+use crate::process::eventually;
+use crate::process::show;
+use crate::trace;
+use crate::trace::Message;
+
+/// What is to be started.
+pub(crate) struct Sipp {
+    scenario: String,
+    address: Ipv4Addr,
+    remote: Option<Ipv4Addr>,
+    arguments: Vec<String>,
+    blanks: Vec<(String, String)>,
+}
+
+/// A SIPp that runs.
+pub(crate) struct Running {
+    name: String,
+    process: Process,
+    messages: PathBuf,
+    errors: PathBuf,
+}
+
+impl Sipp {
+    /// A peer at `address` that waits for calls.
+    pub(crate) fn buyer(scenario: &str, address: Ipv4Addr) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            address,
+            remote: None,
+            arguments: Vec::new(),
+            blanks: Vec::new(),
+        }
+        .calls(1)
+    }
+
+    /// A peer at `address` that calls by way of the edge at `edge`.
+    pub(crate) fn carrier(scenario: &str, address: Ipv4Addr, edge: Ipv4Addr) -> Self {
+        let mut sipp = Self::buyer(scenario, address);
+        sipp.remote = Some(edge);
+        sipp.key("caller", "+12125550142")
+    }
+
+    /// Sets a keyword of the scenario's messages: `[name]`.
+    pub(crate) fn key(self, name: &str, value: &str) -> Self {
+        self.arguments(&["-key", name, value])
+    }
+
+    /// Fills a blank that SIPp has no keyword for: `%name%`, such as the status of a `<recv>`.
+    pub(crate) fn blank(mut self, name: &str, value: impl ToString) -> Self {
+        self.blanks.push((format!("%{name}%"), value.to_string()));
+        self
+    }
+
+    /// Adds arguments of the command line.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// How many calls it makes or takes before it ends; 1 unless told.
+    pub(crate) fn calls(self, count: usize) -> Self {
+        self.arguments(&["-m", &count.to_string()])
+    }
+
+    /// How long it talks where the scenario says so; 300 ms unless told.
+    pub(crate) fn talks(self, time: Duration) -> Self {
+        self.arguments(&["-d", &time.as_millis().to_string()])
+    }
+
+    /// Takes SIPp's own treatment of repeated messages away: the scenario handles each one.
+    pub(crate) fn literal(self) -> Self {
+        self.arguments(&["-nr"])
+    }
+
+    /// Starts it, its files in `dir`; a buyer is ready when this returns.
+    pub(crate) fn start(self, dir: &Path) -> Running {
+        let name = format!("{}-{}", self.scenario, self.address);
+        let file = dir.join(format!("{name}.xml"));
+        fs::write(&file, self.text()).expect("scenario");
+        let messages = dir.join(format!("{name}.messages"));
+        let errors = dir.join(format!("{name}.errors"));
+
+        let mut command = Command::new("sipp");
+        if let Some(edge) = self.remote {
+            command.arg(format!("{edge}:5060"));
+        }
+        let own = self.address.to_string();
+        command.arg("-sf").arg(&file);
+        command.args(["-i", &own, "-p", "5060", "-ci", &own, "-mi", &own]);
+        command.args(["-nostdin", "-d", "300", "-timeout", "60", "-timeout_error"]);
+        command
+            .arg("-trace_msg")
+            .arg("-message_file")
+            .arg(&messages);
+        command.arg("-trace_err").arg("-error_file").arg(&errors);
+        command.args(&self.arguments);
+
+        let process = Process::start(&name, &mut command, dir, "sip-tester");
+        let mut running = Running {
+            name,
+            process,
+            messages,
+            errors,
+        };
+        if self.remote.is_none() {
+            running.wait_until_bound(self.address);
+        }
+        running
+    }
+
+    fn text(&self) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/sipp");
+        let file = folder.join(format!("{}.xml", self.scenario));
+        let mut text = fs::read_to_string(&file).expect("scenario of this name");
+        for (blank, value) in &self.blanks {
+            assert!(text.contains(blank), "{blank} in {}", self.scenario);
+            text = text.replace(blank, value);
+        }
+        text
+    }
+}
+
+impl Running {
+    /// Waits for its end and asserts that every call went as the scenario says.
+    pub(crate) fn passes(&mut self) {
+        self.ends_with(0);
+    }
+
+    /// Waits for its end and asserts the exit code: 0 all calls well, 1 some call not.
+    pub(crate) fn ends_with(&mut self, code: i32) {
+        let got = self.process.wait(Duration::from_secs(70));
+        assert_eq!(got, code, "exit code of {}", self.name);
+    }
+
+    /// Ends it where it is: for a peer that still waits, because nobody calls it.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill();
+    }
+
+    /// All messages so far.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        trace::read(&fs::read(&self.messages).unwrap_or_default())
+    }
+
+    /// The messages received that begin with `start`.
+    pub(crate) fn received(&self, start: &str) -> Vec<Message> {
+        let all = self.messages().into_iter();
+        all.filter(|message| message.received && message.start().starts_with(start))
+            .collect()
+    }
+
+    /// The one message received that begins with `start`.
+    ///
+    /// # Panics
+    /// If there is none, or more than one.
+    pub(crate) fn received_one(&self, start: &str) -> Message {
+        let mut received = self.received(start);
+        assert_eq!(
+            received.len(),
+            1,
+            "{start} at {}:\n{}",
+            self.name,
+            self.flow()
+        );
+        received.remove(0)
+    }
+
+    /// The messages sent that begin with `start`.
+    pub(crate) fn sent(&self, start: &str) -> Vec<Message> {
+        let all = self.messages().into_iter();
+        all.filter(|message| !message.received && message.start().starts_with(start))
+            .collect()
+    }
+
+    /// The first lines of all messages, for a reader.
+    pub(crate) fn flow(&self) -> String {
+        let line = |message: &Message| {
+            let arrow = if message.received { "<--" } else { "-->" };
+            format!("  {arrow} {}", message.start())
+        };
+        let lines: Vec<_> = self.messages().iter().map(line).collect();
+        lines.join("\n")
+    }
+
+    fn wait_until_bound(&mut self, address: Ipv4Addr) {
+        let [a, b, c, d] = address.octets();
+        let entry = format!("{d:02X}{c:02X}{b:02X}{a:02X}:{:04X}", 5060);
+        let is_bound = || {
+            let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
+            table.contains(&entry)
+        };
+        let is_bound = eventually(Duration::from_secs(10), is_bound);
+        assert!(
+            is_bound && self.process.is_running(),
+            "{} does not listen:\n{}",
+            self.name,
+            self.process.said()
+        );
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let errors = fs::read_to_string(&self.errors).unwrap_or_default();
+            show(&format!("--- {}:\n{}\n{errors}", self.name, self.flow()));
+        }
+    }
+}

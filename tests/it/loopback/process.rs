@@ -1,0 +1,235 @@
+//! The program itself: exit codes, signals, what it prints.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use super::site::{Buyer, Carrier, Site, http_get};
+
+#[test]
+fn check_lists_every_fault_and_exits_with_64() {
+    let site = Site::new(1);
+    assert_eq!(strowger(&site, &["check"]).status.code(), Some(0));
+    let text = fs::read_to_string(&site.config).unwrap();
+    let broken = text
+        .replace("shards = 1", "shards = 0\nshrads = 2")
+        .replace("require = \"ip\"", "require = \"nothing\"");
+    fs::write(&site.config, broken).unwrap();
+
+    let plain = strowger(&site, &["check"]);
+    let json = strowger(&site, &["check", "--json"]);
+
+    assert_eq!(plain.status.code(), Some(64));
+    let text = String::from_utf8(plain.stdout).unwrap();
+    for key in ["node.shards", "shrads", "domain.require"] {
+        assert!(text.contains(key), "{key} is missing:\n{text}");
+    }
+    assert_eq!(json.status.code(), Some(64));
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(list.len(), text.lines().count());
+}
+
+#[test]
+fn a_wrong_configuration_is_not_run() {
+    let site = Site::new(1);
+    fs::write(&site.config, "[node\n").unwrap();
+
+    let output = strowger(&site, &["run"]);
+
+    assert_eq!(output.status.code(), Some(64));
+    assert!(!output.stderr.is_empty());
+}
+
+#[test]
+fn a_taken_port_is_a_failure() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let site = Site::new(1);
+    let text = fs::read_to_string(&site.config).unwrap();
+    let bind = text.replace(
+        "[[listen]]\nbind = \"127.0.0.1:0\"",
+        &format!("[[listen]]\nbind = \"{address}\""),
+    );
+    fs::write(&site.config, bind).unwrap();
+
+    let output = strowger(&site, &[]);
+
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn usage_is_explained_and_wrong_usage_is_64() {
+    let site = Site::new(1);
+
+    let help = strowger(&site, &["--help"]);
+    let wrong = strowger(&site, &["--nonsense"]);
+
+    assert_eq!(help.status.code(), Some(0));
+    assert!(String::from_utf8(help.stdout).unwrap().contains("SIGHUP"));
+    assert_eq!(wrong.status.code(), Some(64));
+}
+
+#[test]
+fn a_drain_refuses_new_calls_and_ends_with_the_last_one() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let mut process = Process::start(&site);
+    let mut carrier = Carrier::new(process.sip);
+    carrier.call("+12125550101");
+
+    process.signal(libc::SIGTERM);
+    process.read_until("draining");
+    let late = Carrier::new(process.sip);
+    late.send(&late.invite("+12125550101"));
+    let refusal = late.receive_where(|answer| !answer.starts_with("SIP/2.0 100 "));
+    assert!(refusal.starts_with("SIP/2.0 503 "), "{refusal}");
+    assert_eq!(http_get(process.http, "/readyz").0, 503);
+    assert!(process.is_running());
+    carrier.hang_up();
+
+    assert_eq!(process.exit_code(), Some(0));
+    assert_eq!(site.records().len(), 1);
+    assert_eq!(site.records()[0]["outcome"], "completed");
+}
+
+#[test]
+fn a_second_signal_ends_the_calls_at_once() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let mut process = Process::start(&site);
+    let mut carrier = Carrier::new(process.sip);
+    carrier.call("+12125550101");
+
+    process.signal(libc::SIGTERM);
+    process.read_until("draining");
+    process.signal(libc::SIGTERM);
+    let bye = carrier.receive_where(|message| message.starts_with("BYE "));
+    let answer = bye.replacen(bye.lines().next().unwrap(), "SIP/2.0 200 OK", 1);
+    carrier.send(answer.as_bytes());
+
+    assert_eq!(process.exit_code(), Some(0));
+    assert_eq!(site.records()[0]["outcome"], "stopped");
+}
+
+#[test]
+fn a_hangup_signal_reloads_and_reopens_the_records() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let mut process = Process::start(&site);
+    let mut carrier = Carrier::new(process.sip);
+    carrier.call("+12125550101");
+    carrier.hang_up();
+    let text = fs::read_to_string(&site.config).unwrap();
+    fs::write(&site.config, format!("{text}\n[nonsense]\n")).unwrap();
+
+    process.signal(libc::SIGHUP);
+    let kept = process.read_until("not loaded");
+    fs::write(&site.config, &text).unwrap();
+    process.signal(libc::SIGHUP);
+    process.read_until("configuration loaded");
+    process.signal(libc::SIGTERM);
+
+    assert!(
+        kept.iter()
+            .any(|line| line.contains("ERROR") && line.contains("nonsense"))
+    );
+    assert_eq!(process.exit_code(), Some(0));
+    assert_eq!(site.records().len(), 1);
+}
+
+/// Runs the program to its end.
+fn strowger(site: &Site, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_strowger"))
+        .args(arguments)
+        .arg("--config")
+        .arg(&site.config)
+        .output()
+        .unwrap()
+}
+
+/// A running program.
+struct Process {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    sip: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Process {
+    /// Starts it, and reads from its log where it listens.
+    fn start(site: &Site) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_strowger"))
+            .arg("--config")
+            .arg(&site.config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut process = Self {
+            child,
+            lines,
+            sip: unknown,
+            http: unknown,
+        };
+        let said = process.read_until("ready");
+        process.sip = address(&said, "bind=");
+        process.http = address(&said, "address=");
+        process
+    }
+
+    /// Reads the log up to the line that holds `text`.
+    fn read_until(&mut self, text: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        loop {
+            let mut line = String::new();
+            let length = self.lines.read_line(&mut line).unwrap();
+            assert_ne!(length, 0, "the log ends without `{text}`: {said:#?}");
+            let is_last = line.contains(text);
+            said.push(line);
+            if is_last {
+                return said;
+            }
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        let name = match signal {
+            libc::SIGHUP => "-HUP",
+            _ => "-TERM",
+        };
+        let status = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first address that `key` has in the log.
+fn address(lines: &[String], key: &str) -> SocketAddr {
+    lines
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .find_map(|word| word.strip_prefix(key)?.parse().ok())
+        .unwrap()
+}

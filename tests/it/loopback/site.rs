@@ -1,0 +1,303 @@
+//! A configuration in a folder of its own, and little peers that write SIP by hand.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use strowger::config;
+use strowger::edge::{Disk, Edge};
+use tempfile::TempDir;
+
+/// How long a peer waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A configuration whose listeners have free ports.
+pub(super) struct Site {
+    pub(super) config: PathBuf,
+    folder: TempDir,
+}
+
+impl Site {
+    pub(super) fn new(shards: usize) -> Self {
+        Self::with_buyer(shards, "127.0.0.1:9".parse().unwrap())
+    }
+
+    pub(super) fn with_buyer(shards: usize, buyer: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("strowger.toml");
+        let text = format!(
+            r#"
+[node]
+name = "loopback"
+shards = {shards}
+drain_limit = "30s"
+
+[http]
+bind = "127.0.0.1:0"
+
+[telemetry]
+log = "info"
+records = "records.jsonl"
+
+[[listen]]
+bind = "127.0.0.1:0"
+
+[[listen]]
+bind = "[::1]:0"
+
+[[domain]]
+name = "sip.example.com"
+require = "ip"
+
+[[trunk]]
+id = "carrier"
+company = "acme"
+domains = ["sip.example.com"]
+allow = ["127.0.0.1/32", "::1/128"]
+
+[[company]]
+id = "acme"
+key_secret = "loopback-0123456789abcdef"
+
+[[publisher]]
+afid = "bright-leads"
+company = "acme"
+
+[[buyer]]
+id = "sunny"
+company = "acme"
+uri = "sip:sales@buyer.example.com"
+address = "{buyer}"
+
+[[campaign]]
+id = "solar"
+company = "acme"
+buyers = ["sunny"]
+
+[[number]]
+number = "+12125550101"
+campaign = "solar"
+afid = "bright-leads"
+"#
+        );
+        fs::write(&config, text).unwrap();
+        Self { config, folder }
+    }
+
+    pub(super) fn start(&self) -> Edge {
+        let disk = Disk::new().unwrap();
+        match config::load(&self.config, &disk, 1) {
+            Ok(settings) => Edge::start(settings).unwrap(),
+            Err(faults) => panic!("{faults}"),
+        }
+    }
+
+    /// The call records so far.
+    pub(super) fn records(&self) -> Vec<serde_json::Value> {
+        fs::read_to_string(self.folder.path().join("records.jsonl"))
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+/// The port of a socket that is no more.
+pub(super) fn closed_port() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap()
+}
+
+/// Asks over HTTP; returns status and body.
+pub(super) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+/// One carrier with one call.
+pub(super) struct Carrier {
+    socket: UdpSocket,
+    edge: SocketAddr,
+    /// What the edge put into To and Contact of its 200.
+    answered: Option<(String, String)>,
+}
+
+impl Carrier {
+    pub(super) fn new(edge: SocketAddr) -> Self {
+        let own = if edge.is_ipv4() {
+            "127.0.0.1:0"
+        } else {
+            "[::1]:0"
+        };
+        let socket = UdpSocket::bind(own).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            socket,
+            edge,
+            answered: None,
+        }
+    }
+
+    pub(super) fn send(&self, message: &[u8]) {
+        self.socket.send_to(message, self.edge).unwrap();
+    }
+
+    pub(super) fn receive(&self) -> String {
+        let mut buffer = vec![0; 65_536];
+        let (length, _) = self.socket.recv_from(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    /// The next message that is `wanted`; others are left aside.
+    pub(super) fn receive_where(&self, wanted: impl Fn(&str) -> bool) -> String {
+        loop {
+            let message = self.receive();
+            if wanted(&message) {
+                return message;
+            }
+        }
+    }
+
+    pub(super) fn options(&self) -> Vec<u8> {
+        let uri = "sip:sip.example.com";
+        self.request("OPTIONS", uri, "<sip:sip.example.com>", 1, "")
+    }
+
+    pub(super) fn invite(&self, number: &str) -> Vec<u8> {
+        let uri = format!("sip:{number}@sip.example.com");
+        let body = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+                    m=audio 4000 RTP/AVP 0\r\n";
+        self.request("INVITE", &uri, &format!("<{uri}>"), 1, body)
+    }
+
+    /// Calls `number`, and acknowledges the answer.
+    pub(super) fn call(&mut self, number: &str) {
+        self.send(&self.invite(number));
+        let answer = self.receive_where(|answer| !answer.starts_with("SIP/2.0 1"));
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        let to = header(&answer, "To").to_owned();
+        let contact = header(&answer, "Contact");
+        let target = contact.trim_matches(['<', '>']).to_owned();
+        self.send(&self.request("ACK", &target, &to, 1, ""));
+        self.answered = Some((to, target));
+    }
+
+    /// Ends the call, and waits until the edge has agreed.
+    pub(super) fn hang_up(&mut self) {
+        let (to, target) = self.answered.take().unwrap();
+        self.send(&self.request("BYE", &target, &to, 2, ""));
+        let answer = self.receive_where(|answer| header(answer, "CSeq") == "2 BYE");
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    }
+
+    fn request(&self, method: &str, uri: &str, to: &str, cseq: u32, body: &str) -> Vec<u8> {
+        let own = self.socket.local_addr().unwrap();
+        let length = body.len();
+        // The branch names the transaction: each method and number has its own here.
+        format!(
+            "{method} {uri} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {own};branch=z9hG4bK{method}{cseq};rport\r\n\
+             Max-Forwards: 70\r\n\
+             From: <sip:+12125550199@carrier.example.com>;tag=c{port}\r\n\
+             To: {to}\r\n\
+             Call-ID: {port}@carrier.example.com\r\n\
+             CSeq: {cseq} {method}\r\n\
+             Contact: <sip:{own}>\r\n\
+             Content-Type: application/sdp\r\n\
+             Content-Length: {length}\r\n\r\n{body}",
+            port = own.port(),
+        )
+        .into_bytes()
+    }
+}
+
+/// A buyer who answers every call and agrees to every BYE, in a thread of its own.
+pub(super) struct Buyer {
+    pub(super) address: SocketAddr,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Buyer {
+    pub(super) fn start() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let timeout = Duration::from_millis(50);
+        socket.set_read_timeout(Some(timeout)).unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while !heard.load(Ordering::Relaxed) {
+                let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                let request = String::from_utf8_lossy(&buffer[..length]);
+                if let Some(answer) = answer(&request, address) {
+                    socket.send_to(answer.as_bytes(), from).unwrap();
+                }
+            }
+        });
+        Self {
+            address,
+            is_over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Buyer {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the buyer's has shown in the test already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(request: &str, own: SocketAddr) -> Option<String> {
+    let method = request.split(' ').next()?;
+    let body = match method {
+        "INVITE" => {
+            "v=0\r\no=- 2 2 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
+             m=audio 4002 RTP/AVP 0\r\n"
+        }
+        "ACK" => return None,
+        _ => "",
+    };
+    let to = header(request, "To");
+    let tag = if to.contains(";tag=") { "" } else { ";tag=b1" };
+    Some(format!(
+        "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+         Contact: <sip:{own}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+        header(request, "Via"),
+        header(request, "From"),
+        header(request, "Call-ID"),
+        header(request, "CSeq"),
+        body.len(),
+    ))
+}
+
+fn header<'m>(message: &'m str, name: &str) -> &'m str {
+    message
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        .unwrap_or_default()
+}
