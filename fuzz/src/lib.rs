@@ -9,6 +9,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use strowger::auth::digest::{Credentials, verify};
 use strowger::sip::build::{self, BuildError, ReplyHead, Writer, unfold_into};
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
@@ -290,8 +291,12 @@ fn spelled(uri: &Uri<'_>) -> Vec<u8> {
     text
 }
 
-/// Digest parameters that were read give the same ones when they are written again.
+/// Digest parameters that were read give the same ones when they are written again; nobody's credentials
+/// are anybody's.
 pub fn digest(data: &[u8]) {
+    if let Ok(credentials) = Credentials::parse(data) {
+        assert!(!verify(&credentials, b"INVITE", None));
+    }
     let Ok(params) = AuthParams::parse(data) else {
         return;
     };

@@ -261,9 +261,7 @@ fn within_invite(
             (_, None) => return Err(BuildError::NoInvite),
         };
     }
-    let mut number = itoa::Buffer::new();
-    let number = number.format(essentials.cseq).as_bytes();
-    writer.parts(Name::CSeq.text(), &[number, b" ", method.as_bytes()]);
+    writer.cseq(essentials.cseq, method);
     writer.finish(b"")
 }
 
