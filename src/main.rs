@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 
 use std::io;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +10,8 @@ use tracing::error;
 
 use strowger::config;
 use strowger::config::{Faults, Settings};
+use strowger::edge::demo;
+use strowger::edge::demo::Look;
 use strowger::edge::{Disk, Edge, Log};
 
 /// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
@@ -36,6 +38,13 @@ enum Command {
     /// Reads the configuration and says everything that is wrong with it.
     Check {
         /// Prints the faults as a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Starts the edge with a little carrier and two little buyers on free loopback ports, and
+    /// shows three real calls; needs no configuration.
+    Demo {
+        /// Prints one JSON document.
         #[arg(long)]
         json: bool,
     },
@@ -66,6 +75,7 @@ fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&config, &disk),
         Command::Check { json } => check(&config, &disk, json),
+        Command::Demo { json } => demo(json),
     }
 }
 
@@ -121,6 +131,21 @@ fn check(config: &Path, disk: &Disk, json: bool) -> ExitCode {
             }
             Err(error) => fail(&error),
         },
+    }
+}
+
+fn demo(json: bool) -> ExitCode {
+    let mut output = io::stdout().lock();
+    let look = if json {
+        Look::Json
+    } else {
+        let colour = output.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Look::Text { colour }
+    };
+    match demo::run(look, &mut output) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
     }
 }
 

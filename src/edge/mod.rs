@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+pub mod demo;
 mod disk;
 mod drain;
 mod effects;
@@ -28,6 +29,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -37,6 +39,7 @@ use tracing::{error, info};
 
 use crate::call::input::Which;
 use crate::call::policy::Listener;
+use crate::call::record::Record;
 use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::Effects;
@@ -105,6 +108,14 @@ impl Edge {
     ///
     /// When an address is taken, or the system refuses something else; nothing runs then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, None)
+    }
+
+    /// As [`start`](Self::start); with `sink`, call records go there instead of into a file.
+    fn start_with(
+        settings: Settings,
+        sink: Option<SyncSender<Box<Record>>>,
+    ) -> Result<Self, StartError> {
         let fixed = Fixed::of(&settings);
         let Settings {
             node,
@@ -126,14 +137,15 @@ impl Edge {
         let metrics = Arc::new(Metrics::new());
         metrics.set_generation(generation);
         metrics.set_shards(node.shards);
-        let (record_writer, records) = match telemetry.records {
-            Some(path) => {
+        let (record_writer, records) = match (sink, telemetry.records) {
+            (Some(sink), _) => (None, Some(Records::to(sink, Arc::clone(&metrics)))),
+            (None, Some(path)) => {
                 let started = RecordWriter::start(path.clone(), &node.name, Arc::clone(&metrics));
                 let (writer, records) =
                     started.map_err(|source| StartError::Records { path, source })?;
                 (Some(writer), Some(records))
             }
-            None => (None, None),
+            (None, None) => (None, None),
         };
 
         let mut doors = Vec::with_capacity(node.shards);

@@ -57,6 +57,11 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Hands records to `sender`, whoever listens there.
+    pub(super) fn to(sender: SyncSender<Box<Record>>, metrics: Arc<Metrics>) -> Self {
+        Self { sender, metrics }
+    }
+
     /// Hands `record` over, or gives it back if there is no room; it is counted as lost then.
     pub(super) fn post(&self, record: Box<Record>) -> Result<(), Box<Record>> {
         self.sender.try_send(record).map_err(|error| {

@@ -74,7 +74,7 @@ impl<'b> Writer<'b> {
         let (to_the_tag, behind_the_tag, record_route) = reply.parts();
         writer.buf.extend_from_slice(to_the_tag);
         if let Some(tag) = to_tag
-            && !reply.to_has_tag()
+            && reply.takes_tag()
         {
             writer.is_poisoned |= !TOKEN.fills(tag);
             writer.buf.extend_from_slice(b";tag=");
@@ -261,9 +261,7 @@ fn within_invite(
             (_, None) => return Err(BuildError::NoInvite),
         };
     }
-    let mut number = itoa::Buffer::new();
-    let number = number.format(essentials.cseq).as_bytes();
-    writer.parts(Name::CSeq.text(), &[number, b" ", method.as_bytes()]);
+    writer.cseq(essentials.cseq, method);
     writer.finish(b"")
 }
 

@@ -63,7 +63,8 @@ impl<'a> Params<'a> {
 }
 
 /// Walks over the parameters that begin at `at`, checks them, and gives where they end and the value
-/// of the one called `wanted`. White space behind the last one belongs to none.
+/// of the one called `wanted`, which must have a value and stand once: a reader that took another one
+/// would see another dialog or transaction. White space behind the last one belongs to none.
 #[inline]
 fn read_params<'a>(
     bytes: &'a [u8],
@@ -82,13 +83,16 @@ fn read_params<'a>(
         if end == name {
             return Err(ParseError::Params);
         }
+        let is_wanted =
+            end - name == wanted.len() && part(bytes, name, end).eq_ignore_ascii_case(wanted);
         let equals = skip_lws(bytes, end);
         if bytes.get(equals) != Some(&b'=') {
+            if is_wanted {
+                return Err(ParseError::Params);
+            }
             continue;
         }
         let value = skip_lws(bytes, equals + 1);
-        let is_wanted =
-            end - name == wanted.len() && part(bytes, name, end).eq_ignore_ascii_case(wanted);
         end = if bytes.get(value) == Some(&b'"') {
             quoted_end(bytes, value, ParseError::Params)?
         } else {
@@ -97,8 +101,8 @@ fn read_params<'a>(
         if end == value {
             return Err(ParseError::Params);
         }
-        if is_wanted && found.is_none() {
-            found = Some(part(bytes, value, end));
+        if is_wanted && found.replace(part(bytes, value, end)).is_some() {
+            return Err(ParseError::Params);
         }
     }
 }

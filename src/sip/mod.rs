@@ -7,6 +7,8 @@
 
 pub mod build;
 mod chars;
+#[cfg(test)]
+mod differential;
 pub mod error;
 mod essentials;
 pub mod flow;

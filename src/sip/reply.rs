@@ -23,6 +23,7 @@ pub struct ReplyHead {
     to_end: u32,
     base_end: u32,
     to_has_tag: bool,
+    takes_tag: bool,
 }
 
 impl ReplyHead {
@@ -44,15 +45,14 @@ impl ReplyHead {
             text.extend_from_slice(b"\r\n");
             is_top = false;
         }
-        write_first(&mut text, head, Name::From);
-        text.extend_from_slice(b"\r\n");
-        let to_has_tag = write_first(&mut text, head, Name::To).is_some_and(has_tag);
-        let to_end = text.len();
-        text.extend_from_slice(b"\r\n");
-        for name in [Name::CallId, Name::CSeq] {
-            write_first(&mut text, head, name);
-            text.extend_from_slice(b"\r\n");
-        }
+        write_line(&mut text, head, Name::From);
+        let to = head.first(Name::To);
+        write_line(&mut text, head, Name::To);
+        let to_has_tag = to.is_some_and(has_tag);
+        let line_end = if to.is_some() { 2 } else { 0 };
+        let to_end = text.len() - line_end;
+        write_line(&mut text, head, Name::CallId);
+        write_line(&mut text, head, Name::CSeq);
         let base_end = text.len();
         for field in fields(head, Name::RecordRoute) {
             text.extend_from_slice(b"Record-Route: ");
@@ -64,6 +64,7 @@ impl ReplyHead {
             to_end: to_end as u32,
             base_end: base_end as u32,
             to_has_tag,
+            takes_tag: to.is_some() && !to_has_tag,
         }
     }
 
@@ -71,6 +72,11 @@ impl ReplyHead {
     #[must_use]
     pub fn to_has_tag(&self) -> bool {
         self.to_has_tag
+    }
+
+    /// Whether there is a To that a tag can be added to.
+    pub(crate) fn takes_tag(&self) -> bool {
+        self.takes_tag
     }
 
     /// Up to where the To tag goes; from there to the end of CSeq; Record-Route.
@@ -88,13 +94,14 @@ fn fields<'h>(head: &'h Head<'_>, name: Name) -> impl Iterator<Item = &'h Field>
     head.fields().iter().filter(move |field| field.name == name)
 }
 
-/// Writes the first header called `name` without its line end, and gives its value.
-fn write_first<'a>(text: &mut Vec<u8>, head: &Head<'a>, name: Name) -> Option<&'a [u8]> {
-    let value = head.first(name)?;
-    text.extend_from_slice(name.text().as_bytes());
-    text.extend_from_slice(b": ");
-    unfold_into(text, value);
-    Some(value)
+/// Writes the first header called `name`, if there is one.
+fn write_line(text: &mut Vec<u8>, head: &Head<'_>, name: Name) {
+    if let Some(value) = head.first(name) {
+        text.extend_from_slice(name.text().as_bytes());
+        text.extend_from_slice(b": ");
+        unfold_into(text, value);
+        text.extend_from_slice(b"\r\n");
+    }
 }
 
 fn has_tag(to: &[u8]) -> bool {

@@ -14,11 +14,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use strowger::sip::frame;
+use strowger::sip::header::name_addrs;
 use strowger::sip::message::Message;
 use strowger::sip::message::Method;
 use strowger::sip::message::Name;
 use strowger::sip::message::Request;
 use strowger::sip::message::parse;
+use strowger::sip::uri::Uri;
 
 /// Messages on which we and the manifest differ, and why we are right to.
 const DISAGREEMENTS: &[(&str, &str)] = &[];
@@ -146,6 +148,42 @@ fn messages_of_our_own_are_judged() {
     ];
     for (text, verdict) in table {
         assert_eq!(judge(text.as_bytes()), verdict, "{text}");
+    }
+}
+
+#[test]
+fn header_lines_and_uris_of_the_collection_are_read() {
+    let Some(corpus) = shared_corpus() else {
+        println!("../shared is missing: its header lines were NOT read");
+        return;
+    };
+    let list = fs::read_to_string(corpus.join("jain-headers.json")).expect("it is there");
+    let list: Value = serde_json::from_str(&list).expect("jain-headers.json is JSON");
+    let cases = |kind: &str| list[kind].as_array().expect("a list").clone();
+
+    for case in cases("uris") {
+        let text = case["text"].as_str().expect("a text");
+        assert_eq!(
+            Uri::parse(text.as_bytes()).is_ok(),
+            case["valid"] == true,
+            "{text}"
+        );
+    }
+    for case in cases("headers") {
+        let line = case["text"].as_str().expect("a text").replace('\n', "\r\n");
+        let text = format!("OPTIONS sip:example.com SIP/2.0\r\n{line}\r\n\r\n");
+        let Ok(Message::Request(request)) = parse(text.as_bytes()) else {
+            panic!("a request with {line}");
+        };
+        let addresses = [Name::From, Name::To, Name::Contact]
+            .into_iter()
+            .flat_map(|name| request.head.all(name))
+            .flat_map(name_addrs);
+        let is_well = request.head.fields().len() == 1
+            && addresses
+                .into_iter()
+                .all(|address| address.is_ok_and(|address| Uri::parse(address.uri).is_ok()));
+        assert_eq!(is_well, case["valid"] == true, "{line}");
     }
 }
 

@@ -7,7 +7,13 @@ mod corpus;
 #[cfg(test)]
 mod corpus_engine;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]

@@ -137,6 +137,23 @@ fn a_copied_header_is_unfolded_and_gets_its_full_name() {
 }
 
 #[test]
+fn a_received_value_may_have_folds_but_no_line_of_its_own() {
+    let buf = &mut Vec::new();
+    let mut writer = Writer::response(buf, 200, "OK");
+    writer.cseq(7, Method::Bye).unfolded("To", b"a\r\n b");
+    assert_eq!(
+        text(writer.finish(b"")),
+        "SIP/2.0 200 OK\r\nCSeq: 7 BYE\r\nTo: a b\r\nContent-Length: 0\r\n\r\n"
+    );
+
+    for bad in [&b"a\r\nX: b"[..], b"a\rb", b"a\r\n", b"a\0b"] {
+        let mut writer = Writer::response(buf, 200, "OK");
+        writer.unfolded("To", bad);
+        assert_eq!(writer.finish(b""), Err(BuildError::Poisoned), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_response_repeats_what_it_must() {
     let asked = asked(
         "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa",
@@ -261,6 +278,16 @@ fn a_refused_request_is_answered_with_what_there_is() {
 
     assert!(response.starts_with("SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP ;;,;\r\nVia: "));
     assert!(response.contains("\r\nTo: \"x <sip:b@h>;tag=t1\r\n"));
+}
+
+#[test]
+fn a_header_that_was_not_sent_leaves_no_empty_line() {
+    let asked = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+
+    assert_eq!(
+        reply(asked, "192.0.2.1:5060", 400, Some(b"t1")),
+        "SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP 192.0.2.1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
 }
 
 const OURS: &str = "INVITE sip:b@192.0.2.7:5070;transport=udp SIP/2.0\r\n\

@@ -88,26 +88,29 @@ fn is_same_number(a: &[u8], b: &[u8]) -> bool {
     digits(a).eq(digits(b))
 }
 
-/// The value of the parameter called `name`, escapes and case set aside.
-fn find<'a>(params: &Params<'a>, name: &[u8]) -> Option<Option<&'a [u8]>> {
+/// The values of the parameters called `name`, escapes and case set aside. There should be one at most.
+fn values<'a>(params: &Params<'a>, name: &[u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
     params
         .iter()
-        .find(|(other, _)| is_same_word(other, name))
+        .filter(|(other, _)| is_same_word(other, name))
         .map(|(_, value)| value)
 }
 
 fn has_same_params(a: &Params<'_>, b: &Params<'_>) -> bool {
-    a.iter().all(|(name, value)| match find(b, name) {
-        Some(other) => is_same_option(value, other, is_same_word),
-        None => !DECISIVE
-            .iter()
-            .any(|decisive| is_same_word(name, decisive.as_bytes())),
+    a.iter().all(|(name, value)| {
+        let mut others = values(b, name).peekable();
+        if others.peek().is_none() {
+            return !DECISIVE
+                .iter()
+                .any(|decisive| is_same_word(name, decisive.as_bytes()));
+        }
+        others.any(|other| is_same_option(value, other, is_same_word))
     })
 }
 
 fn has_all_params(a: &Params<'_>, b: &Params<'_>) -> bool {
     a.iter().all(|(name, value)| {
-        find(b, name).is_some_and(|other| is_same_option(value, other, is_same_word))
+        values(b, name).any(|other| is_same_option(value, other, is_same_word))
     })
 }
 

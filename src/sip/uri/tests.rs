@@ -222,6 +222,7 @@ fn uris_are_equivalent_as_the_rfc_says() {
             "sip:bob@biloxi.com;maddr=192.0.2.1",
             false,
         ),
+        ("sip:h;a=1;a=2", "sip:h;a=2;a=1", true),
         ("sip:a%3bb@h", "sip:a;b@h", false),
         ("sip:a%3Bb@h", "sip:a%3bb@h", true),
         ("sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0::1]", true),

@@ -1,0 +1,78 @@
+//! The fuzz targets, run over their kept inputs and, where it is, the shared collection.
+
+#[expect(unreachable_pub, reason = "public where it is a crate of its own")]
+#[path = "../../fuzz/src/lib.rs"]
+mod targets;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::corpus::shared_corpus;
+
+#[test]
+fn datagrams_hold_what_the_fuzz_target_asks() {
+    replay("datagram", "messages", targets::datagram);
+}
+
+#[test]
+fn streams_hold_what_the_fuzz_target_asks() {
+    replay("stream", "messages", targets::stream);
+}
+
+#[test]
+fn uris_hold_what_the_fuzz_target_asks() {
+    replay("uri", "fuzz/uri", targets::uri);
+}
+
+#[test]
+fn digests_hold_what_the_fuzz_target_asks() {
+    replay("digest", "vectors", targets::digest);
+}
+
+#[test]
+fn x_ph_headers_hold_what_the_fuzz_target_asks() {
+    replay("retreaver", "messages/smuggle", targets::retreaver);
+}
+
+/// Every kept input, every message of `folder` in the collection, and each cut short and with one byte
+/// changed, at some places.
+fn replay(target: &str, folder: &str, run: fn(&[u8])) {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(target);
+    let mut files = files_below(&seeds);
+    assert!(!files.is_empty(), "{} is empty", seeds.display());
+    if let Some(corpus) = shared_corpus() {
+        files.extend(files_below(&corpus.join(folder)));
+    }
+    for file in files {
+        let bytes = fs::read(&file).unwrap_or_default();
+        run(&bytes);
+        let step = (bytes.len() / PLACES).max(1);
+        for (at, byte) in (0..bytes.len()).step_by(step).zip(ODD.iter().cycle()) {
+            let (start, end) = bytes.split_at(at);
+            let rest = end.get(1..).unwrap_or_default();
+            run(start);
+            run(&[start, &[*byte], rest].concat());
+        }
+    }
+}
+
+/// Where a file is cut and changed, at equal distances.
+const PLACES: usize = 20;
+/// What it is changed to, in turn.
+const ODD: [u8; 11] = *b"\0\r\n ,;\":<\xff%";
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
