@@ -191,13 +191,13 @@ impl Arriving<'_, '_> {
             }
         };
         if is_draining {
-            self.refuse(core, Refusal::Draining, 503);
+            self.refuse_known(core, key, Refusal::Draining, 503);
             return;
         }
         let from_tag = self.essentials.from.tag().unwrap_or_default();
         let arrival = Arrival::new(self.essentials.call_id, from_tag, self.essentials.cseq);
         if registry.knows(&arrival) {
-            self.refuse(core, Refusal::Merged, 482);
+            self.refuse_known(core, key, Refusal::Merged, 482);
             return;
         }
         let raw = self.essentials.uri.dialled().unwrap_or_default();
@@ -219,12 +219,12 @@ impl Arriving<'_, '_> {
             dialled.as_ref().ok().copied(),
         );
         let Hop::Goes(hops) = hop else {
-            self.refuse(core, Refusal::Loop, 482);
+            self.refuse_known(core, key, Refusal::Loop, 482);
             return;
         };
         if registry.is_full() {
             core.event(Event::TableFull { table: "calls" });
-            self.refuse(core, Refusal::Overload, 503);
+            self.refuse_known(core, key, Refusal::Overload, 503);
             return;
         }
         let call_key = registry.next_key();

@@ -175,12 +175,7 @@ impl Offer<'_, '_> {
         for (name, value) in &buyer.headers {
             writer.field(name, value.as_bytes());
         }
-        headers::pass_request(
-            &mut writer,
-            &self.request.head,
-            &self.trunk.pass_headers,
-            &buyer.pass_headers,
-        );
+        headers::pass_request(&mut writer, &self.request.head, self.trunk, buyer);
         writer.finish(self.request.head.body())
     }
 }

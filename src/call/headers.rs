@@ -3,6 +3,8 @@
 //! `X-*` and `P-*` pass only if listed, `X-PH-*` never (it is ours), and what belongs to one leg alone
 //! (routing, dialog, credentials, capabilities) is written afresh for each.
 
+use crate::routing::buyer::Buyer;
+use crate::routing::trunk::Trunk;
 use crate::sip::build::Writer;
 use crate::sip::message::{Head, Name};
 use crate::sip::retreaver;
@@ -14,22 +16,15 @@ pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSA
 /// Name of the header of our own that carries the hop token.
 pub(crate) const HOP: &str = "X-Strowger-Hop";
 
-/// Copies what may pass of a request that begins a call. `trunk` and `buyer` list further names, in
-/// lower case; a name passes if either does.
-pub(crate) fn pass_request(
-    writer: &mut Writer<'_>,
-    head: &Head<'_>,
-    trunk: &[Box<str>],
-    buyer: &[Box<str>],
-) {
+/// Copies what may pass of a request that begins a call. The trunk and the buyer list further names; a
+/// name passes if either does. What the buyer's configuration sets is its own, not the caller's.
+pub(crate) fn pass_request(writer: &mut Writer<'_>, head: &Head<'_>, trunk: &Trunk, buyer: &Buyer) {
     let has_body = !head.body().is_empty();
     for field in head.fields() {
         let listed = || {
             let name = head.raw_name(field);
-            let names = trunk.iter().chain(buyer);
-            names
-                .into_iter()
-                .any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
+            let mut names = trunk.pass_headers.iter().chain(&buyer.pass_headers);
+            names.any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
                 && !retreaver::is_reserved(name)
                 && !name.eq_ignore_ascii_case(HOP.as_bytes())
         };
@@ -39,9 +34,22 @@ pub(crate) fn pass_request(
             Kind::OnRequest => listed(),
             Kind::Within | Kind::OwnToLeg => false,
         };
-        if passes {
+        let is_set = || {
+            let name = field_name(head, field);
+            let mut own = buyer.headers.iter();
+            own.any(|(own, _)| own.as_bytes().eq_ignore_ascii_case(name))
+        };
+        if passes && !is_set() {
             pass(writer, head, field);
         }
+    }
+}
+
+/// The canonical name of a header, where it has one.
+fn field_name<'a>(head: &Head<'a>, field: &Field) -> &'a [u8] {
+    match field.name.text() {
+        "" => head.raw_name(field),
+        known => known.as_bytes(),
     }
 }
 
@@ -126,7 +134,6 @@ fn kind(name: Name) -> Kind {
         | Name::Privacy
         | Name::RemotePartyId
         | Name::ReplyTo
-        | Name::UserAgent
         | Name::Other => Kind::OnRequest,
         Name::Via
         | Name::From
@@ -151,6 +158,7 @@ fn kind(name: Name) -> Kind {
         | Name::Expires
         | Name::RetryAfter
         | Name::Server
+        | Name::UserAgent
         | Name::SessionExpires
         | Name::MinSe
         | Name::MinExpires

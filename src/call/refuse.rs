@@ -7,17 +7,19 @@ use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::call::a_leg::RETRY_AFTER;
-use crate::call::core::Core;
+use crate::call::core::{Core, Owner};
 use crate::call::headers;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::Policy;
-use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Name, Request};
 use crate::sip::uri::Uri;
+use crate::transaction::key::ServerKey;
 
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 pub(crate) struct Arriving<'e, 'm> {
@@ -59,9 +61,41 @@ impl Arriving<'_, '_> {
         }
     }
 
-    /// Writes and sends a response that no transaction keeps. Its To-tag is the same for each repetition of
-    /// the request (§8.2.7).
+    /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer: the credentials are
+    /// used up, so a repetition could not be judged again.
+    pub(crate) fn refuse_known(&self, core: &mut Core, key: ServerKey, why: Refusal, status: u16) {
+        let accepted = core
+            .layer
+            .accept(self.now, key, self.flow, true, Owner::Nobody);
+        let Some(server) = accepted else {
+            self.refuse(core, why, status);
+            return;
+        };
+        core.event(Event::Refused {
+            why,
+            flow: self.flow,
+            status: Some(status),
+        });
+        let built = self.write(core, status, |_| {});
+        core.respond(self.now, server, status, built);
+    }
+
+    /// Sends a response that no transaction keeps.
     fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
+        let built = self.write(core, status, more);
+        if let Some(bytes) = core.built(built) {
+            core.transmit(self.flow, bytes);
+        }
+    }
+
+    /// Writes a response to a request outside any dialog. Its To-tag is the same for each repetition of the
+    /// request (§8.2.7).
+    fn write(
+        &self,
+        core: &mut Core,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<Bytes, BuildError> {
         let tag = stateless_tag(&core.stateless_key, self.essentials);
         let reply = ReplyHead::new(self.request, &self.flow);
         let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(&tag));
@@ -69,10 +103,7 @@ impl Arriving<'_, '_> {
             writer.number("Retry-After", RETRY_AFTER);
         }
         more(&mut writer);
-        let built = writer.finish(b"");
-        if let Some(bytes) = core.built(built) {
-            core.transmit(self.flow, bytes);
-        }
+        writer.finish(b"")
     }
 
     /// A 200 that no transaction keeps, because there is no room for one.

@@ -605,18 +605,11 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Run by hand, with `--release`.
 #[test]
-#[ignore = "a measurement"]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "it measures real time"
-)]
-fn a_million_numbers_load_in_two_seconds() {
+fn numbers_load_by_the_hundred_thousand() {
     let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
     let mut list = String::new();
-    for number in 0..1_000_000 {
+    for number in 0..100_000 {
         let _ = writeln!(
             list,
             "+1213{number:07},solar,bright-leads,source-{}",
@@ -625,15 +618,12 @@ fn a_million_numbers_load_in_two_seconds() {
     }
     let source = Texts::of(MAIN, text).and("conf/n.csv", list);
 
-    let start = std::time::Instant::now();
     let settings = load(Path::new(MAIN), &source, 1).unwrap_or_else(|faults| panic!("{faults}"));
-    let took = start.elapsed();
 
-    println!(
-        "{} numbers in {took:?}",
-        settings.policy.directory.numbers.len()
-    );
-    assert!(took < Duration::from_secs(2));
+    let directory = &settings.policy.directory;
+    assert_eq!(directory.numbers.len(), 100_001);
+    // Sources are shared: a number costs its place in the table and no text.
+    assert_eq!(directory.sources.len(), 1001);
 }
 
 fn load_main(text: &str) -> Result<Settings, Faults> {
