@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench engine                 nanoseconds and allocations per call, by address
+//! cargo bench --bench engine -- 2000         the same over 2,000 calls; callgrind needs no more
 //! ```
 //!
 //! The call is the one of the system bench: INVITE, 100, 180, 200, ACK, BYE, 200 on each leg.
@@ -40,9 +41,11 @@ use strowger::types::number::{Number, NumberPlan};
 use strowger::types::secret::Secret;
 
 fn main() {
-    let calls = 200_000;
+    let calls = std::env::args()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(200_000);
     let mut bench = Bench::new();
-    bench.run(20_000);
+    bench.run(calls / 10);
     let (time, allocations) = bench.run(calls);
     println!(
         "engine, call by address: {} ns and {:.1} allocations per call ({calls} calls)",

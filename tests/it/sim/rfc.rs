@@ -555,6 +555,40 @@ fn a_nonce_count_is_good_for_one_request() {
     assert_eq!(dial(&mut desk, 100).status(), 401);
 }
 
+/// The nonce-count was used up by the first, so the answer is kept for its repetitions.
+#[test]
+fn a_repeated_invite_with_credentials_gets_its_refusal_again() {
+    let mut desk = Desk::new(1);
+    let challenge = challenged(&mut desk).remove(0);
+    desk.tell(Input::Drain(true));
+    let dialled = digest_invite(2, Some((&challenge, 1)));
+
+    let first = desk.say(ROAMER, &dialled);
+    let again = desk.say(ROAMER, &dialled);
+
+    assert_eq!(ladder(&first), ["roamer 503 INVITE"]);
+    assert_eq!(ladder(&again), ["roamer 503 INVITE"]);
+    assert_eq!(first[0].message, again[0].message);
+}
+
+#[test]
+fn what_the_buyer_s_configuration_sets_the_caller_cannot_add_to() {
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![specs(1)],
+        pass_headers: vec!["x-buyer".to_owned(), "x-carrier".to_owned()],
+        ..PolicySpec::default()
+    });
+
+    let said = desk.say(
+        CARRIER,
+        &invite().with("x-buyer", "two").with("X-Carrier", "three"),
+    );
+
+    let offered = find(&said, "b0 INVITE");
+    assert!(offered.all("X-Buyer").eq(["one"]));
+    assert!(offered.all("X-Carrier").eq(["three"]));
+}
+
 #[test]
 fn an_old_nonce_is_stale_and_the_next_one_lets_in() {
     let mut desk = Desk::new(1);
