@@ -22,7 +22,7 @@ pub use self::challenge::{Answer, AnswerError, Challenge, answer, strongest};
 pub use self::params::ParamText;
 use self::params::gather;
 pub(in crate::auth) use self::params::write_quoted;
-use crate::auth::hex::{parse_hex, write_hex};
+use crate::types::hex::{parse_hex, write_hex};
 use crate::types::secret::Secret;
 
 /// The hash of a challenge and its answer.

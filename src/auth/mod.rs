@@ -3,5 +3,4 @@
 pub mod allowlist;
 pub mod digest;
 pub mod gate;
-mod hex;
 pub mod nonce;

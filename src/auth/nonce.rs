@@ -17,7 +17,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
-use crate::auth::hex::{parse_hex, write_hex};
+use crate::types::hex::{parse_hex, write_hex};
 use crate::types::ids::{Entropy, ShardId};
 
 /// Issues and checks the nonces of one shard.

@@ -173,7 +173,7 @@ impl Offer<'_, '_> {
             writer.field(headers::HOP, hop);
         }
         for (name, value) in &buyer.headers {
-            writer.field(name, value.as_bytes());
+            writer.foreign(name, value.as_bytes());
         }
         headers::pass_request(&mut writer, &self.request.head, self.trunk, buyer);
         writer.finish(self.request.head.body())

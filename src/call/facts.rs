@@ -3,6 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::types::hex::{read_hex, write_hex};
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
 use crate::types::secret::Secret;
@@ -64,13 +65,7 @@ pub(crate) fn hop_token(
     tag.copy_from_slice(&number_tag(secret, nonce, number));
     let signature = mac(secret, &[b"hop:v1:", &plain]);
     let mut token = [b'0'; HOP_LEN];
-    let bytes = plain.iter().chain(signature.iter());
-    for (pair, byte) in token.chunks_exact_mut(2).zip(bytes) {
-        if let [high, low] = pair {
-            *high = hex(byte >> 4);
-            *low = hex(byte & 15);
-        }
-    }
+    write_hex(plain.into_iter().chain(signature), &mut token);
     token
 }
 
@@ -97,14 +92,7 @@ pub(crate) fn read_hop<'a>(
 
 /// Checks a token's signature: its count, its nonce and its number's tag.
 fn open(secret: &Secret, token: &[u8]) -> Option<(u8, [u8; 8], [u8; 8])> {
-    if token.len() != HOP_LEN {
-        return None;
-    }
-    let mut bytes = [0; HOP_LEN / 2];
-    for (byte, pair) in bytes.iter_mut().zip(token.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = (unhex(*high)? << 4) | unhex(*low)?;
-    }
+    let bytes = read_hex::<{ HOP_LEN / 2 }>(token)?;
     let (plain, signature) = bytes.split_at(17);
     let mut expected = hasher(secret);
     expected.update(b"hop:v1:");
@@ -138,22 +126,6 @@ fn mac(secret: &Secret, parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(part);
     }
     hasher.finalize().into_bytes().into()
-}
-
-fn hex(nibble: u8) -> u8 {
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        b'a' + nibble - 10
-    }
-}
-
-fn unhex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Writing messages: all that goes out is written here.
 //!
-//! A [`Writer`] appends to a buffer that its owner uses again and again. A value with CR, LF or NUL in
-//! it poisons the writer, and a poisoned writer gives no message: no value, whoever chose it, can
-//! become a header of its own.
+//! A [`Writer`] appends to a buffer that its owner uses again and again. It knows how many lines it
+//! wrote; a message that has more ends of lines, or a NUL, holds a value with CR, LF or NUL in it and
+//! is not given out: no value, whoever chose it, can become a header of its own.
 
 use bytes::Bytes;
-use memchr::memchr3;
 
 use crate::sip::chars::{TOKEN, URI};
 use crate::sip::flow::Transport;
@@ -33,6 +32,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct Writer<'b> {
     buf: &'b mut Vec<u8>,
+    lines: usize,
     is_poisoned: bool,
 }
 
@@ -46,7 +46,11 @@ impl<'b> Writer<'b> {
         buf.push(b' ');
         buf.extend_from_slice(uri);
         buf.extend_from_slice(b" SIP/2.0\r\n");
-        Self { buf, is_poisoned }
+        Self {
+            buf,
+            lines: 1,
+            is_poisoned,
+        }
     }
 
     /// Starts a response; `buf` is cleared. `status` is 100 to 699.
@@ -57,8 +61,11 @@ impl<'b> Writer<'b> {
         buf.push(b' ');
         buf.extend_from_slice(reason.as_bytes());
         buf.extend_from_slice(b"\r\n");
-        let is_poisoned = !(100..700).contains(&status) || is_unsafe(reason.as_bytes());
-        Self { buf, is_poisoned }
+        Self {
+            buf,
+            lines: 1,
+            is_poisoned: !(100..700).contains(&status),
+        }
     }
 
     /// Starts a response to the request that `reply` was made from: the status line with the standard
@@ -72,6 +79,8 @@ impl<'b> Writer<'b> {
     ) -> Self {
         let mut writer = Self::response(buf, status, reason_phrase(status));
         let (to_the_tag, behind_the_tag, record_route) = reply.parts();
+        let (base_lines, route_lines) = reply.lines();
+        writer.lines += base_lines;
         writer.buf.extend_from_slice(to_the_tag);
         if let Some(tag) = to_tag
             && reply.takes_tag()
@@ -82,28 +91,36 @@ impl<'b> Writer<'b> {
         }
         writer.buf.extend_from_slice(behind_the_tag);
         if (101..300).contains(&status) {
+            writer.lines += route_lines;
             writer.buf.extend_from_slice(record_route);
         }
         writer
     }
 
     /// Writes one header.
-    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+    pub fn field(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
         self.parts(name, &[value])
     }
 
+    /// Writes one header whose name somebody else chose; one that is no name poisons the writer.
+    pub fn foreign(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.is_poisoned |= !TOKEN.fills(name.as_bytes());
+        self.name(name.as_bytes());
+        self.buf.extend_from_slice(value);
+        self.end_line()
+    }
+
     /// Writes one header whose value comes in pieces.
-    pub fn parts(&mut self, name: &str, pieces: &[&[u8]]) -> &mut Self {
+    pub fn parts(&mut self, name: &'static str, pieces: &[&[u8]]) -> &mut Self {
         self.name(name.as_bytes());
         for piece in pieces {
-            self.is_poisoned |= is_unsafe(piece);
             self.buf.extend_from_slice(piece);
         }
         self.end_line()
     }
 
     /// Writes one header whose value is a number.
-    pub fn number(&mut self, name: &str, value: u32) -> &mut Self {
+    pub fn number(&mut self, name: &'static str, value: u32) -> &mut Self {
         self.field(name, itoa::Buffer::new().format(value).as_bytes())
     }
 
@@ -115,11 +132,9 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes one header whose value was received, without its folds.
-    pub fn unfolded(&mut self, name: &str, value: &[u8]) -> &mut Self {
+    pub fn unfolded(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
         self.name(name.as_bytes());
-        let start = self.buf.len();
         unfold_into(self.buf, value);
-        self.is_poisoned |= is_unsafe(self.buf.get(start..).unwrap_or_default());
         self.end_line()
     }
 
@@ -148,14 +163,7 @@ impl<'b> Writer<'b> {
             "" => self.name(head.raw_name(field)),
             known => self.name(known.as_bytes()),
         };
-        let value = head.value(field);
-        let start = self.buf.len();
-        if field.folded {
-            unfold_into(self.buf, value);
-        } else {
-            self.buf.extend_from_slice(value);
-        }
-        self.is_poisoned |= is_unsafe(self.buf.get(start..).unwrap_or_default());
+        unfold_into(self.buf, head.value(field));
         self.end_line()
     }
 
@@ -163,11 +171,11 @@ impl<'b> Writer<'b> {
     pub fn finish(mut self, body: &[u8]) -> Result<Bytes, BuildError> {
         let length = u32::try_from(body.len()).map_err(|_| BuildError::TooLong)?;
         self.number(Name::ContentLength.text(), length);
-        self.buf.extend_from_slice(b"\r\n");
-        self.buf.extend_from_slice(body);
-        if self.is_poisoned {
+        self.end_line();
+        if self.is_poisoned || breaks(self.buf) != 2 * self.lines {
             return Err(BuildError::Poisoned);
         }
+        self.buf.extend_from_slice(body);
         if self.buf.len() > MAX_MESSAGE {
             return Err(BuildError::TooLong);
         }
@@ -175,7 +183,6 @@ impl<'b> Writer<'b> {
     }
 
     fn name(&mut self, name: &[u8]) -> &mut Self {
-        self.is_poisoned |= !TOKEN.fills(name);
         self.buf.extend_from_slice(name);
         self.buf.extend_from_slice(b": ");
         self
@@ -183,23 +190,32 @@ impl<'b> Writer<'b> {
 
     fn end_line(&mut self) -> &mut Self {
         self.buf.extend_from_slice(b"\r\n");
+        self.lines += 1;
         self
     }
 }
 
-/// Whether `value` would end its line.
-#[inline]
-fn is_unsafe(value: &[u8]) -> bool {
-    memchr3(b'\r', b'\n', 0, value).is_some()
+/// How many CR, LF and NUL are in `head`.
+fn breaks(head: &[u8]) -> usize {
+    // In pieces that a byte can count, so that the compiler takes sixteen bytes at a time.
+    let count = |piece: &[u8]| -> u8 {
+        let is_break = |byte: &u8| u8::from(matches!(byte, b'\r' | b'\n' | 0));
+        piece.iter().map(is_break).sum()
+    };
+    head.chunks(128)
+        .map(|piece| usize::from(count(piece)))
+        .sum()
 }
 
 /// Appends `value` with each fold made one space (RFC 3261 §7.3.1). A CR or LF that is no fold stays,
 /// for the writer to see.
 pub fn unfold_into(out: &mut Vec<u8>, value: &[u8]) {
     let mut rest = value;
-    while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
+    while let Some(at) = memchr::memchr(b'\r', rest) {
         let (line, fold) = rest.split_at(at);
-        let mut next = fold.get(2..).unwrap_or_default();
+        let Some(mut next) = fold.strip_prefix(b"\r\n") else {
+            break;
+        };
         if !matches!(next.first(), Some(b' ' | b'\t')) {
             break;
         }

@@ -22,6 +22,8 @@ pub struct ReplyHead {
     text: Box<[u8]>,
     to_end: u32,
     base_end: u32,
+    base_lines: u16,
+    route_lines: u16,
     to_has_tag: bool,
     takes_tag: bool,
 }
@@ -34,35 +36,39 @@ impl ReplyHead {
     pub fn new(request: &Request<'_>, flow: &Flow) -> Self {
         let head = &request.head;
         let mut text = Vec::with_capacity(512);
-        let mut is_top = true;
+        let mut base_lines = 0;
         for field in fields(head, Name::Via) {
             text.extend_from_slice(b"Via: ");
-            if is_top {
+            if base_lines == 0 {
                 write_top_via(&mut text, head.value(field), flow);
             } else {
                 unfold_into(&mut text, head.value(field));
             }
             text.extend_from_slice(b"\r\n");
-            is_top = false;
+            base_lines += 1;
         }
-        write_line(&mut text, head, Name::From);
+        base_lines += write_line(&mut text, head, Name::From);
         let to = head.first(Name::To);
-        write_line(&mut text, head, Name::To);
+        base_lines += write_line(&mut text, head, Name::To);
         let to_has_tag = to.is_some_and(has_tag);
         let line_end = if to.is_some() { 2 } else { 0 };
         let to_end = text.len() - line_end;
-        write_line(&mut text, head, Name::CallId);
-        write_line(&mut text, head, Name::CSeq);
+        base_lines += write_line(&mut text, head, Name::CallId);
+        base_lines += write_line(&mut text, head, Name::CSeq);
         let base_end = text.len();
+        let mut route_lines = 0;
         for field in fields(head, Name::RecordRoute) {
             text.extend_from_slice(b"Record-Route: ");
             unfold_into(&mut text, head.value(field));
             text.extend_from_slice(b"\r\n");
+            route_lines += 1;
         }
         Self {
             text: text.into_boxed_slice(),
             to_end: to_end as u32,
             base_end: base_end as u32,
+            base_lines,
+            route_lines,
             to_has_tag,
             takes_tag: to.is_some() && !to_has_tag,
         }
@@ -77,6 +83,11 @@ impl ReplyHead {
     /// Whether there is a To that a tag can be added to.
     pub(crate) fn takes_tag(&self) -> bool {
         self.takes_tag
+    }
+
+    /// How many lines are in the text up to the end of CSeq, and in Record-Route.
+    pub(crate) fn lines(&self) -> (usize, usize) {
+        (self.base_lines.into(), self.route_lines.into())
     }
 
     /// Up to where the To tag goes; from there to the end of CSeq; Record-Route.
@@ -94,14 +105,16 @@ fn fields<'h>(head: &'h Head<'_>, name: Name) -> impl Iterator<Item = &'h Field>
     head.fields().iter().filter(move |field| field.name == name)
 }
 
-/// Writes the first header called `name`, if there is one.
-fn write_line(text: &mut Vec<u8>, head: &Head<'_>, name: Name) {
-    if let Some(value) = head.first(name) {
-        text.extend_from_slice(name.text().as_bytes());
-        text.extend_from_slice(b": ");
-        unfold_into(text, value);
-        text.extend_from_slice(b"\r\n");
-    }
+/// Writes the first header called `name`, if there is one, and gives how many lines that is.
+fn write_line(text: &mut Vec<u8>, head: &Head<'_>, name: Name) -> u16 {
+    let Some(value) = head.first(name) else {
+        return 0;
+    };
+    text.extend_from_slice(name.text().as_bytes());
+    text.extend_from_slice(b": ");
+    unfold_into(text, value);
+    text.extend_from_slice(b"\r\n");
+    1
 }
 
 fn has_tag(to: &[u8]) -> bool {
@@ -141,7 +154,8 @@ fn write_top_via(text: &mut Vec<u8>, value: &[u8], flow: &Flow) {
         }
     }
     if wants_port {
-        write_or_nothing(text, format_args!(";rport={}", flow.remote.port()));
+        text.extend_from_slice(b";rport=");
+        text.extend_from_slice(itoa::Buffer::new().format(flow.remote.port()).as_bytes());
     }
     if wants_port || !is_same_host {
         match source {

@@ -9,6 +9,8 @@ use std::fmt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
+use crate::types::hex::{read_hex, write_hex};
+
 /// A deterministic stream of unpredictable bits; the shell draws the seed.
 pub struct Entropy(ChaCha12Rng);
 
@@ -74,47 +76,25 @@ impl Mark {
     /// The text form: lower-case hexadecimal, a token in SIP's grammar.
     #[must_use]
     pub fn text(&self) -> [u8; Self::LEN] {
+        let slot = self.slot.to_be_bytes().into_iter();
+        let bytes = std::iter::once(self.shard.0)
+            .chain(slot)
+            .chain(self.nonce.to_be_bytes());
         let mut text = [b'0'; Self::LEN];
-        let mut at = 0;
-        let mut put = |byte: u8| {
-            for nibble in [byte >> 4, byte & 15] {
-                if let Some(place) = text.get_mut(at) {
-                    *place = if nibble < 10 {
-                        b'0' + nibble
-                    } else {
-                        b'a' + nibble - 10
-                    };
-                }
-                at += 1;
-            }
-        };
-        put(self.shard.0);
-        self.slot.to_be_bytes().into_iter().for_each(&mut put);
-        self.nonce.to_be_bytes().into_iter().for_each(&mut put);
+        write_hex(bytes, &mut text);
         text
     }
 
     /// Reads the text form; `None` for anything that [`text`](Self::text) does not write.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != Self::LEN {
-            return None;
-        }
-        let mut value: [u128; 2] = [0; 2];
-        for (index, digit) in text.iter().enumerate() {
-            let nibble = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            let half = value.get_mut(usize::from(index >= 10))?;
-            *half = (*half << 4) | u128::from(nibble);
-        }
-        let [place, nonce] = value;
+        let bytes = read_hex::<{ Self::LEN / 2 }>(text)?;
+        let (place, nonce) = bytes.split_at(5);
+        let (shard, slot) = place.split_first()?;
         Some(Self {
-            shard: ShardId((place >> 32) as u8),
-            slot: place as u32,
-            nonce,
+            shard: ShardId(*shard),
+            slot: u32::from_be_bytes(slot.try_into().ok()?),
+            nonce: u128::from_be_bytes(nonce.try_into().ok()?),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What every floor speaks of: identifiers, numbers, secrets.
 
+pub(crate) mod hex;
 pub mod ids;
 pub mod number;
 pub mod secret;

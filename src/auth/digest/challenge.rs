@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::auth::digest::{
     Algorithm, DigestFault, NC_LEN, ParamText, gather, parse_algorithm, response, write_quoted,
 };
-use crate::auth::hex::write_hex;
+use crate::types::hex::write_hex;
 use crate::types::secret::Secret;
 
 /// What a peer asks for in a WWW-Authenticate or Proxy-Authenticate header.

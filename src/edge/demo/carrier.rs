@@ -83,7 +83,7 @@ impl Carrier {
                     writer.field("Authorization", credentials);
                 }
                 if let Some((name, value)) = forged {
-                    writer.field(name, value.as_bytes());
+                    writer.foreign(name, value.as_bytes());
                 }
             },
             session("carrier").as_bytes(),

@@ -94,7 +94,7 @@ fn names_and_uris_cannot_hold_what_ends_them() {
     let buf = &mut Vec::new();
     for name in ["", "A B", "A:", "A\u{e9}"] {
         let mut writer = Writer::response(buf, 200, "OK");
-        writer.field(name, b"x");
+        writer.foreign(name, b"x");
         assert_eq!(writer.finish(b""), Err(BuildError::Poisoned), "{name:?}");
     }
     for uri in ["", "sip:a b", "<sip:a>"] {
