@@ -39,7 +39,14 @@ pub(super) const ROUTING_ROOT: Shape = Shape {
 
 pub(super) const NODE: Shape = Shape {
     name: "node",
-    keys: &["name", "shards", "drain_limit", "directory", "secret"],
+    keys: &[
+        "name",
+        "shards",
+        "gather",
+        "drain_limit",
+        "directory",
+        "secret",
+    ],
 };
 
 pub(super) const SIP: Shape = Shape {

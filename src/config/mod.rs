@@ -72,6 +72,8 @@ pub struct Node {
     pub shards: usize,
     /// How long calls under way may last after SIGTERM.
     pub drain_limit: Duration,
+    /// How long after a look at its sockets a shard looks again at the earliest.
+    pub gather: Duration,
 }
 
 /// The listener for metrics and health.

@@ -37,6 +37,9 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
                 .and_then(|node| name(&node, desk))
                 .unwrap_or_else(|| "strowger".to_owned()),
             shards: node.map_or(1, |node| node.count("shards", 1, 1..=255, desk)),
+            gather: node.map_or(GATHER, |node| {
+                node.duration("gather", GATHER, Duration::ZERO..=millis(20), desk)
+            }),
             drain_limit: node.map_or(DRAIN_LIMIT, |node| {
                 node.duration("drain_limit", DRAIN_LIMIT, Duration::ZERO..=DAY, desk)
             }),
@@ -179,6 +182,7 @@ const fn millis(milliseconds: u64) -> Duration {
 
 /// Value of Server and User-Agent by default: no version, which would help nobody but an attacker.
 const PRODUCT: &str = "strowger";
+const GATHER: Duration = millis(1);
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 const CALL_TIME: Duration = Duration::from_secs(4 * 3600);

@@ -188,6 +188,7 @@ impl Edge {
                 id: ShardId(id),
                 seed,
                 start,
+                gather: edge.node.gather,
                 policy: Arc::clone(&policy),
                 poll: door.poll,
                 inbox: door.inbox,

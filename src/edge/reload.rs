@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{error, info, warn};
 
@@ -18,6 +19,7 @@ use crate::sip::flow::Transport;
 pub(super) struct Fixed {
     name: String,
     shards: usize,
+    gather: Duration,
     listeners: Vec<(Transport, SocketAddr, Box<str>)>,
     http: Option<Http>,
     telemetry: Telemetry,
@@ -36,6 +38,7 @@ impl Fixed {
         Self {
             name: settings.node.name.clone(),
             shards: settings.node.shards,
+            gather: settings.node.gather,
             listeners: settings.listeners.iter().map(facts).collect(),
             http: settings.http.clone(),
             telemetry: settings.telemetry.clone(),
@@ -47,6 +50,7 @@ impl Fixed {
         [
             ("node.name", self.name == other.name),
             ("node.shards", self.shards == other.shards),
+            ("node.gather", self.gather == other.gather),
             ("listen", self.listeners == other.listeners),
             ("http", self.http == other.http),
             ("telemetry", self.telemetry == other.telemetry),

@@ -5,7 +5,7 @@
 //! receive a batch without asking twice. So the thread polls its own sockets:
 //!
 //! ```text
-//!          ┌────────────── epoll, until a timer ────────────────┐
+//!          ┌── pause ───── epoll, until a timer ────────────────┐
 //!          v                                                    │
 //!    inbox:   orders   ──> engine ──> outputs: queued ──────────┤
 //!    sockets: recvmmsg ──> engine ──> outputs: queued           │
@@ -14,9 +14,14 @@
 //! ```
 //!
 //! Three system calls per wake-up, one reading of the clock, no lock, and nothing that waits.
+//!
+//! Under load most of a message's cost is the wake-up for it: what the kernel does to put a thread to
+//! sleep and to wake it, and what the caches forget meanwhile. So a shard that has just looked pauses
+//! (`gather`) and takes what came meanwhile in one go. After a silence it looks at once.
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -53,6 +58,8 @@ pub(super) struct Seat {
     pub(super) seed: [u8; 32],
     /// When the edge began, the same for all shards.
     pub(super) start: Instant,
+    /// How long after a look at the sockets the next one comes at the earliest.
+    pub(super) gather: Duration,
     pub(super) policy: Arc<Policy>,
     pub(super) poll: Poll,
     pub(super) inbox: Inbox,
@@ -78,6 +85,7 @@ struct Shard {
     events: Events,
     inbox: Inbox,
     board: Arc<Board>,
+    gather: Duration,
     is_draining: bool,
     /// The inbox may hold more.
     is_rung: bool,
@@ -112,6 +120,7 @@ impl Shard {
             events: Events::with_capacity(64),
             inbox: seat.inbox,
             board: seat.board,
+            gather: seat.gather,
             is_draining: false,
             is_rung: false,
         })
@@ -120,6 +129,7 @@ impl Shard {
     fn run(&mut self) -> io::Result<()> {
         let mut now = clock::now();
         while !self.inbox.is_over() {
+            self.pause(now);
             self.wait(now)?;
             now = clock::now();
             // Orders first: what was ordered before a datagram was sent holds for it.
@@ -134,14 +144,26 @@ impl Shard {
         Ok(())
     }
 
+    /// Whether there is something to do at once.
+    fn is_busy(&self) -> bool {
+        let has_more = |socket: &Readiness| socket.is_readable || socket.has_errors;
+        self.is_rung || self.sockets.iter().any(has_more)
+    }
+
+    /// Lets messages gather, if the last look at the sockets, at `looked`, was a short while ago.
+    fn pause(&self, looked: Instant) {
+        if self.gather.is_zero() || self.is_busy() {
+            return;
+        }
+        let rest = self.gather.saturating_sub(clock::now() - looked);
+        if !rest.is_zero() {
+            thread::sleep(rest);
+        }
+    }
+
     /// Waits until something is to be done, and notes what.
     fn wait(&mut self, now: Instant) -> io::Result<()> {
-        let is_busy = self.is_rung
-            || self
-                .sockets
-                .iter()
-                .any(|socket| socket.is_readable || socket.has_errors);
-        let timeout = if is_busy {
+        let timeout = if self.is_busy() {
             Some(Duration::ZERO)
         } else {
             self.engine

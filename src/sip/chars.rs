@@ -109,9 +109,13 @@ impl Class {
     /// Index of the first byte from `at` on that is not in it.
     #[inline]
     pub(crate) fn end(self, bytes: &[u8], at: usize) -> usize {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let length = rest.iter().position(|byte| !self.has(*byte));
-        at + length.unwrap_or(rest.len())
+        let mut end = at;
+        while let Some(byte) = bytes.get(end)
+            && self.has(*byte)
+        {
+            end += 1;
+        }
+        end
     }
 }
 
