@@ -104,10 +104,10 @@ class Server:
 class Load:
     """sipload on its way; `result` waits for its end."""
 
-    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200):
+    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None):
         carrier = "127.0.0.1" if auth == "ip" else "127.0.0.2"
         command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{setup.ports.server}",
-                   "-u", f"{carrier}:{setup.ports.carrier}", "-b", f"127.0.0.1:{setup.ports.buyer}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap)]
+                   "-u", f"{carrier}:{setup.ports.carrier}", "-b", f"127.0.0.1:{setup.ports.buyer}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap if nap is None else nap)]
         if auth == "digest":
             command += ["-A", "-f", f"{setup.work}/users.csv"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
