@@ -96,17 +96,14 @@ impl<'a> Host<'a> {
             let address = ipv6(part(rest, 0, length)).ok_or(ParseError::Uri)?;
             return Ok((Self::V6(address), at + length + 2));
         }
-        let end = HOST.end(bytes, at);
-        let text = part(bytes, at, end);
-        let Some(last) = text.last() else {
-            return Err(ParseError::Uri);
-        };
-        if last.is_ascii_digit()
-            && let Some(address) = ipv4(text)
-        {
+        if let Some((address, end)) = ipv4(bytes, at) {
             return Ok((Self::V4(address), end));
         }
-        Ok((Self::Name(text), end))
+        let end = HOST.end(bytes, at);
+        if end == at {
+            return Err(ParseError::Uri);
+        }
+        Ok((Self::Name(part(bytes, at, end)), end))
     }
 }
 
@@ -134,30 +131,35 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Four decimal numbers without leading zeros: some readers take `010` for eight.
+/// Reads the address that the host at `at` is, if it is one; also gives where it ends. Four decimal
+/// numbers without leading zeros: some readers take `010` for eight.
 #[inline]
-fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+fn ipv4(bytes: &[u8], at: usize) -> Option<(Ipv4Addr, usize)> {
     let mut address: u32 = 0;
-    let mut dots = 0;
-    let mut octet: u32 = 0;
-    let mut digits = 0;
-    for byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 && (digits == 0 || octet != 0) => {
-                octet = octet * 10 + u32::from(byte - b'0');
-                digits += 1;
+    let mut end = at;
+    for last in [b'.', b'.', b'.', 0] {
+        let start = end;
+        let mut octet: u32 = 0;
+        while let Some(digit @ b'0'..=b'9') = bytes.get(end) {
+            if end - start == 3 || (end > start && octet == 0) {
+                return None;
             }
-            b'.' if digits > 0 && octet < 256 && dots < 3 => {
-                address = (address << 8) | octet;
-                dots += 1;
-                octet = 0;
-                digits = 0;
+            octet = octet * 10 + u32::from(digit - b'0');
+            end += 1;
+        }
+        if end == start || octet > 255 {
+            return None;
+        }
+        address = (address << 8) | octet;
+        if last == b'.' {
+            if bytes.get(end) != Some(&last) {
+                return None;
             }
-            _ => return None,
+            end += 1;
         }
     }
-    let whole = dots == 3 && digits > 0 && octet < 256;
-    whole.then(|| Ipv4Addr::from((address << 8) | octet))
+    let goes_on = bytes.get(end).is_some_and(|byte| HOST.has(*byte));
+    (!goes_on).then(|| (Ipv4Addr::from(address), end))
 }
 
 fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
@@ -287,7 +289,8 @@ impl<'a> SipUri<'a> {
 #[inline]
 fn user_info(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), ParseError> {
     let mut colon = None;
-    let mut at = 0;
+    // Mostly neither is there.
+    let mut at = memchr::memchr2(b':', b'%', text).unwrap_or(text.len());
     while let Some(byte) = text.get(at) {
         match byte {
             b':' if colon.is_none() => colon = Some(at),
