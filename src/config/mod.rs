@@ -72,7 +72,7 @@ pub struct Node {
     pub shards: usize,
     /// How long calls under way may last after SIGTERM.
     pub drain_limit: Duration,
-    /// How long after a look at its sockets a shard looks again at the earliest.
+    /// Time between a shard's looks at its sockets, under load.
     pub gather: Duration,
 }
 

@@ -19,6 +19,7 @@ mod disk;
 mod drain;
 mod effects;
 mod inbox;
+mod pace;
 mod reload;
 mod shard;
 mod supervise;

@@ -14,10 +14,7 @@
 //! ```
 //!
 //! Three system calls per wake-up, one reading of the clock, no lock, and nothing that waits.
-//!
-//! Under load most of a message's cost is the wake-up for it: what the kernel does to put a thread to
-//! sleep and to wake it, and what the caches forget meanwhile. So a shard that has just looked pauses
-//! (`gather`) and takes what came meanwhile in one go. After a silence it looks at once.
+//! Under load it pauses before it looks again ([`Pace`]).
 
 use std::io;
 use std::sync::Arc;
@@ -34,6 +31,7 @@ use crate::call::input::Input;
 use crate::call::policy::Policy;
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Letter, Order};
+use crate::edge::pace::Pace;
 use crate::net::clock;
 use crate::net::udp::{Batches, Received};
 use crate::types::ids::ShardId;
@@ -58,7 +56,7 @@ pub(super) struct Seat {
     pub(super) seed: [u8; 32],
     /// When the edge began, the same for all shards.
     pub(super) start: Instant,
-    /// How long after a look at the sockets the next one comes at the earliest.
+    /// Time between two looks at the sockets, under load.
     pub(super) gather: Duration,
     pub(super) policy: Arc<Policy>,
     pub(super) poll: Poll,
@@ -85,7 +83,7 @@ struct Shard {
     events: Events,
     inbox: Inbox,
     board: Arc<Board>,
-    gather: Duration,
+    pace: Pace,
     is_draining: bool,
     /// The inbox may hold more.
     is_rung: bool,
@@ -120,7 +118,7 @@ impl Shard {
             events: Events::with_capacity(64),
             inbox: seat.inbox,
             board: seat.board,
-            gather: seat.gather,
+            pace: Pace::new(seat.gather, seat.start),
             is_draining: false,
             is_rung: false,
         })
@@ -129,9 +127,10 @@ impl Shard {
     fn run(&mut self) -> io::Result<()> {
         let mut now = clock::now();
         while !self.inbox.is_over() {
-            self.pause(now);
+            self.pause();
             self.wait(now)?;
             now = clock::now();
+            self.pace.note(now);
             // Orders first: what was ordered before a datagram was sent holds for it.
             self.read_inbox(now);
             let received = self.receive(now)?;
@@ -150,14 +149,14 @@ impl Shard {
         self.is_rung || self.sockets.iter().any(has_more)
     }
 
-    /// Lets messages gather, if the last look at the sockets, at `looked`, was a short while ago.
-    fn pause(&self, looked: Instant) {
-        if self.gather.is_zero() || self.is_busy() {
+    /// Lets messages gather, if it is time to.
+    fn pause(&self) {
+        if self.is_busy() {
             return;
         }
-        let rest = self.gather.saturating_sub(clock::now() - looked);
-        if !rest.is_zero() {
-            thread::sleep(rest);
+        let pause = self.pace.pause(clock::now());
+        if !pause.is_zero() {
+            thread::sleep(pause);
         }
     }
 
