@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -134,9 +134,13 @@ pub(super) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
 pub(super) struct Carrier {
     socket: UdpSocket,
     edge: SocketAddr,
+    /// No other carrier has it: the system gives a port out again while the edge still knows its last call.
+    serial: u64,
     /// What the edge put into To and Contact of its 200.
     answered: Option<(String, String)>,
 }
+
+static SERIALS: AtomicU64 = AtomicU64::new(1);
 
 impl Carrier {
     pub(super) fn new(edge: SocketAddr) -> Self {
@@ -150,6 +154,7 @@ impl Carrier {
         Self {
             socket,
             edge,
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             answered: None,
         }
     }
@@ -212,16 +217,16 @@ impl Carrier {
         // The branch names the transaction: each method and number has its own here.
         format!(
             "{method} {uri} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {own};branch=z9hG4bK{method}{cseq};rport\r\n\
+             Via: SIP/2.0/UDP {own};branch=z9hG4bK{method}{cseq}x{serial};rport\r\n\
              Max-Forwards: 70\r\n\
-             From: <sip:+12125550199@carrier.example.com>;tag=c{port}\r\n\
+             From: <sip:+12125550199@carrier.example.com>;tag=c{serial}\r\n\
              To: {to}\r\n\
-             Call-ID: {port}@carrier.example.com\r\n\
+             Call-ID: {serial}@carrier.example.com\r\n\
              CSeq: {cseq} {method}\r\n\
              Contact: <sip:{own}>\r\n\
              Content-Type: application/sdp\r\n\
              Content-Length: {length}\r\n\r\n{body}",
-            port = own.port(),
+            serial = self.serial,
         )
         .into_bytes()
     }
