@@ -96,6 +96,13 @@ impl Engine {
                 self.core
                     .transact(|layer, out| layer.transport_failed(now, &flow, out));
             }
+            Input::Unsendable { bytes } => {
+                // Only requests have somebody who waits.
+                if let Ok(Message::Request(request)) = parse(bytes) {
+                    self.core
+                        .transact(|layer, out| layer.unsendable(now, &request, out));
+                }
+            }
             Input::Policy(policy) => {
                 self.core.layer.set_timing(policy.timing);
                 self.policy = policy;

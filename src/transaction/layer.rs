@@ -26,7 +26,8 @@ use super::timing::Timing;
 use super::wheel::Wheel;
 use super::{Output, Packet};
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
+use crate::sip::header::Via;
+use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The transactions of one shard.
@@ -322,6 +323,22 @@ impl<O: Copy> Layer<O> {
     pub fn transport_failed(&mut self, now: Instant, flow: &Flow, out: &mut Sink<O>) {
         let (clients, mut step) = self.client_step(now, out);
         clients.handle_failed_flow(&mut step, flow);
+    }
+
+    /// Ends the client transaction of a `request` of ours that can never be sent, whatever else can be
+    /// along its flow; unless somebody has answered, and so has it all the same.
+    pub fn unsendable(&mut self, now: Instant, request: &Request<'_>, out: &mut Sink<O>) {
+        let via = request.head.first(Name::Via).map(Via::parse);
+        let Some(Ok(via)) = via else {
+            return;
+        };
+        let branch = via.branch().unwrap_or_default();
+        let mark = branch.strip_prefix(MAGIC_COOKIE).and_then(Mark::parse);
+        let Some(mark) = mark.filter(|mark| mark.shard == self.shard) else {
+            return;
+        };
+        let (clients, mut step) = self.client_step(now, out);
+        clients.handle_unsendable(&mut step, &mark, request.method);
     }
 
     // Time.

@@ -88,6 +88,27 @@ fn a_buyer_whose_port_is_closed_fails_at_once() {
 }
 
 #[test]
+fn a_body_that_fits_into_no_datagram_of_ours_fails_at_once_and_alone() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let edge = site.start();
+    let carrier = Carrier::new(edge.addresses()[0]);
+
+    // It got here, but the buyer's INVITE has more headers.
+    carrier.send(&carrier.long_invite("+12125550101", 64_900));
+    let answer = carrier.receive_where(|answer| !answer.starts_with("SIP/2.0 1"));
+    let mut carrier = Carrier::new(edge.addresses()[0]);
+    carrier.call("+12125550101");
+    carrier.hang_up();
+    edge.stop();
+
+    assert!(answer.starts_with("SIP/2.0 603 "), "{answer}");
+    let records = site.records();
+    assert_eq!(records[0]["attempts"][0]["result"], "buyer_error");
+    assert_eq!(records[1]["attempts"][0]["result"], "answered");
+}
+
+#[test]
 fn metrics_show_every_family_and_every_line_can_be_read() {
     let buyer = Buyer::start();
     let site = Site::with_buyer(1, buyer.address);
