@@ -13,7 +13,7 @@ use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
-use crate::call::output::{Event, Output, Refusal};
+use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
@@ -168,7 +168,7 @@ impl Arriving<'_, '_> {
         Err(Rejected::Refused)
     }
 
-    /// A new INVITE: authenticated, it becomes a call.
+    /// A new INVITE: authenticated, it becomes a call. `Some`: that shard must judge it.
     pub(crate) fn admit(
         &self,
         core: &mut Core,
@@ -177,28 +177,21 @@ impl Arriving<'_, '_> {
         key: ServerKey,
         is_draining: bool,
         bytes: &[u8],
-    ) {
+    ) -> Option<ShardId> {
         let caller = match self.authenticate(core, gate) {
             Ok(caller) => caller,
-            Err(Rejected::Refused) => return,
-            Err(Rejected::Elsewhere(shard)) => {
-                core.output(Output::Forward {
-                    shard,
-                    flow: self.flow,
-                    bytes: Bytes::copy_from_slice(bytes),
-                });
-                return;
-            }
+            Err(Rejected::Refused) => return None,
+            Err(Rejected::Elsewhere(shard)) => return Some(shard),
         };
         if is_draining {
             self.refuse_known(core, key, Refusal::Draining, 503);
-            return;
+            return None;
         }
         let from_tag = self.essentials.from.tag().unwrap_or_default();
         let arrival = Arrival::new(self.essentials.call_id, from_tag, self.essentials.cseq);
         if registry.knows(&arrival) {
             self.refuse_known(core, key, Refusal::Merged, 482);
-            return;
+            return None;
         }
         let raw = self.essentials.uri.dialled().unwrap_or_default();
         let dialled = caller.trunk.plan.normalize(raw);
@@ -220,12 +213,12 @@ impl Arriving<'_, '_> {
         );
         let Hop::Goes(hops) = hop else {
             self.refuse_known(core, key, Refusal::Loop, 482);
-            return;
+            return None;
         };
         if registry.is_full() {
             core.event(Event::TableFull { table: "calls" });
             self.refuse_known(core, key, Refusal::Overload, 503);
-            return;
+            return None;
         }
         let call_key = registry.next_key();
         let owner = Owner::Caller(call_key);
@@ -234,7 +227,7 @@ impl Arriving<'_, '_> {
                 table: "transactions",
             });
             self.refuse(core, Refusal::Overload, 503);
-            return;
+            return None;
         };
         let early = Early {
             server,
@@ -253,6 +246,7 @@ impl Arriving<'_, '_> {
         if let Some(call) = self.begin(core, call_key, newcomer) {
             registry.insert(self.now, Box::new(call));
         }
+        None
     }
 
     /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.

@@ -186,11 +186,16 @@ impl<O: Copy> Layer<O> {
             return Incoming::Absorbed;
         }
         if request.method == Method::Cancel {
-            let invite = self.keys.server(Method::Invite, essentials);
-            let invite = self.servers.find(invite);
+            let invite = self.servers.find(self.invite_key(essentials));
             return Incoming::Cancel { key, invite };
         }
         Incoming::New(key)
+    }
+
+    /// The transaction of the INVITE that an ACK or a CANCEL names, whether it is there or not.
+    #[must_use]
+    pub fn invite_key(&self, essentials: &Essentials<'_>) -> ServerKey {
+        self.keys.server(Method::Invite, essentials)
     }
 
     /// Begins the server transaction of a request that [`receive`](Self::receive) called new, or of
