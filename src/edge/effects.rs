@@ -27,8 +27,8 @@ pub(super) struct Effects {
     failures: Allowance,
 }
 
-/// Failed flows per second that the engine hears of at most: each costs it a walk over the transactions
-/// that wait, and strangers can cause them. Timers find the others.
+/// Failed flows per second that the engines hear of at most: each is a letter to every other shard, and
+/// strangers can cause them. Timers find the others.
 const FAILURES: u32 = 200;
 
 impl Effects {
