@@ -108,10 +108,7 @@ impl Engine {
                         .transact(|layer, out| layer.unsendable(now, &request, out));
                 }
             }
-            Input::Policy(policy) => {
-                self.core.layer.set_timing(policy.timing);
-                self.policy = policy;
-            }
+            Input::Policy(policy) => self.handle_policy(policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
             Input::Timeout => self.handle_timeout(now),
@@ -143,6 +140,16 @@ impl Engine {
         };
         self.registry.count(&mut gauges);
         gauges
+    }
+
+    fn handle_policy(&mut self, policy: Arc<Policy>) {
+        let limits = policy.limits;
+        self.core.layer.set_timing(policy.timing);
+        self.core.layer.set_limit(limits.transactions);
+        self.gate.set_capacity(limits.nonces);
+        self.registry.set_limit(limits.calls);
+        self.handed_on.set_limit(limits.calls);
+        self.policy = policy;
     }
 
     fn handle_datagram(&mut self, now: Instant, flow: Flow, datagram: &[u8]) {

@@ -166,6 +166,13 @@ impl<O: Copy> Layer<O> {
         self.timing = timing;
     }
 
+    /// Takes at most `limit` server and `limit` client transactions at once from now on; those that
+    /// are there stay.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.servers.set_limit(limit);
+        self.clients.set_limit(limit);
+    }
+
     // Server side.
 
     /// Takes in a request that came along `flow`. A repeated one is answered along the same flow.

@@ -457,6 +457,24 @@ fn a_reserved_transaction_can_be_given_back() {
 }
 
 #[test]
+fn a_new_limit_holds_for_those_to_come() {
+    let mut edge = Edge::new();
+    edge.layer.set_limit(1);
+    let first = edge.layer.prepare(&mut edge.entropy).unwrap();
+    let refused = edge.layer.prepare(&mut edge.entropy);
+    edge.layer.set_limit(2);
+    let second = edge.layer.prepare(&mut edge.entropy).unwrap();
+    edge.layer.set_limit(1);
+
+    assert_eq!(refused, None);
+    assert_eq!(edge.layer.client_count(), 2);
+    edge.layer.release(first);
+    assert_eq!(edge.layer.prepare(&mut edge.entropy), None);
+    edge.layer.release(second);
+    assert!(edge.layer.prepare(&mut edge.entropy).is_some());
+}
+
+#[test]
 fn an_id_of_the_past_is_good_for_nothing() {
     let mut edge = Edge::new();
     let old = edge.layer.prepare(&mut edge.entropy).unwrap();

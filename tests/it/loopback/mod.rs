@@ -199,6 +199,32 @@ fn a_broken_reload_keeps_the_old_configuration_and_a_right_one_replaces_it() {
 }
 
 #[test]
+fn a_reload_changes_how_many_calls_are_taken() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let mut edge = site.start();
+    let disk = Disk::new().unwrap();
+    let text = fs::read_to_string(&site.config).unwrap();
+    let address = edge.addresses()[0];
+    let mut first = Carrier::new(address);
+    first.call("+12125550101");
+
+    fs::write(&site.config, format!("{text}\n[limits]\ncalls = 1\n")).unwrap();
+    edge.reload(&site.config, &disk).unwrap();
+    let refused = Carrier::new(address);
+    refused.send(&refused.invite("+12125550101"));
+    let answer = refused.receive();
+
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    fs::write(&site.config, format!("{text}\n[limits]\ncalls = 2\n")).unwrap();
+    edge.reload(&site.config, &disk).unwrap();
+    let mut second = Carrier::new(address);
+    second.call("+12125550101");
+    first.hang_up();
+    second.hang_up();
+}
+
+#[test]
 fn two_shards_share_a_port_and_find_each_others_calls() {
     let buyer = Buyer::start();
     let site = Site::with_buyer(2, buyer.address);
