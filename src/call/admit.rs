@@ -160,7 +160,8 @@ impl Arriving<'_, '_> {
         gate.challenge(self.now, &mut core.entropy, &terms, denial, |value| {
             challenges.push(Bytes::copy_from_slice(value));
         });
-        self.reply(core, why, Some(401), |writer| {
+        // Whoever may have the password is no stranger yet.
+        self.welcome().reply(core, why, 401, |writer| {
             for value in &challenges {
                 writer.field("WWW-Authenticate", value);
             }
@@ -183,15 +184,30 @@ impl Arriving<'_, '_> {
             Err(Rejected::Refused) => return None,
             Err(Rejected::Elsewhere(shard)) => return Some(shard),
         };
+        self.welcome()
+            .begin_for(core, registry, key, is_draining, bytes, caller);
+        None
+    }
+
+    /// Somebody who was let in: its INVITE becomes a call, or is refused for another reason.
+    fn begin_for(
+        &self,
+        core: &mut Core,
+        registry: &mut Registry,
+        key: ServerKey,
+        is_draining: bool,
+        bytes: &[u8],
+        caller: Caller,
+    ) {
         if is_draining {
             self.refuse_known(core, key, Refusal::Draining, 503);
-            return None;
+            return;
         }
         let from_tag = self.essentials.from.tag().unwrap_or_default();
         let arrival = Arrival::new(self.essentials.call_id, from_tag, self.essentials.cseq);
         if registry.knows(&arrival) {
             self.refuse_known(core, key, Refusal::Merged, 482);
-            return None;
+            return;
         }
         let raw = self.essentials.uri.dialled().unwrap_or_default();
         let dialled = caller.trunk.plan.normalize(raw);
@@ -213,12 +229,12 @@ impl Arriving<'_, '_> {
         );
         let Hop::Goes(hops) = hop else {
             self.refuse_known(core, key, Refusal::Loop, 482);
-            return None;
+            return;
         };
         if registry.is_full() {
             core.event(Event::TableFull { table: "calls" });
             self.refuse_known(core, key, Refusal::Overload, 503);
-            return None;
+            return;
         }
         let call_key = registry.next_key();
         let owner = Owner::Caller(call_key);
@@ -227,7 +243,7 @@ impl Arriving<'_, '_> {
                 table: "transactions",
             });
             self.refuse(core, Refusal::Overload, 503);
-            return None;
+            return;
         };
         let early = Early {
             server,
@@ -246,7 +262,6 @@ impl Arriving<'_, '_> {
         if let Some(call) = self.begin(core, call_key, newcomer) {
             registry.insert(self.now, Box::new(call));
         }
-        None
     }
 
     /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.

@@ -178,7 +178,8 @@ impl Engine {
         let (Some(request), Some(status)) = (request, error.status()) else {
             return;
         };
-        if request.method == Method::Ack || !request.is_answerable() {
+        let is_shunned = self.policy.is_silent_to(flow.remote.ip());
+        if request.method == Method::Ack || !request.is_answerable() || is_shunned {
             return;
         }
         let tag = self.core.mark(0).text();

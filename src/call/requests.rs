@@ -77,13 +77,7 @@ impl Engine {
         key: ServerKey,
         bytes: &[u8],
     ) {
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
+        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
         if !arriving.passes_basics(&mut self.core) {
             self.note_request(request);
             return;
@@ -133,21 +127,19 @@ impl Engine {
         key: ServerKey,
     ) {
         let mark = essentials.to.tag().and_then(Mark::parse);
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
-        if !arriving.passes_basics(&mut self.core) {
-            return;
-        }
+        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
             let side = call.side_of(mark)?;
             call.is_of(side, essentials).then_some((call, side))
         });
+        let arriving = match found {
+            Some(_) => arriving.welcome(),
+            None => arriving,
+        };
+        if !arriving.passes_basics(&mut self.core) {
+            return;
+        }
         let Some((call, side)) = found else {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
@@ -235,13 +227,7 @@ impl Engine {
         invite: Option<(ServerId, Owner)>,
         essentials: &Essentials<'_>,
     ) {
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
+        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
         let Some((invite, owner)) = invite else {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;

@@ -37,6 +37,28 @@ fn the_smallest_configuration_has_every_default() {
 }
 
 #[test]
+fn whom_a_trunk_lists_and_where_a_buyer_is_is_known() {
+    // Also where the domain lets in by password only: its OPTIONS are answered.
+    let text = MINIMAL
+        .replace("require = \"ip\"", "require = \"digest\"")
+        .replace(
+            "allow = [",
+            "users = [{ name = \"u\", password = \"p\" }]\nallow = [",
+        );
+    let policy = load_main(&text).expect("no fault").policy;
+
+    let is_known = |text: &str| {
+        let address: IpAddr = text.parse().unwrap();
+        policy.known.longest_match(address).is_some()
+    };
+
+    assert!(is_known("198.51.100.7"), "the carrier");
+    assert!(is_known("203.0.113.20"), "the buyer");
+    assert!(!is_known("198.51.100.8"));
+    assert!(!policy.is_silent_to("198.51.100.8".parse().unwrap()));
+}
+
+#[test]
 fn the_documented_defaults_are_the_defaults() {
     let minimal = load_main(MINIMAL).expect("no fault");
     let documented = load_conf("strowger.toml").expect("no fault");

@@ -20,3 +20,5 @@ mod shards;
 mod sim;
 #[cfg(test)]
 mod smuggle;
+#[cfg(test)]
+mod strangers;
