@@ -102,6 +102,20 @@ fn without_it_everybody_is_answered() {
     );
 }
 
+#[test]
+fn a_number_without_a_host_is_in_no_domain_and_a_callers_may_be_one() {
+    let mut desk = Desk::new(1);
+    let tel = invite_to(&format!("tel:{}", number(0)));
+    let from = invite().set("From", "<tel:+1-555-555-0147>;tag=ann");
+
+    let refused = desk.say(CARRIER, &tel);
+    let taken = desk.say(CARRIER, &from);
+
+    assert_eq!(ladder(&refused), ["carrier 403 INVITE"]);
+    let offered = find(&taken, "b0 INVITE");
+    assert!(offered.value("From").starts_with("<sip:+1-555-555-0147@"));
+}
+
 fn silent() -> Desk {
     Desk::with(&PolicySpec {
         lines: vec![specs(1)],
