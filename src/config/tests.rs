@@ -344,11 +344,42 @@ fn what_an_unread_file_might_have_held_is_not_missed() {
     assert_eq!(
         faults.to_string(),
         format!(
-            "conf/strowger.toml:2:14: node.directory: `routing/*.toml` matches no file; one `*` may stand in the file's name; {right}
+            "conf/strowger.toml:2:14: node.directory: `routing/*.toml` matches no file; one `*` may stand in the file's name; {right}; 1 name that it may describe was not found
 conf/strowger.toml:2:32: node.directory: conf/b cannot be listed: no such directory; {right}
 conf/strowger.toml:2:44: node.directory: conf/c.toml cannot be read: no such file; {right}
 conf/strowger.toml:42:8: numbers.file: conf/n.csv cannot be read: no such file; {right}"
         )
+    );
+}
+
+#[test]
+fn a_list_that_cannot_be_read_hides_no_name() {
+    let text =
+        MINIMAL.replace("[\"sunny\"]", "[\"sunny\", \"suny\"]") + "[[numbers]]\nfile = \"n.csv\"\n";
+
+    let faults = load_main(&text).err().expect("faults");
+
+    let keys: Vec<&str> = faults.iter().map(|fault| &*fault.key).collect();
+    assert_eq!(keys, ["campaign.buyers", "numbers.file"], "{faults}");
+}
+
+#[test]
+fn one_line_of_a_list_may_have_several_faults() {
+    let text = MINIMAL.to_owned() + "[[numbers]]\nfile = \"n.csv\"\n";
+    let list = "+12125550102,solr,bright-leads\n+12125550102,solar,dim-leads\n\
+                +12125550101,wind,nobody\n";
+    let source = Texts::of(MAIN, text).and("conf/n.csv", list);
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    assert_eq!(
+        faults.to_string(),
+        "conf/n.csv:1:14: numbers.campaign: there is no campaign `solr`; did you mean `solar`?
+conf/n.csv:2:1: numbers.number: +12125550102 is assigned already, at conf/n.csv:1; a number belongs to one campaign
+conf/n.csv:2:20: numbers.afid: there is no publisher `dim-leads`; describe it under [[publisher]]
+conf/n.csv:3:1: numbers.number: +12125550101 is assigned already, at conf/strowger.toml:36; a number belongs to one campaign
+conf/n.csv:3:14: numbers.campaign: there is no campaign `wind`; describe it under [[campaign]]
+conf/n.csv:3:19: numbers.afid: there is no publisher `nobody`; describe it under [[publisher]]"
     );
 }
 
