@@ -15,6 +15,8 @@ mod readme;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod run;
+#[cfg(test)]
 mod shards;
 #[cfg(test)]
 mod sim;
