@@ -347,8 +347,8 @@ impl<'s> Desk<'s> {
                 line,
                 column,
                 key: note.place.name(note.unknown_key.as_deref()),
-                what: note.what,
-                instead: note.instead,
+                what: one_line(note.what),
+                instead: one_line(note.instead),
             });
         }
         Faults::new(faults)
@@ -437,6 +437,23 @@ impl LineCounter {
         let column = before.get(start..).map_or(0, |text| text.chars().count());
         (self.lines + 1, column + 1)
     }
+}
+
+/// What is quoted of a configuration may hold line breaks and terminals' orders; a fault is one line of
+/// the log.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 /// What is right where a file is not found.

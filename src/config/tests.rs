@@ -384,6 +384,22 @@ conf/n.csv:3:19: numbers.afid: there is no publisher `nobody`; describe it under
 }
 
 #[test]
+fn a_fault_is_one_line_whatever_it_quotes() {
+    let text = MINIMAL.replace("198.51.100.7/32", "198.51.100.7\\n\\u001b[31m");
+
+    let faults = load_main(&text).err().expect("faults");
+
+    let shown = faults.to_string();
+    assert!(
+        shown.ends_with(
+            "trunk.allow: `198.51.100.7\\n\\u{1b}[31m` is no prefix; for example \
+             \"192.0.2.0/24\", \"192.0.2.7/32\" or \"2001:db8::/48\""
+        ),
+        "{shown}"
+    );
+}
+
+#[test]
 fn routing_files_are_read_in_the_order_of_their_names_and_hidden_ones_never() {
     let text = "[node]\ndirectory = [\"routing/*.toml\"]\n".to_owned() + MINIMAL;
     let publisher = |afid: &str| format!("[[publisher]]\nafid = \"{afid}\"\ncompany = \"acme\"\n");
