@@ -11,6 +11,8 @@ mod demo;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod nasty;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod replay;
