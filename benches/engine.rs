@@ -278,6 +278,7 @@ fn policy() -> Policy {
         },
         timing: Timing::default(),
         strangers: Strangers::Refuse,
+        known: Allowlist::new(),
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),

@@ -115,6 +115,11 @@ impl Gate {
         }
     }
 
+    /// Remembers up to `capacity` accepted nonces from now on.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.book.set_capacity(capacity);
+    }
+
     /// Hands the values of the WWW-Authenticate headers to `each`: one per algorithm in the order of
     /// preference (RFC 8760 §2.4), all with one nonce. Nothing of them is kept.
     pub fn challenge(

@@ -92,6 +92,11 @@ impl NonceBook {
         }
     }
 
+    /// Remembers up to `capacity` accepted nonces from now on. What is there beyond goes with the next.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Makes a nonce for a challenge in `realm`. Nothing of it is kept.
     #[must_use]
     pub fn issue(&self, now: Instant, entropy: &mut Entropy, realm: &str) -> NonceText {
@@ -127,8 +132,10 @@ impl NonceBook {
             return window.take(count);
         }
         self.forget_dead(self.clock(now));
-        if self.accepted.len() >= self.capacity && !self.forget_oldest(nonce) {
-            return true;
+        while self.accepted.len() >= self.capacity {
+            if !self.forget_oldest(nonce) {
+                return true;
+            }
         }
         self.accepted.insert(nonce, Window::starting_with(count));
         true

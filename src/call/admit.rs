@@ -13,7 +13,7 @@ use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
-use crate::call::output::{Event, Output, Refusal};
+use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
@@ -160,7 +160,8 @@ impl Arriving<'_, '_> {
         gate.challenge(self.now, &mut core.entropy, &terms, denial, |value| {
             challenges.push(Bytes::copy_from_slice(value));
         });
-        self.reply(core, why, Some(401), |writer| {
+        // Whoever may have the password is no stranger yet.
+        self.welcome().reply(core, why, 401, |writer| {
             for value in &challenges {
                 writer.field("WWW-Authenticate", value);
             }
@@ -168,7 +169,7 @@ impl Arriving<'_, '_> {
         Err(Rejected::Refused)
     }
 
-    /// A new INVITE: authenticated, it becomes a call.
+    /// A new INVITE: authenticated, it becomes a call. `Some`: that shard must judge it.
     pub(crate) fn admit(
         &self,
         core: &mut Core,
@@ -177,19 +178,27 @@ impl Arriving<'_, '_> {
         key: ServerKey,
         is_draining: bool,
         bytes: &[u8],
-    ) {
+    ) -> Option<ShardId> {
         let caller = match self.authenticate(core, gate) {
             Ok(caller) => caller,
-            Err(Rejected::Refused) => return,
-            Err(Rejected::Elsewhere(shard)) => {
-                core.output(Output::Forward {
-                    shard,
-                    flow: self.flow,
-                    bytes: Bytes::copy_from_slice(bytes),
-                });
-                return;
-            }
+            Err(Rejected::Refused) => return None,
+            Err(Rejected::Elsewhere(shard)) => return Some(shard),
         };
+        self.welcome()
+            .begin_for(core, registry, key, is_draining, bytes, caller);
+        None
+    }
+
+    /// Somebody who was let in: its INVITE becomes a call, or is refused for another reason.
+    fn begin_for(
+        &self,
+        core: &mut Core,
+        registry: &mut Registry,
+        key: ServerKey,
+        is_draining: bool,
+        bytes: &[u8],
+        caller: Caller,
+    ) {
         if is_draining {
             self.refuse_known(core, key, Refusal::Draining, 503);
             return;

@@ -20,6 +20,11 @@ pub enum Input<'a> {
         /// The way that failed.
         flow: Flow,
     },
+    /// The transport says that this message of ours can never be sent; others along its flow can.
+    Unsendable {
+        /// All of it.
+        bytes: &'a [u8],
+    },
     /// A new policy; calls under way keep the one they began with.
     Policy(Arc<Policy>),
     /// From now on new calls are refused with 503 (`true`) or taken again (`false`).

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | which call a message is for | `requests`, `responses` |
 //! | who may call | `admit` |
+//! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
@@ -25,6 +26,7 @@ mod call;
 mod closing;
 mod core;
 mod credentials;
+mod elsewhere;
 mod facts;
 mod headers;
 mod hunt;
@@ -45,6 +47,7 @@ use bytes::Bytes;
 
 use crate::auth::gate::Gate;
 use crate::call::core::Core;
+use crate::call::elsewhere::HandedOn;
 use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
@@ -53,7 +56,7 @@ use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::frame;
-use crate::sip::message::{Malformed, Message, Method, Request, parse};
+use crate::sip::message::{Essentials, Malformed, Message, Method, Request, parse};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The stream of the seed that the nonces' secret is taken from; shards use those of their numbers.
@@ -65,6 +68,7 @@ pub struct Engine {
     core: Core,
     gate: Gate,
     registry: Registry,
+    handed_on: HandedOn,
     is_draining: bool,
 }
 
@@ -82,6 +86,7 @@ impl Engine {
         Self {
             gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
             registry: Registry::new(policy.limits.calls),
+            handed_on: HandedOn::new(policy.limits.calls),
             core,
             policy,
             is_draining: false,
@@ -96,10 +101,14 @@ impl Engine {
                 self.core
                     .transact(|layer, out| layer.transport_failed(now, &flow, out));
             }
-            Input::Policy(policy) => {
-                self.core.layer.set_timing(policy.timing);
-                self.policy = policy;
+            Input::Unsendable { bytes } => {
+                // Only requests have somebody who waits.
+                if let Ok(Message::Request(request)) = parse(bytes) {
+                    self.core
+                        .transact(|layer, out| layer.unsendable(now, &request, out));
+                }
             }
+            Input::Policy(policy) => self.handle_policy(policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
             Input::Timeout => self.handle_timeout(now),
@@ -133,6 +142,16 @@ impl Engine {
         gauges
     }
 
+    fn handle_policy(&mut self, policy: Arc<Policy>) {
+        let limits = policy.limits;
+        self.core.layer.set_timing(policy.timing);
+        self.core.layer.set_limit(limits.transactions);
+        self.gate.set_capacity(limits.nonces);
+        self.registry.set_limit(limits.calls);
+        self.handed_on.set_limit(limits.calls);
+        self.policy = policy;
+    }
+
     fn handle_datagram(&mut self, now: Instant, flow: Flow, datagram: &[u8]) {
         let Some(bytes) = frame::datagram(datagram) else {
             return;
@@ -159,7 +178,8 @@ impl Engine {
         let (Some(request), Some(status)) = (request, error.status()) else {
             return;
         };
-        if request.method == Method::Ack || !request.is_answerable() {
+        let is_shunned = self.policy.is_silent_to(flow.remote.ip());
+        if request.method == Method::Ack || !request.is_answerable() || is_shunned {
             return;
         }
         let tag = self.core.mark(0).text();
@@ -196,15 +216,21 @@ impl Engine {
         }
     }
 
-    /// Hands a message on whose tag says that another shard owns its dialog.
-    fn is_elsewhere(&mut self, mark: Option<Mark>, flow: Flow, bytes: &[u8]) -> bool {
-        match mark {
-            Some(mark) if mark.shard != self.core.shard => {
-                self.forward(mark.shard, flow, bytes);
-                true
-            }
-            Some(_) | None => false,
+    /// The other shard that a request is for: the owner of its dialog, by our tag in To; or the judge
+    /// of its INVITE.
+    fn elsewhere(&self, request: &Request<'_>, essentials: &Essentials<'_>) -> Option<ShardId> {
+        if let Some(mark) = essentials.to.tag().and_then(Mark::parse) {
+            return Some(mark.shard).filter(|shard| *shard != self.core.shard);
         }
+        let is_about_an_invite = matches!(
+            request.method,
+            Method::Invite | Method::Ack | Method::Cancel
+        );
+        if !is_about_an_invite || self.handed_on.is_empty() {
+            return None;
+        }
+        let key = self.core.layer.invite_key(essentials);
+        self.handed_on.owner(key)
     }
 
     fn forward(&mut self, shard: ShardId, flow: Flow, bytes: &[u8]) {

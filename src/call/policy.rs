@@ -1,7 +1,7 @@
 //! The policy: everything the engine goes by. An `Arc` that is replaced, never changed.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +34,10 @@ pub struct Policy {
     pub limits: Limits,
     /// T1, T2, T4.
     pub timing: Timing,
-    /// What a request that matches no trunk gets.
+    /// What strangers get.
     pub strangers: Strangers,
+    /// Addresses that are no stranger's: those that any trunk lists, and the buyers'.
+    pub known: Allowlist<()>,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
 }
@@ -107,13 +109,13 @@ pub struct Limits {
     pub call_time: Duration,
 }
 
-/// What a request that matches no trunk gets.
+/// What strangers get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strangers {
-    /// 403 or a challenge.
+    /// 403 or a challenge, and what everybody gets: 200 to an OPTIONS, 400 to what cannot be read.
     #[default]
     Refuse,
-    /// Nothing, where no challenge is due.
+    /// A challenge where an INVITE asks for one, and else nothing.
     Silent,
 }
 
@@ -133,6 +135,16 @@ impl Policy {
         self.listeners
             .get(usize::from(listener.0))
             .map_or("", |listener| &listener.advertise)
+    }
+
+    /// Whether what comes from this address is to be met with silence, unless it belongs to a call or
+    /// shows a password.
+    #[must_use]
+    pub fn is_silent_to(&self, address: IpAddr) -> bool {
+        match self.strangers {
+            Strangers::Refuse => false,
+            Strangers::Silent => self.known.longest_match(address).is_none(),
+        }
     }
 
     /// The listener that reaches `address` by `transport`: the first of the same address family.

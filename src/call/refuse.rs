@@ -22,18 +22,46 @@ use crate::sip::uri::Uri;
 use crate::transaction::key::ServerKey;
 
 /// A request that belongs to no dialog, and what is at hand to deal with it.
+#[derive(Clone, Copy)]
 pub(crate) struct Arriving<'e, 'm> {
     pub(crate) now: Instant,
     pub(crate) flow: Flow,
     pub(crate) policy: &'e Arc<Policy>,
     pub(crate) request: &'e Request<'m>,
     pub(crate) essentials: &'e Essentials<'m>,
+    /// Refusals are silent: it came from a stranger, and belongs to nothing.
+    pub(crate) is_shunned: bool,
 }
 
-impl Arriving<'_, '_> {
-    /// Answers without keeping anything. A silent refusal has no status.
+impl<'e, 'm> Arriving<'e, 'm> {
+    pub(crate) fn new(
+        now: Instant,
+        flow: Flow,
+        policy: &'e Arc<Policy>,
+        request: &'e Request<'m>,
+        essentials: &'e Essentials<'m>,
+    ) -> Self {
+        Self {
+            now,
+            flow,
+            policy,
+            request,
+            essentials,
+            is_shunned: policy.is_silent_to(flow.remote.ip()),
+        }
+    }
+
+    /// The same, of somebody who has shown who it is.
+    pub(crate) fn welcome(&self) -> Self {
+        Self {
+            is_shunned: false,
+            ..*self
+        }
+    }
+
+    /// Answers without keeping anything, unless it is a stranger's and those are met with silence.
     pub(crate) fn refuse(&self, core: &mut Core, why: Refusal, status: u16) {
-        self.reply(core, why, Some(status), |_| {});
+        self.reply(core, why, status, |_| {});
     }
 
     pub(crate) fn silence(&self, core: &mut Core, why: Refusal) {
@@ -48,17 +76,19 @@ impl Arriving<'_, '_> {
         &self,
         core: &mut Core,
         why: Refusal,
-        status: Option<u16>,
+        status: u16,
         more: impl FnOnce(&mut Writer<'_>),
     ) {
+        if self.is_shunned {
+            self.silence(core, why);
+            return;
+        }
         core.event(Event::Refused {
             why,
             flow: self.flow,
-            status,
+            status: Some(status),
         });
-        if let Some(status) = status {
-            self.answer(core, status, more);
-        }
+        self.answer(core, status, more);
     }
 
     /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer: the credentials are
@@ -116,7 +146,9 @@ impl Arriving<'_, '_> {
 
     /// OPTIONS to ourselves: whether we take calls (§11).
     pub(crate) fn answer_options(&self, core: &mut Core, is_draining: bool) {
-        if is_draining {
+        if self.is_shunned {
+            self.silence(core, Refusal::UnknownAddress);
+        } else if is_draining {
             self.refuse(core, Refusal::Draining, 503);
         } else {
             self.answer(core, 200, |writer| {
@@ -129,7 +161,7 @@ impl Arriving<'_, '_> {
 
     /// A method that is not taken outside a dialog.
     pub(crate) fn refuse_method(&self, core: &mut Core, status: u16) {
-        self.reply(core, Refusal::Method, Some(status), |writer| {
+        self.reply(core, Refusal::Method, status, |writer| {
             writer.field("Allow", headers::ALLOW);
         });
     }
@@ -146,7 +178,7 @@ impl Arriving<'_, '_> {
             .filter(|value| !value.is_empty())
             .collect();
         if !required.is_empty() {
-            self.reply(core, Refusal::BadExtension, Some(420), |writer| {
+            self.reply(core, Refusal::BadExtension, 420, |writer| {
                 for value in required {
                     writer.unfolded("Unsupported", value);
                 }

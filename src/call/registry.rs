@@ -57,6 +57,11 @@ impl Registry {
         }
     }
 
+    /// Takes so many calls at once from now on; those that are there stay.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.calls.len() >= self.limit
     }

@@ -32,22 +32,31 @@ impl Engine {
         let incoming = self
             .core
             .transact(|layer, out| layer.receive(now, &flow, request, &essentials, out));
+        let is_known = match incoming {
+            Incoming::Absorbed => {
+                self.core.event(Event::Repeated);
+                return;
+            }
+            Incoming::Cancel { invite, .. } => invite.is_some(),
+            Incoming::Ack | Incoming::New(_) => false,
+        };
+        if !is_known && let Some(shard) = self.elsewhere(request, &essentials) {
+            self.forward(shard, flow, bytes);
+            return;
+        }
         match incoming {
-            Incoming::Absorbed => self.core.event(Event::Repeated),
-            Incoming::Ack => self.handle_ack(now, flow, request, &essentials, bytes),
+            Incoming::Absorbed => {}
+            Incoming::Ack => self.handle_ack(now, request, &essentials),
             Incoming::Cancel { key, invite } => {
                 self.note_request(request);
                 self.handle_cancel(now, flow, request, key, invite, &essentials);
             }
-            Incoming::New(key) => {
+            Incoming::New(key) if essentials.to.tag().is_some() => {
                 self.note_request(request);
-                match essentials.to.tag() {
-                    Some(tag) => {
-                        let mark = Mark::parse(tag);
-                        self.handle_within(now, flow, request, &essentials, key, mark, bytes);
-                    }
-                    None => self.handle_outside(now, flow, request, &essentials, key, bytes),
-                }
+                self.handle_within(now, flow, request, &essentials, key);
+            }
+            Incoming::New(key) => {
+                self.handle_outside(now, flow, request, &essentials, key, bytes);
             }
         }
     }
@@ -68,25 +77,28 @@ impl Engine {
         key: ServerKey,
         bytes: &[u8],
     ) {
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
+        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
         if !arriving.passes_basics(&mut self.core) {
+            self.note_request(request);
             return;
         }
         match request.method {
-            Method::Invite => arriving.admit(
-                &mut self.core,
-                &mut self.gate,
-                &mut self.registry,
-                key,
-                self.is_draining,
-                bytes,
-            ),
+            Method::Invite => {
+                let elsewhere = arriving.admit(
+                    &mut self.core,
+                    &mut self.gate,
+                    &mut self.registry,
+                    key,
+                    self.is_draining,
+                    bytes,
+                );
+                if let Some(shard) = elsewhere {
+                    let hunt = self.policy.hunt.time;
+                    self.handed_on.note(now, hunt, key, shard);
+                    self.forward(shard, flow, bytes);
+                    return;
+                }
+            }
             Method::Options => arriving.answer_options(&mut self.core, self.is_draining),
             Method::Bye | Method::Prack | Method::Update | Method::Info => {
                 arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
@@ -101,13 +113,11 @@ impl Engine {
             Method::Ack | Method::Cancel => {}
             Method::Other(_) => arriving.refuse_method(&mut self.core, 501),
         }
+        // Last: one that another shard judges is counted there.
+        self.note_request(request);
     }
 
     /// A request within a dialog: the To-tag is ours, and leads to the call.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a request, and what was learned of it"
-    )]
     fn handle_within(
         &mut self,
         now: Instant,
@@ -115,27 +125,21 @@ impl Engine {
         request: &Request<'_>,
         essentials: &Essentials<'_>,
         key: ServerKey,
-        mark: Option<Mark>,
-        bytes: &[u8],
     ) {
-        if self.is_elsewhere(mark, flow, bytes) {
-            return;
-        }
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
-        if !arriving.passes_basics(&mut self.core) {
-            return;
-        }
+        let mark = essentials.to.tag().and_then(Mark::parse);
+        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
             let side = call.side_of(mark)?;
             call.is_of(side, essentials).then_some((call, side))
         });
+        let arriving = match found {
+            Some(_) => arriving.welcome(),
+            None => arriving,
+        };
+        if !arriving.passes_basics(&mut self.core) {
+            return;
+        }
         let Some((call, side)) = found else {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
@@ -197,18 +201,8 @@ impl Engine {
         self.registry.attend(now, key);
     }
 
-    fn handle_ack(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-        bytes: &[u8],
-    ) {
+    fn handle_ack(&mut self, now: Instant, request: &Request<'_>, essentials: &Essentials<'_>) {
         let mark = essentials.to.tag().and_then(Mark::parse);
-        if self.is_elsewhere(mark, flow, bytes) {
-            return;
-        }
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
             let side = call.side_of(mark)?;
@@ -233,13 +227,7 @@ impl Engine {
         invite: Option<(ServerId, Owner)>,
         essentials: &Essentials<'_>,
     ) {
-        let arriving = Arriving {
-            now,
-            flow,
-            policy: &self.policy,
-            request,
-            essentials,
-        };
+        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
         let Some((invite, owner)) = invite else {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;

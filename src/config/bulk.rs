@@ -11,7 +11,7 @@ use crate::config::desk::{Desk, File, FileId, Place};
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
 use crate::config::routes::{self, Campaigns, Publishers};
-use crate::routing::directory::{Line, Source, SourceId};
+use crate::routing::directory::{CampaignId, Line, Source, SourceId};
 use crate::routing::trunk::CompanyId;
 use crate::types::number::{Number, NumberPlan};
 
@@ -133,11 +133,8 @@ impl<'d> Lines<'d> {
         let number = number(written.number, desk);
         let campaign = self.campaigns.find(written.campaign, desk);
         let source = self.source(written, desk);
-        let (Some(number), Some((campaign, owner)), Some((source, company))) =
-            (number, campaign, source)
-        else {
-            return;
-        };
+        let owner = campaign.and_then(|(_, owner)| owner);
+        let company = source.and_then(|(_, company)| company);
         if owner.is_some() && company.is_some() && owner != company {
             desk.fault(
                 written.afid.place,
@@ -148,10 +145,19 @@ impl<'d> Lines<'d> {
                 "a number, its campaign and its publisher belong to one company",
             );
         }
+        let Some(number) = number else {
+            return;
+        };
+        // What is not known stands in for the fault that was noted, so that it is seen if the number
+        // stands twice, too.
+        let line = Line {
+            campaign: campaign.map_or(CampaignId(0), |(campaign, _)| campaign),
+            source: source.map_or(SourceId(0), |(source, _)| source),
+        };
         let place = written.number.place;
         match self.numbers.entry(number) {
             Entry::Vacant(free) => {
-                free.insert(Line { campaign, source });
+                free.insert(line);
                 self.firsts.push((number, place.file, place.offset));
             }
             Entry::Occupied(_) => self.assigned_twice(number, place, desk),

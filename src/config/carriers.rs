@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::auth::allowlist::Allowlist;
 use crate::call::policy::Domain;
 use crate::call::record::Outcome;
 use crate::config::desk::Desk;
@@ -18,6 +19,8 @@ use crate::types::number::NumberPlan;
 pub(super) struct Carriers {
     pub(super) domains: HashMap<Box<str>, Arc<Domain>>,
     pub(super) trunks: Vec<Arc<Trunk>>,
+    /// All that any trunk lists.
+    pub(super) listed: Allowlist<()>,
 }
 
 /// Reads all domains and trunks.
@@ -43,9 +46,11 @@ pub(super) fn read(root: &Section<'_>, companies: &Companies<'_>, desk: &mut Des
         let id = doors.add_trunk(section, desk);
         list.push(Arc::new(trunk(id, section, companies, desk)));
     }
+    let (domains, listed) = doors.close(desk);
     Carriers {
-        domains: doors.close(desk),
+        domains,
         trunks: list,
+        listed,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The desk at which a configuration is read: its files, and the faults found so far.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -43,6 +44,8 @@ pub(super) struct Desk<'s> {
     torn: BTreeSet<FileId>,
     /// Whether a file that is named could not be read.
     is_unread: bool,
+    /// Names that were looked for in vain, but may stand in what could not be read.
+    unfound: usize,
 }
 
 struct Note {
@@ -50,6 +53,8 @@ struct Note {
     /// A key that nobody knows, so that it has no name in `place`.
     unknown_key: Option<Box<str>>,
     is_syntax: bool,
+    /// What it is about may have described what others name.
+    hides_names: bool,
     what: String,
     instead: String,
 }
@@ -63,6 +68,7 @@ impl<'s> Desk<'s> {
             notes: Vec::new(),
             torn: BTreeSet::new(),
             is_unread: false,
+            unfound: 0,
         }
     }
 
@@ -77,6 +83,7 @@ impl<'s> Desk<'s> {
             place,
             unknown_key: None,
             is_syntax: false,
+            hides_names: false,
             what: what.into(),
             instead: instead.into(),
         });
@@ -88,6 +95,7 @@ impl<'s> Desk<'s> {
             place,
             unknown_key: Some(key.escape_debug().to_string().into()),
             is_syntax: false,
+            hides_names: false,
             what: "unknown key".to_owned(),
             instead,
         });
@@ -105,7 +113,7 @@ impl<'s> Desk<'s> {
         }
     }
 
-    /// Notes that what is named is nowhere, unless a file is torn or could not be read.
+    /// Notes that what is named is nowhere; it is only counted if a file is torn or could not be read.
     pub(super) fn unknown(
         &mut self,
         place: Place,
@@ -114,6 +122,8 @@ impl<'s> Desk<'s> {
     ) {
         if self.torn.is_empty() && !self.is_unread {
             self.fault(place, what, instead);
+        } else {
+            self.unfound += 1;
         }
     }
 
@@ -168,15 +178,33 @@ impl<'s> Desk<'s> {
                 self.file_of(id)
             }
             Err(error) => {
-                self.is_unread = true;
-                self.fault(
-                    place,
-                    format!("{} cannot be read: {error}", path.display()),
-                    "a path is relative to the directory of the main file",
-                );
+                self.unreadable(path, place, &error);
                 None
             }
         }
+    }
+
+    /// The last fault may hide the description of what others name.
+    fn hide_names(&mut self) {
+        self.is_unread = true;
+        if let Some(note) = self.notes.last_mut() {
+            note.hides_names = true;
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, place: Place, error: &io::Error) {
+        let hints = [
+            (
+                io::ErrorKind::PermissionDenied,
+                "whoever runs the edge must be allowed to: see its owner and mode",
+            ),
+            (io::ErrorKind::InvalidData, "write it in UTF-8"),
+            (io::ErrorKind::IsADirectory, "name a file"),
+        ];
+        let hint = hints.iter().find(|(kind, _)| *kind == error.kind());
+        let instead = hint.map_or(RELATIVE, |(_, hint)| *hint);
+        let what = format!("{} cannot be read: {error}", path.display());
+        self.fault(place, what, instead);
     }
 
     /// Reads the files that the patterns name, each once, the matches of one pattern by name.
@@ -187,7 +215,11 @@ impl<'s> Desk<'s> {
                 if self.files.iter().any(|(open, _)| *open == path) {
                     continue;
                 }
-                files.extend(self.open(&path, pattern.place));
+                let file = self.open(&path, pattern.place);
+                if file.is_none() {
+                    self.hide_names();
+                }
+                files.extend(file);
             }
         }
         files
@@ -203,12 +235,12 @@ impl<'s> Desk<'s> {
         let listed = match self.source.list(folder) {
             Ok(listed) => listed,
             Err(error) => {
-                self.is_unread = true;
                 self.fault(
                     pattern.place,
                     format!("{} cannot be listed: {error}", folder.display()),
-                    "a path is relative to the directory of the main file",
+                    RELATIVE,
                 );
+                self.hide_names();
                 return Vec::new();
             }
         };
@@ -225,12 +257,12 @@ impl<'s> Desk<'s> {
         let mut found: Vec<PathBuf> = listed.into_iter().filter(fits).collect();
         found.sort();
         if found.is_empty() {
-            self.is_unread = true;
             self.fault(
                 pattern.place,
                 format!("`{}` matches no file", pattern.value),
                 "one `*` may stand in the file's name; a path is relative to the directory of the main file",
             );
+            self.hide_names();
         }
         found
     }
@@ -250,6 +282,7 @@ impl<'s> Desk<'s> {
                 },
                 unknown_key: None,
                 is_syntax: true,
+                hides_names: true,
                 what: format!("no TOML: {}", error.message()),
                 instead: String::new(),
             });
@@ -263,11 +296,7 @@ impl<'s> Desk<'s> {
         match self.source.read(&full) {
             Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']).as_bytes())),
             Err(error) => {
-                self.fault(
-                    path.place,
-                    format!("{} cannot be read: {error}", full.display()),
-                    "a path is relative to the directory of the main file",
-                );
+                self.unreadable(&full, path.place, &error);
                 None
             }
         }
@@ -306,6 +335,7 @@ impl<'s> Desk<'s> {
             note.is_syntax || !broken.iter().any(holds)
         });
         notes.sort_by_key(|note| (note.place.file, note.place.offset));
+        self.tell_unfound(&mut notes);
         let mut lines = LineCounter::default();
         let mut faults = Vec::with_capacity(notes.len());
         for note in notes {
@@ -317,11 +347,29 @@ impl<'s> Desk<'s> {
                 line,
                 column,
                 key: note.place.name(note.unknown_key.as_deref()),
-                what: note.what,
-                instead: note.instead,
+                what: one_line(note.what),
+                instead: one_line(note.instead),
             });
         }
         Faults::new(faults)
+    }
+
+    /// Says at what hides them that there may be more faults.
+    fn tell_unfound(&self, notes: &mut [Note]) {
+        if self.unfound == 0 {
+            return;
+        }
+        if let Some(note) = notes.iter_mut().find(|note| note.hides_names) {
+            if !note.instead.is_empty() {
+                note.instead.push_str("; ");
+            }
+            let (names, were) = match self.unfound {
+                1 => ("1 name".to_owned(), "was"),
+                many => (format!("{many} names"), "were"),
+            };
+            note.instead
+                .push_str(&format!("{names} that it may describe {were} not found"));
+        }
     }
 
     /// The line of a syntax fault; if it is a table's header, all that stands under it.
@@ -390,3 +438,23 @@ impl LineCounter {
         (self.lines + 1, column + 1)
     }
 }
+
+/// What is quoted of a configuration may hold line breaks and terminals' orders; a fault is one line of
+/// the log.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// What is right where a file is not found.
+const RELATIVE: &str = "a path is relative to the directory of the main file";

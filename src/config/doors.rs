@@ -22,6 +22,8 @@ pub(super) struct Doors<'d> {
     names: HashMap<Box<str>, usize>,
     /// Ids of the trunks so far, and where they stand.
     trunks: Vec<(&'d str, Place)>,
+    /// All that any trunk lists.
+    listed: Allowlist<()>,
 }
 
 struct Draft {
@@ -117,6 +119,9 @@ impl<'d> Doors<'d> {
         self.trunks.push((name, place));
 
         let nets = nets(section, desk);
+        for net in &nets {
+            self.listed.insert(net.value, ());
+        }
         let users = users::read(section, desk);
         let drafts = self.domains_of(section, desk);
         for (draft, place) in &drafts {
@@ -285,8 +290,11 @@ impl<'d> Doors<'d> {
         }
     }
 
-    /// The domains by name and alias.
-    pub(super) fn close(self, desk: &mut Desk<'_>) -> HashMap<Box<str>, Arc<Domain>> {
+    /// The domains by name and alias, and the addresses that any trunk lists.
+    pub(super) fn close(
+        self,
+        desk: &mut Desk<'_>,
+    ) -> (HashMap<Box<str>, Arc<Domain>>, Allowlist<()>) {
         let mut domains = Vec::new();
         for draft in self.drafts {
             if !draft.is_used {
@@ -298,10 +306,12 @@ impl<'d> Doors<'d> {
             }
             domains.push(Arc::new(draft.domain));
         }
-        self.names
+        let by_name = self
+            .names
             .into_iter()
             .filter_map(|(name, place)| Some((name, Arc::clone(domains.get(place)?))))
-            .collect()
+            .collect();
+        (by_name, self.listed)
     }
 }
 

@@ -135,6 +135,10 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let carriers = carriers::read(&root, &companies, desk);
     let lists = bulk::open(&roots, desk);
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
+    let mut known = carriers.listed;
+    for buyer in directory.campaigns.iter().flat_map(|one| &one.buyers) {
+        known.insert(buyer.address.ip().into(), ());
+    }
 
     Some(Settings {
         policy: Policy {
@@ -148,6 +152,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             limits: node.limits,
             timing: node.timing,
             strangers: node.strangers,
+            known,
             hunt: node.hunt,
         },
         node: node.node,

@@ -38,6 +38,28 @@ fn the_smallest_configuration_has_every_default() {
 }
 
 #[test]
+fn whom_a_trunk_lists_and_where_a_buyer_is_is_known() {
+    // Also where the domain lets in by password only: its OPTIONS are answered.
+    let text = MINIMAL
+        .replace("require = \"ip\"", "require = \"digest\"")
+        .replace(
+            "allow = [",
+            "users = [{ name = \"u\", password = \"p\" }]\nallow = [",
+        );
+    let policy = load_main(&text).expect("no fault").policy;
+
+    let is_known = |text: &str| {
+        let address: IpAddr = text.parse().unwrap();
+        policy.known.longest_match(address).is_some()
+    };
+
+    assert!(is_known("198.51.100.7"), "the carrier");
+    assert!(is_known("203.0.113.20"), "the buyer");
+    assert!(!is_known("198.51.100.8"));
+    assert!(!policy.is_silent_to("198.51.100.8".parse().unwrap()));
+}
+
+#[test]
 fn the_documented_defaults_are_the_defaults() {
     let minimal = load_main(MINIMAL).expect("no fault");
     let documented = load_conf("strowger.toml").expect("no fault");
@@ -323,11 +345,58 @@ fn what_an_unread_file_might_have_held_is_not_missed() {
     assert_eq!(
         faults.to_string(),
         format!(
-            "conf/strowger.toml:2:14: node.directory: `routing/*.toml` matches no file; one `*` may stand in the file's name; {right}
+            "conf/strowger.toml:2:14: node.directory: `routing/*.toml` matches no file; one `*` may stand in the file's name; {right}; 1 name that it may describe was not found
 conf/strowger.toml:2:32: node.directory: conf/b cannot be listed: no such directory; {right}
 conf/strowger.toml:2:44: node.directory: conf/c.toml cannot be read: no such file; {right}
 conf/strowger.toml:42:8: numbers.file: conf/n.csv cannot be read: no such file; {right}"
         )
+    );
+}
+
+#[test]
+fn a_list_that_cannot_be_read_hides_no_name() {
+    let text =
+        MINIMAL.replace("[\"sunny\"]", "[\"sunny\", \"suny\"]") + "[[numbers]]\nfile = \"n.csv\"\n";
+
+    let faults = load_main(&text).err().expect("faults");
+
+    let keys: Vec<&str> = faults.iter().map(|fault| &*fault.key).collect();
+    assert_eq!(keys, ["campaign.buyers", "numbers.file"], "{faults}");
+}
+
+#[test]
+fn one_line_of_a_list_may_have_several_faults() {
+    let text = MINIMAL.to_owned() + "[[numbers]]\nfile = \"n.csv\"\n";
+    let list = "+12125550102,solr,bright-leads\n+12125550102,solar,dim-leads\n\
+                +12125550101,wind,nobody\n";
+    let source = Texts::of(MAIN, text).and("conf/n.csv", list);
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
+
+    assert_eq!(
+        faults.to_string(),
+        "conf/n.csv:1:14: numbers.campaign: there is no campaign `solr`; did you mean `solar`?
+conf/n.csv:2:1: numbers.number: +12125550102 is assigned already, at conf/n.csv:1; a number belongs to one campaign
+conf/n.csv:2:20: numbers.afid: there is no publisher `dim-leads`; describe it under [[publisher]]
+conf/n.csv:3:1: numbers.number: +12125550101 is assigned already, at conf/strowger.toml:36; a number belongs to one campaign
+conf/n.csv:3:14: numbers.campaign: there is no campaign `wind`; describe it under [[campaign]]
+conf/n.csv:3:19: numbers.afid: there is no publisher `nobody`; describe it under [[publisher]]"
+    );
+}
+
+#[test]
+fn a_fault_is_one_line_whatever_it_quotes() {
+    let text = MINIMAL.replace("198.51.100.7/32", "198.51.100.7\\n\\u001b[31m");
+
+    let faults = load_main(&text).err().expect("faults");
+
+    let shown = faults.to_string();
+    assert!(
+        shown.ends_with(
+            "trunk.allow: `198.51.100.7\\n\\u{1b}[31m` is no prefix; for example \
+             \"192.0.2.0/24\", \"192.0.2.7/32\" or \"2001:db8::/48\""
+        ),
+        "{shown}"
     );
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::call::output::Output;
 use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::writers::Records;
-use crate::net::udp::{Batches, Port, Report};
+use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::sip::flow::{Flow, Transport};
 use crate::telemetry::log::{Allowance, Narrator};
 use crate::telemetry::tally::Tally;
@@ -25,8 +27,8 @@ pub(super) struct Effects {
     failures: Allowance,
 }
 
-/// Failed flows per second that the engine hears of at most: each costs it a walk over the transactions
-/// that wait, and strangers can cause them. Timers find the others.
+/// Failed flows per second that the engines hear of at most: each is a letter to every other shard, and
+/// strangers can cause them. Timers find the others.
 const FAILURES: u32 = 200;
 
 impl Effects {
@@ -114,6 +116,14 @@ impl Effects {
         Some(flow)
     }
 
+    /// The next request of ours that cannot be sent, whatever else can be along its flow.
+    pub(super) fn poll_unsendable(&mut self, now: Instant) -> Option<Bytes> {
+        let Unsendable { flow, bytes, error } = self.report.unsendable.pop()?;
+        self.narrator
+            .handle_unsendable(now, flow.remote, bytes.len(), &error);
+        Some(bytes)
+    }
+
     /// Makes this wake-up's counts visible.
     pub(super) fn publish(&mut self, received: u64) {
         let report = &mut self.report;
@@ -143,7 +153,6 @@ mod tests {
     use std::net::{SocketAddr, UdpSocket};
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use mio::{Poll, Token};
 
     use super::*;
@@ -227,6 +236,25 @@ mod tests {
         }
 
         assert_eq!(told, 200);
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_told_and_its_flow_stays() {
+        let mut bench = Bench::new();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let flow = flow(Transport::Udp, peer.local_addr().unwrap());
+        let bytes = Bytes::from(vec![b'x'; 65_508]);
+        let (now, sent) = (clock::now(), bytes.clone());
+        bench.effects.perform(now, Output::Transmit { flow, bytes });
+
+        bench.effects.flush(&mut Batches::new());
+
+        assert_eq!(bench.effects.poll_unsendable(now), Some(sent));
+        assert_eq!(bench.effects.poll_unsendable(now), None);
+        assert_eq!(bench.effects.poll_failed(now), None);
+        assert!(bench.other.next_letter().is_none());
+        bench.effects.publish(0);
+        bench.shows("strowger_send_drops_total{why=\"refused\"} 1");
     }
 
     /// Shard 0 of two, with one port.

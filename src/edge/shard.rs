@@ -265,6 +265,10 @@ impl Shard {
                 has_failed = true;
                 self.step(now, Input::TransportFailed { flow });
             }
+            while let Some(bytes) = self.effects.poll_unsendable(now) {
+                has_failed = true;
+                self.step(now, Input::Unsendable { bytes: &bytes });
+            }
             if !has_failed {
                 break;
             }

@@ -69,6 +69,19 @@ pub struct Report {
     pub refused: u64,
     /// Flows along which nothing can be sent (RFC 3261 §18.4).
     pub failed: Vec<Flow>,
+    /// Requests that cannot be sent, whatever becomes of others on their flows. Among the refused, too.
+    pub unsendable: Vec<Unsendable>,
+}
+
+/// A request that the kernel refuses for what it is: too long, or not allowed by a firewall.
+#[derive(Debug)]
+pub struct Unsendable {
+    /// The way it should have gone.
+    pub flow: Flow,
+    /// The whole message.
+    pub bytes: Bytes,
+    /// What the kernel says.
+    pub error: io::Error,
 }
 
 impl Batches {
@@ -176,7 +189,7 @@ impl Port {
                     tries += 1;
                     if tries == TRIES {
                         tries = 0;
-                        self.give_up_first(&error, report);
+                        self.give_up_first(error, report);
                     }
                 }
             }
@@ -197,14 +210,23 @@ impl Port {
         true
     }
 
-    fn give_up_first(&mut self, error: &io::Error, report: &mut Report) {
-        let Some((remote, _)) = self.queue.pop_front() else {
+    fn give_up_first(&mut self, error: io::Error, report: &mut Report) {
+        let Some((remote, bytes)) = self.queue.pop_front() else {
             return;
         };
+        let flow = self.here().flow(remote);
         match error.raw_os_error() {
             // The interface is busy, not the way gone.
             Some(libc::ENOBUFS | libc::ENOMEM | libc::EINTR) => report.blocked += 1,
-            _ => report.refuse(self.here().flow(remote)),
+            // This datagram's fault: the next one along the same flow may be shorter, or allowed.
+            Some(libc::EMSGSIZE | libc::EPERM | libc::EACCES | libc::EINVAL) => {
+                report.refused += 1;
+                // Nobody waits for what becomes of a response; the peer asks again.
+                if !bytes.starts_with(b"SIP/2.0 ") {
+                    report.unsendable.push(Unsendable { flow, bytes, error });
+                }
+            }
+            _ => report.refuse(flow),
         }
     }
 }
@@ -277,6 +299,43 @@ mod tests {
         assert_eq!((report.sent, report.refused), (1, 1));
         assert_eq!(report.failed, [here.here().flow(nowhere)]);
         assert_eq!(there.receive(&mut batches).unwrap().count, 1);
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_fails_alone_and_not_its_flow() {
+        let (mut here, mut there) = (port(), port());
+        let (mut batches, mut report) = (Batches::new(), Report::default());
+        let to = address(&there);
+        let request = Bytes::from([b"INVITE sip:".as_slice(), &[b'x'; 65_507]].concat());
+        let response = Bytes::from([b"SIP/2.0 200 ".as_slice(), &[b'x'; 65_507]].concat());
+        here.send(to, request.clone(), &mut report);
+        here.send(to, response, &mut report);
+        here.send(to, Bytes::from_static(b"kept"), &mut report);
+
+        here.flush(&mut batches, &mut report);
+
+        assert_eq!((report.sent, report.refused), (1, 2));
+        assert_eq!(report.failed, []);
+        let [unsendable] = report.unsendable.as_slice() else {
+            panic!("{:?}", report.unsendable);
+        };
+        assert_eq!(unsendable.flow, here.here().flow(to));
+        assert_eq!(unsendable.bytes, request);
+        assert_eq!(unsendable.error.raw_os_error(), Some(libc::EMSGSIZE));
+        assert_eq!(there.receive(&mut batches).unwrap().count, 1);
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_sent_to_fails_no_flow() {
+        let mut here = port();
+        let (mut batches, mut report) = (Batches::new(), Report::default());
+        let to = "127.0.0.1:0".parse().unwrap();
+        here.send(to, Bytes::from_static(b"SIP/2.0 403 "), &mut report);
+
+        here.flush(&mut batches, &mut report);
+
+        assert_eq!((report.sent, report.refused), (0, 1));
+        assert_eq!((report.failed, report.unsendable.len()), (vec![], 0));
     }
 
     #[test]

@@ -10,9 +10,12 @@ use crate::sip::chars::{TOKEN, URI};
 use crate::sip::flow::Transport;
 use crate::sip::message::{Head, Message, Method, Request, Response, parse};
 use crate::sip::name::Name;
-use crate::sip::scan::{Field, MAX_MESSAGE};
+use crate::sip::scan::Field;
 
 pub use crate::sip::reply::{ReplyHead, reason_phrase};
+
+/// Length of the longest message that is written, in bytes: what fits into one UDP datagram over IPv4.
+pub const MAX_DATAGRAM: usize = 65_535 - 20 - 8;
 
 /// Why there is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +23,7 @@ pub enum BuildError {
     /// A name, a URI or a value held what it cannot; a fault of the code that gave it.
     #[error("a header name, a URI or a value holds a byte that it cannot")]
     Poisoned,
-    /// The message would be longer than [`MAX_MESSAGE`].
+    /// The message would be longer than [`MAX_DATAGRAM`].
     #[error("message would be too long")]
     TooLong,
     /// The INVITE to make an ACK or a CANCEL for is none of ours.
@@ -176,7 +179,7 @@ impl<'b> Writer<'b> {
             return Err(BuildError::Poisoned);
         }
         self.buf.extend_from_slice(body);
-        if self.buf.len() > MAX_MESSAGE {
+        if self.buf.len() > MAX_DATAGRAM {
             return Err(BuildError::TooLong);
         }
         Ok(Bytes::copy_from_slice(self.buf))

@@ -202,6 +202,19 @@ impl Narrator {
         }
     }
 
+    /// Says that the system does not send a request of ours.
+    pub fn handle_unsendable(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        bytes: usize,
+        error: &io::Error,
+    ) {
+        if self.faults.is_left(now, FAULTS) {
+            warn!(%remote, bytes, %error, "a request cannot be sent");
+        }
+    }
+
     fn refused(&mut self, now: Instant, why: Refusal, remote: SocketAddr, status: Option<u16>) {
         let why_label = why.label();
         if is_attack(why) && self.refusals.is_left(now, REFUSALS) {

@@ -186,8 +186,11 @@ impl<'o> Object<'o> {
             self.out.extend_from_slice(value);
             self.out.push(b'"');
         } else {
-            // A vector takes everything, so this cannot fail.
-            let _ = serde_json::to_writer(&mut *self.out, &String::from_utf8_lossy(value));
+            self.out.push(b'"');
+            for c in String::from_utf8_lossy(value).chars() {
+                write_escaped(self.out, c);
+            }
+            self.out.push(b'"');
         }
     }
 
@@ -201,7 +204,7 @@ impl<'o> Object<'o> {
     /// A value of ours, whose text needs no escaping.
     fn display(&mut self, key: &str, value: &dyn Display) {
         self.key(key);
-        // As above.
+        // A vector takes everything, so this cannot fail.
         let _ = write!(self.out, "\"{value}\"");
     }
 
@@ -244,6 +247,18 @@ impl<'o> Object<'o> {
         }
         self.out.push(b']');
     }
+}
+
+/// Writes one character of a text. Beyond what JSON asks for, all that any reader could take for the end
+/// of the line is escaped: C1's NEL, and Unicode's line and paragraph separators.
+fn write_escaped(out: &mut Vec<u8>, c: char) {
+    // A vector takes everything, so this cannot fail.
+    let _ = match c {
+        '"' | '\\' => write!(out, "\\{c}"),
+        '\u{2028}' | '\u{2029}' => write!(out, "\\u{:04x}", u32::from(c)),
+        c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c)),
+        c => write!(out, "{c}"),
+    };
 }
 
 /// Whether `text` is printable ASCII that JSON writes as it is. All of it is looked at in any case, so

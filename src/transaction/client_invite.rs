@@ -291,6 +291,12 @@ impl ClientInvite {
         }
     }
 
+    /// Whether nobody has said anything to it yet.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
+
     /// Whether a final response is still to come.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {

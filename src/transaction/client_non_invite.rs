@@ -126,6 +126,12 @@ impl ClientNonInvite {
         }
     }
 
+    /// Whether nobody has said anything to it yet.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        matches!(self.state, State::Trying(_))
+    }
+
     /// Whether the final response is still to come.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {

@@ -57,6 +57,11 @@ impl<O: Copy> Clients<O> {
         }
     }
 
+    /// Takes so many at once from now on; those that are there stay.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(u32::MAX as usize);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -238,6 +243,37 @@ impl<O: Copy> Clients<O> {
                 State::Reserved => {} // It waits on no flow.
             }
         }
+    }
+
+    /// Ends the transaction whose own request, of `method`, has the branch `mark`, if nobody answered it.
+    pub(super) fn handle_unsendable(
+        &mut self,
+        step: &mut Step<'_, O>,
+        mark: &Mark,
+        method: Method<'_>,
+    ) {
+        let found = self.slots.get(mark.slot as usize);
+        let Some(slot) = found.filter(|slot| slot.nonce == halves(mark.nonce)) else {
+            return;
+        };
+        let (owner, is_own, is_unheard) = match &slot.state {
+            State::Invite(owner, machine) => {
+                (*owner, method == Method::Invite, machine.is_unheard())
+            }
+            // ACK and CANCEL have the INVITE's branch, so this is the request itself.
+            State::NonInvite(owner, machine) => (*owner, true, machine.is_unheard()),
+            State::Reserved => return,
+        };
+        if !(is_own && is_unheard) {
+            return;
+        }
+        let id = ClientId {
+            slot: mark.slot,
+            serial: slot.serial,
+        };
+        self.waiting.remove(id.slot);
+        self.slots.try_remove(id.slot as usize);
+        step.out.push(Effect::Failed { id, owner });
     }
 
     /// Lets the timers of a transaction fire that are due, if it is still there.

@@ -25,7 +25,7 @@ pub struct ServerKey {
 }
 
 /// A map by [`ServerKey`], which is a hash already. It is never iterated.
-pub(super) type KeyMap<V> = HashMap<ServerKey, V, BuildHasherDefault<Already>>;
+pub(crate) type KeyMap<V> = HashMap<ServerKey, V, BuildHasherDefault<Already>>;
 
 /// The secret that keys are made with.
 #[derive(Clone, Copy)]
@@ -89,7 +89,7 @@ impl Hash for ServerKey {
 
 /// The hasher of what is a hash already.
 #[derive(Default)]
-pub(super) struct Already(u64);
+pub(crate) struct Already(u64);
 
 impl Hasher for Already {
     fn write(&mut self, bytes: &[u8]) {

@@ -26,7 +26,8 @@ use super::timing::Timing;
 use super::wheel::Wheel;
 use super::{Output, Packet};
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
+use crate::sip::header::Via;
+use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The transactions of one shard.
@@ -165,6 +166,13 @@ impl<O: Copy> Layer<O> {
         self.timing = timing;
     }
 
+    /// Takes at most `limit` server and `limit` client transactions at once from now on; those that
+    /// are there stay.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.servers.set_limit(limit);
+        self.clients.set_limit(limit);
+    }
+
     // Server side.
 
     /// Takes in a request that came along `flow`. A repeated one is answered along the same flow.
@@ -185,11 +193,16 @@ impl<O: Copy> Layer<O> {
             return Incoming::Absorbed;
         }
         if request.method == Method::Cancel {
-            let invite = self.keys.server(Method::Invite, essentials);
-            let invite = self.servers.find(invite);
+            let invite = self.servers.find(self.invite_key(essentials));
             return Incoming::Cancel { key, invite };
         }
         Incoming::New(key)
+    }
+
+    /// The transaction of the INVITE that an ACK or a CANCEL names, whether it is there or not.
+    #[must_use]
+    pub fn invite_key(&self, essentials: &Essentials<'_>) -> ServerKey {
+        self.keys.server(Method::Invite, essentials)
     }
 
     /// Begins the server transaction of a request that [`receive`](Self::receive) called new, or of
@@ -322,6 +335,22 @@ impl<O: Copy> Layer<O> {
     pub fn transport_failed(&mut self, now: Instant, flow: &Flow, out: &mut Sink<O>) {
         let (clients, mut step) = self.client_step(now, out);
         clients.handle_failed_flow(&mut step, flow);
+    }
+
+    /// Ends the client transaction of a `request` of ours that can never be sent, whatever else can be
+    /// along its flow; unless somebody has answered, and so has it all the same.
+    pub fn unsendable(&mut self, now: Instant, request: &Request<'_>, out: &mut Sink<O>) {
+        let via = request.head.first(Name::Via).map(Via::parse);
+        let Some(Ok(via)) = via else {
+            return;
+        };
+        let branch = via.branch().unwrap_or_default();
+        let mark = branch.strip_prefix(MAGIC_COOKIE).and_then(Mark::parse);
+        let Some(mark) = mark.filter(|mark| mark.shard == self.shard) else {
+            return;
+        };
+        let (clients, mut step) = self.client_step(now, out);
+        clients.handle_unsendable(&mut step, &mark, request.method);
     }
 
     // Time.

@@ -49,6 +49,11 @@ impl<O: Copy> Servers<O> {
         }
     }
 
+    /// Takes so many at once from now on; those that are there stay.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(u32::MAX as usize);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }

@@ -65,6 +65,36 @@ fn a_program_can_read_the_faults() {
     assert_eq!(first["instead"], "did you mean `shards`?");
 }
 
+#[test]
+fn a_file_that_cannot_be_read_says_why_and_what_helps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let minimal = fs::read_to_string(root().join("conf/minimal.toml")).expect("it is there");
+    let text = minimal.replace("\"CHANGE-ME-at-least-16-bytes\"", "{ file = \"folder\" }")
+        + "[[numbers]]\nfile = \"binary\"\n[[numbers]]\nfile = \"nowhere\"\n";
+    let config = folder.path().join("strowger.toml");
+    fs::write(&config, text).expect("room");
+    fs::write(folder.path().join("binary"), b"\xff\n").expect("room");
+    fs::create_dir(folder.path().join("folder")).expect("room");
+
+    let faults = config::load(&config, &Disk, 1).err().expect("faults");
+
+    let shown = faults.to_string();
+    let ends: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.rsplit_once("; "))
+        .map(|(_, end)| end)
+        .collect();
+    assert_eq!(
+        ends,
+        [
+            "name a file",
+            "write it in UTF-8",
+            "a path is relative to the directory of the main file"
+        ],
+        "{shown}"
+    );
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -11,10 +11,18 @@ mod demo;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod nasty;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod run;
+#[cfg(test)]
+mod shards;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod smuggle;
+#[cfg(test)]
+mod strangers;

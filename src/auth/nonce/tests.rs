@@ -139,6 +139,27 @@ fn a_full_table_makes_old_nonces_stale_and_never_takes_a_count_twice() {
 }
 
 #[test]
+fn a_table_made_smaller_keeps_the_newest() {
+    let mut bench = Bench::new(9);
+    let texts = [1, 2, 3].map(|_| {
+        bench.pass(Duration::from_millis(10));
+        let text = bench.issue();
+        let nonce = bench.check(&text).unwrap();
+        assert!(bench.use_count(nonce, 1));
+        text
+    });
+
+    bench.book.set_capacity(2);
+    bench.pass(Duration::from_millis(10));
+    let last = bench.nonce();
+
+    assert!(bench.use_count(last, 1));
+    assert_eq!(bench.book.len(), 2);
+    let found = texts.map(|text| bench.check(&text).is_ok());
+    assert_eq!(found, [false, false, true]);
+}
+
+#[test]
 fn the_oldest_newcomer_to_a_full_table_gets_one_use() {
     let mut bench = Bench::new(1);
     let old = bench.issue();

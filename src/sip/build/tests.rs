@@ -110,12 +110,16 @@ fn names_and_uris_cannot_hold_what_ends_them() {
 #[test]
 fn a_message_over_the_limit_is_not_made() {
     let buf = &mut Vec::new();
-    let body = vec![b'x'; MAX_MESSAGE];
+    let head = Writer::response(buf, 200, "OK").finish(b"").unwrap();
+    let four_more_digits = 4;
+    let body = vec![b'x'; 65_507 - head.len() - four_more_digits];
 
-    assert_eq!(
-        Writer::response(buf, 200, "OK").finish(&body),
-        Err(BuildError::TooLong)
-    );
+    let longest = Writer::response(buf, 200, "OK").finish(&body).unwrap();
+    let longer = Writer::response(buf, 200, "OK").finish(&[&body[..], b"x"].concat());
+
+    // 65,535 bytes of an IPv4 packet, less its header of 20 and UDP's of 8.
+    assert_eq!(longest.len(), 65_507);
+    assert_eq!(longer, Err(BuildError::TooLong));
 }
 
 #[test]

@@ -413,6 +413,35 @@ fn a_failed_flow_ends_what_waits_on_it_and_nothing_else() {
 }
 
 #[test]
+fn a_request_that_can_never_be_sent_ends_its_own_transaction_at_once() {
+    let mut edge = Edge::new();
+    let (invite, invite_branch, _) = edge.send("INVITE");
+    let (bye, bye_branch, _) = edge.send("BYE");
+    edge.send("BYE");
+
+    edge.unsendable("BYE", &bye_branch);
+    edge.unsendable("INVITE", &invite_branch);
+    edge.unsendable("INVITE", &invite_branch);
+
+    let failed = |id| Effect::Failed { id, owner: "tx" };
+    assert_eq!(edge.out, [failed(bye), failed(invite)]);
+    assert_eq!(edge.layer.client_count(), 1);
+}
+
+#[test]
+fn what_cannot_be_sent_ends_nothing_that_was_heard() {
+    let mut edge = Edge::new();
+    let (_, branch, _) = edge.send("INVITE");
+
+    edge.unsendable("CANCEL", &branch);
+    edge.answer(&branch, "INVITE", 100, "b");
+    edge.unsendable("INVITE", &branch);
+
+    assert_eq!(edge.out, []);
+    assert_eq!(edge.layer.client_count(), 1);
+}
+
+#[test]
 fn a_reserved_transaction_can_be_given_back() {
     let mut edge = Edge::new();
     let ids: Vec<_> = (0..LIMIT)
@@ -425,6 +454,24 @@ fn a_reserved_transaction_can_be_given_back() {
     }
 
     edge.assert_empty();
+}
+
+#[test]
+fn a_new_limit_holds_for_those_to_come() {
+    let mut edge = Edge::new();
+    edge.layer.set_limit(1);
+    let first = edge.layer.prepare(&mut edge.entropy).unwrap();
+    let refused = edge.layer.prepare(&mut edge.entropy);
+    edge.layer.set_limit(2);
+    let second = edge.layer.prepare(&mut edge.entropy).unwrap();
+    edge.layer.set_limit(1);
+
+    assert_eq!(refused, None);
+    assert_eq!(edge.layer.client_count(), 2);
+    edge.layer.release(first);
+    assert_eq!(edge.layer.prepare(&mut edge.entropy), None);
+    edge.layer.release(second);
+    assert!(edge.layer.prepare(&mut edge.entropy).is_some());
 }
 
 #[test]
@@ -550,6 +597,14 @@ impl Edge {
     fn acked(&mut self, id: ClientId, to_tag: &[u8], ack: &'static str) {
         let ack = Bytes::from_static(ack.as_bytes());
         self.layer.acked(id, to_tag, self.flow, ack);
+    }
+
+    fn unsendable(&mut self, method: &str, branch: &str) {
+        let text = request(method, branch, "198.51.100.1");
+        let Ok(Message::Request(request)) = message::parse(text.as_bytes()) else {
+            panic!("{text}");
+        };
+        self.layer.unsendable(self.now, &request, &mut self.out);
     }
 
     fn answer(

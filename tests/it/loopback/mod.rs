@@ -88,6 +88,27 @@ fn a_buyer_whose_port_is_closed_fails_at_once() {
 }
 
 #[test]
+fn a_body_that_fits_into_no_datagram_of_ours_fails_at_once_and_alone() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let edge = site.start();
+    let carrier = Carrier::new(edge.addresses()[0]);
+
+    // It got here, but the buyer's INVITE has more headers.
+    carrier.send(&carrier.long_invite("+12125550101", 64_900));
+    let answer = carrier.receive_where(|answer| !answer.starts_with("SIP/2.0 1"));
+    let mut carrier = Carrier::new(edge.addresses()[0]);
+    carrier.call("+12125550101");
+    carrier.hang_up();
+    edge.stop();
+
+    assert!(answer.starts_with("SIP/2.0 603 "), "{answer}");
+    let records = site.records();
+    assert_eq!(records[0]["attempts"][0]["result"], "buyer_error");
+    assert_eq!(records[1]["attempts"][0]["result"], "answered");
+}
+
+#[test]
 fn metrics_show_every_family_and_every_line_can_be_read() {
     let buyer = Buyer::start();
     let site = Site::with_buyer(1, buyer.address);
@@ -175,6 +196,32 @@ fn a_broken_reload_keeps_the_old_configuration_and_a_right_one_replaces_it() {
     ] {
         assert!(metrics.lines().any(|shown| shown == line), "{line}");
     }
+}
+
+#[test]
+fn a_reload_changes_how_many_calls_are_taken() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let mut edge = site.start();
+    let disk = Disk::new().unwrap();
+    let text = fs::read_to_string(&site.config).unwrap();
+    let address = edge.addresses()[0];
+    let mut first = Carrier::new(address);
+    first.call("+12125550101");
+
+    fs::write(&site.config, format!("{text}\n[limits]\ncalls = 1\n")).unwrap();
+    edge.reload(&site.config, &disk).unwrap();
+    let refused = Carrier::new(address);
+    refused.send(&refused.invite("+12125550101"));
+    let answer = refused.receive();
+
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    fs::write(&site.config, format!("{text}\n[limits]\ncalls = 2\n")).unwrap();
+    edge.reload(&site.config, &disk).unwrap();
+    let mut second = Carrier::new(address);
+    second.call("+12125550101");
+    first.hang_up();
+    second.hang_up();
 }
 
 #[test]

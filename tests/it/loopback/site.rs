@@ -191,6 +191,13 @@ impl Carrier {
         self.request("INVITE", &uri, &format!("<{uri}>"), 1, body)
     }
 
+    /// As [`invite`](Self::invite), with a body of `length` bytes.
+    pub(super) fn long_invite(&self, number: &str, length: usize) -> Vec<u8> {
+        let uri = format!("sip:{number}@sip.example.com");
+        let body = "v".repeat(length);
+        self.request("INVITE", &uri, &format!("<{uri}>"), 1, &body)
+    }
+
     /// Calls `number`, and acknowledges the answer.
     pub(super) fn call(&mut self, number: &str) {
         self.send(&self.invite(number));

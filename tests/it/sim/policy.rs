@@ -145,11 +145,23 @@ impl PolicySpec {
             },
             timing: Timing::default(),
             strangers: self.strangers,
+            known: self.known(),
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
             },
         })
+    }
+
+    /// Whoever is listed, and the buyers.
+    fn known(&self) -> Allowlist<()> {
+        let mut known = Allowlist::new();
+        let buyers = self.lines.iter().flatten().map(|buyer| buyer.address.ip());
+        let carriers = self.sources.iter().copied().chain([addr(CARRIER).ip()]);
+        for address in buyers.chain(carriers) {
+            known.insert(address.into(), ());
+        }
+        known
     }
 
     fn domains(&self) -> HashMap<Box<str>, Arc<Domain>> {

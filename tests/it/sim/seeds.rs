@@ -155,6 +155,6 @@ fn run(seed: u64, is_traced: bool) -> Verdict {
     clippy::disallowed_methods,
     reason = "an instant can only be had from the clock; only differences count"
 )]
-pub(super) fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     Instant::now()
 }

@@ -1,0 +1,119 @@
+//! INVITEs that another shard must judge, because it gave out the nonce they answer.
+//!
+//! What belongs to such an INVITE comes the way that it came, to us: its repetitions, its CANCEL, the
+//! ACK of a failure. None of them says whose it is, so it is remembered.
+//!
+//! ```text
+//!   INVITE ──> us: the nonce is shard 1's ──> shard 1: 401, or the call
+//!   CANCEL ──> us: remembered             ──> shard 1
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::transaction::key::{KeyMap, ServerKey};
+use crate::types::ids::ShardId;
+
+/// How long after the last buyer was tried a caller may cancel: what RFC 3261 §16.6 gives a proxy's
+/// INVITE to be answered (Timer C).
+const RINGING: Duration = Duration::from_secs(180);
+
+/// INVITEs that were handed on, and to whom. There are no more of them than calls of a shard: what
+/// comes beyond pushes out the oldest.
+pub(super) struct HandedOn {
+    limit: usize,
+    owners: KeyMap<ShardId>,
+    /// The same keys, the oldest first, with the time until which each is kept.
+    queue: VecDeque<(Instant, ServerKey)>,
+}
+
+impl HandedOn {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            owners: KeyMap::default(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Whether there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    /// Whom the INVITE of this transaction was handed to.
+    pub(super) fn owner(&self, key: ServerKey) -> Option<ShardId> {
+        self.owners.get(&key).copied()
+    }
+
+    /// Notes an INVITE; the `hunt` for a buyer may last so long.
+    pub(super) fn note(&mut self, now: Instant, hunt: Duration, key: ServerKey, owner: ShardId) {
+        while let Some((until, _)) = self.queue.front()
+            && (*until <= now || self.queue.len() >= self.limit)
+        {
+            if let Some((_, oldest)) = self.queue.pop_front() {
+                self.owners.remove(&oldest);
+            }
+        }
+        if self.owners.insert(key, owner).is_none() {
+            self.queue.push_back((now + hunt + RINGING, key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::clock;
+    use crate::sip::message::{Message, parse};
+    use crate::transaction::layer::Layer;
+
+    const HUNT: Duration = Duration::from_secs(120);
+    const OTHER: ShardId = ShardId(1);
+
+    #[test]
+    fn the_oldest_gives_way_when_there_is_no_room() {
+        let (mut handed, now) = (HandedOn::new(2), clock::now());
+        let keys = [1, 2, 3].map(key);
+
+        // A repetition takes no place of its own.
+        for place in [0, 1, 1, 2] {
+            handed.note(now, HUNT, keys[place], OTHER);
+        }
+
+        let owners = keys.map(|key| handed.owner(key));
+        assert_eq!(owners, [None, Some(OTHER), Some(OTHER)]);
+    }
+
+    #[test]
+    fn one_that_can_ring_no_more_is_forgotten_with_the_next() {
+        let (mut handed, now) = (HandedOn::new(9), clock::now());
+        let later = now + HUNT + RINGING;
+
+        handed.note(now, HUNT, key(1), OTHER);
+        handed.note(later, HUNT, key(2), OTHER);
+
+        assert_eq!(
+            [key(1), key(2)].map(|key| handed.owner(key)),
+            [None, Some(OTHER)]
+        );
+        assert_eq!(handed.queue.len(), 1);
+    }
+
+    fn key(cseq: u32) -> ServerKey {
+        let text = format!(
+            "INVITE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+             From: <sip:b@example.com>;tag=b\r\nTo: <sip:a@example.com>\r\nCall-ID: c\r\n\
+             CSeq: {cseq} INVITE\r\nMax-Forwards: 70\r\n\r\n"
+        );
+        let Ok(Message::Request(request)) = parse(text.as_bytes()) else {
+            panic!("{text}");
+        };
+        let layer = Layer::<()>::new(ShardId(0), [0; 16], 1);
+        layer.invite_key(&request.essentials().unwrap())
+    }
+}
