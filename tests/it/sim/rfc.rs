@@ -212,6 +212,19 @@ fn a_call_that_lasts_too_long_is_ended_with_a_reason() {
     assert_eq!(talk.desk.rest(), Gauges::default());
 }
 
+#[test]
+fn nothing_is_left_of_a_call_a_minute_after_its_end() {
+    let mut talk = Talk::new();
+    talk.desk.pass(Duration::from_secs(10));
+    let bye = talk.caller("BYE", 2);
+    let ours = find(&talk.caller_says(&bye), "b0 BYE");
+    talk.buyer_says(&ours.reply(200, "bob"));
+
+    talk.desk.pass(Duration::from_secs(61));
+
+    assert_eq!(talk.desk.gauges(), Gauges::default());
+}
+
 // --- within a call
 
 #[test]
