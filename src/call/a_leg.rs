@@ -92,7 +92,7 @@ impl Early {
             self.flow,
             Some(response),
         );
-        core.respond(now, self.server, response.status, built);
+        core.respond(now, self.server, (&self.reply, tag), response.status, built);
     }
 
     /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.
@@ -113,7 +113,7 @@ impl Early {
             self.flow,
             Some(response),
         );
-        core.respond(now, self.server, 200, built)
+        core.respond(now, self.server, (&self.reply, tag), 200, built)
     }
 
     /// Refuses the INVITE with `status`; `why` goes into Reason (RFC 3326).
@@ -124,7 +124,7 @@ impl Early {
             writer.number("Retry-After", RETRY_AFTER);
         }
         let built = writer.finish(b"");
-        core.respond(now, self.server, status, built);
+        core.respond(now, self.server, (&self.reply, tag), status, built);
     }
 }
 

@@ -113,18 +113,33 @@ impl Core {
         result
     }
 
-    /// Answers a server transaction; what could not be built is answered by the transaction's silence.
+    /// Answers a server transaction. A final response that could not be built (`None` is returned then)
+    /// gives way to a bare 500 with `tag`, as no timer ends a transaction without one.
     pub(crate) fn respond(
         &mut self,
         now: Instant,
         id: ServerId,
+        (reply, tag): (&ReplyHead, &[u8]),
         status: u16,
         response: Result<Bytes, BuildError>,
     ) -> Option<Bytes> {
-        let response = self.built(response)?;
+        let Some(response) = self.built(response) else {
+            if status >= 200 {
+                self.give_up(now, id, reply, tag);
+            }
+            return None;
+        };
         let copy = response.clone();
         self.transact(|layer, out| layer.respond(now, id, status, response, out));
         Some(copy)
+    }
+
+    /// Ends a server transaction whose answer could not be built: by a 500, or by forgetting it.
+    fn give_up(&mut self, now: Instant, id: ServerId, reply: &ReplyHead, tag: &[u8]) {
+        match Writer::reply(&mut self.buffer, reply, 500, Some(tag)).finish(b"") {
+            Ok(bare) => self.transact(|layer, out| layer.respond(now, id, 500, bare, out)),
+            Err(_) => self.layer.forget(id),
+        }
     }
 
     /// Answers a server transaction without a body, within a dialog.
@@ -141,7 +156,7 @@ impl Core {
             writer.number("Retry-After", seconds);
         }
         let built = writer.finish(b"");
-        self.respond(now, id, status, built);
+        self.respond(now, id, (reply, b""), status, built);
     }
 
     /// Answers a caller's INVITE with 100 at once (RFC 3261 §8.2.6.1: no tag).

@@ -76,29 +76,35 @@ impl Arriving<'_, '_> {
             flow: self.flow,
             status: Some(status),
         });
-        let built = self.write(core, status, |_| {});
-        core.respond(self.now, server, status, built);
+        let (reply, tag) = self.reply_head(core);
+        let built = self.write(core, (&reply, &tag), status, |_| {});
+        core.respond(self.now, server, (&reply, &tag), status, built);
     }
 
     /// Sends a response that no transaction keeps.
     fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
-        let built = self.write(core, status, more);
+        let (reply, tag) = self.reply_head(core);
+        let built = self.write(core, (&reply, &tag), status, more);
         if let Some(bytes) = core.built(built) {
             core.transmit(self.flow, bytes);
         }
     }
 
-    /// Writes a response to a request outside any dialog. Its To-tag is the same for each repetition of the
-    /// request (§8.2.7).
+    /// What responses to a request outside any dialog repeat, and their To-tag: the same for each repetition
+    /// of the request (§8.2.7).
+    fn reply_head(&self, core: &Core) -> (ReplyHead, [u8; 32]) {
+        let tag = stateless_tag(&core.stateless_key, self.essentials);
+        (ReplyHead::new(self.request, &self.flow), tag)
+    }
+
     fn write(
         &self,
         core: &mut Core,
+        (reply, tag): (&ReplyHead, &[u8]),
         status: u16,
         more: impl FnOnce(&mut Writer<'_>),
     ) -> Result<Bytes, BuildError> {
-        let tag = stateless_tag(&core.stateless_key, self.essentials);
-        let reply = ReplyHead::new(self.request, &self.flow);
-        let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(&tag));
+        let mut writer = Writer::reply(&mut core.buffer, reply, status, Some(tag));
         if status == 503 {
             writer.number("Retry-After", RETRY_AFTER);
         }

@@ -197,7 +197,13 @@ impl Call {
                     relay.flow,
                     Some(response),
                 );
-                core.respond(now, relay.server, response.status, built);
+                core.respond(
+                    now,
+                    relay.server,
+                    (&relay.reply, b""),
+                    response.status,
+                    built,
+                );
             }
             return;
         }
@@ -260,7 +266,13 @@ impl Call {
             relay.flow,
             Some(response),
         );
-        let answered = core.respond(now, relay.server, response.status, built);
+        let answered = core.respond(
+            now,
+            relay.server,
+            (&relay.reply, b""),
+            response.status,
+            built,
+        );
         if relay.is_invite {
             core.layer.set_owner(relay.client, Owner::AbandonedWithin);
             let owed = OwedAck {
@@ -306,12 +318,12 @@ impl Call {
         if let Some(response) = response {
             for name in [Name::RetryAfter, Name::Reason] {
                 if let Some(value) = response.head.first(name) {
-                    writer.field(name.text(), value);
+                    writer.unfolded(name.text(), value);
                 }
             }
         }
         let built = writer.finish(b"");
-        core.respond(now, relay.server, answer, built);
+        core.respond(now, relay.server, (&relay.reply, b""), answer, built);
         // §12.2.1.2: the other end has no dialog any more, or is not there.
         if matches!(status, 408 | 481) && !is_too_early {
             self.hang_up(now, core, Outcome::LegLost, lost);

@@ -226,6 +226,11 @@ impl<O: Copy> Layer<O> {
         self.servers.set_owner(id, owner);
     }
 
+    /// Drops a server transaction that cannot be answered. A repeated request is new again.
+    pub fn forget(&mut self, id: ServerId) {
+        self.servers.forget(id);
+    }
+
     // Client side.
 
     /// Reserves a client transaction, to be used with [`send_invite`](Self::send_invite) or

@@ -93,6 +93,13 @@ impl<O: Copy> Servers<O> {
         }
     }
 
+    pub(super) fn forget(&mut self, id: ServerId) {
+        if let Some(key) = self.slot(id).map(|slot| slot.key) {
+            self.by_key.remove(&key);
+            self.slots.try_remove(id.slot as usize);
+        }
+    }
+
     pub(super) fn respond(
         &mut self,
         step: &mut Step<'_, O>,
@@ -176,9 +183,7 @@ impl<O: Copy> Servers<O> {
             Machine::NonInvite(machine) => (machine.is_terminated(), machine.poll_timeout()),
         };
         if over {
-            let key = slot.key;
-            self.by_key.remove(&key);
-            self.slots.try_remove(id.slot as usize);
+            self.forget(id);
         } else {
             step.arm(&mut slot.armed, next, Due::Server(id));
         }

@@ -81,6 +81,19 @@ fn a_busy_that_nobody_acknowledges_ends_by_timer_h() {
 }
 
 #[test]
+fn a_request_that_was_forgotten_is_new_again() {
+    let mut edge = Edge::new();
+    let id = edge.accepted("INFO", "z9hG4bKa");
+
+    edge.layer.forget(id);
+
+    assert_eq!(edge.layer.server_count(), 0);
+    assert_eq!(edge.respond(id, 200), [""; 0]);
+    let (incoming, _) = edge.receive(&request("INFO", "z9hG4bKa", "192.0.2.1"));
+    assert!(matches!(incoming, Incoming::New(_)));
+}
+
+#[test]
 fn a_cancel_finds_its_invite_and_is_a_transaction_of_its_own() {
     let mut edge = Edge::new();
     let invite = edge.accepted("INVITE", "z9hG4bKa");
