@@ -215,14 +215,21 @@ impl Call {
         }
     }
 
-    /// A relayed request that nobody answered: the side that was asked is lost (RFC 3261 §12.2.1.2).
-    pub(crate) fn handle_relay_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
+    /// A relayed request that got no answer. 408: the side that was asked is lost (RFC 3261 §12.2.1.2).
+    /// 500: its transport failed, which may pass, and says nothing of the call.
+    pub(crate) fn handle_relay_failure(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: ClientId,
+        status: u16,
+    ) {
         let State::Talking(talking) = &mut self.state else {
             return;
         };
         if let Some(place) = talking.relays.iter().position(|relay| relay.client == id) {
             let relay = talking.relays.swap_remove(place);
-            self.refuse_relay(now, core, &relay, 408, None);
+            self.refuse_relay(now, core, &relay, status, None);
         }
     }
 

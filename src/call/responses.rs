@@ -100,7 +100,11 @@ impl Engine {
             };
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
-                Owner::RelayOut(_) => call.handle_relay_failure(now, &mut self.core, id),
+                Owner::RelayOut(_) => {
+                    let is_silent = matches!(report, Report::TimedOut { .. });
+                    let status = if is_silent { 408 } else { 500 };
+                    call.handle_relay_failure(now, &mut self.core, id, status);
+                }
                 Owner::Closing(_) => call.handle_bye_done(id),
                 Owner::Nobody
                 | Owner::Abandoned

@@ -291,11 +291,14 @@ impl ClientInvite {
         }
     }
 
-    /// Whether a final response is still to come.
+    /// Whether a failure of the flow ends it (RFC 3261 §17.1.4). Over UDP that is an ICMP error, which says
+    /// nothing any more once the peer was heard.
     #[must_use]
-    pub fn is_unanswered(&self) -> bool {
+    pub fn falls_with_flow(&self) -> bool {
         match &self.state {
-            State::Calling { .. } | State::Proceeding { .. } | State::Cancelling(_) => true,
+            State::Calling { .. } => true,
+            State::Proceeding { invite } => invite.flow.transport.is_reliable(),
+            State::Cancelling(cancelling) => cancelling.invite.flow.transport.is_reliable(),
             State::Completed { .. } | State::Accepted { .. } | State::Terminated => false,
         }
     }

@@ -19,7 +19,7 @@ use crate::types::ids::{Entropy, Mark, ShardId};
 pub(super) struct Clients<O> {
     limit: usize,
     slots: Slab<Slot<O>>,
-    /// Those without a final response.
+    /// Those that a failure of their flow ends.
     waiting: ByFlow,
     /// That of the next transaction.
     serial: u32,
@@ -221,7 +221,7 @@ impl<O: Copy> Clients<O> {
         }
     }
 
-    /// Ends those that wait for a final response on `flow`.
+    /// Ends those that fall with `flow`.
     pub(super) fn handle_failed_flow(&mut self, step: &mut Step<'_, O>, flow: &Flow) {
         while let Some(index) = self.waiting.pop(flow) {
             let Some(slot) = self.slots.try_remove(index as usize) else {
@@ -260,23 +260,23 @@ impl<O: Copy> Clients<O> {
         let Some(slot) = slot(&mut self.slots, id) else {
             return;
         };
-        let (owner, over, unanswered, next) = match &slot.state {
+        let (owner, over, falls_with_flow, next) = match &slot.state {
             State::Invite(owner, machine) => (
                 *owner,
                 machine.is_terminated(),
-                machine.is_unanswered(),
+                machine.falls_with_flow(),
                 machine.poll_timeout(),
             ),
             State::NonInvite(owner, machine) => (
                 *owner,
                 machine.is_terminated(),
-                machine.is_unanswered(),
+                machine.falls_with_flow(),
                 machine.poll_timeout(),
             ),
             State::Reserved => return,
         };
         step.emit(&mut self.outputs, || Effect::TimedOut { id, owner });
-        if !unanswered {
+        if !falls_with_flow {
             self.waiting.remove(id.slot);
         }
         if over {

@@ -77,7 +77,7 @@ pub enum Effect<O> {
         /// Its owner.
         owner: O,
     },
-    /// Its flow failed before a final response came. The transaction is over.
+    /// Its flow failed before a final response came; over UDP, before any. The transaction is over.
     Failed {
         /// It was this one.
         id: ClientId,
@@ -322,8 +322,9 @@ impl<O: Copy> Layer<O> {
         self.clients.acked(id, to_tag, Packet { flow, bytes: ack });
     }
 
-    /// Ends the client transactions that wait for a final response on `flow`: the shell could not
-    /// send there, or the connection is gone. It costs as much as there are such transactions.
+    /// Ends the client transactions that wait for an answer on `flow`: the shell could not send there,
+    /// or the connection is gone. Over UDP one that got a provisional response goes on. It costs as
+    /// much as there are such transactions.
     pub fn transport_failed(&mut self, now: Instant, flow: &Flow, out: &mut Sink<O>) {
         let (clients, mut step) = self.client_step(now, out);
         clients.handle_failed_flow(&mut step, flow);

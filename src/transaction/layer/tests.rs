@@ -407,9 +407,8 @@ fn what_answers_another_shard_is_for_that() {
 fn a_failed_flow_ends_what_waits_on_it_and_nothing_else() {
     let mut edge = Edge::new();
     let (first, ..) = edge.send("INVITE");
-    let (second, second_branch, _) = edge.send("BYE");
+    let (second, ..) = edge.send("BYE");
     let (_, answered, _) = edge.send("BYE");
-    edge.answer(&second_branch, "BYE", 100, "b");
     edge.answer(&answered, "BYE", 200, "b");
     edge.flow = flow(Tls);
     edge.send("BYE");
@@ -422,6 +421,32 @@ fn a_failed_flow_ends_what_waits_on_it_and_nothing_else() {
     edge.out.clear();
     assert_eq!(edge.layer.client_count(), 2);
     assert_eq!(edge.run(), [(32_000, "timed out: tx".to_owned())]);
+    edge.assert_empty();
+}
+
+#[test]
+fn an_icmp_error_says_nothing_of_a_peer_that_was_heard() {
+    let mut edge = Edge::new();
+    let (invite, branch, _) = edge.send("INVITE");
+    edge.answer(&branch, "INVITE", 100, "b");
+    let (_, branch, _) = edge.send("BYE");
+    edge.answer(&branch, "BYE", 100, "b");
+    edge.flow = flow(Tls);
+    let (third, branch, _) = edge.send("BYE");
+    edge.answer(&branch, "BYE", 100, "b");
+    edge.out.clear();
+
+    for failed in [Udp, Tls] {
+        edge.layer
+            .transport_failed(edge.now, &flow(failed), &mut edge.out);
+    }
+
+    // A connection that is gone brings no answer any more.
+    let owner = "tx";
+    assert_eq!(edge.out, [Effect::Failed { id: third, owner }]);
+    edge.out.clear();
+    edge.cancel(invite);
+    edge.run();
     edge.assert_empty();
 }
 

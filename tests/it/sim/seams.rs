@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use strowger::call::output::Event;
+use strowger::call::input::Input;
+use strowger::call::output::{Event, Gauges};
 
-use super::desk::{Talk, find, ladder};
+use super::desk::{ANSWER, Desk, Said, Talk, answer, buyer, find, invite, ladder};
 use super::policy::CARRIER;
+use super::world::flow;
 
 const NOTHING: [&str; 0] = [];
 
@@ -48,4 +50,60 @@ fn an_answer_that_would_be_too_long_is_500_and_leaves_nothing_behind() {
     assert_eq!(talk.desk.events.iter().filter(unbuildable).count(), 1);
     assert_eq!(ladder(&talk.desk.pass(Duration::from_secs(40))), NOTHING);
     assert_eq!(talk.desk.gauges().server_transactions, 0);
+}
+
+// --- a transport that fails
+
+/// The network says that the first buyer is not there.
+fn unreachable(desk: &mut Desk) -> Vec<Said> {
+    let flow = flow(buyer(0));
+    desk.tell(Input::TransportFailed { flow })
+}
+
+#[test]
+fn a_buyer_that_rings_is_not_given_up_for_an_icmp_error() {
+    let mut desk = Desk::new(2);
+    let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+    desk.say_from(buyer(0), &answer(&offered, 180, "bob"));
+
+    assert_eq!(ladder(&unreachable(&mut desk)), NOTHING);
+
+    let said = desk.say_from(buyer(0), &answer(&offered, 200, "bob").with_sdp(ANSWER));
+    assert_eq!(ladder(&said), ["b0 ACK", "carrier 200 INVITE"]);
+}
+
+#[test]
+fn a_request_that_cannot_be_sent_on_is_500_and_the_call_goes_on() {
+    let mut talk = Talk::new();
+    for (cseq, method) in [(2, "INFO"), (3, "INVITE")] {
+        let asked = talk.caller(method, cseq);
+        let said = ladder(&talk.caller_says(&asked));
+        assert_eq!(
+            said.last().map(String::as_str),
+            Some(&*format!("b0 {method}"))
+        );
+
+        let said = unreachable(&mut talk.desk);
+
+        assert_eq!(ladder(&said), [format!("carrier 500 {method}")]);
+    }
+    assert_eq!(talk.desk.gauges().calls_talking, 1);
+    let bye = talk.buyer("BYE", 1);
+    let said = talk.buyer_says(&bye);
+    assert_eq!(ladder(&said), ["b0 200 BYE", "carrier BYE"]);
+    talk.caller_says(&find(&said, "carrier BYE").reply(200, "ann"));
+    assert_eq!(talk.desk.recorded(), "completed 200 by buyer: answered");
+    assert_eq!(talk.desk.rest(), Gauges::default());
+}
+
+#[test]
+fn a_bye_that_cannot_be_sent_ends_the_call_all_the_same() {
+    let mut talk = Talk::new();
+    let bye = talk.caller("BYE", 2);
+    talk.caller_says(&bye);
+
+    unreachable(&mut talk.desk);
+
+    assert_eq!(talk.desk.gauges().calls_ending, 0);
+    assert_eq!(talk.desk.recorded(), "completed 200 by caller: answered");
 }
