@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use strowger::call::input::Input;
+use strowger::call::input::{Input, Which};
 use strowger::call::output::Gauges;
 
 use super::desk::{
-    ANSWER, Desk, OFFER, Talk, ack_of_failure, answer, buyer, buyer_request, cancel, find, invite,
-    ladder, specs, timed,
+    ANSWER, Desk, OFFER, Talk, ack_of_failure, answer, buyer, buyer_request, caller_request,
+    cancel, find, invite, ladder, specs, timed,
 };
 use super::digest;
 use super::policy::{BUYER_REALM, CARRIER, PASSWORD, PolicySpec};
@@ -197,6 +197,35 @@ fn the_ack_follows_the_buyers_route_set() {
     let routes: Vec<_> = ack.all("Route").collect();
     assert_eq!(routes, ["<sip:198.51.100.11;lr>", "<sip:198.51.100.12;lr>"]);
     assert_eq!(ack.uri(), format!("sip:bob@{}", buyer(0)));
+}
+
+#[test]
+fn a_folded_record_route_makes_routes_of_one_line() {
+    let mut desk = Desk::new(1);
+    let invite = invite().with("Record-Route", "\"A\"\r\n\t<sip:192.0.2.10;lr>\r\n ;x=1");
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+
+    let ok = answer(&offered, 200, "bob")
+        .with(
+            "Record-Route",
+            "<sip:198.51.100.12;lr>\r\n ;x=1,\r\n <sip:198.51.100.10;lr>",
+        )
+        .with_sdp(ANSWER);
+    let said = desk.say_from(buyer(0), &ok);
+
+    let ack = find(&said, "b0 ACK");
+    let routes: Vec<_> = ack.all("Route").collect();
+    assert_eq!(
+        routes,
+        ["<sip:198.51.100.10;lr>", "<sip:198.51.100.12;lr> ;x=1"]
+    );
+    desk.say(
+        CARRIER,
+        &caller_request("ACK", 1, &invite, &find(&said, "carrier 200 INVITE")),
+    );
+    let said = desk.tell(Input::Hangup(Which::All));
+    let bye = find(&said, "carrier BYE");
+    assert!(bye.all("Route").eq(["\"A\" <sip:192.0.2.10;lr> ;x=1"]));
 }
 
 #[test]
