@@ -74,25 +74,26 @@ impl AwaitAck {
 }
 
 impl Early {
-    /// Relays a provisional response of the buyer: our own tag and Contact, its status and body.
-    pub(crate) fn relay_provisional(
+    /// Sends a provisional response: our own tag and Contact; with it goes the body of the buyer's, if any.
+    pub(crate) fn ring(
         &self,
         now: Instant,
         core: &mut Core,
         policy: &Policy,
         tag: &[u8],
-        response: &Response<'_>,
+        status: u16,
+        with: Option<&Response<'_>>,
     ) {
         let built = write_reply(
             &mut core.buffer,
             &self.reply,
-            response.status,
+            status,
             tag,
             policy,
             self.flow,
-            Some(response),
+            with,
         );
-        core.respond(now, self.server, (&self.reply, tag), response.status, built);
+        core.respond(now, self.server, (&self.reply, tag), status, built);
     }
 
     /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.

@@ -41,13 +41,7 @@ impl Call {
         match response.status {
             // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw.
             ..=100 | 199 => {}
-            101..200 => {
-                let tag = self.caller_mark.text();
-                hunting
-                    .early
-                    .relay_provisional(now, core, &self.policy, &tag, response);
-                self.note_ringing(now);
-            }
+            101..200 => self.relay_ringing(now, core, response),
             200..300 => self.handle_answer(now, core, response, essentials),
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
             status => {
@@ -56,6 +50,35 @@ impl Call {
                 self.hunt_on(now, core);
             }
         }
+    }
+
+    /// Tells the caller of a provisional response. A body passes from the last buyer only: it answers the
+    /// caller's offer, and an answer cannot be taken back when the hunt goes on (RFC 3264 §4, RFC 3261
+    /// §13.2.1). The caller of any other hears ringing instead.
+    fn relay_ringing(&mut self, now: Instant, core: &mut Core, response: &Response<'_>) {
+        let is_last = self.is_last_attempt();
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        let (status, with) = if response.head.body().is_empty() || is_last {
+            (response.status, Some(response))
+        } else {
+            (180, None)
+        };
+        let tag = self.caller_mark.text();
+        hunting
+            .early
+            .ring(now, core, &self.policy, &tag, status, with);
+        self.note_ringing(now);
+    }
+
+    /// Whether no buyer will be tried after the current one.
+    fn is_last_attempt(&self) -> bool {
+        let (State::Hunting(hunting), Some(record)) = (&self.state, &self.record) else {
+            return false;
+        };
+        hunting.hunt.next >= hunting.hunt.campaign.buyers.len()
+            || record.attempts.len() >= self.policy.hunt.attempts
     }
 
     /// A buyer that said nothing at all, or rang too long.

@@ -131,6 +131,30 @@ fn provisional_responses_pass_but_100_and_199() {
 }
 
 #[test]
+fn early_media_comes_from_the_last_buyer_only() {
+    let mut desk = Desk::new(2);
+    let first = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+
+    for status in [180, 183] {
+        let early = answer(&first, status, "bob").with_sdp(ANSWER);
+        let said = desk.say_from(buyer(0), &early);
+        assert_eq!(ladder(&said), ["carrier 180 INVITE"]);
+        assert_eq!(said[0].message.body, "");
+        assert_eq!(said[0].message.first("Content-Type"), None);
+    }
+    let said = desk.say_from(buyer(0), &answer(&first, 183, "bob"));
+    assert_eq!(ladder(&said), ["carrier 183 INVITE"]);
+
+    let said = desk.say_from(buyer(0), &answer(&first, 486, "bob"));
+    let second = find(&said, "b1 INVITE");
+    let early = answer(&second, 183, "eve").with_sdp(ANSWER);
+    let said = desk.say_from(buyer(1), &early);
+    assert_eq!(ladder(&said), ["carrier 183 INVITE"]);
+    assert_eq!(said[0].message.body, ANSWER);
+    assert_eq!(said[0].message.value("Content-Type"), "application/sdp");
+}
+
+#[test]
 fn a_repeated_invite_gets_the_last_response_and_makes_no_second_call() {
     let mut desk = Desk::new(1);
     let invite = invite();

@@ -761,7 +761,7 @@ fn the_caller_sees_one_to_tag_over_early_media_failure_and_the_next_buyer() {
     let ringing = desk.say_from(buyer(1), &answer(&second, 180, "two"));
     let answered = desk.say_from(buyer(1), &answer(&second, 200, "two").with_sdp(ANSWER));
 
-    let tag = find(&early, "carrier 183 INVITE")
+    let tag = find(&early, "carrier 180 INVITE")
         .tag_in_to()
         .unwrap()
         .to_owned();
