@@ -17,9 +17,11 @@ use crate::call::output::{Event, Refusal};
 use crate::call::policy::Policy;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Name, Request};
+use crate::sip::header::NameAddr;
+use crate::sip::message::{Essentials, Message, Name, Request, parse};
 use crate::sip::uri::Uri;
 use crate::transaction::key::ServerKey;
+use crate::transaction::layer::ServerId;
 
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 pub(crate) struct Arriving<'e, 'm> {
@@ -112,12 +114,30 @@ impl Arriving<'_, '_> {
         writer.finish(b"")
     }
 
-    /// A 200 that no transaction keeps, because there is no room for one.
-    pub(crate) fn confirm(&self, core: &mut Core, reply: &ReplyHead) {
-        let built = Writer::reply(&mut core.buffer, reply, 200, None).finish(b"");
-        if let Some(bytes) = core.built(built) {
-            core.transmit(self.flow, bytes);
+    /// Answers 200, with `tag` if To has none. Without room for a transaction nothing keeps it: what was
+    /// asked is done all the same.
+    pub(crate) fn confirm(&self, core: &mut Core, key: ServerKey, tag: &[u8]) {
+        let reply = ReplyHead::new(self.request, &self.flow);
+        let built = Writer::reply(&mut core.buffer, &reply, 200, Some(tag)).finish(b"");
+        let owner = Owner::Nobody;
+        match core.layer.accept(self.now, key, self.flow, false, owner) {
+            Some(server) => {
+                core.respond(self.now, server, (&reply, tag), 200, built);
+            }
+            None => {
+                if let Some(bytes) = core.built(built) {
+                    core.transmit(self.flow, bytes);
+                }
+            }
         }
+    }
+
+    /// The To-tag of the responses to an INVITE that is to be cancelled (§9.2), as far as they are kept: that of
+    /// the last one, or else that of a refusal of ours.
+    pub(crate) fn tag_towards(&self, core: &Core, invite: ServerId) -> Vec<u8> {
+        let last = core.layer.last_response(invite);
+        last.and_then(|last| tag_in_to(last))
+            .unwrap_or_else(|| stateless_tag(&core.stateless_key, self.essentials).to_vec())
     }
 
     /// OPTIONS to ourselves: whether we take calls (§11).
@@ -165,6 +185,14 @@ impl Arriving<'_, '_> {
         }
         true
     }
+}
+
+fn tag_in_to(response: &[u8]) -> Option<Vec<u8>> {
+    let Ok(Message::Response(response)) = parse(response) else {
+        return None;
+    };
+    let to = NameAddr::parse(response.head.first(Name::To)?).ok()?;
+    to.tag().map(<[u8]>::to_vec)
 }
 
 /// The To-tag of a stateless answer: a keyed hash of what names the request.

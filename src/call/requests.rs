@@ -7,7 +7,6 @@ use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
 use crate::call::relay::Asked;
-use crate::sip::build::ReplyHead;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::transaction::key::ServerKey;
@@ -164,12 +163,7 @@ impl Engine {
             return;
         }
         if request.method == Method::Bye {
-            let reply = ReplyHead::new(request, &flow);
-            match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-                Some(server) => self.core.answer(now, server, &reply, 200, None),
-                // No room to keep the answer in; a call ends all the same.
-                None => arriving.confirm(&mut self.core, &reply),
-            }
+            arriving.confirm(&mut self.core, key, b"");
             call.handle_bye(now, &mut self.core, side);
         } else {
             let is_invite = request.method == Method::Invite;
@@ -244,15 +238,21 @@ impl Engine {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
         };
-        let reply = ReplyHead::new(request, &flow);
-        match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-            Some(server) => self.core.answer(now, server, &reply, 200, None),
-            None => arriving.confirm(&mut self.core, &reply),
-        }
-        let (Owner::Caller(call) | Owner::RelayIn(call)) = owner else {
-            return;
+        let call = match owner {
+            Owner::Caller(call) | Owner::RelayIn(call) => self.registry.call(call),
+            Owner::Nobody
+            | Owner::Attempt(_)
+            | Owner::Abandoned
+            | Owner::AbandonedWithin
+            | Owner::RelayOut(_)
+            | Owner::Closing(_) => None,
         };
-        let Some(call) = self.registry.call(call) else {
+        let tag = match &call {
+            Some(call) => call.caller_mark.text().to_vec(),
+            None => arriving.tag_towards(&self.core, invite),
+        };
+        arriving.confirm(&mut self.core, key, &tag);
+        let Some(call) = call else {
             return;
         };
         if let Owner::RelayIn(_) = owner {

@@ -226,6 +226,12 @@ impl<O: Copy> Layer<O> {
         self.servers.set_owner(id, owner);
     }
 
+    /// The response that a repeated request would get, if it is kept: that of an INVITE's 2xx is not.
+    #[must_use]
+    pub fn last_response(&self, id: ServerId) -> Option<&Bytes> {
+        self.servers.last_response(id)
+    }
+
     /// Drops a server transaction that cannot be answered. A repeated request is new again.
     pub fn forget(&mut self, id: ServerId) {
         self.servers.forget(id);

@@ -93,6 +93,15 @@ impl<O: Copy> Servers<O> {
         }
     }
 
+    pub(super) fn last_response(&self, id: ServerId) -> Option<&Bytes> {
+        let slot = self.slots.get(id.slot as usize)?;
+        match &slot.machine {
+            Machine::Invite(machine) if slot.serial == id.serial => machine.last_response(),
+            Machine::NonInvite(machine) if slot.serial == id.serial => machine.last_response(),
+            Machine::Invite(_) | Machine::NonInvite(_) => None,
+        }
+    }
+
     pub(super) fn forget(&mut self, id: ServerId) {
         if let Some(key) = self.slot(id).map(|slot| slot.key) {
             self.by_key.remove(&key);

@@ -51,6 +51,32 @@ fn cancel_while_ringing_is_answered_and_carried_on_and_each_487_acknowledged() {
     assert_eq!(desk.rest(), Gauges::default());
 }
 
+/// RFC 3261 §9.2: the 200 to a CANCEL has the To-tag of the INVITE's responses.
+#[test]
+fn the_answer_to_cancel_has_the_tag_of_the_answers_to_the_invite() {
+    let mut desk = Desk::new(1);
+    let invite = invite();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    desk.say_from(buyer(0), &offered.reply(100, ""));
+    let said = desk.say(CARRIER, &cancel(&invite));
+    let taken_back = find(&said, "carrier 200 CANCEL");
+    assert!(taken_back.tag_in_to().is_some());
+    let refused = find(&said, "carrier 487 INVITE");
+    assert_eq!(taken_back.tag_in_to(), refused.tag_in_to());
+
+    // It crosses a failure: the call is gone.
+    let mut desk = Desk::new(1);
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let said = desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
+    let refused = find(&said, "carrier 486 INVITE");
+    let said = desk.say(CARRIER, &cancel(&invite));
+    let too_late = find(&said, "carrier 200 CANCEL");
+    assert_eq!(too_late.tag_in_to(), refused.tag_in_to());
+
+    let said = Desk::new(1).say(CARRIER, &cancel(&invite));
+    assert!(find(&said, "carrier 481 CANCEL").tag_in_to().is_some());
+}
+
 #[test]
 fn cancel_waits_for_a_provisional_response() {
     let mut desk = Desk::new(1);
