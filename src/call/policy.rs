@@ -99,7 +99,8 @@ pub struct TrunkId(pub u32);
 pub struct Limits {
     /// Calls at once.
     pub calls: usize,
-    /// Server transactions at once.
+    /// Server transactions at once, and as many client transactions. The last eighth is kept for calls under
+    /// way: new ones are refused before.
     pub transactions: usize,
     /// Accepted nonces remembered for their nonce-counts.
     pub nonces: usize,

@@ -63,12 +63,13 @@ impl Arriving<'_, '_> {
         }
     }
 
-    /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer: the credentials are
-    /// used up, so a repetition could not be judged again.
+    /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer, where there is room:
+    /// the credentials are used up, so a repetition could not be judged again.
     pub(crate) fn refuse_known(&self, core: &mut Core, key: ServerKey, why: Refusal, status: u16) {
-        let accepted = core
-            .layer
-            .accept(self.now, key, self.flow, true, Owner::Nobody);
+        let layer = &mut core.layer;
+        let accepted = (!layer.is_crowded())
+            .then(|| layer.accept(self.now, key, self.flow, true, Owner::Nobody))
+            .flatten();
         let Some(server) = accepted else {
             self.refuse(core, why, status);
             return;

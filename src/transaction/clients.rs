@@ -9,7 +9,7 @@ use super::client_invite::ClientInvite;
 use super::client_non_invite::ClientNonInvite;
 use super::key::Keys;
 use super::layer::{Answer, ClientId, Due, Effect, Step};
-use super::{Output, Packet};
+use super::{Output, Packet, is_crowded};
 use crate::sip::build;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Response, ResponseEssentials};
@@ -59,6 +59,10 @@ impl<O: Copy> Clients<O> {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        is_crowded(self.slots.len(), self.limit)
     }
 
     pub(super) fn prepare(&mut self, shard: ShardId, entropy: &mut Entropy) -> Option<ClientId> {

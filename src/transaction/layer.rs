@@ -360,6 +360,13 @@ impl<O: Copy> Layer<O> {
         self.wheel.poll_timeout()
     }
 
+    /// Whether so many places are taken, of servers or of clients, that the rest is for what is under way:
+    /// seven eighths of them.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.servers.is_crowded() || self.clients.is_crowded()
+    }
+
     /// Number of server transactions.
     #[must_use]
     pub fn server_count(&self) -> usize {

@@ -5,11 +5,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use slab::Slab;
 
-use super::Output;
 use super::key::{KeyMap, ServerKey};
 use super::layer::{Due, Effect, Incoming, ServerId, Step};
 use super::server_invite::{Ack, ServerInvite};
 use super::server_non_invite::ServerNonInvite;
+use super::{Output, is_crowded};
 use crate::sip::flow::Flow;
 
 /// The server transactions of one shard.
@@ -51,6 +51,10 @@ impl<O: Copy> Servers<O> {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        is_crowded(self.slots.len(), self.limit)
     }
 
     /// The transaction of this key, and its owner.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges};
 
-use super::desk::{ANSWER, Desk, Said, Talk, answer, buyer, find, invite, ladder};
-use super::policy::CARRIER;
+use super::desk::{ANSWER, Desk, Said, Talk, answer, buyer, find, invite, ladder, specs};
+use super::policy::{CARRIER, PolicySpec};
 use super::world::flow;
 
 const NOTHING: [&str; 0] = [];
@@ -106,4 +106,53 @@ fn a_bye_that_cannot_be_sent_ends_the_call_all_the_same() {
 
     assert_eq!(talk.desk.gauges().calls_ending, 0);
     assert_eq!(talk.desk.recorded(), "completed 200 by caller: answered");
+}
+
+// --- tables that are nearly full
+
+#[test]
+fn the_last_eighth_of_the_transactions_is_for_calls_under_way() {
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![specs(1)],
+        transactions: 16,
+        ..PolicySpec::default()
+    });
+    let dial = |desk: &mut Desk, call: usize| {
+        let via = format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK{call}");
+        let invite = invite().set("Call-ID", format!("c{call}")).set("Via", via);
+        let said = desk.say(CARRIER, &invite);
+        (invite, said)
+    };
+    let (invite, said) = dial(&mut desk, 0);
+    let offered = find(&said, "b0 INVITE");
+    let said = desk.say_from(buyer(0), &answer(&offered, 200, "bob").with_sdp(ANSWER));
+    let ok = find(&said, "carrier 200 INVITE");
+    let mut talk = Talk {
+        desk,
+        invite,
+        ok,
+        offered,
+    };
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+    for call in 1..14 {
+        let (_, said) = dial(&mut talk.desk, call);
+        assert_eq!(ladder(&said), ["carrier 100 INVITE", "b0 INVITE"], "{call}");
+    }
+
+    for call in 14..20 {
+        let (_, said) = dial(&mut talk.desk, call);
+        assert_eq!(ladder(&said), ["carrier 503 INVITE"], "{call}");
+    }
+
+    assert_eq!(talk.desk.gauges().server_transactions, 14);
+    let info = talk.caller("INFO", 2);
+    assert_eq!(ladder(&talk.caller_says(&info)), ["b0 INFO"]);
+    let bye = talk.caller("BYE", 3);
+    let said = talk.caller_says(&bye);
+    assert_eq!(
+        ladder(&said),
+        ["carrier 200 BYE", "carrier 481 INFO", "b0 BYE"]
+    );
+    assert_eq!(ladder(&talk.caller_says(&bye)), ["carrier 200 BYE"]);
 }
