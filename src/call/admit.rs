@@ -352,6 +352,7 @@ impl Arriving<'_, '_> {
             early,
             hunt,
             attempt,
+            ring_at: Some(self.now + self.policy.hunt.pdd),
         }));
         Some(call)
     }

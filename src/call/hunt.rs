@@ -66,10 +66,23 @@ impl Call {
             (180, None)
         };
         let tag = self.caller_mark.text();
+        hunting.ring_at = None;
         hunting
             .early
             .ring(now, core, &self.policy, &tag, status, with);
         self.note_ringing(now);
+    }
+
+    /// No buyer has rung for so long that the caller would take the line for dead: ringing of our own.
+    pub(crate) fn handle_ring_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
+            let tag = self.caller_mark.text();
+            hunting.early.ring(now, core, &self.policy, &tag, 180, None);
+            self.note_ringing(now);
+        }
     }
 
     /// Whether no buyer will be tried after the current one.

@@ -125,6 +125,8 @@ pub struct HuntBudget {
     pub attempts: usize,
     /// Time from the caller's INVITE after which no further buyer is tried.
     pub time: Duration,
+    /// Time from the caller's INVITE after which it hears ringing, though no buyer has rung (post-dial delay).
+    pub pdd: Duration,
 }
 
 impl Policy {

@@ -150,6 +150,7 @@ impl PolicySpec {
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
+                pdd: Duration::from_secs(3),
             },
         })
     }

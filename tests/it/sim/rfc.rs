@@ -180,6 +180,7 @@ fn the_invite_goes_out_again_and_a_silent_buyer_makes_room_for_the_next() {
         [
             "500 b0 INVITE",
             "1500 b0 INVITE",
+            "3000 carrier 180 INVITE",
             "3500 b0 INVITE",
             "4000 b1 INVITE"
         ]

@@ -156,3 +156,39 @@ fn the_last_eighth_of_the_transactions_is_for_calls_under_way() {
     );
     assert_eq!(ladder(&talk.caller_says(&bye)), ["carrier 200 BYE"]);
 }
+
+// --- buyers that say nothing
+
+#[test]
+fn the_caller_hears_ringing_after_three_seconds_once() {
+    let mut desk = Desk::new(3);
+    let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+    desk.say_from(buyer(0), &offered.reply(100, ""));
+
+    assert_eq!(ladder(&desk.pass_millis(2999)), NOTHING);
+    let said = desk.pass_millis(1);
+    assert_eq!(ladder(&said), ["carrier 180 INVITE"]);
+    assert_eq!(said[0].message.body, "");
+    assert!(said[0].message.tag_in_to().is_some());
+    desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
+    let said = desk.pass(Duration::from_secs(10));
+    assert!(!ladder(&said).contains(&"carrier 180 INVITE".to_owned()));
+
+    desk.rest();
+    let record = &desk.records[0];
+    let rang = record.rang.map(|rang| rang - record.began);
+    assert_eq!(rang, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn there_is_no_ringing_of_ours_after_a_buyers_or_after_the_end() {
+    for status in [180, 183, 200, 486] {
+        let mut desk = Desk::new(1);
+        let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+        desk.say_from(buyer(0), &answer(&offered, status, "bob"));
+
+        let said = ladder(&desk.pass(Duration::from_secs(10)));
+
+        assert!(!said.contains(&"carrier 180 INVITE".to_owned()), "{status}");
+    }
+}
