@@ -154,19 +154,29 @@ impl Arriving<'_, '_> {
         }
     }
 
-    /// A method that is not taken outside a dialog.
+    /// A method that is not taken where it came: within a dialog, or outside any.
     pub(crate) fn refuse_method(&self, core: &mut Core, status: u16) {
+        let allow = match self.essentials.to.tag() {
+            Some(_) => headers::ALLOW,
+            None => headers::ALLOW_OUTSIDE,
+        };
         self.reply(core, Refusal::Method, Some(status), |writer| {
-            writer.field("Allow", headers::ALLOW);
+            writer.field("Allow", allow);
         });
     }
 
-    /// What every request must satisfy: hops left, extensions that we know (§8.2.2.3, §16.3).
-    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
-        if self.essentials.max_forwards == Some(0) {
+    /// Whether the request may be sent on. One without hops left may not (§16.3), but what is for ourselves is
+    /// answered all the same: Max-Forwards is nothing to a UAS (§8.2).
+    pub(crate) fn has_hops_left(&self, core: &mut Core) -> bool {
+        let has_some = self.essentials.max_forwards != Some(0);
+        if !has_some {
             self.refuse(core, Refusal::TooManyHops, 483);
-            return false;
         }
+        has_some
+    }
+
+    /// What every request must satisfy: extensions that we know (§8.2.2.3), a scheme that we know.
+    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
         let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
             .into_iter()
             .flat_map(|name| self.request.head.all(name))

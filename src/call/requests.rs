@@ -78,14 +78,18 @@ impl Engine {
             return;
         }
         match request.method {
-            Method::Invite => arriving.admit(
-                &mut self.core,
-                &mut self.gate,
-                &mut self.registry,
-                key,
-                self.is_draining,
-                bytes,
-            ),
+            Method::Invite => {
+                if arriving.has_hops_left(&mut self.core) {
+                    arriving.admit(
+                        &mut self.core,
+                        &mut self.gate,
+                        &mut self.registry,
+                        key,
+                        self.is_draining,
+                        bytes,
+                    );
+                }
+            }
             Method::Options => arriving.answer_options(&mut self.core, self.is_draining),
             Method::Bye | Method::Prack | Method::Update | Method::Info => {
                 arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
@@ -149,14 +153,19 @@ impl Engine {
             Method::Prack => return arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
             // Neither gets here: transactions tell them apart.
             Method::Ack | Method::Cancel => return,
-            Method::Bye
-            | Method::Invite
+            // Ours to answer; the other side gets one of our own.
+            Method::Bye => {}
+            Method::Invite
             | Method::Options
             | Method::Update
             | Method::Info
             | Method::Message
             | Method::Notify
-            | Method::Other(_) => {}
+            | Method::Other(_) => {
+                if !arriving.has_hops_left(&mut self.core) {
+                    return;
+                }
+            }
         }
         if !call.advance(side, essentials.cseq, flow) {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);

@@ -403,6 +403,49 @@ fn what_the_edge_does_not_do_is_refused_as_the_rfc_says() {
     }
 }
 
+/// RFC 3261 §16.3, §8.2: Max-Forwards bounds what is sent on, not what is for ourselves.
+#[test]
+fn without_hops_left_only_what_would_be_sent_on_is_refused() {
+    let uri = format!("sip:{}@ip.example.com", number(0));
+    for (method, status) in [("OPTIONS", 200), ("REGISTER", 405), ("BYE", 481)] {
+        let last = request(method, &uri).set("Max-Forwards", "0");
+        let said = ladder(&Desk::new(1).say(CARRIER, &last));
+        assert_eq!(said, [format!("carrier {status} {method}")]);
+    }
+
+    let mut talk = Talk::new();
+    for (cseq, method) in [(2, "INFO"), (3, "OPTIONS"), (4, "INVITE")] {
+        let last = talk.caller(method, cseq).set("Max-Forwards", "0");
+        let said = ladder(&talk.caller_says(&last));
+        assert_eq!(said, [format!("carrier 483 {method}")]);
+    }
+    let bye = talk.caller("BYE", 5).set("Max-Forwards", "0");
+    let said = talk.caller_says(&bye);
+    assert_eq!(ladder(&said), ["carrier 200 BYE", "b0 BYE"]);
+    assert_eq!(said[1].message.value("Max-Forwards"), "70");
+}
+
+/// RFC 3261 §21.4.6: 405 says what is allowed there.
+#[test]
+fn allow_never_names_the_method_that_is_refused() {
+    let uri = format!("sip:{}@ip.example.com", number(0));
+    let mut talk = Talk::new();
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"] {
+        let said = Desk::new(1).say(CARRIER, &request(method, &uri));
+        assert_eq!(ladder(&said), [format!("carrier 405 {method}")]);
+        let allow = said[0].message.value("Allow");
+        assert_eq!(allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE");
+        // Within a call, the last two are relayed.
+        let within = talk.caller(method, 2);
+        let said = talk.caller_says(&within);
+        if let Some(refused) = said.iter().find(|one| one.message.status() == 405) {
+            let allow = refused.message.value("Allow").to_owned();
+            assert!(allow.ends_with("INFO, MESSAGE, NOTIFY, UPDATE"), "{allow}");
+            assert!(!allow.contains(method), "{allow}");
+        }
+    }
+}
+
 #[test]
 fn unsupported_names_what_was_required() {
     let mut desk = Desk::new(1);
