@@ -99,10 +99,15 @@ impl Call {
         let State::Hunting(hunting) = &self.state else {
             return;
         };
-        let result = match hunting.attempt.silent_until {
-            Some(silent) if silent <= now => AttemptResult::Unreachable,
-            Some(_) | None if hunting.attempt.ring_until <= now => AttemptResult::NoAnswer,
-            Some(_) | None => return,
+        let attempt = &hunting.attempt;
+        if attempt.poll_timeout() > now {
+            return;
+        }
+        let result = if attempt.silent_until.is_some() {
+            core.layer.stop_resending(attempt.client);
+            AttemptResult::Unreachable
+        } else {
+            AttemptResult::NoAnswer
         };
         self.abandon_attempt(now, core);
         self.end_attempt(now, core, None, result);

@@ -150,6 +150,13 @@ impl<O: Copy> Clients<O> {
         self.settle(step, id);
     }
 
+    pub(super) fn stop_resending(&mut self, id: ClientId) {
+        match slot(&mut self.slots, id).map(|slot| &mut slot.state) {
+            Some(State::Invite(_, machine)) => machine.stop_resending(),
+            Some(State::NonInvite(..) | State::Reserved) | None => {}
+        }
+    }
+
     pub(super) fn set_owner(&mut self, id: ClientId, new_owner: O) {
         match slot(&mut self.slots, id).map(|slot| &mut slot.state) {
             Some(State::Invite(owner, _) | State::NonInvite(owner, _)) => *owner = new_owner,

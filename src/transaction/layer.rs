@@ -296,6 +296,12 @@ impl<O: Copy> Layer<O> {
         clients.cancel(&mut step, id, owner);
     }
 
+    /// Sends an INVITE without any response no more: its peer is taken for dead. A late answer is still
+    /// told, until timer B.
+    pub fn stop_resending(&mut self, id: ClientId) {
+        self.clients.stop_resending(id);
+    }
+
     /// Gives a client transaction another owner.
     pub fn set_owner(&mut self, id: ClientId, owner: O) {
         self.clients.set_owner(id, owner);

@@ -137,6 +137,18 @@ fn cancel_waits_for_a_provisional() {
 }
 
 #[test]
+fn a_cancelled_invite_that_nobody_answers_goes_out_for_8_t1_at_most() {
+    let mut call = Sim::new(Udp);
+    call.cancel();
+
+    let sent = [500, 1500, 3500].map(|at| (at, resend(Udp, "INVITE")));
+    let fired = call.run();
+
+    assert_eq!(fired[..3], sent);
+    assert_eq!(fired[3..], [(32000, Output::TimedOut)]);
+}
+
+#[test]
 fn cancel_without_any_provisional_ends_by_timer_b() {
     let mut call = Sim::new(Tls);
     call.cancel();

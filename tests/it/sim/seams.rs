@@ -192,3 +192,42 @@ fn there_is_no_ringing_of_ours_after_a_buyers_or_after_the_end() {
         assert!(!said.contains(&"carrier 180 INVITE".to_owned()), "{status}");
     }
 }
+
+#[test]
+fn a_buyer_that_is_taken_for_dead_is_sent_nothing_more_until_it_answers_late() {
+    let mut desk = Desk::new(2);
+    let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+    desk.pass(Duration::from_secs(4));
+
+    let said = ladder(&desk.pass(Duration::from_secs(20)));
+    assert!(said.iter().all(|line| !line.starts_with("b0")), "{said:?}");
+
+    let late = answer(&offered, 200, "bob").with_sdp(ANSWER);
+    let said = desk.say_from(buyer(0), &late);
+    assert_eq!(ladder(&said), ["b0 ACK", "b0 BYE"]);
+    desk.say_from(buyer(0), &find(&said, "b0 BYE").reply(200, "bob"));
+    assert_eq!(desk.rest(), Gauges::default());
+    assert_eq!(
+        desk.recorded(),
+        "no_answer 603 by edge: unreachable, unreachable"
+    );
+}
+
+#[test]
+fn a_ring_time_out_without_any_response_is_unreachable() {
+    let mut buyers = specs(1);
+    buyers[0].ring = Duration::from_secs(2);
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![buyers],
+        ..PolicySpec::default()
+    });
+    desk.say(CARRIER, &invite());
+
+    let said = desk.pass(Duration::from_secs(2));
+
+    assert_eq!(
+        ladder(&said),
+        ["b0 INVITE", "b0 INVITE", "carrier 603 INVITE"]
+    );
+    assert_eq!(desk.recorded(), "no_answer 603 by edge: unreachable");
+}
