@@ -14,6 +14,7 @@
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within an answered call | `relay` |
 //! | BYEs | `closing` |
+//! | answers that nobody waits for | `unwanted` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
@@ -37,6 +38,7 @@ mod registry;
 mod relay;
 mod requests;
 mod responses;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Instant;

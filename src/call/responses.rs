@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use crate::call::Engine;
-use crate::call::closing::Unwanted;
 use crate::call::core::{Owner, Report};
 use crate::call::output::Event;
+use crate::call::unwanted::Unwanted;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Response};
 use crate::transaction::layer::Answer;
