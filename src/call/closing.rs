@@ -14,7 +14,7 @@ use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::Dialog;
-use crate::routing::buyer::Buyer;
+use crate::routing::buyer::{Buyer, Login};
 use crate::sip::message::{Essentials, Method, Response};
 use crate::transaction::layer::ClientId;
 
@@ -309,48 +309,30 @@ impl Call {
         let Some(farewell) = &mut ending.buyer else {
             return false;
         };
-        let Phase::Sent { client, bye, tries } = &mut farewell.phase else {
+        let Phase::Sent { client, bye, tries } = &farewell.phase else {
             return false;
         };
-        if *client != id || *tries > 1 {
+        let (bye, tries) = (bye.clone(), *tries);
+        if *client != id || tries > 1 {
             return false;
         }
         let Some(login) = &ending.who.login else {
             return false;
         };
-        let Some(sent) = reread(bye) else {
-            return false;
-        };
-        let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
-            return false;
-        };
-        let prepared = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)
-        };
-        let Some(fresh) = prepared else {
-            return false;
-        };
-        let branch = core.layer.branch(fresh);
-        let flow = farewell.dialog.flow();
-        let repeat = Repeat {
+        let challenged = Challenged {
             policy: &self.policy,
-            flow,
-            branch: &branch,
-            cseq: farewell.dialog.next_cseq(),
-            credentials: &credentials,
+            login,
+            sent: &bye,
+            response,
         };
-        let Some(again) = repeat.write(core, &sent) else {
-            core.layer.release(fresh);
+        let owner = Owner::Closing(key);
+        let Some((client, bye)) = challenged.repeat(now, core, &mut farewell.dialog, owner) else {
             return false;
         };
-        let copy = again.clone();
-        let owner = Owner::Closing(key);
-        core.transact(|layer, out| layer.send_request(now, fresh, flow, copy, owner, out));
         farewell.phase = Phase::Sent {
-            client: fresh,
-            bye: again,
-            tries: *tries + 1,
+            client,
+            bye,
+            tries: tries + 1,
         };
         true
     }
@@ -387,6 +369,48 @@ impl Call {
         {
             self.state = State::Gone;
         }
+    }
+}
+
+/// A BYE of ours to a buyer, and its challenge to it.
+pub(crate) struct Challenged<'a, 'm> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) login: &'a Login,
+    pub(crate) sent: &'a Bytes,
+    pub(crate) response: &'a Response<'m>,
+}
+
+impl Challenged<'_, '_> {
+    /// Sends the BYE once more, with credentials; `None` if there are none that would do.
+    pub(crate) fn repeat(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        dialog: &mut Dialog,
+        owner: Owner,
+    ) -> Option<(ClientId, Bytes)> {
+        let sent = reread(self.sent)?;
+        let credentials = Credentials::answer(core, self.login, &sent, self.response)?;
+        let client = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy)?
+        };
+        let branch = core.layer.branch(client);
+        let flow = dialog.flow();
+        let repeat = Repeat {
+            policy: self.policy,
+            flow,
+            branch: &branch,
+            cseq: dialog.next_cseq(),
+            credentials: &credentials,
+        };
+        let Some(bye) = repeat.write(core, &sent) else {
+            core.layer.release(client);
+            return None;
+        };
+        let copy = bye.clone();
+        core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
+        Some((client, bye))
     }
 }
 

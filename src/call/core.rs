@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::output::{Event, Output};
+use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) buffer: Vec<u8>,
     /// Key of the To-tags of stateless answers.
     pub(crate) stateless_key: [u8; 16],
+    /// What is left of calls that were cancelled.
+    pub(crate) leavings: Leavings,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -50,6 +53,10 @@ pub(crate) enum Owner {
     Attempt(CallKey),
     /// Client: an INVITE that nobody waits for; should it be answered all the same, it is ended.
     Abandoned,
+    /// Client: the same, to a buyer that may challenge the BYE which ends it.
+    Unwanted(UnwantedKey),
+    /// Client: that BYE.
+    Parting(UnwantedKey),
     /// Client: a re-INVITE that nobody waits for; should it be answered all the same, it is acknowledged,
     /// and its dialog ends by the BYE of its own.
     AbandonedWithin,
@@ -80,6 +87,7 @@ impl Core {
             entropy,
             buffer: Vec::with_capacity(4096),
             stateless_key,
+            leavings: Leavings::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),

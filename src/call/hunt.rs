@@ -133,8 +133,16 @@ impl Call {
     /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
     fn abandon_attempt(&self, now: Instant, core: &mut Core) {
         if let State::Hunting(hunting) = &self.state {
-            let client = hunting.attempt.client;
-            core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));
+            let Attempt { client, buyer, .. } = &hunting.attempt;
+            let client = *client;
+            // One that is over tells nothing any more, so nothing would be forgotten again.
+            let key = core
+                .layer
+                .has_client(client)
+                .then(|| core.leavings.insert(buyer))
+                .flatten();
+            let owner = key.map_or(Owner::Abandoned, Owner::Unwanted);
+            core.transact(|layer, out| layer.cancel(now, client, owner, out));
         }
     }
 

@@ -132,6 +132,7 @@ impl Engine {
             ..Gauges::default()
         };
         self.registry.count(&mut gauges);
+        debug_assert!(self.core.leavings.len() <= gauges.client_transactions);
         gauges
     }
 

@@ -140,6 +140,9 @@ impl Engine {
             call.is_of(side, essentials).then_some((call, side))
         });
         let Some((call, side)) = found else {
+            if let (Method::Bye, Some(mark)) = (request.method, mark) {
+                self.core.leavings.handle_bye(mark, essentials);
+            }
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
         };
@@ -252,6 +255,8 @@ impl Engine {
             Owner::Nobody
             | Owner::Attempt(_)
             | Owner::Abandoned
+            | Owner::Unwanted(_)
+            | Owner::Parting(_)
             | Owner::AbandonedWithin
             | Owner::RelayOut(_)
             | Owner::Closing(_) => None,

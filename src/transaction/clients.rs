@@ -150,6 +150,11 @@ impl<O: Copy> Clients<O> {
         self.settle(step, id);
     }
 
+    pub(super) fn contains(&self, id: ClientId) -> bool {
+        let slot = self.slots.get(id.slot as usize);
+        slot.is_some_and(|slot| slot.serial == id.serial)
+    }
+
     pub(super) fn stop_resending(&mut self, id: ClientId) {
         match slot(&mut self.slots, id).map(|slot| &mut slot.state) {
             Some(State::Invite(_, machine)) => machine.stop_resending(),

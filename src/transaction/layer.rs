@@ -302,6 +302,12 @@ impl<O: Copy> Layer<O> {
         self.clients.stop_resending(id);
     }
 
+    /// Whether a client transaction is there still.
+    #[must_use]
+    pub fn has_client(&self, id: ClientId) -> bool {
+        self.clients.contains(id)
+    }
+
     /// Gives a client transaction another owner.
     pub fn set_owner(&mut self, id: ClientId, owner: O) {
         self.clients.set_owner(id, owner);

@@ -860,6 +860,57 @@ fn a_transport_failure_goes_to_the_next_buyer_at_once() {
     assert_eq!(ladder(&said), ["b1 INVITE"]);
 }
 
+/// The call is gone by then, but not what it knew of its buyer.
+#[test]
+fn the_bye_after_a_200_that_crossed_the_cancel_is_repeated_with_credentials() {
+    for knows_login in [true, false] {
+        let mut desk = if knows_login {
+            with_login()
+        } else {
+            Desk::new(1)
+        };
+        let invite = invite();
+        let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+        desk.say_from(buyer(0), &answer(&offered, 180, "bob"));
+        desk.say(CARRIER, &cancel(&invite));
+        let late = answer(&offered, 200, "bob").with_sdp(ANSWER);
+        let bye = find(&desk.say_from(buyer(0), &late), "b0 BYE");
+
+        let said = desk.say_from(buyer(0), &challenge(&bye, BUYER_REALM, &["MD5"]));
+
+        let expected: &[&str] = if knows_login { &["b0 BYE"] } else { &[] };
+        assert_eq!(ladder(&said), expected);
+        if let Some(again) = said.first().map(|said| &said.message) {
+            assert_eq!(again.value("CSeq"), "3 BYE");
+            assert_eq!(again.tag_in_to(), Some("bob"));
+            let given = again.value("Authorization");
+            assert!(digest::is_right(given, PASSWORD, "BYE"), "{given}");
+            // Once is enough.
+            let again = challenge(again, BUYER_REALM, &["MD5"]);
+            assert_eq!(ladder(&desk.say_from(buyer(0), &again)), NOTHING);
+        }
+        assert_eq!(desk.rest(), Gauges::default());
+    }
+}
+
+#[test]
+fn that_bye_is_not_repeated_for_a_buyer_that_said_bye_itself() {
+    let mut desk = with_login();
+    let invite = invite();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    desk.say_from(buyer(0), &answer(&offered, 180, "bob"));
+    desk.say(CARRIER, &cancel(&invite));
+    let late = answer(&offered, 200, "bob").with_sdp(ANSWER);
+    let bye = find(&desk.say_from(buyer(0), &late), "b0 BYE");
+
+    let theirs = buyer_request("BYE", 1, &offered, "bob");
+    assert_eq!(ladder(&desk.say_from(buyer(0), &theirs)), ["b0 481 BYE"]);
+
+    let said = desk.say_from(buyer(0), &challenge(&bye, BUYER_REALM, &["MD5"]));
+    assert_eq!(ladder(&said), NOTHING);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
 /// A desk whose one buyer gets credentials.
 fn with_login() -> Desk {
     let mut buyers = specs(1);
