@@ -282,6 +282,7 @@ fn policy() -> Policy {
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),
+            pdd: Duration::from_secs(3),
         },
     }
 }

@@ -74,25 +74,26 @@ impl AwaitAck {
 }
 
 impl Early {
-    /// Relays a provisional response of the buyer: our own tag and Contact, its status and body.
-    pub(crate) fn relay_provisional(
+    /// Sends a provisional response: our own tag and Contact; with it goes the body of the buyer's, if any.
+    pub(crate) fn ring(
         &self,
         now: Instant,
         core: &mut Core,
         policy: &Policy,
         tag: &[u8],
-        response: &Response<'_>,
+        status: u16,
+        with: Option<&Response<'_>>,
     ) {
         let built = write_reply(
             &mut core.buffer,
             &self.reply,
-            response.status,
+            status,
             tag,
             policy,
             self.flow,
-            Some(response),
+            with,
         );
-        core.respond(now, self.server, response.status, built);
+        core.respond(now, self.server, (&self.reply, tag), status, built);
     }
 
     /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.
@@ -113,7 +114,7 @@ impl Early {
             self.flow,
             Some(response),
         );
-        core.respond(now, self.server, 200, built)
+        core.respond(now, self.server, (&self.reply, tag), 200, built)
     }
 
     /// Refuses the INVITE with `status`; `why` goes into Reason (RFC 3326).
@@ -124,7 +125,7 @@ impl Early {
             writer.number("Retry-After", RETRY_AFTER);
         }
         let built = writer.finish(b"");
-        core.respond(now, self.server, status, built);
+        core.respond(now, self.server, (&self.reply, tag), status, built);
     }
 }
 

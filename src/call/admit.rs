@@ -236,6 +236,13 @@ impl Arriving<'_, '_> {
             self.refuse_known(core, key, Refusal::Overload, 503);
             return;
         }
+        if core.layer.is_crowded() {
+            core.event(Event::TableFull {
+                table: "transactions",
+            });
+            self.refuse(core, Refusal::Overload, 503);
+            return;
+        }
         let call_key = registry.next_key();
         let owner = Owner::Caller(call_key);
         let Some(server) = core.layer.accept(self.now, key, self.flow, true, owner) else {
@@ -354,6 +361,7 @@ impl Arriving<'_, '_> {
             early,
             hunt,
             attempt,
+            ring_at: Some(self.now + self.policy.hunt.pdd),
         }));
         Some(call)
     }

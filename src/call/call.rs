@@ -70,6 +70,15 @@ pub(crate) struct Hunting {
     pub(crate) early: Early,
     pub(crate) hunt: Hunt,
     pub(crate) attempt: Attempt,
+    /// When the caller hears ringing, whatever the buyers do; `None` once it heard any.
+    pub(crate) ring_at: Option<Instant>,
+}
+
+impl Hunting {
+    fn poll_timeout(&self) -> Instant {
+        let attempt = self.attempt.poll_timeout();
+        self.ring_at.map_or(attempt, |ring| ring.min(attempt))
+    }
 }
 
 impl Call {
@@ -113,7 +122,7 @@ impl Call {
     /// When [`handle_timeout`](Self::handle_timeout) is next wanted.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Hunting(hunting) => Some(hunting.attempt.poll_timeout()),
+            State::Hunting(hunting) => Some(hunting.poll_timeout()),
             State::Talking(talking) => talking.poll_timeout(),
             State::Ending(ending) => ending.poll_timeout(),
             State::Gone => None,
@@ -123,7 +132,10 @@ impl Call {
     /// Lets every timer due at `now` fire.
     pub(crate) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
         match &self.state {
-            State::Hunting(_) => self.handle_attempt_timeout(now, core),
+            State::Hunting(_) => {
+                self.handle_attempt_timeout(now, core);
+                self.handle_ring_timeout(now, core);
+            }
             State::Talking(_) => self.handle_talk_timeout(now, core),
             State::Ending(_) => self.handle_ending_timeout(now, core),
             State::Gone => {}

@@ -14,9 +14,8 @@ use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::Dialog;
-use crate::routing::buyer::Buyer;
-use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Method, Response, ResponseEssentials};
+use crate::routing::buyer::{Buyer, Login};
+use crate::sip::message::{Essentials, Method, Response};
 use crate::transaction::layer::ClientId;
 
 /// What is left of an answered call.
@@ -49,6 +48,17 @@ enum Phase {
         bye: Bytes,
         tries: u8,
     },
+}
+
+impl Farewell {
+    /// A side whose BYE is out.
+    fn new(dialog: Dialog, (client, bye): (ClientId, Bytes)) -> Self {
+        let tries = 1;
+        Self {
+            dialog,
+            phase: Phase::Sent { client, bye, tries },
+        }
+    }
 }
 
 impl Ending {
@@ -186,19 +196,14 @@ impl Call {
             awaiting,
             ..
         } = leg;
-        let phase = match awaiting {
-            Some(awaiting) => Phase::Unacknowledged {
-                awaiting,
-                is_bye_due: true,
-            },
-            None => send_bye(
-                now,
-                core,
-                &self.policy,
-                &mut dialog,
-                Owner::Closing(self.key),
-                why,
-            )?,
+        let Some(awaiting) = awaiting else {
+            let owner = Owner::Closing(self.key);
+            return send_bye(now, core, &self.policy, &mut dialog, owner, why)
+                .map(|bye| Farewell::new(dialog, bye));
+        };
+        let phase = Phase::Unacknowledged {
+            awaiting,
+            is_bye_due: true,
         };
         Some(Farewell { dialog, phase })
     }
@@ -253,7 +258,7 @@ impl Call {
             } = farewell.phase
         {
             *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
-                .map(|phase| Farewell { phase, ..farewell });
+                .map(|bye| Farewell::new(farewell.dialog, bye));
         }
         self.leave_if_done();
     }
@@ -304,48 +309,30 @@ impl Call {
         let Some(farewell) = &mut ending.buyer else {
             return false;
         };
-        let Phase::Sent { client, bye, tries } = &mut farewell.phase else {
+        let Phase::Sent { client, bye, tries } = &farewell.phase else {
             return false;
         };
-        if *client != id || *tries > 1 {
+        let (bye, tries) = (bye.clone(), *tries);
+        if *client != id || tries > 1 {
             return false;
         }
         let Some(login) = &ending.who.login else {
             return false;
         };
-        let Some(sent) = reread(bye) else {
-            return false;
-        };
-        let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
-            return false;
-        };
-        let prepared = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)
-        };
-        let Some(fresh) = prepared else {
-            return false;
-        };
-        let branch = core.layer.branch(fresh);
-        let flow = farewell.dialog.flow();
-        let repeat = Repeat {
+        let challenged = Challenged {
             policy: &self.policy,
-            flow,
-            branch: &branch,
-            cseq: farewell.dialog.next_cseq(),
-            credentials: &credentials,
+            login,
+            sent: &bye,
+            response,
         };
-        let Some(again) = repeat.write(core, &sent) else {
-            core.layer.release(fresh);
+        let owner = Owner::Closing(key);
+        let Some((client, bye)) = challenged.repeat(now, core, &mut farewell.dialog, owner) else {
             return false;
         };
-        let copy = again.clone();
-        let owner = Owner::Closing(key);
-        core.transact(|layer, out| layer.send_request(now, fresh, flow, copy, owner, out));
         farewell.phase = Phase::Sent {
-            client: fresh,
-            bye: again,
-            tries: *tries + 1,
+            client,
+            bye,
+            tries: tries + 1,
         };
         true
     }
@@ -365,7 +352,7 @@ impl Call {
         self.settle(now, core, outcome, 500, Side::Edge);
         let owner = Owner::Closing(self.key);
         let buyer = send_bye(now, core, &self.policy, &mut dialog, owner, why)
-            .map(|phase| Farewell { dialog, phase });
+            .map(|bye| Farewell::new(dialog, bye));
         self.state = State::Ending(Box::new(Ending {
             caller: None,
             buyer,
@@ -385,15 +372,57 @@ impl Call {
     }
 }
 
+/// A BYE of ours to a buyer, and its challenge to it.
+pub(crate) struct Challenged<'a, 'm> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) login: &'a Login,
+    pub(crate) sent: &'a Bytes,
+    pub(crate) response: &'a Response<'m>,
+}
+
+impl Challenged<'_, '_> {
+    /// Sends the BYE once more, with credentials; `None` if there are none that would do.
+    pub(crate) fn repeat(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        dialog: &mut Dialog,
+        owner: Owner,
+    ) -> Option<(ClientId, Bytes)> {
+        let sent = reread(self.sent)?;
+        let credentials = Credentials::answer(core, self.login, &sent, self.response)?;
+        let client = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy)?
+        };
+        let branch = core.layer.branch(client);
+        let flow = dialog.flow();
+        let repeat = Repeat {
+            policy: self.policy,
+            flow,
+            branch: &branch,
+            cseq: dialog.next_cseq(),
+            credentials: &credentials,
+        };
+        let Some(bye) = repeat.write(core, &sent) else {
+            core.layer.release(client);
+            return None;
+        };
+        let copy = bye.clone();
+        core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
+        Some((client, bye))
+    }
+}
+
 /// Sends a BYE within `dialog`; `None` if it cannot be sent.
-fn send_bye(
+pub(crate) fn send_bye(
     now: Instant,
     core: &mut Core,
     policy: &Policy,
     dialog: &mut Dialog,
     owner: Owner,
     why: Option<Outcome>,
-) -> Option<Phase> {
+) -> Option<(ClientId, Bytes)> {
     let client = {
         let Core { layer, entropy, .. } = &mut *core;
         layer.prepare(entropy)?
@@ -419,55 +448,5 @@ fn send_bye(
     };
     let copy = bye.clone();
     core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
-    Some(Phase::Sent {
-        client,
-        bye,
-        tries: 1,
-    })
-}
-
-/// A 2xx to an INVITE that nobody waits for (a CANCEL crossed it, or it is a second fork).
-pub(crate) struct Unwanted<'a, 'm> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) id: ClientId,
-    pub(crate) flow: Flow,
-    pub(crate) response: &'a Response<'m>,
-    pub(crate) essentials: &'a ResponseEssentials<'m>,
-}
-
-impl Unwanted<'_, '_> {
-    /// Acknowledges it: whoever gets no ACK sends it for 64·T1 (RFC 3261 §13.2.2.4).
-    pub(crate) fn acknowledge(&self, core: &mut Core) -> Dialog {
-        let Self { essentials, .. } = self;
-        let dialog = Dialog::as_uac(
-            essentials,
-            &self.response.head,
-            essentials.to.uri,
-            self.flow,
-        );
-        let branch = core.mark(0).text();
-        let out = dialog.flow();
-        let built = dialog
-            .write_request(
-                &mut core.buffer,
-                Method::Ack,
-                essentials.cseq,
-                self.policy.advertised(out.listener),
-                &branch,
-                70,
-            )
-            .finish(b"");
-        if let Some(ack) = core.built(built) {
-            core.layer
-                .acked(self.id, dialog.remote_tag(), out, ack.clone());
-            core.transmit(out, ack);
-        }
-        dialog
-    }
-
-    /// Acknowledges it, and ends the dialog that it began (§9.1, §13.2.2.4).
-    pub(crate) fn acknowledge_and_end(&self, now: Instant, core: &mut Core) {
-        let mut dialog = self.acknowledge(core);
-        send_bye(now, core, self.policy, &mut dialog, Owner::Nobody, None);
-    }
+    Some((client, bye))
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::output::{Event, Output};
+use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) buffer: Vec<u8>,
     /// Key of the To-tags of stateless answers.
     pub(crate) stateless_key: [u8; 16],
+    /// What is left of calls that were cancelled.
+    pub(crate) leavings: Leavings,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -50,6 +53,10 @@ pub(crate) enum Owner {
     Attempt(CallKey),
     /// Client: an INVITE that nobody waits for; should it be answered all the same, it is ended.
     Abandoned,
+    /// Client: the same, to a buyer that may challenge the BYE which ends it.
+    Unwanted(UnwantedKey),
+    /// Client: that BYE.
+    Parting(UnwantedKey),
     /// Client: a re-INVITE that nobody waits for; should it be answered all the same, it is acknowledged,
     /// and its dialog ends by the BYE of its own.
     AbandonedWithin,
@@ -80,6 +87,7 @@ impl Core {
             entropy,
             buffer: Vec::with_capacity(4096),
             stateless_key,
+            leavings: Leavings::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
@@ -113,18 +121,33 @@ impl Core {
         result
     }
 
-    /// Answers a server transaction; what could not be built is answered by the transaction's silence.
+    /// Answers a server transaction. A final response that could not be built (`None` is returned then)
+    /// gives way to a bare 500 with `tag`, as no timer ends a transaction without one.
     pub(crate) fn respond(
         &mut self,
         now: Instant,
         id: ServerId,
+        (reply, tag): (&ReplyHead, &[u8]),
         status: u16,
         response: Result<Bytes, BuildError>,
     ) -> Option<Bytes> {
-        let response = self.built(response)?;
+        let Some(response) = self.built(response) else {
+            if status >= 200 {
+                self.give_up(now, id, reply, tag);
+            }
+            return None;
+        };
         let copy = response.clone();
         self.transact(|layer, out| layer.respond(now, id, status, response, out));
         Some(copy)
+    }
+
+    /// Ends a server transaction whose answer could not be built: by a 500, or by forgetting it.
+    fn give_up(&mut self, now: Instant, id: ServerId, reply: &ReplyHead, tag: &[u8]) {
+        match Writer::reply(&mut self.buffer, reply, 500, Some(tag)).finish(b"") {
+            Ok(bare) => self.transact(|layer, out| layer.respond(now, id, 500, bare, out)),
+            Err(_) => self.layer.forget(id),
+        }
     }
 
     /// Answers a server transaction without a body, within a dialog.
@@ -141,7 +164,7 @@ impl Core {
             writer.number("Retry-After", seconds);
         }
         let built = writer.finish(b"");
-        self.respond(now, id, status, built);
+        self.respond(now, id, (reply, b""), status, built);
     }
 
     /// Answers a caller's INVITE with 100 at once (RFC 3261 §8.2.6.1: no tag).

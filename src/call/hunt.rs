@@ -41,13 +41,7 @@ impl Call {
         match response.status {
             // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw.
             ..=100 | 199 => {}
-            101..200 => {
-                let tag = self.caller_mark.text();
-                hunting
-                    .early
-                    .relay_provisional(now, core, &self.policy, &tag, response);
-                self.note_ringing(now);
-            }
+            101..200 => self.relay_ringing(now, core, response),
             200..300 => self.handle_answer(now, core, response, essentials),
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
             status => {
@@ -58,15 +52,62 @@ impl Call {
         }
     }
 
+    /// Tells the caller of a provisional response. A body passes from the last buyer only: it answers the
+    /// caller's offer, and an answer cannot be taken back when the hunt goes on (RFC 3264 §4, RFC 3261
+    /// §13.2.1). The caller of any other hears ringing instead.
+    fn relay_ringing(&mut self, now: Instant, core: &mut Core, response: &Response<'_>) {
+        let is_last = self.is_last_attempt();
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        let (status, with) = if response.head.body().is_empty() || is_last {
+            (response.status, Some(response))
+        } else {
+            (180, None)
+        };
+        let tag = self.caller_mark.text();
+        hunting.ring_at = None;
+        hunting
+            .early
+            .ring(now, core, &self.policy, &tag, status, with);
+        self.note_ringing(now);
+    }
+
+    /// No buyer has rung for so long that the caller would take the line for dead: ringing of our own.
+    pub(crate) fn handle_ring_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
+            let tag = self.caller_mark.text();
+            hunting.early.ring(now, core, &self.policy, &tag, 180, None);
+            self.note_ringing(now);
+        }
+    }
+
+    /// Whether no buyer will be tried after the current one.
+    fn is_last_attempt(&self) -> bool {
+        let (State::Hunting(hunting), Some(record)) = (&self.state, &self.record) else {
+            return false;
+        };
+        hunting.hunt.next >= hunting.hunt.campaign.buyers.len()
+            || record.attempts.len() >= self.policy.hunt.attempts
+    }
+
     /// A buyer that said nothing at all, or rang too long.
     pub(crate) fn handle_attempt_timeout(&mut self, now: Instant, core: &mut Core) {
         let State::Hunting(hunting) = &self.state else {
             return;
         };
-        let result = match hunting.attempt.silent_until {
-            Some(silent) if silent <= now => AttemptResult::Unreachable,
-            Some(_) | None if hunting.attempt.ring_until <= now => AttemptResult::NoAnswer,
-            Some(_) | None => return,
+        let attempt = &hunting.attempt;
+        if attempt.poll_timeout() > now {
+            return;
+        }
+        let result = if attempt.silent_until.is_some() {
+            core.layer.stop_resending(attempt.client);
+            AttemptResult::Unreachable
+        } else {
+            AttemptResult::NoAnswer
         };
         self.abandon_attempt(now, core);
         self.end_attempt(now, core, None, result);
@@ -92,8 +133,16 @@ impl Call {
     /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
     fn abandon_attempt(&self, now: Instant, core: &mut Core) {
         if let State::Hunting(hunting) = &self.state {
-            let client = hunting.attempt.client;
-            core.transact(|layer, out| layer.cancel(now, client, Owner::Abandoned, out));
+            let Attempt { client, buyer, .. } = &hunting.attempt;
+            let client = *client;
+            // One that is over tells nothing any more, so nothing would be forgotten again.
+            let key = core
+                .layer
+                .has_client(client)
+                .then(|| core.leavings.insert(buyer))
+                .flatten();
+            let owner = key.map_or(Owner::Abandoned, Owner::Unwanted);
+            core.transact(|layer, out| layer.cancel(now, client, owner, out));
         }
     }
 

@@ -15,6 +15,7 @@
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within an answered call | `relay` |
 //! | BYEs | `closing` |
+//! | answers that nobody waits for | `unwanted` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
@@ -39,6 +40,7 @@ mod registry;
 mod relay;
 mod requests;
 mod responses;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -139,6 +141,7 @@ impl Engine {
             ..Gauges::default()
         };
         self.registry.count(&mut gauges);
+        debug_assert!(self.core.leavings.len() <= gauges.client_transactions);
         gauges
     }
 

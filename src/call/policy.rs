@@ -101,7 +101,8 @@ pub struct TrunkId(pub u32);
 pub struct Limits {
     /// Calls at once.
     pub calls: usize,
-    /// Server transactions at once.
+    /// Server transactions at once, and as many client transactions. The last eighth is kept for calls under
+    /// way: new ones are refused before.
     pub transactions: usize,
     /// Accepted nonces remembered for their nonce-counts.
     pub nonces: usize,
@@ -126,6 +127,8 @@ pub struct HuntBudget {
     pub attempts: usize,
     /// Time from the caller's INVITE after which no further buyer is tried.
     pub time: Duration,
+    /// Time from the caller's INVITE after which it hears ringing, though no buyer has rung (post-dial delay).
+    pub pdd: Duration,
 }
 
 impl Policy {

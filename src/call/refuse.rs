@@ -17,9 +17,11 @@ use crate::call::output::{Event, Refusal};
 use crate::call::policy::Policy;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Name, Request};
+use crate::sip::header::NameAddr;
+use crate::sip::message::{Essentials, Message, Name, Request, parse};
 use crate::sip::uri::Uri;
 use crate::transaction::key::ServerKey;
+use crate::transaction::layer::ServerId;
 
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 #[derive(Clone, Copy)]
@@ -91,12 +93,13 @@ impl<'e, 'm> Arriving<'e, 'm> {
         self.answer(core, status, more);
     }
 
-    /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer: the credentials are
-    /// used up, so a repetition could not be judged again.
+    /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer, where there is room:
+    /// the credentials are used up, so a repetition could not be judged again.
     pub(crate) fn refuse_known(&self, core: &mut Core, key: ServerKey, why: Refusal, status: u16) {
-        let accepted = core
-            .layer
-            .accept(self.now, key, self.flow, true, Owner::Nobody);
+        let layer = &mut core.layer;
+        let accepted = (!layer.is_crowded())
+            .then(|| layer.accept(self.now, key, self.flow, true, Owner::Nobody))
+            .flatten();
         let Some(server) = accepted else {
             self.refuse(core, why, status);
             return;
@@ -106,29 +109,35 @@ impl<'e, 'm> Arriving<'e, 'm> {
             flow: self.flow,
             status: Some(status),
         });
-        let built = self.write(core, status, |_| {});
-        core.respond(self.now, server, status, built);
+        let (reply, tag) = self.reply_head(core);
+        let built = self.write(core, (&reply, &tag), status, |_| {});
+        core.respond(self.now, server, (&reply, &tag), status, built);
     }
 
     /// Sends a response that no transaction keeps.
     fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
-        let built = self.write(core, status, more);
+        let (reply, tag) = self.reply_head(core);
+        let built = self.write(core, (&reply, &tag), status, more);
         if let Some(bytes) = core.built(built) {
             core.transmit(self.flow, bytes);
         }
     }
 
-    /// Writes a response to a request outside any dialog. Its To-tag is the same for each repetition of the
-    /// request (§8.2.7).
+    /// What responses to a request outside any dialog repeat, and their To-tag: the same for each repetition
+    /// of the request (§8.2.7).
+    fn reply_head(&self, core: &Core) -> (ReplyHead, [u8; 32]) {
+        let tag = stateless_tag(&core.stateless_key, self.essentials);
+        (ReplyHead::new(self.request, &self.flow), tag)
+    }
+
     fn write(
         &self,
         core: &mut Core,
+        (reply, tag): (&ReplyHead, &[u8]),
         status: u16,
         more: impl FnOnce(&mut Writer<'_>),
     ) -> Result<Bytes, BuildError> {
-        let tag = stateless_tag(&core.stateless_key, self.essentials);
-        let reply = ReplyHead::new(self.request, &self.flow);
-        let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(&tag));
+        let mut writer = Writer::reply(&mut core.buffer, reply, status, Some(tag));
         if status == 503 {
             writer.number("Retry-After", RETRY_AFTER);
         }
@@ -136,12 +145,30 @@ impl<'e, 'm> Arriving<'e, 'm> {
         writer.finish(b"")
     }
 
-    /// A 200 that no transaction keeps, because there is no room for one.
-    pub(crate) fn confirm(&self, core: &mut Core, reply: &ReplyHead) {
-        let built = Writer::reply(&mut core.buffer, reply, 200, None).finish(b"");
-        if let Some(bytes) = core.built(built) {
-            core.transmit(self.flow, bytes);
+    /// Answers 200, with `tag` if To has none. Without room for a transaction nothing keeps it: what was
+    /// asked is done all the same.
+    pub(crate) fn confirm(&self, core: &mut Core, key: ServerKey, tag: &[u8]) {
+        let reply = ReplyHead::new(self.request, &self.flow);
+        let built = Writer::reply(&mut core.buffer, &reply, 200, Some(tag)).finish(b"");
+        let owner = Owner::Nobody;
+        match core.layer.accept(self.now, key, self.flow, false, owner) {
+            Some(server) => {
+                core.respond(self.now, server, (&reply, tag), 200, built);
+            }
+            None => {
+                if let Some(bytes) = core.built(built) {
+                    core.transmit(self.flow, bytes);
+                }
+            }
         }
+    }
+
+    /// The To-tag of the responses to an INVITE that is to be cancelled (§9.2), as far as they are kept: that of
+    /// the last one, or else that of a refusal of ours.
+    pub(crate) fn tag_towards(&self, core: &Core, invite: ServerId) -> Vec<u8> {
+        let last = core.layer.last_response(invite);
+        last.and_then(|last| tag_in_to(last))
+            .unwrap_or_else(|| stateless_tag(&core.stateless_key, self.essentials).to_vec())
     }
 
     /// OPTIONS to ourselves: whether we take calls (§11).
@@ -159,19 +186,29 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
     }
 
-    /// A method that is not taken outside a dialog.
+    /// A method that is not taken where it came: within a dialog, or outside any.
     pub(crate) fn refuse_method(&self, core: &mut Core, status: u16) {
+        let allow = match self.essentials.to.tag() {
+            Some(_) => headers::ALLOW,
+            None => headers::ALLOW_OUTSIDE,
+        };
         self.reply(core, Refusal::Method, status, |writer| {
-            writer.field("Allow", headers::ALLOW);
+            writer.field("Allow", allow);
         });
     }
 
-    /// What every request must satisfy: hops left, extensions that we know (§8.2.2.3, §16.3).
-    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
-        if self.essentials.max_forwards == Some(0) {
+    /// Whether the request may be sent on. One without hops left may not (§16.3), but what is for ourselves is
+    /// answered all the same: Max-Forwards is nothing to a UAS (§8.2).
+    pub(crate) fn has_hops_left(&self, core: &mut Core) -> bool {
+        let has_some = self.essentials.max_forwards != Some(0);
+        if !has_some {
             self.refuse(core, Refusal::TooManyHops, 483);
-            return false;
         }
+        has_some
+    }
+
+    /// What every request must satisfy: extensions that we know (§8.2.2.3), a scheme that we know.
+    pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
         let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
             .into_iter()
             .flat_map(|name| self.request.head.all(name))
@@ -191,6 +228,14 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
         true
     }
+}
+
+fn tag_in_to(response: &[u8]) -> Option<Vec<u8>> {
+    let Ok(Message::Response(response)) = parse(response) else {
+        return None;
+    };
+    let to = NameAddr::parse(response.head.first(Name::To)?).ok()?;
+    to.tag().map(<[u8]>::to_vec)
 }
 
 /// The To-tag of a stateless answer: a keyed hash of what names the request.

@@ -1,7 +1,7 @@
 //! All calls of a shard: by slot, which our tags name, and by what the caller called its INVITE.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -127,6 +127,8 @@ impl Registry {
         let Some(due) = call.poll_timeout() else {
             return;
         };
+        // An entry outlives its call, so none is set far ahead: what is due later asks again then.
+        let due = due.min(now + MOST_AHEAD);
         // A later entry stays for the time after; it will not be set again then.
         if call.scheduled.last().is_none_or(|earliest| due < *earliest) {
             call.scheduled.push(due);
@@ -162,3 +164,6 @@ impl Registry {
         gauges.timers += self.wheel.len();
     }
 }
+
+/// How long the wheel may hold an entry of a call that is gone.
+const MOST_AHEAD: Duration = Duration::from_secs(60);

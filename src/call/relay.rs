@@ -197,7 +197,13 @@ impl Call {
                     relay.flow,
                     Some(response),
                 );
-                core.respond(now, relay.server, response.status, built);
+                core.respond(
+                    now,
+                    relay.server,
+                    (&relay.reply, b""),
+                    response.status,
+                    built,
+                );
             }
             return;
         }
@@ -209,14 +215,21 @@ impl Call {
         }
     }
 
-    /// A relayed request that nobody answered: the side that was asked is lost (RFC 3261 §12.2.1.2).
-    pub(crate) fn handle_relay_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
+    /// A relayed request that got no answer. 408: the side that was asked is lost (RFC 3261 §12.2.1.2).
+    /// 500: its transport failed, which may pass, and says nothing of the call.
+    pub(crate) fn handle_relay_failure(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: ClientId,
+        status: u16,
+    ) {
         let State::Talking(talking) = &mut self.state else {
             return;
         };
         if let Some(place) = talking.relays.iter().position(|relay| relay.client == id) {
             let relay = talking.relays.swap_remove(place);
-            self.refuse_relay(now, core, &relay, 408, None);
+            self.refuse_relay(now, core, &relay, status, None);
         }
     }
 
@@ -260,7 +273,13 @@ impl Call {
             relay.flow,
             Some(response),
         );
-        let answered = core.respond(now, relay.server, response.status, built);
+        let answered = core.respond(
+            now,
+            relay.server,
+            (&relay.reply, b""),
+            response.status,
+            built,
+        );
         if relay.is_invite {
             core.layer.set_owner(relay.client, Owner::AbandonedWithin);
             let owed = OwedAck {
@@ -306,12 +325,12 @@ impl Call {
         if let Some(response) = response {
             for name in [Name::RetryAfter, Name::Reason] {
                 if let Some(value) = response.head.first(name) {
-                    writer.field(name.text(), value);
+                    writer.unfolded(name.text(), value);
                 }
             }
         }
         let built = writer.finish(b"");
-        core.respond(now, relay.server, answer, built);
+        core.respond(now, relay.server, (&relay.reply, b""), answer, built);
         // §12.2.1.2: the other end has no dialog any more, or is not there.
         if matches!(status, 408 | 481) && !is_too_early {
             self.hang_up(now, core, Outcome::LegLost, lost);

@@ -7,7 +7,6 @@ use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
 use crate::call::relay::Asked;
-use crate::sip::build::ReplyHead;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::transaction::key::ServerKey;
@@ -84,14 +83,18 @@ impl Engine {
         }
         match request.method {
             Method::Invite => {
-                let elsewhere = arriving.admit(
-                    &mut self.core,
-                    &mut self.gate,
-                    &mut self.registry,
-                    key,
-                    self.is_draining,
-                    bytes,
-                );
+                let elsewhere = if arriving.has_hops_left(&mut self.core) {
+                    arriving.admit(
+                        &mut self.core,
+                        &mut self.gate,
+                        &mut self.registry,
+                        key,
+                        self.is_draining,
+                        bytes,
+                    )
+                } else {
+                    None
+                };
                 if let Some(shard) = elsewhere {
                     let hunt = self.policy.hunt.time;
                     self.handed_on.note(now, hunt, key, shard);
@@ -141,6 +144,9 @@ impl Engine {
             return;
         }
         let Some((call, side)) = found else {
+            if let (Method::Bye, Some(mark)) = (request.method, mark) {
+                self.core.leavings.handle_bye(mark, essentials);
+            }
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
         };
@@ -154,26 +160,26 @@ impl Engine {
             Method::Prack => return arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
             // Neither gets here: transactions tell them apart.
             Method::Ack | Method::Cancel => return,
-            Method::Bye
-            | Method::Invite
+            // Ours to answer; the other side gets one of our own.
+            Method::Bye => {}
+            Method::Invite
             | Method::Options
             | Method::Update
             | Method::Info
             | Method::Message
             | Method::Notify
-            | Method::Other(_) => {}
+            | Method::Other(_) => {
+                if !arriving.has_hops_left(&mut self.core) {
+                    return;
+                }
+            }
         }
         if !call.advance(side, essentials.cseq, flow) {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
             return;
         }
         if request.method == Method::Bye {
-            let reply = ReplyHead::new(request, &flow);
-            match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-                Some(server) => self.core.answer(now, server, &reply, 200, None),
-                // No room to keep the answer in; a call ends all the same.
-                None => arriving.confirm(&mut self.core, &reply),
-            }
+            arriving.confirm(&mut self.core, key, b"");
             call.handle_bye(now, &mut self.core, side);
         } else {
             let is_invite = request.method == Method::Invite;
@@ -232,15 +238,23 @@ impl Engine {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
         };
-        let reply = ReplyHead::new(request, &flow);
-        match self.core.layer.accept(now, key, flow, false, Owner::Nobody) {
-            Some(server) => self.core.answer(now, server, &reply, 200, None),
-            None => arriving.confirm(&mut self.core, &reply),
-        }
-        let (Owner::Caller(call) | Owner::RelayIn(call)) = owner else {
-            return;
+        let call = match owner {
+            Owner::Caller(call) | Owner::RelayIn(call) => self.registry.call(call),
+            Owner::Nobody
+            | Owner::Attempt(_)
+            | Owner::Abandoned
+            | Owner::Unwanted(_)
+            | Owner::Parting(_)
+            | Owner::AbandonedWithin
+            | Owner::RelayOut(_)
+            | Owner::Closing(_) => None,
         };
-        let Some(call) = self.registry.call(call) else {
+        let tag = match &call {
+            Some(call) => call.caller_mark.text().to_vec(),
+            None => arriving.tag_towards(&self.core, invite),
+        };
+        arriving.confirm(&mut self.core, key, &tag);
+        let Some(call) = call else {
             return;
         };
         if let Owner::RelayIn(_) = owner {

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use crate::call::Engine;
-use crate::call::closing::Unwanted;
 use crate::call::core::{Owner, Report};
 use crate::call::output::Event;
+use crate::call::unwanted::{Unwanted, handle_parting_response};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Response};
 use crate::transaction::layer::Answer;
@@ -53,6 +53,8 @@ impl Engine {
             }
             Owner::Nobody
             | Owner::Abandoned
+            | Owner::Unwanted(_)
+            | Owner::Parting(_)
             | Owner::AbandonedWithin
             | Owner::Caller(_)
             | Owner::RelayIn(_) => None,
@@ -70,6 +72,10 @@ impl Engine {
                 call.handle_bye_response(now, core, id, response);
                 self.registry.attend(now, key);
             }
+            (Owner::Parting(key), None) => {
+                handle_parting_response(now, core, &self.policy, key, response);
+            }
+            (Owner::Unwanted(key), None) if response.status >= 300 => core.leavings.remove(key),
             _ if essentials.method == Method::Invite && (200..300).contains(&response.status) => {
                 let unwanted = Unwanted {
                     policy: &self.policy,
@@ -80,6 +86,8 @@ impl Engine {
                 };
                 if owner == Owner::AbandonedWithin {
                     unwanted.acknowledge(core);
+                } else if let Owner::Unwanted(key) = owner {
+                    unwanted.acknowledge_and_part(now, core, key);
                 } else {
                     unwanted.acknowledge_and_end(now, core);
                 }
@@ -92,6 +100,9 @@ impl Engine {
     pub(super) fn deliver_reports(&mut self, now: Instant) {
         while let Some(report) = self.core.poll_report() {
             let (Report::TimedOut { id, owner } | Report::Failed { id, owner }) = report;
+            if let Owner::Unwanted(key) | Owner::Parting(key) = owner {
+                self.core.leavings.remove(key);
+            }
             let (Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key)) = owner else {
                 continue;
             };
@@ -100,10 +111,16 @@ impl Engine {
             };
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
-                Owner::RelayOut(_) => call.handle_relay_failure(now, &mut self.core, id),
+                Owner::RelayOut(_) => {
+                    let is_silent = matches!(report, Report::TimedOut { .. });
+                    let status = if is_silent { 408 } else { 500 };
+                    call.handle_relay_failure(now, &mut self.core, id, status);
+                }
                 Owner::Closing(_) => call.handle_bye_done(id),
                 Owner::Nobody
                 | Owner::Abandoned
+                | Owner::Unwanted(_)
+                | Owner::Parting(_)
                 | Owner::AbandonedWithin
                 | Owner::Caller(_)
                 | Owner::RelayIn(_) => {}

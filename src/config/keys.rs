@@ -81,7 +81,7 @@ pub(super) const LIMITS: Shape = Shape {
 
 pub(super) const HUNT: Shape = Shape {
     name: "hunt",
-    keys: &["attempts", "time"],
+    keys: &["attempts", "time", "pdd"],
 };
 
 pub(super) const DOMAIN: Shape = Shape {

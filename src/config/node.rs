@@ -173,6 +173,9 @@ fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {
         time: section.map_or(HUNT_TIME, |section| {
             section.duration("time", HUNT_TIME, millis(1_000)..=millis(3_600_000), desk)
         }),
+        pdd: section.map_or(PDD, |section| {
+            section.duration("pdd", PDD, millis(100)..=millis(60_000), desk)
+        }),
     }
 }
 
@@ -187,6 +190,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 const CALL_TIME: Duration = Duration::from_secs(4 * 3600);
 const HUNT_TIME: Duration = Duration::from_secs(120);
+const PDD: Duration = Duration::from_secs(3);
 /// Slots are numbered by 32 bits; no table of this size fits a machine anyway.
 const MOST_ENTRIES: i64 = 100_000_000;
 

@@ -1,6 +1,6 @@
 //! Route sets (RFC 3261 §12.1, §12.2.1.1): what a request of ours must pass on its way to the peer.
 
-use crate::sip::build::Writer;
+use crate::sip::build::{Writer, unfold_into};
 use crate::sip::header::{NameAddr, name_addrs};
 use crate::sip::message::{Head, Name};
 use crate::sip::uri::Uri;
@@ -72,8 +72,15 @@ fn recorded<'a>(head: &Head<'a>) -> impl Iterator<Item = Box<[u8]>> {
     head.all(Name::RecordRoute)
         .flat_map(name_addrs)
         .map_while(Result::ok)
-        .map(|route: NameAddr<'a>| Box::from(route.text))
+        .map(|route: NameAddr<'a>| unfolded(route.text))
         .take(MOST_ROUTES)
+}
+
+/// What Route can hold: one line.
+fn unfolded(route: &[u8]) -> Box<[u8]> {
+    let mut text = Vec::with_capacity(route.len());
+    unfold_into(&mut text, route);
+    text.into_boxed_slice()
 }
 
 fn uri_of(route: &[u8]) -> Option<&[u8]> {

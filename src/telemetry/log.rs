@@ -20,7 +20,7 @@ use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::call::output::{Event, Refusal};
-use crate::call::record::Record;
+use crate::call::record::{AttemptResult, Record};
 use crate::config::LogFormat;
 
 /// A filter that cannot be read.
@@ -100,6 +100,8 @@ pub fn subscriber(
 pub struct Narrator {
     refusals: Allowance,
     faults: Allowance,
+    /// Buyers that are configured wrongly, here or there.
+    misfits: Allowance,
     losses: Allowance,
 }
 
@@ -130,6 +132,20 @@ impl Narrator {
                     dialled = %OrNone(*dialled),
                     call_id = %Escaped(call_id),
                     "call begins"
+                );
+            }
+            Event::AttemptFailed {
+                uuid,
+                buyer,
+                result: result @ (AttemptResult::BuyerAuth | AttemptResult::BuyerRejected),
+                after: _,
+            } if self.misfits.is_left(now, FAULTS) => {
+                warn!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    buyer = %buyer.id,
+                    result = result.label(),
+                    "buyer does not take our calls: check its number and its credentials"
                 );
             }
             Event::AttemptFailed {
@@ -225,7 +241,7 @@ impl Narrator {
     }
 }
 
-/// Lines per second about refusals, and about faults of ours, at most: whoever can cause such lines
+/// Lines per second about refusals, and about faults of ours or of buyers, at most: whoever can cause such lines
 /// at will shall not fill the disk. Metrics count them all.
 const REFUSALS: u32 = 100;
 const FAULTS: u32 = 1;
@@ -306,10 +322,13 @@ impl<T: fmt::Display> fmt::Display for OrNone<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::*;
+    use crate::routing::buyer::{Buyer, XPhProfile};
     use crate::sip::flow::{Flow, ListenerId, Transport};
+    use crate::types::ids::{CallUuid, Entropy};
 
     #[test]
     fn a_peers_text_stays_on_its_line_and_has_an_end() {
@@ -353,6 +372,25 @@ mod tests {
     }
 
     #[test]
+    fn a_buyer_that_refuses_our_credentials_or_our_calls_is_worth_a_warning() {
+        let warned = |result| {
+            lines_of("warn", |narrator, now| {
+                for _ in 0..3 {
+                    narrator.handle_event(now, &failed(result));
+                }
+            })
+        };
+
+        for result in [AttemptResult::BuyerAuth, AttemptResult::BuyerRejected] {
+            let lines = warned(result);
+            assert_eq!(lines.len(), 1);
+            let told = format!("buyer=acme result=\"{}\"", result.label());
+            assert!(lines[0].contains(&told), "{}", lines[0]);
+        }
+        assert_eq!(warned(AttemptResult::Busy), [""; 0]);
+    }
+
+    #[test]
     fn lines_that_nobody_reads_are_dropped_and_counted() {
         let (sender, _receiver) = sync_channel(1);
         static DROPS: AtomicU64 = AtomicU64::new(0);
@@ -387,6 +425,29 @@ mod tests {
                 Entry::End => None,
             })
             .collect()
+    }
+
+    fn failed(result: AttemptResult) -> Event {
+        let address = "198.51.100.10:5060".parse().unwrap();
+        Event::AttemptFailed {
+            uuid: CallUuid::new(&mut Entropy::from_seed([1; 32])),
+            buyer: Arc::new(Buyer {
+                id: "acme".into(),
+                uri: "sip:acme@example.com".into(),
+                host: "example.com".into(),
+                address,
+                transport: Transport::Udp,
+                priority: 1,
+                ring_timeout: Duration::ZERO,
+                response_timeout: Duration::ZERO,
+                login: None,
+                x_ph_profile: XPhProfile::Raw,
+                headers: Vec::new(),
+                pass_headers: Vec::new(),
+            }),
+            result,
+            after: Duration::ZERO,
+        }
     }
 
     fn refused(why: Refusal) -> Event {

@@ -7,7 +7,8 @@
 //!                v
 //!             Calling ----------->.     A: resend, doubling without a cap
 //!                | 1xx: to TU     |     B: tell TU, Terminated
-//!                |                |     cancel from TU: remember until the 1xx
+//!                |                |     cancel from TU: remember until the 1xx; A stops 8·T1 after
+//!                |                |     the INVITE, or at once if the TU says so
 //!                v                |
 //!           Proceeding ---------->|     1xx: to TU
 //!                | cancel:        |
@@ -125,6 +126,16 @@ impl ClientInvite {
                 self.state = State::Cancelling(Box::new(cancelling));
             }
             State::Cancelling(_) => {}
+            State::Completed { .. } | State::Accepted { .. } | State::Terminated => {}
+        }
+    }
+
+    /// Sends an INVITE without any response no more, because the TU takes the peer for dead. It still has until
+    /// timer B to answer.
+    pub fn stop_resending(&mut self) {
+        match &mut self.state {
+            State::Calling { resend, .. } => *resend = None,
+            State::Proceeding { .. } | State::Cancelling(_) => {}
             State::Completed { .. } | State::Accepted { .. } | State::Terminated => {}
         }
     }
@@ -248,6 +259,13 @@ impl ClientInvite {
                 self.state = State::Terminated;
                 out.push(Output::TimedOut);
             }
+            // Not at once: the peer may ring, its 1xx be lost, and no CANCEL go out if nothing asks for another.
+            State::Calling {
+                resend,
+                give_up,
+                cancel_wanted: true,
+                ..
+            } if *give_up + CANCELLED * timing.t1 <= now + timing.patience() => *resend = None,
             State::Calling { resend, invite, .. } => {
                 if resend
                     .as_mut()
@@ -297,11 +315,14 @@ impl ClientInvite {
         matches!(self.state, State::Calling { .. })
     }
 
-    /// Whether a final response is still to come.
+    /// Whether a failure of the flow ends it (RFC 3261 §17.1.4). Over UDP that is an ICMP error, which says
+    /// nothing any more once the peer was heard.
     #[must_use]
-    pub fn is_unanswered(&self) -> bool {
+    pub fn falls_with_flow(&self) -> bool {
         match &self.state {
-            State::Calling { .. } | State::Proceeding { .. } | State::Cancelling(_) => true,
+            State::Calling { .. } => true,
+            State::Proceeding { invite } => invite.flow.transport.is_reliable(),
+            State::Cancelling(cancelling) => cancelling.invite.flow.transport.is_reliable(),
             State::Completed { .. } | State::Accepted { .. } | State::Terminated => false,
         }
     }
@@ -365,6 +386,9 @@ impl Fork {
         true
     }
 }
+
+/// How many T1 after the first INVITE one that is cancelled goes out again at most.
+const CANCELLED: u32 = 8;
 
 /// Timer D is at least this on unreliable transports (§17.1.1.2).
 const TIMER_D: Duration = Duration::from_secs(32);

@@ -132,11 +132,13 @@ impl ClientNonInvite {
         matches!(self.state, State::Trying(_))
     }
 
-    /// Whether the final response is still to come.
+    /// Whether a failure of the flow ends it (RFC 3261 §17.1.4). Over UDP that is an ICMP error, which says
+    /// nothing any more once the peer was heard.
     #[must_use]
-    pub fn is_unanswered(&self) -> bool {
+    pub fn falls_with_flow(&self) -> bool {
         match &self.state {
-            State::Trying(_) | State::Proceeding(_) => true,
+            State::Trying(_) => true,
+            State::Proceeding(request) => request.request.flow.transport.is_reliable(),
             State::Completed { .. } | State::Terminated => false,
         }
     }
@@ -193,9 +195,9 @@ mod tests {
     fn a_final_response_goes_up_once_and_is_absorbed_until_timer_k() {
         let mut bye = Sim::new(Udp);
 
-        assert!(bye.tx.is_unanswered());
+        assert!(bye.tx.falls_with_flow());
         assert!(bye.response(200));
-        assert!(!bye.tx.is_unanswered());
+        assert!(!bye.tx.falls_with_flow());
         assert!(!bye.response(200));
         assert!(!bye.response(100));
         assert_eq!(bye.run(), []);

@@ -9,7 +9,7 @@ use super::client_invite::ClientInvite;
 use super::client_non_invite::ClientNonInvite;
 use super::key::Keys;
 use super::layer::{Answer, ClientId, Due, Effect, Step};
-use super::{Output, Packet};
+use super::{Output, Packet, is_crowded};
 use crate::sip::build;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Response, ResponseEssentials};
@@ -19,7 +19,7 @@ use crate::types::ids::{Entropy, Mark, ShardId};
 pub(super) struct Clients<O> {
     limit: usize,
     slots: Slab<Slot<O>>,
-    /// Those without a final response.
+    /// Those that a failure of their flow ends.
     waiting: ByFlow,
     /// That of the next transaction.
     serial: u32,
@@ -64,6 +64,10 @@ impl<O: Copy> Clients<O> {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        is_crowded(self.slots.len(), self.limit)
     }
 
     pub(super) fn prepare(&mut self, shard: ShardId, entropy: &mut Entropy) -> Option<ClientId> {
@@ -151,6 +155,18 @@ impl<O: Copy> Clients<O> {
         self.settle(step, id);
     }
 
+    pub(super) fn contains(&self, id: ClientId) -> bool {
+        let slot = self.slots.get(id.slot as usize);
+        slot.is_some_and(|slot| slot.serial == id.serial)
+    }
+
+    pub(super) fn stop_resending(&mut self, id: ClientId) {
+        match slot(&mut self.slots, id).map(|slot| &mut slot.state) {
+            Some(State::Invite(_, machine)) => machine.stop_resending(),
+            Some(State::NonInvite(..) | State::Reserved) | None => {}
+        }
+    }
+
     pub(super) fn set_owner(&mut self, id: ClientId, new_owner: O) {
         match slot(&mut self.slots, id).map(|slot| &mut slot.state) {
             Some(State::Invite(owner, _) | State::NonInvite(owner, _)) => *owner = new_owner,
@@ -226,7 +242,7 @@ impl<O: Copy> Clients<O> {
         }
     }
 
-    /// Ends those that wait for a final response on `flow`.
+    /// Ends those that fall with `flow`.
     pub(super) fn handle_failed_flow(&mut self, step: &mut Step<'_, O>, flow: &Flow) {
         while let Some(index) = self.waiting.pop(flow) {
             let Some(slot) = self.slots.try_remove(index as usize) else {
@@ -296,23 +312,23 @@ impl<O: Copy> Clients<O> {
         let Some(slot) = slot(&mut self.slots, id) else {
             return;
         };
-        let (owner, over, unanswered, next) = match &slot.state {
+        let (owner, over, falls_with_flow, next) = match &slot.state {
             State::Invite(owner, machine) => (
                 *owner,
                 machine.is_terminated(),
-                machine.is_unanswered(),
+                machine.falls_with_flow(),
                 machine.poll_timeout(),
             ),
             State::NonInvite(owner, machine) => (
                 *owner,
                 machine.is_terminated(),
-                machine.is_unanswered(),
+                machine.falls_with_flow(),
                 machine.poll_timeout(),
             ),
             State::Reserved => return,
         };
         step.emit(&mut self.outputs, || Effect::TimedOut { id, owner });
-        if !unanswered {
+        if !falls_with_flow {
             self.waiting.remove(id.slot);
         }
         if over {

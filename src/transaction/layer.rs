@@ -78,7 +78,7 @@ pub enum Effect<O> {
         /// Its owner.
         owner: O,
     },
-    /// Its flow failed before a final response came. The transaction is over.
+    /// Its flow failed before a final response came; over UDP, before any. The transaction is over.
     Failed {
         /// It was this one.
         id: ClientId,
@@ -239,6 +239,17 @@ impl<O: Copy> Layer<O> {
         self.servers.set_owner(id, owner);
     }
 
+    /// The response that a repeated request would get, if it is kept: that of an INVITE's 2xx is not.
+    #[must_use]
+    pub fn last_response(&self, id: ServerId) -> Option<&Bytes> {
+        self.servers.last_response(id)
+    }
+
+    /// Drops a server transaction that cannot be answered. A repeated request is new again.
+    pub fn forget(&mut self, id: ServerId) {
+        self.servers.forget(id);
+    }
+
     // Client side.
 
     /// Reserves a client transaction, to be used with [`send_invite`](Self::send_invite) or
@@ -298,6 +309,18 @@ impl<O: Copy> Layer<O> {
         clients.cancel(&mut step, id, owner);
     }
 
+    /// Sends an INVITE without any response no more: its peer is taken for dead. A late answer is still
+    /// told, until timer B.
+    pub fn stop_resending(&mut self, id: ClientId) {
+        self.clients.stop_resending(id);
+    }
+
+    /// Whether a client transaction is there still.
+    #[must_use]
+    pub fn has_client(&self, id: ClientId) -> bool {
+        self.clients.contains(id)
+    }
+
     /// Gives a client transaction another owner.
     pub fn set_owner(&mut self, id: ClientId, owner: O) {
         self.clients.set_owner(id, owner);
@@ -330,8 +353,9 @@ impl<O: Copy> Layer<O> {
         self.clients.acked(id, to_tag, Packet { flow, bytes: ack });
     }
 
-    /// Ends the client transactions that wait for a final response on `flow`: the shell could not
-    /// send there, or the connection is gone. It costs as much as there are such transactions.
+    /// Ends the client transactions that wait for an answer on `flow`: the shell could not send there,
+    /// or the connection is gone. Over UDP one that got a provisional response goes on. It costs as
+    /// much as there are such transactions.
     pub fn transport_failed(&mut self, now: Instant, flow: &Flow, out: &mut Sink<O>) {
         let (clients, mut step) = self.client_step(now, out);
         clients.handle_failed_flow(&mut step, flow);
@@ -375,6 +399,13 @@ impl<O: Copy> Layer<O> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.wheel.poll_timeout()
+    }
+
+    /// Whether so many places are taken, of servers or of clients, that the rest is for what is under way:
+    /// seven eighths of them.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.servers.is_crowded() || self.clients.is_crowded()
     }
 
     /// Number of server transactions.

@@ -61,3 +61,9 @@ pub enum Output {
     /// Tell the TU that the peer did not answer: timer B, F or H, or 64·T1 after a CANCEL.
     TimedOut,
 }
+
+/// Whether `taken` of `limit` places are so many that no new work should be begun: an eighth of them is kept
+/// for what ends work, and needs a place to do it.
+fn is_crowded(taken: usize, limit: usize) -> bool {
+    taken >= limit - limit / 8
+}

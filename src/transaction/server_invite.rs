@@ -120,16 +120,21 @@ impl ServerInvite {
     /// Takes in a retransmission of the INVITE, that came along `flow`: the answer goes that way, as
     /// a NAT may have moved the peer.
     pub fn handle_invite(&self, flow: Flow, out: &mut Vec<Output>) {
-        match &self.state {
-            State::Proceeding {
-                provisional: Some(last),
-            }
-            | State::Completed { response: last, .. } => out.push(Output::Resend(Packet {
+        out.extend(self.last_response().map(|last| {
+            Output::Resend(Packet {
                 flow,
                 bytes: last.clone(),
-            })),
-            State::Proceeding { provisional: None } => {}
-            State::Accepted { .. } | State::Confirmed { .. } | State::Terminated => {}
+            })
+        }));
+    }
+
+    /// What a retransmission of the INVITE gets; `None` if nothing.
+    #[must_use]
+    pub fn last_response(&self) -> Option<&Bytes> {
+        match &self.state {
+            State::Proceeding { provisional } => provisional.as_ref(),
+            State::Completed { response, .. } => Some(response),
+            State::Accepted { .. } | State::Confirmed { .. } | State::Terminated => None,
         }
     }
 

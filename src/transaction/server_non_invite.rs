@@ -94,14 +94,22 @@ impl ServerNonInvite {
     /// Takes in a retransmission of the request, that came along `flow`: the answer goes that way, as
     /// a NAT may have moved the peer.
     pub fn handle_request(&self, flow: Flow, out: &mut Vec<Output>) {
+        out.extend(self.last_response().map(|last| {
+            Output::Resend(Packet {
+                flow,
+                bytes: last.clone(),
+            })
+        }));
+    }
+
+    /// What a retransmission of the request gets; `None` if nothing.
+    #[must_use]
+    pub fn last_response(&self) -> Option<&Bytes> {
         match &self.state {
             State::Proceeding { provisional: last } | State::Completed { response: last, .. } => {
-                out.push(Output::Resend(Packet {
-                    flow,
-                    bytes: last.clone(),
-                }));
+                Some(last)
             }
-            State::Trying | State::Terminated => {}
+            State::Trying | State::Terminated => None,
         }
     }
 

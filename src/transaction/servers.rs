@@ -5,11 +5,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use slab::Slab;
 
-use super::Output;
 use super::key::{KeyMap, ServerKey};
 use super::layer::{Due, Effect, Incoming, ServerId, Step};
 use super::server_invite::{Ack, ServerInvite};
 use super::server_non_invite::ServerNonInvite;
+use super::{Output, is_crowded};
 use crate::sip::flow::Flow;
 
 /// The server transactions of one shard.
@@ -58,6 +58,10 @@ impl<O: Copy> Servers<O> {
         self.slots.len()
     }
 
+    pub(super) fn is_crowded(&self) -> bool {
+        is_crowded(self.slots.len(), self.limit)
+    }
+
     /// The transaction of this key, and its owner.
     pub(super) fn find(&self, key: ServerKey) -> Option<(ServerId, O)> {
         let slot = *self.by_key.get(&key)?;
@@ -95,6 +99,22 @@ impl<O: Copy> Servers<O> {
     pub(super) fn set_owner(&mut self, id: ServerId, owner: O) {
         if let Some(slot) = self.slot(id) {
             slot.owner = owner;
+        }
+    }
+
+    pub(super) fn last_response(&self, id: ServerId) -> Option<&Bytes> {
+        let slot = self.slots.get(id.slot as usize)?;
+        match &slot.machine {
+            Machine::Invite(machine) if slot.serial == id.serial => machine.last_response(),
+            Machine::NonInvite(machine) if slot.serial == id.serial => machine.last_response(),
+            Machine::Invite(_) | Machine::NonInvite(_) => None,
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: ServerId) {
+        if let Some(key) = self.slot(id).map(|slot| slot.key) {
+            self.by_key.remove(&key);
+            self.slots.try_remove(id.slot as usize);
         }
     }
 
@@ -181,9 +201,7 @@ impl<O: Copy> Servers<O> {
             Machine::NonInvite(machine) => (machine.is_terminated(), machine.poll_timeout()),
         };
         if over {
-            let key = slot.key;
-            self.by_key.remove(&key);
-            self.slots.try_remove(id.slot as usize);
+            self.forget(id);
         } else {
             step.arm(&mut slot.armed, next, Due::Server(id));
         }

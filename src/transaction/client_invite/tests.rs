@@ -28,7 +28,7 @@ fn a_provisional_stops_timers_a_and_b() {
     assert_eq!(call.provisional(), (true, vec![]));
     assert_eq!(call.provisional(), (true, vec![]));
     assert_eq!(call.tx.poll_timeout(), None);
-    assert!(call.tx.is_unanswered());
+    assert!(!call.tx.falls_with_flow());
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_failure_is_acknowledged_each_time_and_goes_up_once_until_timer_d() {
     assert_eq!(call.failure(), (false, vec![resend(Udp, "ACK")]));
     assert_eq!(call.provisional(), (false, vec![]));
     assert_eq!(call.success(1), (false, vec![]));
-    assert!(!call.tx.is_unanswered());
+    assert!(!call.tx.falls_with_flow());
     assert_eq!(call.run(), []);
     assert_eq!(call.elapsed(), Duration::from_secs(32));
     assert!(call.tx.is_terminated());
@@ -134,6 +134,18 @@ fn cancel_waits_for_a_provisional() {
     assert_eq!(call.cancel(), []);
     assert_eq!(call.provisional(), (true, vec![send(Udp, "CANCEL")]));
     assert_eq!(call.provisional(), (true, vec![]));
+}
+
+#[test]
+fn a_cancelled_invite_that_nobody_answers_goes_out_for_8_t1_at_most() {
+    let mut call = Sim::new(Udp);
+    call.cancel();
+
+    let sent = [500, 1500, 3500].map(|at| (at, resend(Udp, "INVITE")));
+    let fired = call.run();
+
+    assert_eq!(fired[..3], sent);
+    assert_eq!(fired[3..], [(32000, Output::TimedOut)]);
 }
 
 #[test]

@@ -81,6 +81,19 @@ fn a_busy_that_nobody_acknowledges_ends_by_timer_h() {
 }
 
 #[test]
+fn a_request_that_was_forgotten_is_new_again() {
+    let mut edge = Edge::new();
+    let id = edge.accepted("INFO", "z9hG4bKa");
+
+    edge.layer.forget(id);
+
+    assert_eq!(edge.layer.server_count(), 0);
+    assert_eq!(edge.respond(id, 200), [""; 0]);
+    let (incoming, _) = edge.receive(&request("INFO", "z9hG4bKa", "192.0.2.1"));
+    assert!(matches!(incoming, Incoming::New(_)));
+}
+
+#[test]
 fn a_cancel_finds_its_invite_and_is_a_transaction_of_its_own() {
     let mut edge = Edge::new();
     let invite = edge.accepted("INVITE", "z9hG4bKa");
@@ -394,9 +407,8 @@ fn what_answers_another_shard_is_for_that() {
 fn a_failed_flow_ends_what_waits_on_it_and_nothing_else() {
     let mut edge = Edge::new();
     let (first, ..) = edge.send("INVITE");
-    let (second, second_branch, _) = edge.send("BYE");
+    let (second, ..) = edge.send("BYE");
     let (_, answered, _) = edge.send("BYE");
-    edge.answer(&second_branch, "BYE", 100, "b");
     edge.answer(&answered, "BYE", 200, "b");
     edge.flow = flow(Tls);
     edge.send("BYE");
@@ -439,6 +451,32 @@ fn what_cannot_be_sent_ends_nothing_that_was_heard() {
 
     assert_eq!(edge.out, []);
     assert_eq!(edge.layer.client_count(), 1);
+}
+
+#[test]
+fn an_icmp_error_says_nothing_of_a_peer_that_was_heard() {
+    let mut edge = Edge::new();
+    let (invite, branch, _) = edge.send("INVITE");
+    edge.answer(&branch, "INVITE", 100, "b");
+    let (_, branch, _) = edge.send("BYE");
+    edge.answer(&branch, "BYE", 100, "b");
+    edge.flow = flow(Tls);
+    let (third, branch, _) = edge.send("BYE");
+    edge.answer(&branch, "BYE", 100, "b");
+    edge.out.clear();
+
+    for failed in [Udp, Tls] {
+        edge.layer
+            .transport_failed(edge.now, &flow(failed), &mut edge.out);
+    }
+
+    // A connection that is gone brings no answer any more.
+    let owner = "tx";
+    assert_eq!(edge.out, [Effect::Failed { id: third, owner }]);
+    edge.out.clear();
+    edge.cancel(invite);
+    edge.run();
+    edge.assert_empty();
 }
 
 #[test]

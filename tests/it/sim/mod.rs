@@ -26,6 +26,7 @@ mod plan;
 pub(crate) mod policy;
 mod rfc;
 mod scenario;
+mod seams;
 pub(crate) mod seeds;
 mod server;
 mod tally;

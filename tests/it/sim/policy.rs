@@ -77,6 +77,7 @@ pub(crate) struct PolicySpec {
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) call_time: Duration,
     pub(crate) calls: usize,
+    pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
     pub(crate) strangers: Strangers,
     pub(crate) generation: u64,
@@ -94,6 +95,7 @@ impl Default for PolicySpec {
             sources: Vec::new(),
             call_time: Duration::from_secs(3600),
             calls: 1000,
+            transactions: 10_000,
             sid: Some("sub-7".to_owned()),
             strangers: Strangers::Refuse,
             generation: 1,
@@ -139,7 +141,7 @@ impl PolicySpec {
             directory: self.directory(),
             limits: Limits {
                 calls: self.calls,
-                transactions: 10_000,
+                transactions: self.transactions,
                 nonces: 1000,
                 call_time: self.call_time,
             },
@@ -149,6 +151,7 @@ impl PolicySpec {
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
+                pdd: Duration::from_secs(3),
             },
         })
     }

@@ -131,6 +131,30 @@ fn provisional_responses_pass_but_100_and_199() {
 }
 
 #[test]
+fn early_media_comes_from_the_last_buyer_only() {
+    let mut desk = Desk::new(2);
+    let first = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+
+    for status in [180, 183] {
+        let early = answer(&first, status, "bob").with_sdp(ANSWER);
+        let said = desk.say_from(buyer(0), &early);
+        assert_eq!(ladder(&said), ["carrier 180 INVITE"]);
+        assert_eq!(said[0].message.body, "");
+        assert_eq!(said[0].message.first("Content-Type"), None);
+    }
+    let said = desk.say_from(buyer(0), &answer(&first, 183, "bob"));
+    assert_eq!(ladder(&said), ["carrier 183 INVITE"]);
+
+    let said = desk.say_from(buyer(0), &answer(&first, 486, "bob"));
+    let second = find(&said, "b1 INVITE");
+    let early = answer(&second, 183, "eve").with_sdp(ANSWER);
+    let said = desk.say_from(buyer(1), &early);
+    assert_eq!(ladder(&said), ["carrier 183 INVITE"]);
+    assert_eq!(said[0].message.body, ANSWER);
+    assert_eq!(said[0].message.value("Content-Type"), "application/sdp");
+}
+
+#[test]
 fn a_repeated_invite_gets_the_last_response_and_makes_no_second_call() {
     let mut desk = Desk::new(1);
     let invite = invite();
@@ -156,6 +180,7 @@ fn the_invite_goes_out_again_and_a_silent_buyer_makes_room_for_the_next() {
         [
             "500 b0 INVITE",
             "1500 b0 INVITE",
+            "3000 carrier 180 INVITE",
             "3500 b0 INVITE",
             "4000 b1 INVITE"
         ]
@@ -210,6 +235,19 @@ fn a_call_that_lasts_too_long_is_ended_with_a_reason() {
     );
     assert_eq!(talk.desk.recorded(), "time_limit 200 by edge: answered");
     assert_eq!(talk.desk.rest(), Gauges::default());
+}
+
+#[test]
+fn nothing_is_left_of_a_call_a_minute_after_its_end() {
+    let mut talk = Talk::new();
+    talk.desk.pass(Duration::from_secs(10));
+    let bye = talk.caller("BYE", 2);
+    let ours = find(&talk.caller_says(&bye), "b0 BYE");
+    talk.buyer_says(&ours.reply(200, "bob"));
+
+    talk.desk.pass(Duration::from_secs(61));
+
+    assert_eq!(talk.desk.gauges(), Gauges::default());
 }
 
 // --- within a call
@@ -362,6 +400,49 @@ fn what_the_edge_does_not_do_is_refused_as_the_rfc_says() {
         assert_eq!(ladder(&finals), [expected], "{}", message.line);
         desk.pass(Duration::from_secs(40));
         assert_eq!(desk.rest(), Gauges::default(), "{}", message.line);
+    }
+}
+
+/// RFC 3261 §16.3, §8.2: Max-Forwards bounds what is sent on, not what is for ourselves.
+#[test]
+fn without_hops_left_only_what_would_be_sent_on_is_refused() {
+    let uri = format!("sip:{}@ip.example.com", number(0));
+    for (method, status) in [("OPTIONS", 200), ("REGISTER", 405), ("BYE", 481)] {
+        let last = request(method, &uri).set("Max-Forwards", "0");
+        let said = ladder(&Desk::new(1).say(CARRIER, &last));
+        assert_eq!(said, [format!("carrier {status} {method}")]);
+    }
+
+    let mut talk = Talk::new();
+    for (cseq, method) in [(2, "INFO"), (3, "OPTIONS"), (4, "INVITE")] {
+        let last = talk.caller(method, cseq).set("Max-Forwards", "0");
+        let said = ladder(&talk.caller_says(&last));
+        assert_eq!(said, [format!("carrier 483 {method}")]);
+    }
+    let bye = talk.caller("BYE", 5).set("Max-Forwards", "0");
+    let said = talk.caller_says(&bye);
+    assert_eq!(ladder(&said), ["carrier 200 BYE", "b0 BYE"]);
+    assert_eq!(said[1].message.value("Max-Forwards"), "70");
+}
+
+/// RFC 3261 §21.4.6: 405 says what is allowed there.
+#[test]
+fn allow_never_names_the_method_that_is_refused() {
+    let uri = format!("sip:{}@ip.example.com", number(0));
+    let mut talk = Talk::new();
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"] {
+        let said = Desk::new(1).say(CARRIER, &request(method, &uri));
+        assert_eq!(ladder(&said), [format!("carrier 405 {method}")]);
+        let allow = said[0].message.value("Allow");
+        assert_eq!(allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE");
+        // Within a call, the last two are relayed.
+        let within = talk.caller(method, 2);
+        let said = talk.caller_says(&within);
+        if let Some(refused) = said.iter().find(|one| one.message.status() == 405) {
+            let allow = refused.message.value("Allow").to_owned();
+            assert!(allow.ends_with("INFO, MESSAGE, NOTIFY, UPDATE"), "{allow}");
+            assert!(!allow.contains(method), "{allow}");
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use strowger::call::input::Input;
+use strowger::call::input::{Input, Which};
 use strowger::call::output::Gauges;
 
 use super::desk::{
-    ANSWER, Desk, OFFER, Talk, ack_of_failure, answer, buyer, buyer_request, cancel, find, invite,
-    ladder, specs, timed,
+    ANSWER, Desk, OFFER, Talk, ack_of_failure, answer, buyer, buyer_request, caller_request,
+    cancel, find, invite, ladder, specs, timed,
 };
 use super::digest;
 use super::policy::{BUYER_REALM, CARRIER, PASSWORD, PolicySpec};
@@ -49,6 +49,32 @@ fn cancel_while_ringing_is_answered_and_carried_on_and_each_487_acknowledged() {
     assert_eq!(ladder(&desk.say_from(buyer(0), &gone)), ["b0 ACK"]);
     assert_eq!(desk.recorded(), "caller_hung_up 487 by caller: cancelled");
     assert_eq!(desk.rest(), Gauges::default());
+}
+
+/// RFC 3261 §9.2: the 200 to a CANCEL has the To-tag of the INVITE's responses.
+#[test]
+fn the_answer_to_cancel_has_the_tag_of_the_answers_to_the_invite() {
+    let mut desk = Desk::new(1);
+    let invite = invite();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    desk.say_from(buyer(0), &offered.reply(100, ""));
+    let said = desk.say(CARRIER, &cancel(&invite));
+    let taken_back = find(&said, "carrier 200 CANCEL");
+    assert!(taken_back.tag_in_to().is_some());
+    let refused = find(&said, "carrier 487 INVITE");
+    assert_eq!(taken_back.tag_in_to(), refused.tag_in_to());
+
+    // It crosses a failure: the call is gone.
+    let mut desk = Desk::new(1);
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let said = desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
+    let refused = find(&said, "carrier 486 INVITE");
+    let said = desk.say(CARRIER, &cancel(&invite));
+    let too_late = find(&said, "carrier 200 CANCEL");
+    assert_eq!(too_late.tag_in_to(), refused.tag_in_to());
+
+    let said = Desk::new(1).say(CARRIER, &cancel(&invite));
+    assert!(find(&said, "carrier 481 CANCEL").tag_in_to().is_some());
 }
 
 #[test]
@@ -197,6 +223,35 @@ fn the_ack_follows_the_buyers_route_set() {
     let routes: Vec<_> = ack.all("Route").collect();
     assert_eq!(routes, ["<sip:198.51.100.11;lr>", "<sip:198.51.100.12;lr>"]);
     assert_eq!(ack.uri(), format!("sip:bob@{}", buyer(0)));
+}
+
+#[test]
+fn a_folded_record_route_makes_routes_of_one_line() {
+    let mut desk = Desk::new(1);
+    let invite = invite().with("Record-Route", "\"A\"\r\n\t<sip:192.0.2.10;lr>\r\n ;x=1");
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+
+    let ok = answer(&offered, 200, "bob")
+        .with(
+            "Record-Route",
+            "<sip:198.51.100.12;lr>\r\n ;x=1,\r\n <sip:198.51.100.10;lr>",
+        )
+        .with_sdp(ANSWER);
+    let said = desk.say_from(buyer(0), &ok);
+
+    let ack = find(&said, "b0 ACK");
+    let routes: Vec<_> = ack.all("Route").collect();
+    assert_eq!(
+        routes,
+        ["<sip:198.51.100.10;lr>", "<sip:198.51.100.12;lr> ;x=1"]
+    );
+    desk.say(
+        CARRIER,
+        &caller_request("ACK", 1, &invite, &find(&said, "carrier 200 INVITE")),
+    );
+    let said = desk.tell(Input::Hangup(Which::All));
+    let bye = find(&said, "carrier BYE");
+    assert!(bye.all("Route").eq(["\"A\" <sip:192.0.2.10;lr> ;x=1"]));
 }
 
 #[test]
@@ -732,7 +787,7 @@ fn the_caller_sees_one_to_tag_over_early_media_failure_and_the_next_buyer() {
     let ringing = desk.say_from(buyer(1), &answer(&second, 180, "two"));
     let answered = desk.say_from(buyer(1), &answer(&second, 200, "two").with_sdp(ANSWER));
 
-    let tag = find(&early, "carrier 183 INVITE")
+    let tag = find(&early, "carrier 180 INVITE")
         .tag_in_to()
         .unwrap()
         .to_owned();
@@ -803,6 +858,57 @@ fn a_transport_failure_goes_to_the_next_buyer_at_once() {
     });
 
     assert_eq!(ladder(&said), ["b1 INVITE"]);
+}
+
+/// The call is gone by then, but not what it knew of its buyer.
+#[test]
+fn the_bye_after_a_200_that_crossed_the_cancel_is_repeated_with_credentials() {
+    for knows_login in [true, false] {
+        let mut desk = if knows_login {
+            with_login()
+        } else {
+            Desk::new(1)
+        };
+        let invite = invite();
+        let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+        desk.say_from(buyer(0), &answer(&offered, 180, "bob"));
+        desk.say(CARRIER, &cancel(&invite));
+        let late = answer(&offered, 200, "bob").with_sdp(ANSWER);
+        let bye = find(&desk.say_from(buyer(0), &late), "b0 BYE");
+
+        let said = desk.say_from(buyer(0), &challenge(&bye, BUYER_REALM, &["MD5"]));
+
+        let expected: &[&str] = if knows_login { &["b0 BYE"] } else { &[] };
+        assert_eq!(ladder(&said), expected);
+        if let Some(again) = said.first().map(|said| &said.message) {
+            assert_eq!(again.value("CSeq"), "3 BYE");
+            assert_eq!(again.tag_in_to(), Some("bob"));
+            let given = again.value("Authorization");
+            assert!(digest::is_right(given, PASSWORD, "BYE"), "{given}");
+            // Once is enough.
+            let again = challenge(again, BUYER_REALM, &["MD5"]);
+            assert_eq!(ladder(&desk.say_from(buyer(0), &again)), NOTHING);
+        }
+        assert_eq!(desk.rest(), Gauges::default());
+    }
+}
+
+#[test]
+fn that_bye_is_not_repeated_for_a_buyer_that_said_bye_itself() {
+    let mut desk = with_login();
+    let invite = invite();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    desk.say_from(buyer(0), &answer(&offered, 180, "bob"));
+    desk.say(CARRIER, &cancel(&invite));
+    let late = answer(&offered, 200, "bob").with_sdp(ANSWER);
+    let bye = find(&desk.say_from(buyer(0), &late), "b0 BYE");
+
+    let theirs = buyer_request("BYE", 1, &offered, "bob");
+    assert_eq!(ladder(&desk.say_from(buyer(0), &theirs)), ["b0 481 BYE"]);
+
+    let said = desk.say_from(buyer(0), &challenge(&bye, BUYER_REALM, &["MD5"]));
+    assert_eq!(ladder(&said), NOTHING);
+    assert_eq!(desk.rest(), Gauges::default());
 }
 
 /// A desk whose one buyer gets credentials.
