@@ -185,7 +185,7 @@ const fn millis(milliseconds: u64) -> Duration {
 
 /// Value of Server and User-Agent by default: no version, which would help nobody but an attacker.
 const PRODUCT: &str = "strowger";
-const GATHER: Duration = millis(1);
+const GATHER: Duration = millis(2);
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 const CALL_TIME: Duration = Duration::from_secs(4 * 3600);

@@ -16,7 +16,7 @@ fn the_smallest_configuration_has_every_default() {
             name: "strowger".to_owned(),
             shards: 1,
             drain_limit: Duration::from_secs(600),
-            gather: Duration::from_millis(1),
+            gather: Duration::from_millis(2),
         }
     );
     assert_eq!(settings.http, None);
