@@ -19,7 +19,7 @@ use crate::sip::scan::Field;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyHead {
-    text: Box<[u8]>,
+    text: Vec<u8>,
     to_end: u32,
     base_end: u32,
     base_lines: u16,
@@ -64,7 +64,7 @@ impl ReplyHead {
             route_lines += 1;
         }
         Self {
-            text: text.into_boxed_slice(),
+            text,
             to_end: to_end as u32,
             base_end: base_end as u32,
             base_lines,
