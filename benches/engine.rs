@@ -34,7 +34,7 @@ use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
 use strowger::routing::trunk::{CompanyId, Trunk};
-use strowger::sip::flow::{Flow, ListenerId, Transport};
+use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::transaction::Timing;
 use strowger::types::ids::ShardId;
 use strowger::types::number::{Number, NumberPlan};
@@ -72,6 +72,7 @@ impl Bench {
             transport: Transport::Udp,
             listener: ListenerId(0),
             remote: address.parse().expect("an address"),
+            peer: PeerId::NOBODY,
         };
         Self {
             engine: Engine::new(ShardId(0), [7; 32], now, Arc::new(policy())),
@@ -210,6 +211,7 @@ fn policy() -> Policy {
         host: "192.0.2.2".into(),
         address: "192.0.2.2:5060".parse().expect("an address"),
         transport: Transport::Udp,
+        tls_name: None,
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),
@@ -241,6 +243,7 @@ fn policy() -> Policy {
                 digest_uri: DigestUri::Exact,
                 allow,
                 users: HashMap::new(),
+                peers: HashMap::new(),
             }),
         )]),
         trunks: vec![Arc::new(Trunk {

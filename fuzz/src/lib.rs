@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use strowger::auth::digest::{Credentials, verify};
 use strowger::sip::build::{self, BuildError, ReplyHead, Writer, unfold_into};
 use strowger::sip::error::ParseError;
-use strowger::sip::flow::{Flow, ListenerId, Transport};
+use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::frame::{self, Frame, StreamFramer};
 use strowger::sip::header::{AuthParams, NameAddr, Via, name_addrs};
 use strowger::sip::message::{Head, Message, Name, Request, parse};
@@ -25,6 +25,7 @@ const SOURCE: Flow = Flow {
     transport: Transport::Udp,
     listener: ListenerId(0),
     remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200)), 6000),
+    peer: PeerId::NOBODY,
 };
 
 /// Whatever is read holds no byte that ends a line, and reads the same after it was written again;

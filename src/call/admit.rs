@@ -60,6 +60,13 @@ impl Arriving<'_, '_> {
         let listed = domain.allow.longest_match(self.flow.remote.ip());
         match (domain.require, listed) {
             (Require::Ip | Require::Either, Some(trunk)) => self.let_in(core, trunk, None),
+            (Require::Certificate, _) => match domain.peers.get(&self.flow.peer) {
+                Some(trunk) => self.let_in(core, *trunk, None),
+                None => {
+                    self.refuse_stranger(core, Refusal::UnknownCertificate);
+                    Err(Rejected::Refused)
+                }
+            },
             (Require::Ip, None) | (Require::Both, None) => {
                 self.refuse_stranger(core, Refusal::UnknownAddress);
                 Err(Rejected::Refused)
@@ -302,6 +309,7 @@ impl Arriving<'_, '_> {
         core.event(Event::Started {
             uuid,
             trunk: trunk.id.clone(),
+            flow: self.flow,
             dialled: dialled.ok(),
             call_id: Box::from(self.essentials.call_id),
         });

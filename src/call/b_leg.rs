@@ -95,6 +95,7 @@ impl Offer<'_, '_> {
             transport: buyer.transport,
             listener,
             remote: buyer.address,
+            peer: buyer.peer(),
         };
         let client = {
             let Core { layer, entropy, .. } = &mut *core;

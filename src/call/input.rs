@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::call::policy::Policy;
+use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::types::ids::CallUuid;
 
@@ -14,6 +15,15 @@ pub enum Input<'a> {
         flow: Flow,
         /// All of it.
         bytes: &'a [u8],
+    },
+    /// A stream cannot be read any further, and will be closed.
+    Broken {
+        /// The way it came.
+        flow: Flow,
+        /// What is wrong.
+        error: ParseError,
+        /// What there is of a message.
+        head: &'a [u8],
     },
     /// The transport says that what was sent along `flow` did not get there (RFC 3261 §17.1.4).
     TransportFailed {

@@ -99,6 +99,7 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
+            Input::Broken { flow, error, head } => self.handle_broken(flow, error, head),
             Input::TransportFailed { flow } => {
                 self.core
                     .transact(|layer, out| layer.transport_failed(now, &flow, out));
@@ -164,6 +165,20 @@ impl Engine {
             Ok(Message::Response(response)) => self.handle_response(now, flow, &response, bytes),
             Err(Malformed { error, answerable }) => {
                 self.handle_malformed(flow, error, answerable.as_deref(), bytes.len());
+            }
+        }
+    }
+
+    /// What a stream ended with: answered, if it is a request whose sender can be told.
+    fn handle_broken(&mut self, flow: Flow, error: ParseError, head: &[u8]) {
+        let length = head.len();
+        match parse(head) {
+            Ok(Message::Request(request)) => {
+                self.handle_malformed(flow, error, Some(&request), length);
+            }
+            Ok(Message::Response(_)) => self.handle_malformed(flow, error, None, length),
+            Err(Malformed { answerable, .. }) => {
+                self.handle_malformed(flow, error, answerable.as_deref(), length);
             }
         }
     }

@@ -77,6 +77,8 @@ pub enum Event {
         uuid: CallUuid,
         /// The trunk it came by.
         trunk: Arc<str>,
+        /// The way it came.
+        flow: Flow,
         /// The number dialled, if it is one.
         dialled: Option<Number>,
         /// The carrier's Call-ID.
@@ -129,6 +131,8 @@ pub enum Refusal {
     UnknownDomain,
     /// The address is on no allowlist of the domain, and no digest is wanted there.
     UnknownAddress,
+    /// No certificate that names a trunk of the domain was shown by TLS.
+    UnknownCertificate,
     /// Challenged: no credentials were given.
     NoCredentials,
     /// The credentials cannot be read, or do not fit the request.
@@ -172,6 +176,7 @@ impl Refusal {
         match self {
             Self::UnknownDomain => "unknown_domain",
             Self::UnknownAddress => "unknown_address",
+            Self::UnknownCertificate => "unknown_certificate",
             Self::NoCredentials => "no_credentials",
             Self::BadCredentials => "bad_credentials",
             Self::WrongPassword => "wrong_password",

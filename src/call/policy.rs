@@ -10,7 +10,7 @@ use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
-use crate::sip::flow::{ListenerId, Transport};
+use crate::sip::flow::{ListenerId, PeerId, Transport};
 use crate::transaction::timing::Timing;
 use crate::types::secret::Secret;
 
@@ -67,6 +67,8 @@ pub struct Domain {
     pub allow: Allowlist<TrunkId>,
     /// Users let in, by name.
     pub users: HashMap<Box<[u8]>, User>,
+    /// Peers let in by their certificates.
+    pub peers: HashMap<PeerId, TrunkId>,
 }
 
 /// One digest user.
@@ -90,6 +92,8 @@ pub enum Require {
     Both,
     /// A listed address; from others, digest.
     Either,
+    /// A certificate, shown by TLS, with the name of a trunk.
+    Certificate,
 }
 
 /// Place in [`Policy::trunks`].

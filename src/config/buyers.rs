@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::desk::{Desk, Place};
 use crate::config::keys;
-use crate::config::listen::Listeners;
+use crate::config::listen::{Listeners, TRANSPORTS};
 use crate::config::raw::{self, Section, Spot};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
@@ -73,16 +73,20 @@ fn read_one(
     let profile = section.choice("x_ph_profile", PROFILES, desk);
     let headers = headers(section, desk);
     let pass_headers = routes::pass_headers(section, desk);
+    let transport = uri.as_ref().map(|uri| transport(section, uri, desk));
+    let tls_name = tls_name(section, desk);
     let written = section.text("address", desk);
-    let address = address(section, uri.as_ref()?, written, desk)?;
-    check_address(address, listeners, desk);
-    let uri = uri?;
+    let (uri, transport) = (uri?, transport?);
+    let address = address(section, &uri, transport, written, desk)?;
+    check_address(address, transport, listeners, desk);
     Some(Buyer {
         id: id.into(),
         uri: uri.text.into(),
-        host: uri.host,
+        host: uri.host.clone(),
         address: address.value,
-        transport: Transport::Udp,
+        transport,
+        tls_name: (transport == Transport::Tls)
+            .then(|| tls_name.unwrap_or_else(|| (&*uri.host).into())),
         priority: i32::try_from(priority).unwrap_or(1),
         ring_timeout: ring,
         response_timeout: response,
@@ -100,6 +104,10 @@ struct Target<'d> {
     host: Box<str>,
     ip: Option<IpAddr>,
     port: Option<u16>,
+    /// What the URI itself asks for.
+    transport: Option<Transport>,
+    /// `sips:`: TLS, whatever else is said.
+    is_secure: bool,
     place: Place,
 }
 
@@ -127,24 +135,69 @@ fn uri<'d>(section: &Section<'d>, desk: &mut Desk<'_>) -> Option<Target<'d>> {
         host: host.into(),
         ip,
         port: uri.port,
+        transport: uri.params.get("transport").flatten().and_then(named),
+        is_secure: uri.secure,
         place: text.place,
     })
 }
 
+/// The transport of this name.
+fn named(name: &[u8]) -> Option<Transport> {
+    let is_same = |(known, _): &&(&str, Transport)| name.eq_ignore_ascii_case(known.as_bytes());
+    TRANSPORTS.iter().find(is_same).map(|(_, found)| *found)
+}
+
+/// How the INVITE goes: as `transport` says, else as the URI says, else by UDP.
+fn transport(section: &Section<'_>, uri: &Target<'_>, desk: &mut Desk<'_>) -> Transport {
+    let written = section.choice("transport", TRANSPORTS, desk);
+    if uri.is_secure {
+        if let Some(Spot { value, place }) = written
+            && value != Transport::Tls
+        {
+            desk.fault(
+                place,
+                "a `sips:` URI goes by TLS only",
+                "write \"tls\", or \"sip:\" in `uri`",
+            );
+        }
+        return Transport::Tls;
+    }
+    match (written, uri.transport) {
+        (Some(Spot { value, place }), Some(asked)) if value != asked => {
+            desk.fault(
+                place,
+                "contradicts `;transport=` in `uri`",
+                "say it in one place",
+            );
+            value
+        }
+        (Some(Spot { value, .. }), _) => value,
+        (None, Some(asked)) => asked,
+        (None, None) => Transport::Udp,
+    }
+}
+
+/// The name that the buyer's certificate must show; by default the host of its URI.
+fn tls_name(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Arc<str>> {
+    let text = section.text("tls_name", desk)?;
+    let host = value::host(text.value);
+    if host.is_none() {
+        desk.fault(
+            text.place,
+            format!("`{}` is no host", text.value),
+            "a name or an address as it stands in the buyer's certificate",
+        );
+    }
+    host.map(|host| Arc::from(&*host))
+}
+
 fn check_uri(uri: &SipUri<'_>, text: Spot<&str>, desk: &mut Desk<'_>) {
     let transport = uri.params.get("transport").flatten();
-    let is_udp = transport.is_none_or(|name| name.eq_ignore_ascii_case(b"udp"));
-    if uri.secure {
+    if transport.is_some_and(|name| named(name).is_none()) {
         desk.fault(
             text.place,
-            "asks for TLS, which is not in this version",
-            "write \"sip:\"",
-        );
-    } else if !is_udp {
-        desk.fault(
-            text.place,
-            "asks for a transport that is not in this version",
-            "leave `;transport=` out: UDP is used",
+            "asks for a transport that there is not",
+            "`;transport=` is udp, tcp or tls",
         );
     }
     if uri.headers.is_some() {
@@ -167,10 +220,11 @@ fn check_uri(uri: &SipUri<'_>, text: Spot<&str>, desk: &mut Desk<'_>) {
 fn address(
     section: &Section<'_>,
     uri: &Target<'_>,
+    transport: Transport,
     written: Option<Spot<&str>>,
     desk: &mut Desk<'_>,
 ) -> Option<Spot<SocketAddr>> {
-    let port = uri.port.unwrap_or(5060);
+    let port = uri.port.unwrap_or(transport.default_port());
     let Some(text) = written else {
         if let Some(ip) = uri.ip {
             return Some(Spot {
@@ -205,7 +259,12 @@ fn address(
     })
 }
 
-fn check_address(address: Spot<SocketAddr>, listeners: &Listeners, desk: &mut Desk<'_>) {
+fn check_address(
+    address: Spot<SocketAddr>,
+    transport: Transport,
+    listeners: &Listeners,
+    desk: &mut Desk<'_>,
+) {
     let (to, place) = (address.value, address.place);
     if to.ip().is_unspecified() || to.ip().is_multicast() || to.port() == 0 {
         desk.fault(
@@ -215,15 +274,18 @@ fn check_address(address: Spot<SocketAddr>, listeners: &Listeners, desk: &mut De
         );
         return;
     }
-    if !listeners.reach(Transport::Udp, to) {
+    if !listeners.reach(transport, to) {
         let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
         desk.unknown(
             place,
             format!("no listener reaches {to}"),
-            format!("add a [[listen]] with transport = \"udp\" and an {family} address"),
+            format!(
+                "add a [[listen]] with transport = \"{}\" and an {family} address",
+                transport.name().to_ascii_lowercase()
+            ),
         );
     }
-    if listeners.hear(Transport::Udp, to) {
+    if listeners.hear(transport, to) {
         desk.fault(
             place,
             format!("{to} is an address of this node: calls would go in circles"),

@@ -21,6 +21,8 @@ pub(super) struct Carriers {
     pub(super) trunks: Vec<Arc<Trunk>>,
     /// All that any trunk lists.
     pub(super) listed: Allowlist<()>,
+    /// Names that trunks' certificates show.
+    pub(super) peers: Vec<Arc<str>>,
 }
 
 /// Reads all domains and trunks.
@@ -46,11 +48,12 @@ pub(super) fn read(root: &Section<'_>, companies: &Companies<'_>, desk: &mut Des
         let id = doors.add_trunk(section, desk);
         list.push(Arc::new(trunk(id, section, companies, desk)));
     }
-    let (domains, listed) = doors.close(desk);
+    let closed = doors.close(desk);
     Carriers {
-        domains,
+        domains: closed.domains,
         trunks: list,
-        listed,
+        listed: closed.listed,
+        peers: closed.peers,
     }
 }
 

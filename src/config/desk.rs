@@ -290,6 +290,17 @@ impl<'s> Desk<'s> {
         document.into_inner()
     }
 
+    /// The text of the file at `path`, which the configuration names at `place` and which is none of it.
+    pub(super) fn text_of(&mut self, path: &Path, place: Place) -> Option<String> {
+        match self.source.read(path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.unreadable(path, place, &error);
+                None
+            }
+        }
+    }
+
     /// The secret in the file that is named at `path`.
     pub(super) fn secret_from_file(&mut self, path: Spot<&str>) -> Option<Secret> {
         let full = self.resolve(path.value);

@@ -1,6 +1,7 @@
 //! The domains while trunks are put into them, and whether each trunk has a way in.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -13,6 +14,7 @@ use crate::config::raw::{self, Section, Spot};
 use crate::config::routes;
 use crate::config::users::{self, Login, Proof};
 use crate::config::value;
+use crate::sip::flow::PeerId;
 
 /// The domains while trunks are put into them.
 #[derive(Default)]
@@ -24,6 +26,18 @@ pub(super) struct Doors<'d> {
     trunks: Vec<(&'d str, Place)>,
     /// All that any trunk lists.
     listed: Allowlist<()>,
+    /// Names that certificates are to show.
+    peers: Vec<Arc<str>>,
+}
+
+/// The domains once all trunks are in.
+pub(super) struct Closed {
+    /// By name and alias.
+    pub(super) domains: HashMap<Box<str>, Arc<Domain>>,
+    /// The addresses that any trunk lists.
+    pub(super) listed: Allowlist<()>,
+    /// The names that certificates are to show.
+    pub(super) peers: Vec<Arc<str>>,
 }
 
 struct Draft {
@@ -67,6 +81,7 @@ impl<'d> Doors<'d> {
             digest_uri: digest_uri.map_or_else(DigestUri::default, |found| found.value),
             allow: Allowlist::new(),
             users: HashMap::new(),
+            peers: HashMap::new(),
         };
         let place = self.drafts.len();
         self.drafts.push(Draft {
@@ -123,10 +138,12 @@ impl<'d> Doors<'d> {
             self.listed.insert(net.value, ());
         }
         let users = users::read(section, desk);
+        let certificates = certificates(section, desk);
         let drafts = self.domains_of(section, desk);
         for (draft, place) in &drafts {
             self.admit_addresses(*draft, id, &nets, desk);
             self.admit_users(*draft, id, &users, desk);
+            self.admit_certificates(*draft, id, &certificates, desk);
             self.has_a_way_in(*draft, section, *place, desk);
         }
         self.ha1s_fit(&drafts, &users, desk);
@@ -226,6 +243,32 @@ impl<'d> Doors<'d> {
         }
     }
 
+    fn admit_certificates(
+        &mut self,
+        draft: usize,
+        id: TrunkId,
+        names: &[Spot<Box<str>>],
+        desk: &mut Desk<'_>,
+    ) {
+        let Some(draft) = self.drafts.get_mut(draft) else {
+            return;
+        };
+        if draft.domain.require != Require::Certificate {
+            return;
+        }
+        for name in names {
+            let peer = PeerId::of(&name.value);
+            if draft.domain.peers.insert(peer, id).is_some() {
+                desk.fault(
+                    name.place,
+                    format!("`{}` is in domain `{}` twice", name.value, draft.name),
+                    "a certificate leads to one trunk",
+                );
+            }
+            self.peers.push(Arc::from(&*name.value));
+        }
+    }
+
     fn has_a_way_in(&self, draft: usize, trunk: &Section<'_>, place: Place, desk: &mut Desk<'_>) {
         let Some(draft) = self.drafts.get(draft) else {
             return;
@@ -234,11 +277,13 @@ impl<'d> Doors<'d> {
             return;
         };
         let (has_nets, has_users) = (trunk.is_filled("allow"), trunk.is_filled("users"));
+        let has_certificates = trunk.is_filled("certificates");
         let (is_missing, right) = match require {
             Require::Ip => (!has_nets, "`allow`"),
             Require::Digest => (!has_users, "`users`"),
             Require::Both => (!(has_nets && has_users), "both `allow` and `users`"),
             Require::Either => (!(has_nets || has_users), "`allow` or `users`"),
+            Require::Certificate => (!has_certificates, "`certificates`"),
         };
         if is_missing {
             desk.absent(
@@ -290,11 +335,8 @@ impl<'d> Doors<'d> {
         }
     }
 
-    /// The domains by name and alias, and the addresses that any trunk lists.
-    pub(super) fn close(
-        self,
-        desk: &mut Desk<'_>,
-    ) -> (HashMap<Box<str>, Arc<Domain>>, Allowlist<()>) {
+    /// The domains as they are once all trunks are in.
+    pub(super) fn close(self, desk: &mut Desk<'_>) -> Closed {
         let mut domains = Vec::new();
         for draft in self.drafts {
             if !draft.is_used {
@@ -311,21 +353,25 @@ impl<'d> Doors<'d> {
             .into_iter()
             .filter_map(|(name, place)| Some((name, Arc::clone(domains.get(place)?))))
             .collect();
-        (by_name, self.listed)
+        Closed {
+            domains: by_name,
+            listed: self.listed,
+            peers: self.peers,
+        }
     }
 }
 
 fn asks_address(require: Require) -> bool {
     match require {
         Require::Ip | Require::Both | Require::Either => true,
-        Require::Digest => false,
+        Require::Digest | Require::Certificate => false,
     }
 }
 
 fn asks_digest(require: Require) -> bool {
     match require {
         Require::Digest | Require::Both | Require::Either => true,
-        Require::Ip => false,
+        Require::Ip | Require::Certificate => false,
     }
 }
 
@@ -349,6 +395,25 @@ fn algorithms(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Algorithm> {
         found.extend([Algorithm::Sha256, Algorithm::Md5]);
     }
     found
+}
+
+/// Host names of a trunk's certificates, in lower case.
+fn certificates(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<Box<str>>> {
+    let mut names = Vec::new();
+    for text in section.list("certificates", desk) {
+        match value::host(text.value).filter(|host| host.parse::<IpAddr>().is_err()) {
+            Some(host) => names.push(Spot {
+                value: host,
+                place: text.place,
+            }),
+            None => desk.fault(
+                text.place,
+                format!("`{}` is no host name", text.value),
+                "a name as it stands in the certificate (subjectAltName, DNS): \"sbc.carrier.example\"",
+            ),
+        }
+    }
+    names
 }
 
 fn nets(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<IpNet>> {
@@ -389,6 +454,7 @@ const REQUIRE: &[(&str, Require)] = &[
     ("digest", Require::Digest),
     ("ip+digest", Require::Both),
     ("ip|digest", Require::Either),
+    ("mtls", Require::Certificate),
 ];
 
 const DIGEST_URI: &[(&str, DigestUri)] = &[("exact", DigestUri::Exact), ("host", DigestUri::Host)];

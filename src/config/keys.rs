@@ -8,6 +8,8 @@ pub(super) const ROOT: Shape = Shape {
         "node",
         "sip",
         "listen",
+        "tls",
+        "connections",
         "http",
         "telemetry",
         "timers",
@@ -59,6 +61,22 @@ pub(super) const LISTEN: Shape = Shape {
     keys: &["transport", "bind", "advertise"],
 };
 
+pub(super) const TLS: Shape = Shape {
+    name: "tls",
+    keys: &[
+        "certificate",
+        "key",
+        "client_ca",
+        "client_certificate",
+        "ca",
+    ],
+};
+
+pub(super) const CONNECTIONS: Shape = Shape {
+    name: "connections",
+    keys: &["most", "per_stranger", "idle", "idle_known", "connect"],
+};
+
 pub(super) const HTTP: Shape = Shape {
     name: "http",
     keys: &["bind"],
@@ -104,6 +122,7 @@ pub(super) const TRUNK: Shape = Shape {
         "domains",
         "allow",
         "users",
+        "certificates",
         "country",
         "tech_prefix",
         "assume_e164",
@@ -154,6 +173,8 @@ pub(super) const BUYER: Shape = Shape {
         "company",
         "uri",
         "address",
+        "transport",
+        "tls_name",
         "priority",
         "ring_timeout",
         "response_timeout",
@@ -174,6 +195,26 @@ pub(super) const SECRET: Shape = Shape {
 
 #[cfg(test)]
 pub(super) const ALL: &[&Shape] = &[
-    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &DOMAIN, &TRUNK,
-    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
+    &ROOT,
+    &NODE,
+    &SIP,
+    &LISTEN,
+    &TLS,
+    &CONNECTIONS,
+    &HTTP,
+    &TELEMETRY,
+    &TIMERS,
+    &LIMITS,
+    &HUNT,
+    &DOMAIN,
+    &TRUNK,
+    &USER,
+    &HA1,
+    &COMPANY,
+    &PUBLISHER,
+    &CAMPAIGN,
+    &NUMBER,
+    &NUMBERS,
+    &BUYER,
+    &SECRET,
 ];

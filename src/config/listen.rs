@@ -16,8 +16,8 @@ pub(super) struct Listeners {
     is_whole: bool,
 }
 
-/// Reads all listeners.
-pub(super) fn read(root: &Section<'_>, desk: &mut Desk<'_>) -> Listeners {
+/// Reads all listeners; `has_tls`: there is a certificate for those that speak TLS.
+pub(super) fn read(root: &Section<'_>, has_tls: bool, desk: &mut Desk<'_>) -> Listeners {
     let sections = root.sections("listen", &keys::LISTEN, desk);
     if sections.is_empty() {
         root.missing_or_empty(
@@ -28,7 +28,7 @@ pub(super) fn read(root: &Section<'_>, desk: &mut Desk<'_>) -> Listeners {
     }
     let mut listeners: Vec<Listener> = Vec::new();
     for section in &sections {
-        let Some(listener) = read_one(section, desk) else {
+        let Some(listener) = read_one(section, has_tls, desk) else {
             continue;
         };
         let is_twice =
@@ -48,17 +48,18 @@ pub(super) fn read(root: &Section<'_>, desk: &mut Desk<'_>) -> Listeners {
     }
 }
 
-fn read_one(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Listener> {
+fn read_one(section: &Section<'_>, has_tls: bool, desk: &mut Desk<'_>) -> Option<Listener> {
     let transport = section.choice("transport", TRANSPORTS, desk);
     if let Some(Spot {
-        value: other @ (Transport::Tcp | Transport::Tls),
+        value: Transport::Tls,
         place,
     }) = transport
+        && !has_tls
     {
-        desk.fault(
+        desk.absent(
             place,
-            format!("{} is not in this version", other.name()),
-            "listen with transport = \"udp\"",
+            "has no certificate to show",
+            "add [tls] with certificate = \"fullchain.pem\" and key = \"privkey.pem\"",
         );
     }
     let bind = section.address("bind", desk);
@@ -152,7 +153,8 @@ impl Listeners {
     }
 }
 
-const TRANSPORTS: &[(&str, Transport)] = &[
+/// The transports, by name.
+pub(super) const TRANSPORTS: &[(&str, Transport)] = &[
     ("udp", Transport::Udp),
     ("tcp", Transport::Tcp),
     ("tls", Transport::Tls),

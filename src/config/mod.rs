@@ -20,15 +20,19 @@ mod node;
 mod raw;
 mod routes;
 mod texts;
+pub mod tls;
 mod users;
 mod value;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::policy::{Listener, Policy};
+use crate::sip::flow::PeerId;
 
 pub use self::fault::{Fault, Faults};
 pub use self::texts::Texts;
@@ -55,6 +59,12 @@ pub struct Settings {
     pub node: Node,
     /// Our listeners; the same as in `policy`, before any port 0 is known.
     pub listeners: Vec<Listener>,
+    /// TLS; `None`: no listener speaks it.
+    pub tls: Option<tls::Tls>,
+    /// Names that peers prove by TLS: buyers' and trunks'.
+    pub peers: HashMap<PeerId, Arc<str>>,
+    /// Bounds of TCP and TLS connections.
+    pub connections: Connections,
     /// The listener for metrics and health; `None`: there is none.
     pub http: Option<Http>,
     /// Logs and records.
@@ -74,6 +84,21 @@ pub struct Node {
     pub drain_limit: Duration,
     /// Time between a shard's looks at its sockets, under load.
     pub gather: Duration,
+}
+
+/// Bounds of TCP and TLS connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// How many there may be at once.
+    pub most: usize,
+    /// How many of them from one address that nobody lists.
+    pub per_stranger: usize,
+    /// After how long one on which nothing comes is closed.
+    pub idle: Duration,
+    /// The same for a listed peer's, and for one by which a call came.
+    pub idle_known: Duration,
+    /// How long a peer may take to answer when we connect.
+    pub connect: Duration,
 }
 
 /// The listener for metrics and health.
@@ -130,15 +155,19 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         roots.push(raw::Section::routing_root(document, file.id, desk));
     }
 
-    let listeners = listen::read(&root, desk);
+    let tls = tls::read(&root, desk);
+    let listeners = listen::read(&root, root.has("tls"), desk);
     let companies = routes::Companies::read(&roots, desk);
     let carriers = carriers::read(&root, &companies, desk);
     let lists = bulk::open(&roots, desk);
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;
+    let mut names = carriers.peers;
     for buyer in directory.campaigns.iter().flat_map(|one| &one.buyers) {
         known.insert(buyer.address.ip().into(), ());
+        names.extend(buyer.tls_name.clone());
     }
+    let peers = peers(names, &root, desk);
 
     Some(Settings {
         policy: Policy {
@@ -157,9 +186,32 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         },
         node: node.node,
         listeners: listeners.list,
+        tls,
+        peers,
+        connections: node.connections,
         http: node.http,
         telemetry: node.telemetry,
     })
+}
+
+/// The names that peers prove, by id.
+fn peers(
+    names: Vec<Arc<str>>,
+    root: &raw::Section<'_>,
+    desk: &mut desk::Desk<'_>,
+) -> HashMap<PeerId, Arc<str>> {
+    let mut peers = HashMap::new();
+    for name in names {
+        let other = peers.insert(PeerId::of(&name), Arc::clone(&name));
+        if let Some(other) = other.filter(|other| !other.eq_ignore_ascii_case(&name)) {
+            desk.fault(
+                root.place,
+                format!("cannot tell `{name}` from `{other}`: their ids are the same by chance"),
+                "use another name for one of the two",
+            );
+        }
+    }
+    peers
 }
 
 #[cfg(test)]

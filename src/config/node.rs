@@ -8,7 +8,7 @@ use crate::call::policy::{HuntBudget, Limits, Strangers};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
-use crate::config::{Http, LogFormat, Node, Telemetry};
+use crate::config::{Connections, Http, LogFormat, Node, Telemetry};
 use crate::transaction::timing::Timing;
 use crate::types::secret::Secret;
 
@@ -20,6 +20,7 @@ pub(super) struct Read<'d> {
     pub(super) secret: Secret,
     pub(super) product: Option<Box<str>>,
     pub(super) strangers: Strangers,
+    pub(super) connections: Connections,
     pub(super) http: Option<Http>,
     pub(super) telemetry: Telemetry,
     pub(super) timing: Timing,
@@ -52,6 +53,7 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         strangers: sip
             .and_then(|sip| sip.choice("strangers", STRANGERS, desk))
             .map_or_else(Strangers::default, |found| found.value),
+        connections: connections(root, desk),
         http: root
             .section("http", &keys::HTTP, desk)
             .and_then(|section| section.address("bind", desk))
@@ -163,6 +165,27 @@ fn limits(root: &Section<'_>, desk: &mut Desk<'_>) -> Limits {
         call_time: section.map_or(CALL_TIME, |section| {
             section.duration("call_time", CALL_TIME, millis(1_000)..=DAY, desk)
         }),
+    }
+}
+
+fn connections(root: &Section<'_>, desk: &mut Desk<'_>) -> Connections {
+    let section = root.section("connections", &keys::CONNECTIONS, desk);
+    let mut count = |key, default, range| {
+        section.map_or(default, |section| section.count(key, default, range, desk))
+    };
+    let most = count("most", 4096, 8..=1_000_000);
+    let per_stranger = count("per_stranger", 64, 1..=1_000_000);
+    let mut time = |key, default| {
+        section.map_or(default, |section| {
+            section.duration(key, default, millis(1_000)..=DAY, desk)
+        })
+    };
+    Connections {
+        most,
+        per_stranger,
+        idle: time("idle", millis(120_000)),
+        idle_known: time("idle_known", millis(3_600_000)),
+        connect: time("connect", millis(3_000)),
     }
 }
 

@@ -102,6 +102,11 @@ fn every_key_is_documented_in_its_section() {
     let mut section = String::new();
     let mut documented = Vec::new();
     for line in STROWGER.lines() {
+        // What would need a file to be there is commented out, without a space.
+        let line = match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest,
+            _ => line,
+        };
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']).to_owned();
             documented.push(section.clone());
@@ -172,10 +177,7 @@ fn an_alias_is_the_domain_itself() {
 
     let domain = &policy.domains["sip.example.com"];
     for alias in ["edge.example.com", "2001:db8::1"] {
-        assert!(
-            std::sync::Arc::ptr_eq(&policy.domains[alias], domain),
-            "{alias}"
-        );
+        assert!(Arc::ptr_eq(&policy.domains[alias], domain), "{alias}");
     }
 }
 
@@ -633,8 +635,18 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "sip:sales@203.0.113.20",
+        "sip:sales@203.0.113.20;transport=sctp",
+        "buyer.uri: asks for a transport that there is not",
+    ),
+    (
+        "sip:sales@203.0.113.20",
         "sip:sales@203.0.113.20;transport=tcp",
-        "buyer.uri: asks for a transport that is not in this version",
+        "buyer.uri: no listener reaches 203.0.113.20:5060",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sips:sales@203.0.113.20",
+        "buyer.uri: no listener reaches 203.0.113.20:5061",
     ),
     (
         "sip:sales@203.0.113.20",

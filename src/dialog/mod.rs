@@ -210,21 +210,49 @@ impl Dialog {
 
     /// The flow on which a request within the dialog goes out: to the address that the next hop's URI
     /// names. Where that is a name, or an address that a peer behind NAT made up, the flow on which the
-    /// peer was heard stands in for it.
+    /// peer was heard stands in for it; and so does the connection on which it was heard, as long as
+    /// it leads to the same host and is not lost.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        match address_of(self.routes.next_hop(&self.target)) {
-            Some(named) if is_reachable(named.ip(), self.heard.remote.ip()) => Flow {
+        let heard = self.heard.remote.ip();
+        match self.named() {
+            Some(named) if self.has_connection() && named.ip() == heard => self.heard,
+            Some(named) if is_reachable(named.ip(), heard) => Flow {
                 remote: named,
                 ..self.heard
             },
             _ => self.heard,
         }
     }
+
+    /// Notes that the connection on which the peer was heard is lost: the next request goes to the address
+    /// that the next hop's URI names. `false`: there is no other way.
+    pub fn lose(&mut self, flow: &Flow) -> bool {
+        if self.heard != *flow || !self.has_connection() {
+            return false;
+        }
+        match self.named() {
+            Some(named) if is_reachable(named.ip(), flow.remote.ip()) && named != flow.remote => {
+                self.heard.remote = named;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn has_connection(&self) -> bool {
+        self.heard.transport.is_reliable()
+    }
+
+    /// The address that the next hop's URI names.
+    fn named(&self) -> Option<SocketAddr> {
+        let port = self.heard.transport.default_port();
+        address_of(self.routes.next_hop(&self.target), port)
+    }
 }
 
-/// The address that a `sip:` URI names outright, with the default port of UDP.
-fn address_of(uri: &[u8]) -> Option<SocketAddr> {
+/// The address that a `sip:` URI names outright.
+fn address_of(uri: &[u8], default_port: u16) -> Option<SocketAddr> {
     let Ok(Uri::Sip(uri)) = Uri::parse(uri) else {
         return None;
     };
@@ -233,7 +261,7 @@ fn address_of(uri: &[u8]) -> Option<SocketAddr> {
         Host::V6(ip) => IpAddr::V6(ip),
         Host::Name(_) => return None,
     };
-    Some(SocketAddr::new(ip, uri.port.unwrap_or(5060)))
+    Some(SocketAddr::new(ip, uri.port.unwrap_or(default_port)))
 }
 
 /// Whether `named` can be meant, seen from where we heard the peer: same family, and not a private

@@ -1,12 +1,15 @@
 //! Does what the engine's outputs say.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::output::Output;
+use crate::call::output::{Event, Output};
 use crate::edge::inbox::{Letter, Mailbox};
+use crate::edge::postroom::Postroom;
 use crate::edge::writers::Records;
+use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::sip::flow::{Flow, Transport};
 use crate::telemetry::log::{Allowance, Narrator};
@@ -16,8 +19,11 @@ use crate::types::ids::ShardId;
 /// Everything that a shard's outputs act on.
 pub(super) struct Effects {
     own: ShardId,
-    /// By [`ListenerId`](crate::sip::flow::ListenerId).
     ports: Vec<Port>,
+    /// Place in `ports`, by [`ListenerId`](crate::sip::flow::ListenerId); `None`: it is one of streams.
+    places: Vec<Option<usize>>,
+    /// TCP and TLS; `None`: nobody listens there.
+    lines: Option<Arc<Lines<Postroom>>>,
     /// By [`ShardId`], the own one included.
     shards: Vec<Mailbox>,
     records: Option<Records>,
@@ -35,13 +41,16 @@ impl Effects {
     pub(super) fn new(
         own: ShardId,
         ports: Vec<Port>,
+        lines: Option<Arc<Lines<Postroom>>>,
         shards: Vec<Mailbox>,
         records: Option<Records>,
         tally: Tally,
     ) -> Self {
         Self {
             own,
+            places: places(&ports),
             ports,
+            lines,
             shards,
             records,
             tally,
@@ -58,10 +67,7 @@ impl Effects {
     /// Does one thing; messages wait for the [`flush`](Self::flush).
     pub(super) fn perform(&mut self, now: Instant, output: Output) {
         match output {
-            Output::Transmit { flow, bytes } => match port(&mut self.ports, &flow) {
-                Some(port) => port.send(flow.remote, bytes, &mut self.report),
-                None => self.report.refuse(flow),
-            },
+            Output::Transmit { flow, bytes } => self.send(flow, bytes),
             Output::Forward { shard, flow, bytes } => {
                 // A number that is no shard's, or our own, was made up by a peer.
                 let owner = self.shards.get(usize::from(shard.0));
@@ -72,6 +78,7 @@ impl Effects {
                 }
             }
             Output::Event(event) => {
+                self.keep(&event);
                 self.tally.handle_event(&event);
                 self.narrator.handle_event(now, &event);
             }
@@ -82,6 +89,33 @@ impl Effects {
                     self.narrator.handle_lost_record(now, &record);
                 }
             }
+        }
+    }
+
+    fn send(&mut self, flow: Flow, bytes: Bytes) {
+        let is_sent = match flow.transport {
+            Transport::Udp => {
+                let place = self.places.get(usize::from(flow.listener.0)).copied();
+                let port = place.flatten().and_then(|place| self.ports.get_mut(place));
+                port.map(|port| port.send(flow.remote, bytes, &mut self.report))
+            }
+            Transport::Tcp | Transport::Tls => {
+                let lines = self.lines.as_ref();
+                lines.and_then(|lines| lines.send(flow, bytes).ok())
+            }
+        };
+        if is_sent.is_none() {
+            self.report.refuse(flow);
+        }
+    }
+
+    /// A call came by this connection: it stays, whoever the peer is.
+    fn keep(&self, event: &Event) {
+        if let Event::Started { flow, .. } = event
+            && flow.transport.is_reliable()
+            && let Some(lines) = &self.lines
+        {
+            lines.keep(*flow);
         }
     }
 
@@ -140,12 +174,19 @@ impl Effects {
     }
 }
 
-fn port<'p>(ports: &'p mut [Port], flow: &Flow) -> Option<&'p mut Port> {
-    match flow.transport {
-        Transport::Udp => ports.get_mut(usize::from(flow.listener.0)),
-        // There are no listeners of these yet; whoever asks for one hears that it failed.
-        Transport::Tcp | Transport::Tls => None,
+/// Where the port of each listener lies.
+fn places(ports: &[Port]) -> Vec<Option<usize>> {
+    let mut places = Vec::new();
+    for (place, port) in ports.iter().enumerate() {
+        let listener = usize::from(port.listener().0);
+        if places.len() <= listener {
+            places.resize(listener + 1, None);
+        }
+        if let Some(entry) = places.get_mut(listener) {
+            *entry = Some(place);
+        }
     }
+    places
 }
 
 #[cfg(test)]
@@ -158,7 +199,7 @@ mod tests {
     use super::*;
     use crate::edge::inbox::{Inbox, inbox};
     use crate::net::clock;
-    use crate::sip::flow::ListenerId;
+    use crate::sip::flow::{ListenerId, PeerId};
     use crate::telemetry::metrics::Metrics;
 
     #[test]
@@ -276,7 +317,7 @@ mod tests {
             let ports = vec![Port::new(socket, ListenerId(0))];
             let tally = Tally::new(Arc::clone(&metrics));
             Self {
-                effects: Effects::new(ShardId(0), ports, vec![own, other], None, tally),
+                effects: Effects::new(ShardId(0), ports, None, vec![own, other], None, tally),
                 own: own_inbox,
                 other: other_inbox,
                 metrics,
@@ -295,6 +336,7 @@ mod tests {
             transport,
             listener: ListenerId(0),
             remote,
+            peer: PeerId::NOBODY,
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::call::input::Which;
 use crate::call::output::Gauges;
 use crate::call::policy::Policy;
+use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 
 /// Letters that wait at most; a datagram that finds no room is dropped and counted, and SIP sends
@@ -31,7 +32,16 @@ pub(super) enum Letter {
         /// All of it.
         bytes: Bytes,
     },
-    /// ICMP came to the wrong shard's socket: nothing can be sent along this flow.
+    /// What cannot be read as a message; its stream ends here.
+    Broken {
+        /// The way it came.
+        flow: Flow,
+        /// What is wrong.
+        error: ParseError,
+        /// What there is of it.
+        head: Bytes,
+    },
+    /// ICMP came to the wrong shard's socket, or a connection is gone: nothing can be sent along this flow.
     TransportFailed(Flow),
 }
 
@@ -216,7 +226,7 @@ mod tests {
     use mio::{Events, Poll};
 
     use super::*;
-    use crate::sip::flow::{ListenerId, Transport};
+    use crate::sip::flow::{ListenerId, PeerId, Transport};
 
     #[test]
     fn a_letter_ends_the_poll_and_is_there() {
@@ -272,6 +282,7 @@ mod tests {
             transport: Transport::Udp,
             listener: ListenerId(0),
             remote: "192.0.2.1:5060".parse().unwrap(),
+            peer: PeerId::NOBODY,
         })
     }
 }

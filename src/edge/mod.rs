@@ -20,6 +20,7 @@ mod drain;
 mod effects;
 mod inbox;
 mod pace;
+mod postroom;
 mod reload;
 mod shard;
 mod supervise;
@@ -45,12 +46,15 @@ use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
+use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
 use crate::net::sockets;
 use crate::net::sockets::BindError;
+use crate::net::streams::{Door as StreamDoor, Streams, Terms};
+use crate::net::tls::Unusable;
 use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
 use crate::telemetry::metrics::Metrics;
@@ -67,12 +71,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A listener of a kind that there is not.
-    #[error("cannot listen on {bind}: only UDP is spoken yet")]
-    Transport {
-        /// The address asked for.
-        bind: SocketAddr,
-    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] Unusable),
     /// The file of call records cannot be opened.
     #[error("cannot write call records to {path}: {source}")]
     Records {
@@ -90,6 +91,8 @@ pub enum StartError {
 pub struct Edge {
     panel: Arc<Panel>,
     shards: Vec<JoinHandle<()>>,
+    /// TCP and TLS; `None`: no listener speaks them.
+    streams: Option<Streams<Postroom>>,
     admin: Option<Admin>,
     record_writer: Option<RecordWriter>,
     records: Option<Records>,
@@ -123,11 +126,15 @@ impl Edge {
             listeners,
             http,
             telemetry,
+            tls,
+            peers,
+            connections,
             mut policy,
         } = settings;
         let Bound {
             listeners,
             shards: sockets,
+            doors: stream_doors,
         } = Bound::open(listeners, node.shards)?;
         let http = http.map(|http| sockets::bind_tcp(http.bind)).transpose()?;
         let http_address = http.as_ref().map(|http| http.local_addr()).transpose()?;
@@ -154,6 +161,14 @@ impl Edge {
             doors.push(Door::new()?);
         }
         let mailboxes: Vec<Mailbox> = doors.iter().map(|door| door.mailbox.clone()).collect();
+        let streams = StreamSettings {
+            connections,
+            tls,
+            peers,
+        };
+        let streams = start_streams(stream_doors, node.shards, streams.terms(&policy)?, {
+            Postroom::new(mailboxes.clone(), &metrics)
+        })?;
         let boards: Vec<Arc<Board>> = doors.iter().map(|_| Arc::default()).collect();
         let panel = Arc::new(Panel {
             metrics: Arc::clone(&metrics),
@@ -166,6 +181,7 @@ impl Edge {
         let mut edge = Self {
             panel: Arc::clone(&panel),
             shards: Vec::with_capacity(node.shards),
+            streams,
             admin: None,
             record_writer,
             records,
@@ -181,6 +197,7 @@ impl Edge {
             let effects = Effects::new(
                 ShardId(id),
                 ports(sockets),
+                edge.streams.as_ref().map(Streams::lines),
                 mailboxes.clone(),
                 edge.records.clone(),
                 Tally::new(Arc::clone(&metrics)),
@@ -251,6 +268,7 @@ impl Edge {
     }
 
     fn end(&mut self) {
+        // Connections first: what they would bring has nobody to hear it.
         for mailbox in &self.panel.mailboxes {
             mailbox.stop();
         }
@@ -259,6 +277,7 @@ impl Edge {
                 error!("a shard has panicked");
             }
         }
+        self.streams = None;
         if let Some(admin) = self.admin.take() {
             admin.stop();
         }
@@ -330,30 +349,43 @@ impl Door {
 struct Bound {
     /// With the ports that were really given.
     listeners: Vec<Listener>,
-    /// By shard: a socket per listener.
-    shards: Vec<Vec<UdpSocket>>,
+    /// By shard: a socket per listener that speaks UDP, and its number.
+    shards: Vec<Vec<(ListenerId, UdpSocket)>>,
+    /// Those that speak TCP and TLS.
+    doors: Vec<StreamDoor>,
 }
 
 impl Bound {
     fn open(mut listeners: Vec<Listener>, count: usize) -> Result<Self, StartError> {
-        let mut shards: Vec<Vec<UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
-        for listener in &mut listeners {
+        let mut shards: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+        let mut doors = Vec::new();
+        for (id, listener) in (0..=u16::MAX).map(ListenerId).zip(&mut listeners) {
             match listener.transport {
-                Transport::Udp => {}
-                Transport::Tcp | Transport::Tls => {
-                    let bind = listener.bind;
-                    return Err(StartError::Transport { bind });
+                Transport::Udp => {
+                    let sockets = sockets::bind_udp(listener.bind, count)?;
+                    if let Some(socket) = sockets.first() {
+                        settle(listener, socket.local_addr()?);
+                    }
+                    for (shard, socket) in shards.iter_mut().zip(sockets) {
+                        shard.push((id, socket));
+                    }
+                }
+                transport @ (Transport::Tcp | Transport::Tls) => {
+                    let socket = sockets::bind_tcp(listener.bind)?;
+                    settle(listener, socket.local_addr()?);
+                    doors.push(StreamDoor {
+                        listener: id,
+                        transport,
+                        socket,
+                    });
                 }
             }
-            let sockets = sockets::bind_udp(listener.bind, count)?;
-            if let Some(socket) = sockets.first() {
-                settle(listener, socket.local_addr()?);
-            }
-            for (shard, socket) in shards.iter_mut().zip(sockets) {
-                shard.push(socket);
-            }
         }
-        Ok(Self { listeners, shards })
+        Ok(Self {
+            listeners,
+            shards,
+            doors,
+        })
     }
 }
 
@@ -365,15 +397,27 @@ fn settle(listener: &mut Listener, bound: SocketAddr) {
     }
 }
 
-fn ports(sockets: Vec<UdpSocket>) -> Vec<Port> {
-    (0..=u16::MAX)
-        .zip(sockets)
-        .map(|(index, socket)| Port::new(socket, ListenerId(index)))
-        .collect()
+fn ports(sockets: Vec<(ListenerId, UdpSocket)>) -> Vec<Port> {
+    let port = |(listener, socket)| Port::new(socket, listener);
+    sockets.into_iter().map(port).collect()
 }
 
-fn second_handles(shards: &[Vec<UdpSocket>]) -> io::Result<Vec<UdpSocket>> {
-    shards.iter().flatten().map(UdpSocket::try_clone).collect()
+fn second_handles(shards: &[Vec<(ListenerId, UdpSocket)>]) -> io::Result<Vec<UdpSocket>> {
+    let sockets = shards.iter().flatten();
+    sockets.map(|(_, socket)| socket.try_clone()).collect()
+}
+
+/// Starts TCP and TLS, if a listener speaks them.
+fn start_streams(
+    doors: Vec<StreamDoor>,
+    threads: usize,
+    terms: Terms,
+    postroom: Postroom,
+) -> io::Result<Option<Streams<Postroom>>> {
+    if doors.is_empty() {
+        return Ok(None);
+    }
+    Streams::start(doors, threads, terms, postroom).map(Some)
 }
 
 #[cfg(test)]

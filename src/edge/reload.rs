@@ -13,6 +13,7 @@ use crate::config;
 use crate::config::{Faults, Http, Settings, Source, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
+use crate::edge::postroom::StreamSettings;
 use crate::sip::flow::Transport;
 
 /// What was opened or started from the settings and cannot be changed while it runs.
@@ -98,12 +99,28 @@ impl Edge {
     pub fn apply(&mut self, settings: Settings) -> Vec<&'static str> {
         let differences = self.fixed.differences(&Fixed::of(&settings));
         let Settings {
-            node, mut policy, ..
+            node,
+            mut policy,
+            tls,
+            peers,
+            connections,
+            ..
         } = settings;
         policy.listeners.clone_from(&self.listeners);
         self.node.drain_limit = node.drain_limit;
         self.generation = policy.generation;
         self.panel.metrics.set_generation(policy.generation);
+        if let Some(streams) = &self.streams {
+            let settings = StreamSettings {
+                connections,
+                tls,
+                peers,
+            };
+            match settings.terms(&policy) {
+                Ok(terms) => streams.set_terms(terms),
+                Err(error) => error!(%error, "connections keep their old settings"),
+            }
+        }
         let policy = Arc::new(policy);
         self.order_all(|| Order::Policy(Arc::clone(&policy)));
         differences

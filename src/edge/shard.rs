@@ -244,6 +244,10 @@ impl Shard {
                     let bytes = &bytes;
                     self.step(now, Input::Datagram { flow, bytes });
                 }
+                Some(Letter::Broken { flow, error, head }) => {
+                    let head = &head;
+                    self.step(now, Input::Broken { flow, error, head });
+                }
                 Some(Letter::TransportFailed(flow)) => {
                     self.step(now, Input::TransportFailed { flow });
                 }

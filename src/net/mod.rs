@@ -4,4 +4,6 @@ mod batch;
 pub mod clock;
 pub mod http;
 pub mod sockets;
+pub mod streams;
+pub mod tls;
 pub mod udp;

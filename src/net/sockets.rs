@@ -1,12 +1,14 @@
 //! Opens sockets. All options are set here, and nowhere else.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
-use tracing::warn;
+use tokio::net::{TcpSocket, TcpStream};
+use tracing::{debug, warn};
 
 use crate::net::batch;
 
@@ -17,7 +19,16 @@ const BUFFER: libc::c_int = 8 * 1024 * 1024;
 const SMALL_BUFFER: usize = 1024 * 1024;
 
 /// Connections that wait to be accepted at most.
-const BACKLOG: libc::c_int = 64;
+const BACKLOG: libc::c_int = 1024;
+
+/// A connection on which nothing comes for so long is asked whether its peer is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Pause between two such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Questions without an answer after which it is dead.
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// A socket that cannot be had.
 #[derive(Debug, Error)]
@@ -82,6 +93,47 @@ pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
         address,
         source,
     })
+}
+
+/// Connects from one of our addresses, at a port of the system's choice.
+///
+/// # Errors
+///
+/// When the peer does not listen, or cannot be reached.
+pub async fn connect_tcp(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    if !from.is_unspecified() {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    let stream = socket.connect(to).await?;
+    settle_tcp(&stream);
+    Ok(stream)
+}
+
+/// Sets what every connection for SIP has: messages leave at once, and a dead peer is noticed.
+pub fn settle_tcp(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    let set = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    if let Err(error) = set {
+        // It is gone already; whoever reads it next hears so.
+        debug!(%error, "connection keeps the system's settings");
+    }
+}
+
+/// Closes a connection at once and for good, which costs neither side any further packet.
+pub fn reset(stream: &TcpStream) {
+    // An error means that it is closed.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Datagrams that the kernel dropped because the socket's buffer was full; 0 if it does not say.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::net::batch;
 use crate::net::batch::{Inbound, Outbound};
-use crate::sip::flow::{Flow, ListenerId, Transport};
+use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 
 /// Messages that wait for a blocked socket at most; what comes beyond is dropped, as a router would.
 /// SIP sends again what matters.
@@ -105,6 +105,12 @@ impl Batches {
 }
 
 impl Port {
+    /// The listener that it is one socket of.
+    #[must_use]
+    pub fn listener(&self) -> ListenerId {
+        self.listener
+    }
+
     /// Takes over a bound, non-blocking socket.
     #[must_use]
     pub fn new(socket: UdpSocket, listener: ListenerId) -> Self {
@@ -239,6 +245,7 @@ impl Here {
             transport: Transport::Udp,
             listener: self.0,
             remote,
+            peer: PeerId::NOBODY,
         }
     }
 }

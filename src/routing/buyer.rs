@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sip::flow::Transport;
+use crate::sip::flow::{PeerId, Transport};
 pub use crate::sip::retreaver::Profile as XPhProfile;
 use crate::types::secret::Secret;
 
@@ -21,6 +21,8 @@ pub struct Buyer {
     pub address: SocketAddr,
     /// How it goes there.
     pub transport: Transport,
+    /// The name that its certificate must show, if it goes there by TLS.
+    pub tls_name: Option<Arc<str>>,
     /// Lower goes first.
     pub priority: i32,
     /// How long it may ring.
@@ -35,6 +37,15 @@ pub struct Buyer {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// Names of headers of the caller that it gets besides the safe ones, in lower case.
     pub pass_headers: Vec<Box<str>>,
+}
+
+impl Buyer {
+    /// Whom its connections lead to.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        let name = self.tls_name.as_deref();
+        name.map_or(PeerId::NOBODY, PeerId::of)
+    }
 }
 
 impl fmt::Debug for Buyer {

@@ -186,6 +186,7 @@ mod tests {
             host: "192.0.2.9".into(),
             address: "192.0.2.9:5060".parse().expect("an address"),
             transport: Transport::Udp,
+            tls_name: None,
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),

@@ -124,6 +124,7 @@ impl Narrator {
                 trunk,
                 dialled,
                 call_id,
+                flow: _,
             } => {
                 info!(
                     target: "strowger::call",
@@ -252,6 +253,7 @@ fn is_attack(why: Refusal) -> bool {
     match why {
         Refusal::UnknownDomain
         | Refusal::UnknownAddress
+        | Refusal::UnknownCertificate
         | Refusal::BadCredentials
         | Refusal::WrongPassword
         | Refusal::ForgedNonce
@@ -327,7 +329,7 @@ mod tests {
 
     use super::*;
     use crate::routing::buyer::{Buyer, XPhProfile};
-    use crate::sip::flow::{Flow, ListenerId, Transport};
+    use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
     use crate::types::ids::{CallUuid, Entropy};
 
     #[test]
@@ -437,6 +439,7 @@ mod tests {
                 host: "example.com".into(),
                 address,
                 transport: Transport::Udp,
+                tls_name: None,
                 priority: 1,
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
@@ -455,6 +458,7 @@ mod tests {
             transport: Transport::Udp,
             listener: ListenerId(0),
             remote: "192.0.2.66:5060".parse().unwrap(),
+            peer: PeerId::NOBODY,
         };
         let status = Some(403);
         Event::Refused { why, flow, status }

@@ -72,6 +72,12 @@ families! {
     SENT = Counter "strowger_datagrams_sent_total" [] "Datagrams sent.";
     SEND_DROPS = Counter "strowger_send_drops_total" ["why"] "Datagrams not sent: the socket was blocked, or the system refused.";
     RECEIVE_DROPS = Counter "strowger_receive_drops_total" [] "Datagrams that the kernel dropped because a receive buffer was full.";
+    CONNECTIONS = Gauge "strowger_connections" [] "TCP and TLS connections now.";
+    CONNECTIONS_OPENED = Counter "strowger_connections_opened_total" ["by"] "Connections that were there, by who opened them.";
+    CONNECTIONS_ENDED = Counter "strowger_connections_ended_total" ["why"] "Connections that are over, or could not be had.";
+    CONNECTIONS_REFUSED = Counter "strowger_connections_refused_total" ["why"] "Connections that were not let in.";
+    STREAM_RECEIVED = Counter "strowger_stream_messages_received_total" [] "Messages received by TCP and TLS.";
+    STREAM_SENT = Counter "strowger_stream_messages_sent_total" [] "Messages sent by TCP and TLS.";
     FORWARDS = Counter "strowger_forwards_total" ["result"] "Datagrams handed to the shard that owns their call.";
     RECORDS = Counter "strowger_records_total" ["result"] "Call records written, and lost.";
     LOG_DROPS = Counter "strowger_log_drops_total" [] "Log lines dropped because their reader is too slow.";
@@ -116,6 +122,7 @@ pub(super) const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
 pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::UnknownDomain,
     Refusal::UnknownAddress,
+    Refusal::UnknownCertificate,
     Refusal::NoCredentials,
     Refusal::BadCredentials,
     Refusal::WrongPassword,
@@ -232,6 +239,11 @@ impl Metrics {
     /// The counter of `family`, or of one value of its label; it shows from now on.
     pub(super) fn counter(&self, family: &Family, label: Option<&'static str>) -> Counter {
         counter(&self.recorder, family, label)
+    }
+
+    /// The gauge of `family`, which has no label; it shows from now on.
+    pub(super) fn gauge(&self, family: &Family) -> Gauge {
+        gauge(&self.recorder, family, None)
     }
 
     /// The text that Prometheus reads.

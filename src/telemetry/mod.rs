@@ -1,5 +1,6 @@
 //! What one sees: metrics, log lines, call records.
 
+pub mod connections;
 pub mod log;
 pub mod metrics;
 pub mod record;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{Output, Packet};
-use crate::sip::flow::{Flow, ListenerId, Transport};
+use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 
 /// Some moment to count from; tests look at differences only.
 #[expect(
@@ -23,6 +23,7 @@ pub(super) fn flow(transport: Transport) -> Flow {
         transport,
         listener: ListenerId(0),
         remote: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 5060)),
+        peer: PeerId::NOBODY,
     }
 }
 

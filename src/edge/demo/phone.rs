@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::edge::demo::trace::text;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
-use crate::sip::flow::{Flow, ListenerId, Transport};
+use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Message, Method, Request};
 use crate::types::ids::{Entropy, Mark, ShardId};
@@ -76,6 +76,7 @@ impl Phone {
                 transport: Transport::Udp,
                 listener: ListenerId(0),
                 remote: edge,
+                peer: PeerId::NOBODY,
             },
             entropy,
             buffer: Vec::new(),

@@ -1,13 +1,14 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::sip::flow::{Flow, ListenerId};
+use crate::sip::flow::{Flow, ListenerId, PeerId};
 
 fn flow(remote: &str) -> Flow {
     Flow {
         transport: Transport::Udp,
         listener: ListenerId(0),
         remote: remote.parse::<SocketAddr>().unwrap(),
+        peer: PeerId::NOBODY,
     }
 }
 

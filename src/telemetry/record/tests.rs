@@ -133,6 +133,7 @@ fn buyer(id: &str) -> Arc<Buyer> {
         host: Box::from("example.com"),
         address: SocketAddr::from(([192, 0, 2, 9], 5060)),
         transport: Transport::Udp,
+        tls_name: None,
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),

@@ -201,6 +201,7 @@ impl PolicySpec {
             digest_uri: DigestUri::Exact,
             allow,
             users: HashMap::from([(USER.as_bytes().into(), user)]),
+            peers: HashMap::new(),
         }
     }
 
@@ -249,6 +250,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         host: spec.address.ip().to_string().into(),
         address: spec.address,
         transport: Transport::Udp,
+        tls_name: None,
         priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,

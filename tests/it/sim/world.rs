@@ -12,7 +12,7 @@ use strowger::call::Engine;
 use strowger::call::input::{Input, Which};
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::policy::Policy;
-use strowger::sip::flow::{Flow, ListenerId, Transport};
+use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::types::ids::{CallUuid, ShardId};
 
 use super::dice::Dice;
@@ -410,6 +410,7 @@ pub(crate) fn flow(remote: SocketAddr) -> Flow {
         transport: Transport::Udp,
         listener: ListenerId(0),
         remote,
+        peer: PeerId::NOBODY,
     }
 }
 
