@@ -12,7 +12,7 @@ use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::message::Response;
 use crate::transaction::layer::ServerId;
 use crate::transaction::timing::{Backoff, Timing};
@@ -144,7 +144,7 @@ pub(crate) fn write_reply(
 ) -> Result<Bytes, BuildError> {
     let mut writer = Writer::reply(buffer, reply, status, Some(tag));
     if status < 300 {
-        write_contact(&mut writer, policy, flow);
+        write_contact(&mut writer, policy, flow, reply.is_secure());
         if status >= 200 {
             writer.field("Allow", headers::ALLOW);
         }
@@ -159,10 +159,16 @@ pub(crate) fn write_reply(
     writer.finish(other.head.body())
 }
 
-/// Our Contact on a flow.
-pub(crate) fn write_contact(writer: &mut Writer<'_>, policy: &Policy, flow: Flow) {
-    let advertise = policy.advertised(flow.listener);
-    writer.parts("Contact", &[b"<sip:", advertise.as_bytes(), b">"]);
+/// Our Contact on a flow; `is_secure`: the peer was called by a `sips:` URI, or called us by one.
+pub(crate) fn write_contact(writer: &mut Writer<'_>, policy: &Policy, flow: Flow, is_secure: bool) {
+    let advertise = policy.advertised(flow.listener).as_bytes();
+    let (scheme, transport): (&[u8], &[u8]) = match flow.transport {
+        Transport::Udp => (b"<sip:", b">"),
+        Transport::Tcp => (b"<sip:", b";transport=tcp>"),
+        Transport::Tls if is_secure => (b"<sips:", b">"),
+        Transport::Tls => (b"<sip:", b";transport=tls>"),
+    };
+    writer.parts("Contact", &[scheme, advertise, transport]);
 }
 
 /// `Reason: SIP;cause=486;text="all_busy"` (RFC 3326).

@@ -22,7 +22,7 @@ use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::sip::retreaver::{self, RetreaverHeaders};
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Uri, is_secure};
 use crate::transaction::layer::ClientId;
 use crate::types::ids::Mark;
 use crate::types::secret::Secret;
@@ -157,7 +157,7 @@ impl Offer<'_, '_> {
             .parts("To", &[b"<", uri, b">"])
             .field("Call-ID", call_id)
             .cseq(FIRST_CSEQ, Method::Invite);
-        write_contact(&mut writer, self.policy, flow);
+        write_contact(&mut writer, self.policy, flow, is_secure(uri));
         writer.field("Allow", headers::ALLOW);
         if let Some(product) = &self.policy.product {
             writer.field("User-Agent", product.as_bytes());

@@ -279,6 +279,27 @@ impl Call {
         }
     }
 
+    /// A BYE of ours could not be sent, for its connection is lost: it goes where the peer's Contact says.
+    pub(crate) fn handle_bye_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
+        let owner = Owner::Closing(self.key);
+        if let State::Ending(ending) = &mut self.state {
+            let why = ending.why;
+            for side in [Side::Caller, Side::Buyer] {
+                if let Some(farewell) = ending.farewell(side)
+                    && let Phase::Sent { client, bye, .. } = &mut farewell.phase
+                    && *client == id
+                    && farewell.dialog.lose_connection()
+                    && let Some(again) =
+                        send_bye(now, core, &self.policy, &mut farewell.dialog, owner, why)
+                {
+                    (*client, *bye) = again;
+                    return;
+                }
+            }
+        }
+        self.handle_bye_done(id);
+    }
+
     /// A BYE of ours is settled: answered, or given up.
     pub(crate) fn handle_bye_done(&mut self, id: ClientId) {
         let State::Ending(ending) = &mut self.state else {

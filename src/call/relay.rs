@@ -128,7 +128,7 @@ impl Call {
             essentials.max_forwards.unwrap_or(70).saturating_sub(1),
         );
         if refreshes_target(request.method) {
-            write_contact(&mut writer, &self.policy, out);
+            write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
             writer.field("Allow", headers::ALLOW);
         }
         headers::pass_within(&mut writer, &request.head);
@@ -222,13 +222,17 @@ impl Call {
         now: Instant,
         core: &mut Core,
         id: ClientId,
-        status: u16,
+        is_lost: bool,
     ) {
         let State::Talking(talking) = &mut self.state else {
             return;
         };
         if let Some(place) = talking.relays.iter().position(|relay| relay.client == id) {
             let relay = talking.relays.swap_remove(place);
+            if is_lost {
+                talking.leg(relay.from.other()).dialog.lose_connection();
+            }
+            let status = if is_lost { 500 } else { 408 };
             self.refuse_relay(now, core, &relay, status, None);
         }
     }

@@ -112,11 +112,13 @@ impl Engine {
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
                 Owner::RelayOut(_) => {
-                    let is_silent = matches!(report, Report::TimedOut { .. });
-                    let status = if is_silent { 408 } else { 500 };
-                    call.handle_relay_failure(now, &mut self.core, id, status);
+                    let is_lost = matches!(report, Report::Failed { .. });
+                    call.handle_relay_failure(now, &mut self.core, id, is_lost);
                 }
-                Owner::Closing(_) => call.handle_bye_done(id),
+                Owner::Closing(_) => match report {
+                    Report::TimedOut { .. } => call.handle_bye_done(id),
+                    Report::Failed { .. } => call.handle_bye_failure(now, &mut self.core, id),
+                },
                 Owner::Nobody
                 | Owner::Abandoned
                 | Owner::Unwanted(_)

@@ -11,7 +11,7 @@ use crate::dialog::route_set::RouteSet;
 use crate::sip::build::{Writer, unfold_into};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
-use crate::sip::uri::{Host, Uri};
+use crate::sip::uri::{Host, Uri, is_secure};
 
 /// One confirmed dialog.
 #[derive(Debug)]
@@ -185,6 +185,12 @@ impl Dialog {
         }
     }
 
+    /// Whether the peer is called by a `sips:` URI.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        is_secure(&self.target)
+    }
+
     /// Begins a request within the dialog: request line, Via, Route, Max-Forwards, From, To, Call-ID, CSeq.
     /// The caller adds what the method needs, and ends it.
     pub fn write_request<'b>(
@@ -227,14 +233,15 @@ impl Dialog {
 
     /// Notes that the connection on which the peer was heard is lost: the next request goes to the address
     /// that the next hop's URI names. `false`: there is no other way.
-    pub fn lose(&mut self, flow: &Flow) -> bool {
-        if self.heard != *flow || !self.has_connection() {
-            return false;
-        }
+    pub fn lose_connection(&mut self) -> bool {
+        let heard = self.heard.remote;
         match self.named() {
-            Some(named) if is_reachable(named.ip(), flow.remote.ip()) && named != flow.remote => {
-                self.heard.remote = named;
-                true
+            Some(named) if self.has_connection() && named != heard => {
+                let is_other = is_reachable(named.ip(), heard.ip());
+                if is_other {
+                    self.heard.remote = named;
+                }
+                is_other
             }
             _ => false,
         }

@@ -10,6 +10,7 @@ use crate::sip::header::{NameAddr, Via};
 use crate::sip::message::{Head, Request};
 use crate::sip::name::Name;
 use crate::sip::scan::Field;
+use crate::sip::uri::is_secure;
 
 /// The headers that every response to one request has, ready to be sent.
 ///
@@ -26,6 +27,7 @@ pub struct ReplyHead {
     route_lines: u16,
     to_has_tag: bool,
     takes_tag: bool,
+    is_secure: bool,
 }
 
 impl ReplyHead {
@@ -71,6 +73,7 @@ impl ReplyHead {
             route_lines,
             to_has_tag,
             takes_tag: to.is_some() && !to_has_tag,
+            is_secure: is_secure(request.uri),
         }
     }
 
@@ -78,6 +81,12 @@ impl ReplyHead {
     #[must_use]
     pub fn to_has_tag(&self) -> bool {
         self.to_has_tag
+    }
+
+    /// Whether the request was for a `sips:` URI, so that our Contact must be one (RFC 3261 §12.1.1).
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
     }
 
     /// Whether there is a To that a tag can be added to.

@@ -347,5 +347,12 @@ impl<'a> TelUri<'a> {
     }
 }
 
+/// Whether `uri` has the scheme `sips:`: every hop is to be TLS (RFC 3261 §19.1).
+#[must_use]
+pub fn is_secure(uri: &[u8]) -> bool {
+    let scheme = uri.get(..5).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"sips:")
+}
+
 #[cfg(test)]
 mod tests;

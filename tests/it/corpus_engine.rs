@@ -18,6 +18,7 @@ use crate::corpus::shared_corpus;
 use crate::sim::desk::{Desk, specs};
 use crate::sim::policy::{CARRIER, PolicySpec, addr};
 use strowger::call::output::Gauges;
+use strowger::sip::frame::{Frame, StreamFramer};
 
 /// Messages on which the engine and the manifest differ, and why the engine is right to.
 const DISAGREEMENTS: &[(&str, &str)] = &[];
@@ -79,6 +80,95 @@ fn one_engine_outlives_the_whole_collection() {
     }
 
     assert_eq!(desk.rest(), Gauges::default());
+}
+
+/// On a stream the verdict is the same wherever the stream is cut, and the stream's own where the manifest
+/// has one.
+#[test]
+fn the_engine_answers_every_message_on_a_stream_however_it_is_split() {
+    let Some(corpus) = shared_corpus() else {
+        println!(
+            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
+        );
+        return;
+    };
+    let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
+    let manifest: Value = serde_json::from_str(&manifest).expect("it is JSON");
+    let messages = manifest["messages"].as_array().expect("a list");
+
+    let mut found = Vec::new();
+    let mut splits = 0;
+    for message in messages {
+        let name = message["name"].as_str().expect("a name").to_owned();
+        let file = message["file"].as_str().expect("a file");
+        let bytes = fs::read(corpus.join(file)).expect("a readable message");
+        let whole = frames(&[&bytes]);
+        for at in 1..bytes.len() {
+            let (head, tail) = bytes.split_at(at);
+            assert_eq!(frames(&[head, tail]), whole, "{name} split at {at}");
+            splits += 1;
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(frames(&single), whole, "{name} byte by byte");
+        let expect = on_a_stream(&message["expect"]);
+        let statuses = answers_on_a_stream(&bytes, &whole);
+        if !agrees(&expect, &statuses) {
+            found.push((name, statuses, expect.to_string()));
+        }
+    }
+
+    println!(
+        "{} messages, {splits} splits, {} disagreements",
+        messages.len(),
+        found.len()
+    );
+    let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
+    let listed: Vec<_> = STREAM_DISAGREEMENTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, listed, "in detail: {found:#?}");
+}
+
+/// Messages on which engine and manifest differ on a stream, and why the engine is right to.
+const STREAM_DISAGREEMENTS: &[(&str, &str)] = &[];
+
+/// What a stream of these pieces holds.
+fn frames(pieces: &[&[u8]]) -> Vec<Frame> {
+    let mut framer = StreamFramer::new();
+    let mut frames = Vec::new();
+    for piece in pieces {
+        framer.handle_bytes(piece, &mut frames);
+    }
+    frames
+}
+
+/// What the manifest expects of a message on a stream.
+pub(crate) fn on_a_stream(expect: &Value) -> Value {
+    let mut expect = expect.clone();
+    if let Some(own) = expect["tcp"].as_object().cloned() {
+        for (key, value) in own {
+            expect[key] = value;
+        }
+    }
+    expect
+}
+
+fn answers_on_a_stream(bytes: &[u8], frames: &[Frame]) -> Vec<u16> {
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![specs(1)],
+        hosts: host_of(bytes).into_iter().collect(),
+        ..PolicySpec::default()
+    });
+    let mut statuses = Vec::new();
+    for frame in frames {
+        let said = match frame {
+            Frame::Message(bytes) => desk.say_on_stream(addr(CARRIER), bytes),
+            Frame::Broken { error, head } => desk.break_stream(addr(CARRIER), *error, head),
+            Frame::Ping => continue,
+        };
+        let to_carrier = said.iter().filter(|one| one.to == addr(CARRIER));
+        statuses.extend(to_carrier.map(|one| one.message.status()));
+    }
+    assert_eq!(desk.rest(), Gauges::default());
+    statuses
 }
 
 /// The statuses that the sender of `bytes` is answered with.

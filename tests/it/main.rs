@@ -26,3 +26,5 @@ mod sim;
 mod smuggle;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod streams;

@@ -9,7 +9,7 @@ use rcgen::{
 };
 
 /// An authority, its certificate in a file.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: PathBuf,
     name: String,
@@ -17,14 +17,14 @@ pub struct Authority {
 
 /// A certificate and its key, each in a file.
 #[derive(Clone)]
-pub struct Identity {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
+pub(crate) struct Identity {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Authority {
     /// Makes one; its files are in `folder`.
-    pub fn new(folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
         let key = KeyPair::generate().expect("key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,17 +41,17 @@ impl Authority {
     }
 
     /// The file of its certificate.
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.join(format!("{}.pem", self.name))
     }
 
     /// Certifies a peer that has these names or addresses.
-    pub fn certify(&self, names: &[&str]) -> Identity {
+    pub(crate) fn certify(&self, names: &[&str]) -> Identity {
         self.certify_until(names, 2090)
     }
 
     /// The same, up to the beginning of a year.
-    pub fn certify_until(&self, names: &[&str], year: i32) -> Identity {
+    pub(crate) fn certify_until(&self, names: &[&str], year: i32) -> Identity {
         let owned: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(owned).expect("names");
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);

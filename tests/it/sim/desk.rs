@@ -11,6 +11,8 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::record::Record;
+use strowger::sip::error::ParseError;
+use strowger::sip::flow::{Flow, Transport};
 use strowger::types::ids::ShardId;
 
 use super::policy::{BuyerSpec, CARRIER, PolicySpec, ROAMER, STRANGER, addr, number};
@@ -122,6 +124,14 @@ pub(crate) fn buyer_request(method: &str, cseq: u32, invite: &Msg, tag: &str) ->
     .with("Call-ID", invite.value("Call-ID"))
     .with("CSeq", format!("{cseq} {method}"))
     .with("Contact", format!("<sip:bob@{}>", buyer(0)))
+}
+
+/// The flow of a connection from `remote`.
+fn connection(remote: SocketAddr) -> Flow {
+    Flow {
+        transport: Transport::Tcp,
+        ..flow(remote)
+    }
 }
 
 /// An answer of a buyer's, with its Contact.
@@ -263,6 +273,23 @@ impl Desk {
     pub(crate) fn say_bytes(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<Said> {
         let flow = flow(from);
         self.tell(Input::Datagram { flow, bytes })
+    }
+
+    /// A message that a connection from `from` brought.
+    pub(crate) fn say_on_stream(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<Said> {
+        let flow = connection(from);
+        self.tell(Input::Datagram { flow, bytes })
+    }
+
+    /// What a connection from `from` ended with.
+    pub(crate) fn break_stream(
+        &mut self,
+        from: SocketAddr,
+        error: ParseError,
+        head: &[u8],
+    ) -> Vec<Said> {
+        let flow = connection(from);
+        self.tell(Input::Broken { flow, error, head })
     }
 
     /// Hands one input in, and gives all that the engine says to it.
