@@ -215,8 +215,8 @@ impl Call {
         }
     }
 
-    /// A relayed request that got no answer. 408: the side that was asked is lost (RFC 3261 §12.2.1.2).
-    /// 500: its transport failed, which may pass, and says nothing of the call.
+    /// A relayed request that got no answer: the side that was asked is lost (RFC 3261 §12.2.1.2). `is_lost`:
+    /// only its transport failed, which may pass, and says nothing of the call.
     pub(crate) fn handle_relay_failure(
         &mut self,
         now: Instant,

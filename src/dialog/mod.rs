@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::dialog::route_set::RouteSet;
 use crate::sip::build::{Writer, unfold_into};
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, PeerId, Transport};
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
 use crate::sip::uri::{Host, Uri, is_secure};
 
@@ -221,6 +221,9 @@ impl Dialog {
     #[must_use]
     pub fn flow(&self) -> Flow {
         let heard = self.heard.remote.ip();
+        if self.is_unproved() {
+            return self.heard;
+        }
         match self.named() {
             Some(named) if self.has_connection() && named.ip() == heard => self.heard,
             Some(named) if is_reachable(named.ip(), heard) => Flow {
@@ -236,7 +239,7 @@ impl Dialog {
     pub fn lose_connection(&mut self) -> bool {
         let heard = self.heard.remote;
         match self.named() {
-            Some(named) if self.has_connection() && named != heard => {
+            Some(named) if self.has_connection() && !self.is_unproved() && named != heard => {
                 let is_other = is_reachable(named.ip(), heard.ip());
                 if is_other {
                     self.heard.remote = named;
@@ -249,6 +252,11 @@ impl Dialog {
 
     fn has_connection(&self) -> bool {
         self.heard.transport.is_reliable()
+    }
+
+    /// A peer that called by TLS without proving a name: another connection could prove none either.
+    fn is_unproved(&self) -> bool {
+        self.heard.transport == Transport::Tls && self.heard.peer == PeerId::NOBODY
     }
 
     /// The address that the next hop's URI names.

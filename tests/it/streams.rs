@@ -39,7 +39,7 @@ fn options_are_answered_over_tcp_and_tls_and_ipv6() {
 
 #[test]
 fn a_call_comes_by_tls_goes_out_by_tls_and_ends_both_ways() {
-    let mut site = Site::new();
+    let site = Site::new();
     let server = Server::tls(&site.authority.certify(&["buyer.example.com"]));
     site.buyer(server.address, "tls", "buyer.example.com");
     let edge = site.start();

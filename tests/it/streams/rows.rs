@@ -35,7 +35,7 @@ fn row_23_tls_refuses_every_peer_that_is_not_what_it_says() {
         ),
     ];
     for (what, identity, is_right) in &buyers {
-        let mut site = Site::new_with(&site);
+        let site = Site::new_with(&site);
         let server = Server::tls(identity);
         site.buyer(server.address, "tls", "buyer.example.com");
         let edge = site.start();
