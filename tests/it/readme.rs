@@ -18,8 +18,8 @@ fn the_configuration_in_the_readme_is_right() {
 #[test]
 fn the_faults_in_the_readme_are_what_check_says() {
     let readme = readme();
-    let (_, end) = block(&readme, "```toml\n", 0);
-    let (broken, end) = block(&readme, "```toml\n", end);
+    let start = readme.find("A configuration with mistakes in it:");
+    let (broken, end) = block(&readme, "```toml\n", start.expect("such a one"));
     let (faults, _) = block(&readme, "```\n", end);
 
     let (said, code) = check("broken.toml", broken);
