@@ -8,6 +8,7 @@ Everything is written into one work folder, from a fixed seed:
 import hashlib
 import os
 import random
+import subprocess
 
 NUMBERS, CAMPAIGNS, USERS = 10_000, 500, 200
 REALM = "sip.bench.invalid"
@@ -34,7 +35,21 @@ def write(work, ports):
     put(f"{work}/load.csv", (n for n in dialled))
     put(f"{work}/users.csv", (f"{name},{REALM},{password}" for name, password in users))
     kamailio(work, lines, campaigns, users, prefixes)
-    edge(work, ports, lines, campaigns, users, prefixes)
+    certificates(f"{work}/edge")
+    for transport in ("udp", "tcp", "tls"):
+        edge(work, ports, lines, campaigns, users, prefixes, transport)
+
+
+def certificates(folder):
+    """An authority, and what it certifies: the servers and their peers, all at 127.0.0.1."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+    key = ("-newkey", "rsa:2048", "-nodes", "-days", "3650")
+    openssl("req", "-x509", *key, "-subj", "/CN=bench", "-keyout", "authority-key.pem", "-out", "authority.pem")
+    for name in ("server", "peer"):
+        openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE",
+                "-CA", "authority.pem", "-CAkey", "authority-key.pem", "-keyout", f"{name}-key.pem", "-out", f"{name}-cert.pem")
 
 
 def put(path, lines):
@@ -58,12 +73,12 @@ def kamailio(work, lines, campaigns, users, prefixes):
     put(f"{work}/address.txt", (f"1 {prefix.replace('/', ' ')} 0 trunk{i}" for i, prefix in enumerate(prefixes)))
 
 
-def edge(work, ports, lines, campaigns, users, prefixes):
+def edge(work, ports, lines, campaigns, users, prefixes, transport):
     texts = lambda values: ", ".join(f'"{value}"' for value in values)
     logins = ",\n".join(f'  {{ name = "{name}", password = "{password}" }}' for name, password in users)
     put(f"{work}/edge/numbers.csv", ["number,campaign,afid,sid"] + [
         ",".join((n, campaigns[c]["id"], campaigns[c]["afid"], campaigns[c]["sid"])) for n, c in lines])
-    with open(f"{work}/edge/strowger.toml", "w") as file:
+    with open(f"{work}/edge/strowger-{transport}.toml", "w") as file:
         file.write(f"""\
 [node]
 name = "bench"
@@ -73,6 +88,19 @@ drain_limit = "1s"
 [[listen]]
 transport = "udp"
 bind = "127.0.0.1:{ports.server}"
+
+[[listen]]
+transport = "tcp"
+bind = "127.0.0.1:{ports.server}"
+
+[[listen]]
+transport = "tls"
+bind = "127.0.0.1:{ports.tls}"
+
+[tls]
+certificate = "server-cert.pem"
+key = "server-key.pem"
+ca = "authority.pem"
 
 [http]
 bind = "127.0.0.1:{ports.http}"
@@ -115,4 +143,4 @@ file = "numbers.csv"
             file.write(f'\n[[campaign]]\nid = "{campaign["id"]}"\ncompany = "bench"\nbuyers = [{texts(ids)}]\n')
             for place, (id, (name, address)) in enumerate(zip(ids, campaign["buyers"])):
                 file.write(f'\n[[buyer]]\nid = "{id}"\ncompany = "bench"\nuri = "sip:{name}{campaign["id"]}@127.0.0.1"\n'
-                           f'address = "{address}"\npriority = {place}\n')
+                           f'address = "{address}"\ntransport = "{transport}"\npriority = {place}\n')

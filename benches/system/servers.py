@@ -1,4 +1,5 @@
 """The servers under test and the load: started, watched through /proc, ended by their ids."""
+import glob
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ class Ports:
     """Where all is on 127.0.0.1; carriers with digest come from 127.0.0.2."""
 
     def __init__(self, first):
-        self.server, self.http, self.carrier, self.buyer, self.dead_buyer = first, first + 1, first + 20, first + 30, first + 39
+        self.server, self.tls, self.http = first, first + 1, first + 2
+        self.carrier, self.buyer, self.dead_buyer = first + 20, first + 30, first + 39
 
     def taken(self):
         """The ports that somebody else has: servers that share a port would share the load."""
@@ -32,7 +34,7 @@ class Ports:
 class Server:
     """One server, freshly started; use it in a `with`."""
 
-    def __init__(self, name, setup):
+    def __init__(self, name, setup, transport="udp"):
         self.name, self.setup = name, setup
         work = setup.work
         if taken := setup.ports.taken():
@@ -40,11 +42,15 @@ class Server:
         if name == "kamailio":
             command = ["kamailio", "-f", f"{HERE}/kamailio.cfg", f"--subst=#WORK#{work}#", "-Y", work, "-DD", "-E", "-n", "1", "-m", "4096",
                        "-M", "16", "-x", "fm", "-X", "fm", "-l", f"udp:127.0.0.1:{setup.ports.server}"]
+            if transport != "udp":
+                command += ["-A", "STREAM", f"--subst=#TRANSPORT#{transport}#", "-N", "1", "-l", f"tcp:127.0.0.1:{setup.ports.server}"]
+            if transport == "tls":
+                command += ["-A", "TLS", "-l", f"tls:127.0.0.1:{setup.ports.tls}"]
         else:
             records = f"{work}/edge/records.jsonl"
             if os.path.exists(records):
                 os.unlink(records)
-            command = [setup.binary, "run", "--config", f"{work}/edge/strowger.toml"]
+            command = [setup.binary, "run", "--config", f"{work}/edge/strowger-{transport}.toml"]
         self.log = f"{work}/{name}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(["taskset", "-c", setup.server_core] + command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -104,10 +110,11 @@ class Server:
 class Load:
     """sipload on its way; `result` waits for its end."""
 
-    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None):
+    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None, transport="udp"):
         carrier = "127.0.0.1" if auth == "ip" else "127.0.0.2"
         command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{setup.ports.server}",
                    "-u", f"{carrier}:{setup.ports.carrier}", "-b", f"127.0.0.1:{setup.ports.buyer}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap if nap is None else nap)]
+        command += ["-s", transport, "-c", f"{setup.work}/edge"]
         if auth == "digest":
             command += ["-A", "-f", f"{setup.work}/users.csv"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -125,13 +132,18 @@ class Load:
 
 
 def build_load(work):
-    subprocess.run(["cc", "-O2", "-o", f"{work}/sipload", f"{HERE}/sipload.c"], check=True)
+    subprocess.run(["cc", "-O2", "-o", f"{work}/sipload", f"{HERE}/sipload.c", "-lssl", "-lcrypto"], check=True)
 
 
 def missing():
     """Programs that are not here, with the package that has each."""
     packages = {"kamailio": "kamailio kamailio-extra-modules", "cc": "gcc libc6-dev", "taskset": "util-linux"}
-    return [package for program, package in packages.items() if not shutil.which(program)]
+    lacks = [package for program, package in packages.items() if not shutil.which(program)]
+    if not os.path.exists("/usr/include/openssl/ssl.h"):
+        lacks.append("libssl-dev openssl")
+    if not glob.glob("/usr/lib/*/kamailio/modules/tls.so"):
+        lacks.append("kamailio-tls-modules")
+    return lacks
 
 
 def raise_file_limit():

@@ -1,4 +1,4 @@
-// sipload: SIP load for one server over UDP, both ends of every call in one thread.
+// sipload: SIP load for one server over UDP, TCP or TLS, both ends of every call in one thread.
 //
 //   carrier (-u)            server under test (-t)            buyer (-b)
 //      INVITE ---------------------> INVITE --------------------->
@@ -11,11 +11,15 @@
 //
 // It batches its system calls and costs about 30 us of CPU per call, so that the server is the bottleneck. It
 // is strict: nothing is sent again, so each lost or late datagram is a failed call. One line of JSON at the end.
+// With -s tcp or tls the carrier has one connection to the server, and the buyer takes those that the server opens.
 //
-// Build: cc -O2 -o sipload sipload.c
+// Build: cc -O2 -o sipload sipload.c -lssl -lcrypto
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -24,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -167,8 +172,19 @@ static struct mmsghdr out_messages[BATCH];
 static struct sockaddr_in out_to[BATCH];
 static int out_count, out_socket;
 
+static bool is_stream;
+static SSL_CTX *tls; // NULL: TCP
+static const char *via_name = "UDP", *uri_end = "";
+static void flush_streams(void);
+static char *begin_stream(int socket);
+static void commit_stream(int length);
+
 static void flush(void) {
     int done = 0;
+    if (is_stream) {
+        flush_streams();
+        return;
+    }
     while (done < out_count) {
         int count = sendmmsg(out_socket, out_messages + done, out_count - done, 0);
         if (count > 0) {
@@ -187,6 +203,7 @@ static void flush(void) {
 
 // A place for the next message; `commit` says how long it has become.
 static char *begin(int socket, const struct sockaddr_in *to) {
+    if (is_stream) return begin_stream(socket);
     if (out_count == BATCH || (out_count && socket != out_socket)) flush();
     out_socket = socket;
     out_to[out_count] = *to;
@@ -195,6 +212,10 @@ static char *begin(int socket, const struct sockaddr_in *to) {
 
 static void commit(int length) {
     if (length <= 0 || length >= SPACE) fail("message too long");
+    if (is_stream) {
+        commit_stream(length);
+        return;
+    }
     out_parts[out_count] = (struct iovec){out_text[out_count], length};
     out_messages[out_count].msg_hdr = (struct msghdr){
         .msg_name = &out_to[out_count], .msg_namelen = sizeof out_to[0], .msg_iov = &out_parts[out_count], .msg_iovlen = 1};
@@ -295,12 +316,12 @@ static void send_invite(u32 id, int cseq, const char *authorization) {
     const struct line *line = &lines[calls[id].line];
     commit(snprintf(begin(carrier, &server), SPACE,
         "INVITE sip:%s@%s SIP/2.0\r\n"
-        "Via: SIP/2.0/UDP %s;branch=z9hG4bK-%x-%u-%d\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-%d\r\n"
         "From: <sip:%s@%s>;tag=%xu%u\r\n"
         "To: <sip:%s@%s>\r\n"
         "Call-ID: %u-%x@sipload\r\n"
         "CSeq: %d INVITE\r\n"
-        "Contact: <sip:%s@%s>\r\n"
+        "Contact: <sip:%s@%s%s>\r\n"
         "%s"
         "Max-Forwards: 70\r\n"
         "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\n"
@@ -309,22 +330,22 @@ static void send_invite(u32 id, int cseq, const char *authorization) {
         "P-Asserted-Identity: <sip:+14165550123@127.0.0.1>\r\n"
         "Content-Type: application/sdp\r\n"
         "Content-Length: %zu\r\n\r\n%s",
-        line->number, server_text, carrier_text, run_id, id, cseq, line->user, carrier_text, run_id, id, line->number, server_text,
-        id, run_id, cseq, line->user, carrier_text, authorization, strlen(CARRIER_SDP), CARRIER_SDP));
+        line->number, server_text, via_name, carrier_text, run_id, id, cseq, line->user, carrier_text, run_id, id, line->number,
+        server_text, id, run_id, cseq, line->user, carrier_text, uri_end, authorization, strlen(CARRIER_SDP), CARRIER_SDP));
 }
 
 static void acknowledge_challenge(u32 id, struct text to) {
     const struct line *line = &lines[calls[id].line];
     commit(snprintf(begin(carrier, &server), SPACE,
         "ACK sip:%s@%s SIP/2.0\r\n"
-        "Via: SIP/2.0/UDP %s;branch=z9hG4bK-%x-%u-1\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-1\r\n"
         "From: <sip:%s@%s>;tag=%xu%u\r\n"
         "To: %.*s\r\n"
         "Call-ID: %u-%x@sipload\r\n"
         "CSeq: 1 ACK\r\n"
         "Max-Forwards: 70\r\n"
         "Content-Length: 0\r\n\r\n",
-        line->number, server_text, carrier_text, run_id, id, line->user, carrier_text, run_id, id, SHOW(to), id, run_id));
+        line->number, server_text, via_name, carrier_text, run_id, id, line->user, carrier_text, run_id, id, SHOW(to), id, run_id));
 }
 
 // ACK of the 200, or BYE.
@@ -333,7 +354,7 @@ static void send_within(u32 id, const char *method, int cseq) {
     const char *target = calls[id].dialog, *routes = target + strlen(target) + 1, *tag = routes + strlen(routes) + 1;
     commit(snprintf(begin(carrier, &server), SPACE,
         "%s %s SIP/2.0\r\n"
-        "Via: SIP/2.0/UDP %s;branch=z9hG4bK-%x-%u-%s\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-%s\r\n"
         "%s"
         "From: <sip:%s@%s>;tag=%xu%u\r\n"
         "To: <sip:%s@%s>;tag=%s\r\n"
@@ -341,7 +362,7 @@ static void send_within(u32 id, const char *method, int cseq) {
         "CSeq: %d %s\r\n"
         "Max-Forwards: 70\r\n"
         "Content-Length: 0\r\n\r\n",
-        method, target, carrier_text, run_id, id, method, routes, line->user, carrier_text, run_id, id, line->number, server_text,
+        method, target, via_name, carrier_text, run_id, id, method, routes, line->user, carrier_text, run_id, id, line->number, server_text,
         tag, id, run_id, cseq, method));
 }
 
@@ -495,7 +516,7 @@ static void on_buyer(const char *text, int length, const struct sockaddr_in *fro
             has(text, length, "X-PH-RetreaverAFID: ") && has(text, length, "X-PH-RetreaverSID: "))
             buyer_invites_told++;
         char contact[128], answer[300];
-        snprintf(contact, sizeof contact, "Contact: <sip:buyer@%s>\r\n", buyer_text);
+        snprintf(contact, sizeof contact, "Contact: <sip:buyer@%s%s>\r\n", buyer_text, uri_end);
         snprintf(answer, sizeof answer, "%sAllow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\nContent-Type: application/sdp\r\n", contact);
         respond(&message, "100 Trying", false, "", "", from);
         respond(&message, "180 Ringing", true, contact, "", from);
@@ -536,8 +557,151 @@ static int open_socket(const char *text) {
     return out;
 }
 
-// Takes all that has come; gives how many datagrams that were.
+// ---------------------------------------------------------------- streams
+
+enum { STREAMS = 64, ROOM = 1 << 20 };
+
+struct stream {
+    int fd;
+    SSL *ssl;
+    char *in, *out;
+    int in_length, out_length;
+};
+
+static struct stream streams[STREAMS]; // the first one is the carrier's
+static int stream_count = 1;
+static struct stream *answering; // the one that a request to the buyer came on
+static struct stream *writing;
+static char stream_text[SPACE];
+
+static void add_stream(struct stream *stream, int fd, bool is_client) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    *stream = (struct stream){.fd = fd, .in = malloc(ROOM), .out = malloc(ROOM)};
+    if (!tls) return;
+    stream->ssl = SSL_new(tls);
+    SSL_set_fd(stream->ssl, fd);
+    if (is_client) SSL_set_connect_state(stream->ssl);
+    else SSL_set_accept_state(stream->ssl);
+}
+
+static void flush_streams(void) {
+    for (int i = 0; i < stream_count; i++) {
+        struct stream *stream = &streams[i];
+        while (stream->out_length) {
+            int count = stream->ssl ? SSL_write(stream->ssl, stream->out, stream->out_length)
+                                    : write(stream->fd, stream->out, stream->out_length);
+            if (count <= 0) break;
+            stream->out_length -= count;
+            memmove(stream->out, stream->out + count, stream->out_length);
+        }
+    }
+}
+
+static char *begin_stream(int socket) {
+    writing = socket == carrier ? &streams[0] : answering;
+    return stream_text;
+}
+
+static void commit_stream(int length) {
+    if (writing->out_length + length > ROOM) {
+        not_sent++;
+        return;
+    }
+    memcpy(writing->out + writing->out_length, stream_text, length);
+    writing->out_length += length;
+    sent++;
+}
+
+// Length of the message that a text begins with; 0: it is not whole.
+static int whole(const char *text, int length) {
+    const char *end = memmem(text, length, "\r\n\r\n", 4);
+    if (!end) return 0;
+    int head = end + 4 - text;
+    const char *field = memmem(text, head, "\r\nContent-Length:", 17);
+    int all = head + (field ? atoi(field + 17) : 0);
+    return all <= length ? all : 0;
+}
+
+static int drain_stream(struct stream *stream) {
+    int all = 0;
+    for (;;) {
+        int space = ROOM - stream->in_length - 1;
+        char *to = stream->in + stream->in_length;
+        int count = stream->ssl ? SSL_read(stream->ssl, to, space) : read(stream->fd, to, space);
+        if (count <= 0) break;
+        stream->in_length += count;
+        int at = 0, length;
+        u64 now = now_us();
+        while ((length = whole(stream->in + at, stream->in_length - at))) {
+            char after = stream->in[at + length];
+            stream->in[at + length] = 0;
+            if (stream == &streams[0]) on_carrier(stream->in + at, length, now);
+            else answering = stream, on_buyer(stream->in + at, length, &server);
+            stream->in[at + length] = after;
+            at += length;
+            all++;
+        }
+        stream->in_length -= at;
+        memmove(stream->in, stream->in + at, stream->in_length);
+    }
+    return all;
+}
+
+static int drain_streams(int socket) {
+    int all = 0;
+    if (socket == carrier) {
+        all = drain_stream(&streams[0]);
+    } else {
+        int fd;
+        while (stream_count < STREAMS && (fd = accept4(buyer, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+            add_stream(&streams[stream_count++], fd, false);
+        for (int i = 1; i < stream_count; i++) all += drain_stream(&streams[i]);
+    }
+    flush_streams();
+    received += all;
+    return all;
+}
+
+// What there is to wait for.
+static void wait_streams(void) {
+    struct pollfd wait[STREAMS + 1] = {{buyer, POLLIN, 0}};
+    for (int i = 0; i < stream_count; i++)
+        wait[i + 1] = (struct pollfd){streams[i].fd, POLLIN | (streams[i].out_length ? POLLOUT : 0), 0};
+    poll(wait, stream_count + 1, 1);
+}
+
+// Connects the carrier, and listens for the server as the buyer. `folder` has the certificates.
+static void open_streams(const char *folder) {
+    if (folder) {
+        char path[512];
+        tls = SSL_CTX_new(TLS_method());
+        snprintf(path, sizeof path, "%s/peer-cert.pem", folder);
+        if (SSL_CTX_use_certificate_chain_file(tls, path) != 1) fail("no certificate");
+        snprintf(path, sizeof path, "%s/peer-key.pem", folder);
+        if (SSL_CTX_use_PrivateKey_file(tls, path, SSL_FILETYPE_PEM) != 1) fail("no key");
+        snprintf(path, sizeof path, "%s/authority.pem", folder);
+        if (SSL_CTX_load_verify_locations(tls, path, NULL) != 1) fail("no authority");
+        SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+    struct sockaddr_in own = address(buyer_text), from = address(carrier_text);
+    int on = 1;
+    buyer = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    setsockopt(buyer, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(buyer, (void *)&own, sizeof own) || listen(buyer, STREAMS)) fail("the buyer cannot listen");
+    carrier = socket(AF_INET, SOCK_STREAM, 0);
+    from.sin_port = 0;
+    struct sockaddr_in to = server;
+    if (tls) to.sin_port = htons(ntohs(to.sin_port) + 1);
+    if (bind(carrier, (void *)&from, sizeof from) || connect(carrier, (void *)&to, sizeof to)) fail("the carrier cannot connect");
+    add_stream(&streams[0], carrier, true);
+    if (tls && SSL_do_handshake(streams[0].ssl) != 1) fail("no TLS with the server");
+    if (ioctl(carrier, FIONBIO, &(int){1}) < 0) fail("the carrier's socket blocks");
+}
+
+// Takes all that has come; gives how many messages that were.
 static int drain(int socket) {
+    if (is_stream) return drain_streams(socket);
     enum { MOST = 64, LONGEST = 4096 };
     static char texts[MOST][LONGEST];
     static struct iovec parts[MOST];
@@ -641,6 +805,8 @@ static void run(double rate, double patience) {
         if (nap_us) {
             struct timespec nap = {0, nap_us * 1000L};
             nanosleep(&nap, NULL);
+        } else if (!got && next >= due && is_stream) {
+            wait_streams();
         } else if (!got && next >= due) {
             struct pollfd wait[2] = {{carrier, POLLIN, 0}, {buyer, POLLIN, 0}};
             poll(wait, 2, 1);
@@ -664,10 +830,10 @@ static void run(double rate, double patience) {
 }
 
 int main(int count, char **arguments) {
-    const char *numbers = NULL, *users = NULL;
+    const char *numbers = NULL, *users = NULL, *certificates = NULL;
     double rate = 100, patience = 8;
     int option;
-    while ((option = getopt(count, arguments, "t:u:b:r:m:d:n:f:w:z:Av")) != -1) switch (option) {
+    while ((option = getopt(count, arguments, "t:u:b:r:m:d:n:f:w:z:s:c:Av")) != -1) switch (option) {
         case 't': server_text = optarg; break;
         case 'u': carrier_text = optarg; break;
         case 'b': buyer_text = optarg; break;
@@ -678,18 +844,26 @@ int main(int count, char **arguments) {
         case 'f': users = optarg; break;
         case 'w': patience = atof(optarg); break;
         case 'z': nap_us = atoi(optarg); prctl(PR_SET_TIMERSLACK, 1); break;
+        case 's': is_stream = strcmp(optarg, "udp"); if (is_stream) via_name = strcmp(optarg, "tls") ? "TCP" : "TLS"; break;
+        case 'c': certificates = optarg; break;
         case 'A': use_digest = true; break;
         case 'v': verbose = true; break;
         default: numbers = NULL; optind = count; break;
         }
     if (!numbers || !call_count || rate <= 0)
-        fail("-n numbers.csv -m calls [-t server] [-u carrier] [-b buyer] [-r calls/s] [-d talk ms] [-w patience s] [-z nap us] [-A -f users.csv] [-v]");
+        fail("-n numbers.csv -m calls [-t server] [-u carrier] [-b buyer] [-r calls/s] [-d talk ms] [-w patience s] [-z nap us] [-A -f users.csv] [-s udp|tcp|tls -c certificates] [-v]");
     md5_init();
     run_id = ((u32)getpid() << 12 ^ (u32)now_us()) & 0x7fffffff;
     read_lines(numbers, users);
     server = address(server_text);
-    carrier = open_socket(carrier_text);
-    buyer = open_socket(buyer_text);
+    if (is_stream) {
+        bool is_tls = !strcmp(via_name, "TLS");
+        uri_end = is_tls ? ";transport=tls" : ";transport=tcp";
+        open_streams(is_tls ? certificates : NULL);
+    } else {
+        carrier = open_socket(carrier_text);
+        buyer = open_socket(buyer_text);
+    }
     calls = calloc(call_count, sizeof *calls);
     talking = calloc(call_count, sizeof *talking);
     run(rate, patience);
