@@ -13,7 +13,7 @@ use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, reread};
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
-use crate::call::relay::Relay;
+use crate::call::relay::{GLARE_RETRY, Relay};
 use crate::dialog::Dialog;
 use crate::routing::buyer::Buyer;
 
@@ -89,12 +89,18 @@ impl Talking {
             .min()
     }
 
-    /// Whether an INVITE is under way in either direction (RFC 3261 §14.1).
-    pub(crate) fn invite_from(&self) -> Option<Side> {
-        self.relays
-            .iter()
-            .find(|relay| relay.is_invite)
-            .map(|relay| relay.from)
+    /// Why an INVITE or an offer of `from` must wait, and how it is told: one exchange at a time, whoever
+    /// begins it, and each acknowledged first (RFC 3261 §14.1, §14.2, RFC 3311 §5.2).
+    pub(crate) fn glare(&self, from: Side) -> Option<(u16, Option<u32>)> {
+        let under_way = self.relays.iter().find(|relay| relay.begins_exchange);
+        match under_way {
+            Some(relay) if relay.from == from => Some((500, Some(GLARE_RETRY))),
+            Some(_) => Some((491, None)),
+            None if self.caller.awaiting.is_some() || self.buyer.awaiting.is_some() => {
+                Some((491, None))
+            }
+            None => None,
+        }
     }
 }
 

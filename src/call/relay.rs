@@ -25,6 +25,8 @@ pub(crate) struct Relay {
     reply: ReplyHead,
     client: ClientId,
     pub(crate) is_invite: bool,
+    /// Whether no other offer may pass before it is answered.
+    pub(crate) begins_exchange: bool,
     /// CSeq on the asking side.
     asked_cseq: u32,
     /// Whether the INVITE carries no offer, so that the ACK carries the answer.
@@ -71,19 +73,12 @@ impl Call {
         };
         if asked.request.method == Method::Invite {
             core.answer(now, server, &reply, 100, None);
-            // Glare (§14.1, §14.2): one INVITE at a time, whoever sends it, and each acknowledged first.
-            let refusal = match talking.invite_from() {
-                Some(from) if from == asked.side => Some((500, Some(GLARE_RETRY))),
-                Some(_) => Some((491, None)),
-                None if talking.caller.awaiting.is_some() || talking.buyer.awaiting.is_some() => {
-                    Some((491, None))
-                }
-                None => None,
-            };
-            if let Some((status, retry)) = refusal {
-                core.answer(now, server, &reply, status, retry);
-                return;
-            }
+        }
+        if begins_exchange(asked.request)
+            && let Some((status, retry)) = talking.glare(asked.side)
+        {
+            core.answer(now, server, &reply, status, retry);
+            return;
         }
         if talking.relays.len() >= MOST_RELAYS {
             core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
@@ -153,6 +148,7 @@ impl Call {
             reply,
             client,
             is_invite,
+            begins_exchange: begins_exchange(request),
             asked_cseq: essentials.cseq,
             is_late_offer: is_invite && request.head.body().is_empty(),
             contact: refreshes_target(request.method)
@@ -432,8 +428,15 @@ fn refreshes_target(method: Method<'_>) -> bool {
     matches!(method, Method::Invite | Method::Update)
 }
 
+/// Whether the request begins an exchange of offer and answer: an INVITE always does (RFC 3264 §4), an UPDATE
+/// if it carries an offer (RFC 3311 §5.1).
+fn begins_exchange(request: &Request<'_>) -> bool {
+    request.method == Method::Invite
+        || (request.method == Method::Update && !request.head.body().is_empty())
+}
+
 /// Requests of one call under way at once.
 const MOST_RELAYS: usize = 8;
 
 /// Seconds after which a request that came too early may come again (RFC 3261 §14.2: 0 to 10).
-const GLARE_RETRY: u32 = 2;
+pub(crate) const GLARE_RETRY: u32 = 2;
