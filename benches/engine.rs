@@ -214,6 +214,7 @@ fn policy() -> Policy {
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),
         login: None,
+        offers_reliable: true,
         x_ph_profile: XPhProfile::Raw,
         headers: Vec::new(),
         pass_headers: Vec::new(),

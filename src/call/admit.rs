@@ -15,6 +15,7 @@ use crate::call::headers;
 use crate::call::hunt::Hunt;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
+use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
@@ -257,6 +258,8 @@ impl Arriving<'_, '_> {
             flow: self.flow,
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),
+            cseq: self.essentials.cseq,
+            provisional: Provisional::wanted(core, self.request, self.essentials),
         };
         core.answer_early(self.now, server, &early.reply);
         let newcomer = Newcomer {

@@ -14,10 +14,12 @@ use crate::call::credentials::Credentials;
 use crate::call::facts::{call_key, hop_token};
 use crate::call::headers;
 use crate::call::policy::Policy;
+use crate::call::provisional::EarlyDialog;
 use crate::call::record::Record;
 use crate::routing::buyer::Buyer;
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, Writer, unfold_into};
+use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Method, Request};
@@ -47,12 +49,17 @@ pub(crate) struct Attempt {
     pub(crate) silent_until: Option<Instant>,
     /// Until when it may ring.
     pub(crate) ring_until: Instant,
+    /// Where reliable provisional responses are acknowledged.
+    pub(crate) early: Vec<EarlyDialog>,
+    /// The buyer's 2xx, which waits for the caller's PRACK.
+    pub(crate) held: Option<Bytes>,
 }
 
 impl Attempt {
-    pub(crate) fn poll_timeout(&self) -> Instant {
-        self.silent_until
-            .map_or(self.ring_until, |silent| silent.min(self.ring_until))
+    /// When its time is over; `None`: it has answered.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let until = self.silent_until.into_iter().chain([self.ring_until]).min();
+        until.filter(|_| !self.is_held())
     }
 }
 
@@ -122,6 +129,8 @@ impl Offer<'_, '_> {
             has_offer: !self.request.head.body().is_empty(),
             silent_until: Some(now + buyer.response_timeout),
             ring_until: now + buyer.ring_timeout,
+            early: Vec::new(),
+            held: None,
         };
         Ok((attempt, Box::from(&call_id[..])))
     }
@@ -158,6 +167,10 @@ impl Offer<'_, '_> {
             .cseq(FIRST_CSEQ, Method::Invite);
         write_contact(&mut writer, self.policy, flow);
         writer.field("Allow", headers::ALLOW);
+        // Without an offer, a reliable response would bring one, and PRACK the answer.
+        if buyer.offers_reliable && !self.request.head.body().is_empty() {
+            writer.field("Supported", extensions::RELIABLE.as_bytes());
+        }
         if let Some(product) = &self.policy.product {
             writer.field("User-Agent", product.as_bytes());
         }

@@ -12,6 +12,7 @@ use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, reread};
 use crate::call::headers;
+use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::{GLARE_RETRY, Relay};
 use crate::dialog::Dialog;
@@ -128,7 +129,9 @@ impl Call {
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
-        let Hunting { early, attempt, .. } = *hunting;
+        let Hunting {
+            early, mut attempt, ..
+        } = *hunting;
         let tag = self.caller_mark.text();
         let buyer = Dialog::as_uac(
             essentials,
@@ -137,6 +140,17 @@ impl Call {
             attempt.flow,
         );
         let mut buyer = Leg::new(buyer, None);
+        let before = attempt.early_of(essentials.to.tag());
+        if let Some(before) = &before {
+            buyer.dialog.continue_from(&before.dialog);
+        }
+        // An answer that came before in a reliable response need not come again.
+        let answer = before.and_then(|before| before.answer.take());
+        let answer = answer.as_deref().and_then(reread_response);
+        let answer = match &answer {
+            Some((answer, _)) if response.head.body().is_empty() => answer,
+            Some(_) | None => response,
+        };
         let owed = OwedAck {
             client: attempt.client,
             cseq: attempt.cseq,
@@ -149,11 +163,12 @@ impl Call {
         } else {
             buyer.owed = Some(owed);
         }
-        let accepted = early.accept(now, core, &self.policy, &tag, response);
+        let accepted = early.accept(now, core, &self.policy, &tag, answer);
         let caller = reread(&early.request)
             .and_then(|request| {
                 let essentials = request.essentials().ok()?;
-                let dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
+                let mut dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
+                dialog.advance(early.cseq, early.flow);
                 Some((dialog, essentials.cseq))
             })
             .zip(accepted);

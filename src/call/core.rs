@@ -64,6 +64,8 @@ pub(crate) enum Owner {
     RelayOut(CallKey),
     /// Client: a BYE of ours.
     Closing(CallKey),
+    /// Client: a PRACK of ours.
+    Prack(CallKey),
 }
 
 /// What a transaction reports besides messages.

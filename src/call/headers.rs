@@ -11,11 +11,12 @@ use crate::sip::retreaver;
 use crate::sip::scan::Field;
 
 /// What the peers of a call may do within it; the Allow header of both legs.
-pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
+pub(crate) const ALLOW: &[u8] =
+    b"INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, INFO, MESSAGE, NOTIFY, UPDATE";
 
 /// What is taken outside a dialog, or says there that none is known: what is refused there with 405 is not
 /// in it (RFC 3261 §21.4.6).
-pub(crate) const ALLOW_OUTSIDE: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+pub(crate) const ALLOW_OUTSIDE: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, INFO, UPDATE";
 
 /// Name of the header of our own that carries the hop token.
 pub(crate) const HOP: &str = "X-Strowger-Hop";

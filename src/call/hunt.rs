@@ -9,7 +9,9 @@ use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::output::Event;
+use crate::call::provisional::reread_response;
 use crate::call::record::{self, AttemptResult, Outcome, Side};
+use crate::call::unwanted::Unwanted;
 use crate::routing::directory::Campaign;
 use crate::sip::message::{Essentials, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
@@ -40,8 +42,22 @@ impl Call {
         hunting.attempt.silent_until = None;
         match response.status {
             // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw.
-            ..=100 | 199 => {}
-            101..200 => self.relay_ringing(now, core, response),
+            ..=100 => {}
+            101..200 => {
+                let (key, policy) = (self.key, &self.policy);
+                let attempt = &mut hunting.attempt;
+                if attempt.take_provisional(now, core, key, policy, response, essentials)
+                    && response.status != 199
+                {
+                    self.relay_ringing(now, core, response);
+                }
+            }
+            200..300 if hunting.attempt.is_held() => {
+                if let Some(unwanted) = self.unwanted(response, essentials) {
+                    unwanted.acknowledge_and_end(now, core);
+                }
+            }
+            200..300 if self.hold_answer(response) => {}
             200..300 => self.handle_answer(now, core, response, essentials),
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
             status => {
@@ -100,7 +116,7 @@ impl Call {
             return;
         };
         let attempt = &hunting.attempt;
-        if attempt.poll_timeout() > now {
+        if attempt.poll_timeout().is_none_or(|due| due > now) {
             return;
         }
         let result = if attempt.silent_until.is_some() {
@@ -143,6 +159,33 @@ impl Call {
                 .flatten();
             let owner = key.map_or(Owner::Abandoned, Owner::Unwanted);
             core.transact(|layer, out| layer.cancel(now, client, owner, out));
+            let held = hunting.attempt.held.as_deref().and_then(reread_response);
+            if let Some((response, essentials)) = held {
+                let unwanted = self.unwanted(&response, &essentials);
+                match (key, unwanted) {
+                    (Some(key), Some(unwanted)) => unwanted.acknowledge_and_part(now, core, key),
+                    (None, Some(unwanted)) => unwanted.acknowledge_and_end(now, core),
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+
+    /// A 2xx to the current INVITE that is not wanted.
+    fn unwanted<'a, 'm>(
+        &'a self,
+        response: &'a Response<'m>,
+        essentials: &'a ResponseEssentials<'m>,
+    ) -> Option<Unwanted<'a, 'm>> {
+        match &self.state {
+            State::Hunting(hunting) => Some(Unwanted {
+                policy: &self.policy,
+                id: hunting.attempt.client,
+                flow: hunting.attempt.flow,
+                response,
+                essentials,
+            }),
+            State::Talking(_) | State::Ending(_) | State::Gone => None,
         }
     }
 
@@ -322,6 +365,7 @@ impl Call {
         attempt.invite = invite;
         attempt.credentials = Some(credentials);
         attempt.silent_until = Some(now + attempt.buyer.response_timeout);
+        attempt.early.clear();
         true
     }
 }

@@ -10,6 +10,7 @@
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
+//! | reliable provisional responses, on both legs | `provisional` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | which buyer is next, and what the caller is told | `hunt` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
@@ -34,6 +35,7 @@ mod hunt;
 pub mod input;
 pub mod output;
 pub mod policy;
+mod provisional;
 pub mod record;
 mod refuse;
 mod registry;

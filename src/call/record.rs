@@ -132,6 +132,8 @@ pub enum Outcome {
     NoAnswer,
     /// Every buyer was tried; all were busy.
     AllBusy,
+    /// The caller asked for reliable provisional responses, and never acknowledged one.
+    NoPrack,
     /// Answered, but the caller's ACK never came.
     NoAck,
     /// Answered, then a side stopped answering requests.
@@ -157,6 +159,7 @@ impl Outcome {
             Self::NoBuyer => "no_buyer",
             Self::NoAnswer => "no_answer",
             Self::AllBusy => "all_busy",
+            Self::NoPrack => "no_prack",
             Self::NoAck => "no_ack",
             Self::LegLost => "leg_lost",
             Self::TimeLimit => "time_limit",

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher24};
+use smallvec::SmallVec;
 
 use crate::call::a_leg::RETRY_AFTER;
 use crate::call::core::{Core, Owner};
@@ -16,6 +17,7 @@ use crate::call::headers;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::Policy;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
+use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Message, Name, Request, parse};
@@ -163,6 +165,16 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
     }
 
+    /// Answers 488 to an offer that we cannot answer, for we have no media of our own.
+    pub(crate) fn refuse_offer(&self, core: &mut Core, key: ServerKey) {
+        let reply = ReplyHead::new(self.request, &self.flow);
+        let owner = Owner::Nobody;
+        match core.layer.accept(self.now, key, self.flow, false, owner) {
+            Some(server) => core.answer(self.now, server, &reply, 488, None),
+            None => self.refuse(core, Refusal::Overload, 503),
+        }
+    }
+
     /// The To-tag of the responses to an INVITE that is to be cancelled (§9.2), as far as they are kept: that of
     /// the last one, or else that of a refusal of ours.
     pub(crate) fn tag_towards(&self, core: &Core, invite: ServerId) -> Vec<u8> {
@@ -209,10 +221,10 @@ impl<'e, 'm> Arriving<'e, 'm> {
 
     /// What every request must satisfy: extensions that we know (§8.2.2.3), a scheme that we know.
     pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
-        let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
-            .into_iter()
-            .flat_map(|name| self.request.head.all(name))
-            .filter(|value| !value.is_empty())
+        let head = &self.request.head;
+        let required: SmallVec<[&[u8]; 4]> = extensions::tokens(head, Name::Require)
+            .filter(|tag| !is_supported(tag))
+            .chain(extensions::tokens(head, Name::ProxyRequire))
             .collect();
         if !required.is_empty() {
             self.reply(core, Refusal::BadExtension, 420, |writer| {
@@ -228,6 +240,11 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
         true
     }
+}
+
+/// Whether a Require may name this extension.
+fn is_supported(tag: &[u8]) -> bool {
+    tag.eq_ignore_ascii_case(extensions::RELIABLE.as_bytes())
 }
 
 fn tag_in_to(response: &[u8]) -> Option<Vec<u8>> {

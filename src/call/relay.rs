@@ -14,6 +14,7 @@ use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
 use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
 use crate::transaction::layer::{ClientId, ServerId};
@@ -29,6 +30,8 @@ pub(crate) struct Relay {
     pub(crate) begins_exchange: bool,
     /// CSeq on the asking side.
     asked_cseq: u32,
+    /// Whether the asking side takes provisional responses only if they are reliable: it gets none.
+    is_mute: bool,
     /// Whether the INVITE carries no offer, so that the ACK carries the answer.
     is_late_offer: bool,
     /// The asking side's new target, should the answer be a 2xx.
@@ -63,7 +66,7 @@ impl Call {
             State::Talking(talking) => talking,
             // No buyer has answered, so there is nobody to relay to yet.
             State::Hunting(_) => {
-                core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
+                self.answer_early_request(now, core, asked, &reply);
                 return;
             }
             State::Ending(_) | State::Gone => {
@@ -85,6 +88,26 @@ impl Call {
             return;
         }
         self.relay(now, core, asked, reply);
+    }
+
+    /// A request in an early dialog: nobody has answered, so there is nobody to relay to yet. An UPDATE without
+    /// offer concerns this leg alone; anything else may come again in a while (RFC 3311 §5.2).
+    fn answer_early_request(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        asked: &Asked<'_, '_>,
+        reply: &ReplyHead,
+    ) {
+        let is_refresh =
+            asked.request.method == Method::Update && asked.request.head.body().is_empty();
+        if !is_refresh {
+            core.answer(now, asked.server, reply, 500, Some(GLARE_RETRY));
+            return;
+        }
+        let (buffer, policy) = (&mut core.buffer, &self.policy);
+        let built = write_reply(buffer, reply, 200, b"", policy, asked.flow, None);
+        core.respond(now, asked.server, (reply, b""), 200, built);
     }
 
     /// Sends one side's request on to the other.
@@ -149,6 +172,7 @@ impl Call {
             client,
             is_invite,
             begins_exchange: begins_exchange(request),
+            is_mute: extensions::lists(&request.head, Name::Require, extensions::RELIABLE),
             asked_cseq: essentials.cseq,
             is_late_offer: is_invite && request.head.body().is_empty(),
             contact: refreshes_target(request.method)
@@ -183,7 +207,9 @@ impl Call {
         };
         if response.status < 200 {
             let relay = talking.relays.get(place);
-            if let Some(relay) = relay.filter(|relay| relay.is_invite && response.status > 100) {
+            if let Some(relay) =
+                relay.filter(|relay| relay.is_invite && !relay.is_mute && response.status > 100)
+            {
                 let built = write_reply(
                     &mut core.buffer,
                     &relay.reply,

@@ -156,8 +156,11 @@ impl Engine {
             Method::Register | Method::Subscribe | Method::Publish => {
                 return arriving.refuse_method(&mut self.core, 405);
             }
-            // We ask nobody for reliable provisional responses, so there is none to acknowledge.
-            Method::Prack => return arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
+            Method::Prack if !call.matches_prack(side, request) => {
+                return arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
+            }
+            // Between us and this side, like BYE.
+            Method::Prack => {}
             // Neither gets here: transactions tell them apart.
             Method::Ack | Method::Cancel => return,
             // Ours to answer; the other side gets one of our own.
@@ -174,13 +177,21 @@ impl Engine {
                 }
             }
         }
-        if !call.advance(side, essentials.cseq, flow) {
+        let tag = essentials.from.tag();
+        if !call.advance(side, tag, essentials.cseq, flow) {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
             return;
         }
         if request.method == Method::Bye {
             arriving.confirm(&mut self.core, key, b"");
             call.handle_bye(now, &mut self.core, side);
+        } else if request.method == Method::Prack {
+            if request.head.body().is_empty() {
+                arriving.confirm(&mut self.core, key, b"");
+            } else {
+                arriving.refuse_offer(&mut self.core, key);
+            }
+            call.go_on_after_prack(now, &mut self.core);
         } else {
             let is_invite = request.method == Method::Invite;
             let owner = Owner::RelayIn(call.key);
@@ -247,7 +258,8 @@ impl Engine {
             | Owner::Parting(_)
             | Owner::AbandonedWithin
             | Owner::RelayOut(_)
-            | Owner::Closing(_) => None,
+            | Owner::Closing(_)
+            | Owner::Prack(_) => None,
         };
         let tag = match &call {
             Some(call) => call.caller_mark.text().to_vec(),

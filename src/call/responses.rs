@@ -48,9 +48,10 @@ impl Engine {
         });
         let core = &mut self.core;
         let call = match owner {
-            Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key) => {
-                self.registry.call(key)
-            }
+            Owner::Attempt(key)
+            | Owner::RelayOut(key)
+            | Owner::Closing(key)
+            | Owner::Prack(key) => self.registry.call(key),
             Owner::Nobody
             | Owner::Abandoned
             | Owner::Unwanted(_)
@@ -70,6 +71,10 @@ impl Engine {
             }
             (Owner::Closing(key), Some(call)) => {
                 call.handle_bye_response(now, core, id, response);
+                self.registry.attend(now, key);
+            }
+            (Owner::Prack(key), Some(call)) => {
+                call.handle_prack_response(now, core, id, response);
                 self.registry.attend(now, key);
             }
             (Owner::Parting(key), None) => {
@@ -123,7 +128,8 @@ impl Engine {
                 | Owner::Parting(_)
                 | Owner::AbandonedWithin
                 | Owner::Caller(_)
-                | Owner::RelayIn(_) => {}
+                | Owner::RelayIn(_)
+                | Owner::Prack(_) => {}
             }
             self.registry.attend(now, key);
         }

@@ -160,6 +160,7 @@ pub(super) const BUYER: Shape = Shape {
         "username",
         "password",
         "realm",
+        "reliable",
         "x_ph_profile",
         "headers",
         "pass_headers",

@@ -29,6 +29,8 @@ pub struct Buyer {
     pub response_timeout: Duration,
     /// What to answer a challenge with; `None`: a challenge is a failure.
     pub login: Option<Login>,
+    /// Whether it may send provisional responses reliably (RFC 3262).
+    pub offers_reliable: bool,
     /// How the values of X-PH headers are encoded.
     pub x_ph_profile: XPhProfile,
     /// Headers of its own, name and value, both checked.

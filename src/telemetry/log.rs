@@ -441,6 +441,7 @@ mod tests {
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
                 login: None,
+                offers_reliable: true,
                 x_ph_profile: XPhProfile::Raw,
                 headers: Vec::new(),
                 pass_headers: Vec::new(),

@@ -143,6 +143,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoBuyer,
     Outcome::NoAnswer,
     Outcome::AllBusy,
+    Outcome::NoPrack,
     Outcome::NoAck,
     Outcome::LegLost,
     Outcome::Stopped,

@@ -137,6 +137,7 @@ fn buyer(id: &str) -> Arc<Buyer> {
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),
         login: None,
+        offers_reliable: true,
         x_ph_profile: XPhProfile::Raw,
         headers: Vec::new(),
         pass_headers: Vec::new(),

@@ -50,6 +50,7 @@ pub(crate) struct BuyerSpec {
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
     pub(crate) has_login: bool,
+    pub(crate) offers_reliable: bool,
     pub(crate) profile: XPhProfile,
 }
 
@@ -61,6 +62,7 @@ impl BuyerSpec {
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
             has_login: false,
+            offers_reliable: true,
             profile: XPhProfile::Raw,
         }
     }
@@ -257,6 +259,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
             password: Secret::new(PASSWORD.as_bytes()),
             realm: BUYER_REALM.into(),
         }),
+        offers_reliable: spec.offers_reliable,
         x_ph_profile: spec.profile,
         headers: vec![("X-Buyer".into(), "one".into())],
         pass_headers: Vec::new(),

@@ -149,6 +149,7 @@ pub(crate) fn check_record(
                 "with the wrong end",
             );
         }
+        Outcome::NoPrack => must(call.is_unreliable && record.status == 504, "but it came"),
         Outcome::NoAck => must(call.is_answered && call.is_unreliable, "but it came"),
         Outcome::LegLost => must(call.is_answered, "without answer"),
         Outcome::TimeLimit => must(record.answered.is_some(), "without answer"),

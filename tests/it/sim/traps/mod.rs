@@ -6,6 +6,7 @@ mod answers;
 mod cancel;
 mod challenges;
 
+mod reliable;
 mod rest;
 mod within;
 
@@ -20,7 +21,7 @@ use super::desk::{
 };
 use super::digest;
 use super::policy::{BUYER_REALM, CARRIER, PASSWORD, PolicySpec};
-use super::text::Msg;
+use super::text::{Msg, bare};
 
 const NOTHING: [&str; 0] = [];
 
