@@ -280,6 +280,7 @@ fn policy() -> Policy {
         timing: Timing::default(),
         strangers: Strangers::Refuse,
         known: Allowlist::new(),
+        session: None,
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),

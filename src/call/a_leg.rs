@@ -11,6 +11,8 @@ use crate::call::output::Event;
 use crate::call::policy::Policy;
 use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
+use crate::call::session::write_agreed;
+use crate::dialog::session_timer::Agreed;
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
@@ -94,8 +96,9 @@ impl Early {
         policy: &Policy,
         tag: &[u8],
         response: &Response<'_>,
+        agreed: Option<Agreed>,
     ) -> Option<Bytes> {
-        let built = write_reply(
+        let built = write_reply_with(
             &mut core.buffer,
             &self.reply,
             200,
@@ -103,6 +106,7 @@ impl Early {
             policy,
             self.flow,
             Some(response),
+            |writer| write_agreed(writer, agreed),
         );
         core.respond(now, self.server, (&self.reply, tag), 200, built)
     }
@@ -260,6 +264,10 @@ fn status_of(outcome: Outcome) -> u16 {
         Outcome::Stopped => 503,
         Outcome::NoPrack => 504,
         // Answered: the caller has its 200.
-        Outcome::Completed | Outcome::NoAck | Outcome::LegLost | Outcome::TimeLimit => 200,
+        Outcome::Completed
+        | Outcome::NoAck
+        | Outcome::LegLost
+        | Outcome::SessionExpired
+        | Outcome::TimeLimit => 200,
     }
 }

@@ -39,8 +39,10 @@ pub(crate) struct Attempt {
     pub(crate) cseq: u32,
     /// Our INVITE as sent, for its authenticated repeat.
     pub(crate) invite: Bytes,
-    /// INVITEs sent to this buyer.
+    /// INVITEs sent to this buyer since it last wanted a longer session interval.
     pub(crate) tries: u8,
+    /// How often it wanted one.
+    pub(crate) raised: u8,
     /// What the last INVITE carried; its ACK carries the same (RFC 3261 §22.1).
     pub(crate) credentials: Option<Credentials>,
     /// Whether the INVITE carried an offer; if not, the ACK will carry the answer.
@@ -125,6 +127,7 @@ impl Offer<'_, '_> {
             cseq: FIRST_CSEQ,
             invite,
             tries: 1,
+            raised: 0,
             credentials: None,
             has_offer: !self.request.head.body().is_empty(),
             silent_until: Some(now + buyer.response_timeout),
@@ -167,10 +170,7 @@ impl Offer<'_, '_> {
             .cseq(FIRST_CSEQ, Method::Invite);
         write_contact(&mut writer, self.policy, flow);
         writer.field("Allow", headers::ALLOW);
-        // Without an offer, a reliable response would bring one, and PRACK the answer.
-        if buyer.offers_reliable && !self.request.head.body().is_empty() {
-            writer.field("Supported", extensions::RELIABLE.as_bytes());
-        }
+        self.write_extensions(&mut writer, buyer);
         if let Some(product) = &self.policy.product {
             writer.field("User-Agent", product.as_bytes());
         }
@@ -190,6 +190,21 @@ impl Offer<'_, '_> {
         }
         headers::pass_request(&mut writer, &self.request.head, self.trunk, buyer);
         writer.finish(self.request.head.body())
+    }
+}
+
+impl Offer<'_, '_> {
+    /// Writes what the buyer may make use of.
+    fn write_extensions(&self, writer: &mut Writer<'_>, buyer: &Buyer) {
+        // Without an offer, a reliable response would bring one, and PRACK the answer.
+        if buyer.offers_reliable && !self.request.head.body().is_empty() {
+            writer.field("Supported", extensions::RELIABLE.as_bytes());
+        }
+        if let Some(terms) = self.policy.session {
+            writer.field("Supported", extensions::TIMER.as_bytes());
+            writer.number("Session-Expires", terms.expires);
+            writer.number("Min-SE", terms.min);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::output::Event;
 use crate::call::provisional::reread_response;
 use crate::call::record::{self, AttemptResult, Outcome, Side};
+use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::directory::Campaign;
 use crate::sip::message::{Essentials, Request, Response, ResponseEssentials};
@@ -60,6 +61,7 @@ impl Call {
             200..300 if self.hold_answer(response) => {}
             200..300 => self.handle_answer(now, core, response, essentials),
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
+            422 if self.retry_with_interval(now, core, response) => {}
             status => {
                 let result = judge(status);
                 self.end_attempt(now, core, Some(status), result);
@@ -337,6 +339,48 @@ impl Call {
         let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
             return false;
         };
+        attempt.tries += 1;
+        self.send_again(now, core, Some(credentials), None)
+    }
+
+    /// Sends the INVITE once more with the session interval that the buyer wants (RFC 4028 §7.3); `false` if it
+    /// wants none that we can give, or has had its tries.
+    fn retry_with_interval(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+    ) -> bool {
+        let terms = self.policy.session;
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &mut hunting.attempt;
+        let interval = terms.and_then(|terms| terms.raised(&response.head));
+        if attempt.raised >= MOST_RAISED || interval.is_none() {
+            return false;
+        }
+        attempt.raised += 1;
+        // Its nonce was used; should it challenge again, it is answered again.
+        attempt.tries = 1;
+        self.send_again(now, core, None, interval)
+    }
+
+    /// Sends the INVITE of the current attempt once more.
+    fn send_again(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        credentials: Option<Credentials>,
+        interval: Option<u32>,
+    ) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &mut hunting.attempt;
+        let Some(sent) = reread(&attempt.invite) else {
+            return false;
+        };
         let client = {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy)
@@ -350,7 +394,8 @@ impl Call {
             flow: attempt.flow,
             branch: &branch,
             cseq: attempt.cseq + 1,
-            credentials: &credentials,
+            credentials: credentials.as_ref(),
+            interval,
         };
         let Some(invite) = repeat.write(core, &sent) else {
             core.layer.release(client);
@@ -361,9 +406,8 @@ impl Call {
         core.transact(|layer, out| layer.send_invite(now, client, flow, bytes, owner, out));
         attempt.client = client;
         attempt.cseq += 1;
-        attempt.tries += 1;
         attempt.invite = invite;
-        attempt.credentials = Some(credentials);
+        attempt.credentials = credentials;
         attempt.silent_until = Some(now + attempt.buyer.response_timeout);
         attempt.early.clear();
         true

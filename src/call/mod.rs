@@ -14,7 +14,8 @@
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | which buyer is next, and what the caller is told | `hunt` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
-//! | requests within an answered call | `relay` |
+//! | requests within a call | `within`, those that are relayed `relay` |
+//! | session timers | `session` |
 //! | BYEs | `closing` |
 //! | answers that nobody waits for | `unwanted` |
 //! | the call key and the hop token | `facts` |
@@ -42,7 +43,9 @@ mod registry;
 mod relay;
 mod requests;
 mod responses;
+mod session;
 mod unwanted;
+mod within;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -294,10 +294,7 @@ impl EarlyDialog {
         policy: &Policy,
         rack: RAck,
     ) -> Option<(ClientId, Bytes)> {
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)?
-        };
+        let client = core.prepare()?;
         let branch = core.layer.branch(client);
         let flow = self.dialog.flow();
         let cseq = self.dialog.next_cseq();

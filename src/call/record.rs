@@ -138,6 +138,8 @@ pub enum Outcome {
     NoAck,
     /// Answered, then a side stopped answering requests.
     LegLost,
+    /// Answered, then a side let its session timer run out (RFC 4028).
+    SessionExpired,
     /// Answered, and ended by us because it lasted too long.
     TimeLimit,
     /// Ended by the operator, or by the end of the drain.
@@ -162,6 +164,7 @@ impl Outcome {
             Self::NoPrack => "no_prack",
             Self::NoAck => "no_ack",
             Self::LegLost => "leg_lost",
+            Self::SessionExpired => "session_expired",
             Self::TimeLimit => "time_limit",
             Self::Stopped => "stopped",
             Self::Internal => "internal",

@@ -98,12 +98,24 @@ impl<'e, 'm> Arriving<'e, 'm> {
     /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer, where there is room:
     /// the credentials are used up, so a repetition could not be judged again.
     pub(crate) fn refuse_known(&self, core: &mut Core, key: ServerKey, why: Refusal, status: u16) {
+        self.refuse_known_with(core, key, why, status, |_| {});
+    }
+
+    /// The same, with `more` headers.
+    pub(crate) fn refuse_known_with(
+        &self,
+        core: &mut Core,
+        key: ServerKey,
+        why: Refusal,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
         let layer = &mut core.layer;
         let accepted = (!layer.is_crowded())
             .then(|| layer.accept(self.now, key, self.flow, true, Owner::Nobody))
             .flatten();
         let Some(server) = accepted else {
-            self.refuse(core, why, status);
+            self.reply(core, why, status, more);
             return;
         };
         core.event(Event::Refused {
@@ -112,7 +124,7 @@ impl<'e, 'm> Arriving<'e, 'm> {
             status: Some(status),
         });
         let (reply, tag) = self.reply_head(core);
-        let built = self.write(core, (&reply, &tag), status, |_| {});
+        let built = self.write(core, (&reply, &tag), status, more);
         core.respond(self.now, server, (&reply, &tag), status, built);
     }
 
@@ -219,11 +231,17 @@ impl<'e, 'm> Arriving<'e, 'm> {
         has_some
     }
 
+    /// Whether a Require may name this extension.
+    fn is_supported(&self, tag: &[u8]) -> bool {
+        let is = |one: &str| tag.eq_ignore_ascii_case(one.as_bytes());
+        is(extensions::RELIABLE) || (is(extensions::TIMER) && self.policy.session.is_some())
+    }
+
     /// What every request must satisfy: extensions that we know (§8.2.2.3), a scheme that we know.
     pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
         let head = &self.request.head;
         let required: SmallVec<[&[u8]; 4]> = extensions::tokens(head, Name::Require)
-            .filter(|tag| !is_supported(tag))
+            .filter(|tag| !self.is_supported(tag))
             .chain(extensions::tokens(head, Name::ProxyRequire))
             .collect();
         if !required.is_empty() {
@@ -240,11 +258,6 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
         true
     }
-}
-
-/// Whether a Require may name this extension.
-fn is_supported(tag: &[u8]) -> bool {
-    tag.eq_ignore_ascii_case(extensions::RELIABLE.as_bytes())
 }
 
 fn tag_in_to(response: &[u8]) -> Option<Vec<u8>> {

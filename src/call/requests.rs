@@ -6,7 +6,7 @@ use crate::call::Engine;
 use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
-use crate::call::relay::Asked;
+use crate::call::within::AskedWithin;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::transaction::key::ServerKey;
@@ -197,7 +197,7 @@ impl Engine {
             let owner = Owner::RelayIn(call.key);
             match self.core.layer.accept(now, key, flow, is_invite, owner) {
                 Some(server) => {
-                    let asked = Asked {
+                    let asked = AskedWithin {
                         side,
                         server,
                         flow,
@@ -259,7 +259,8 @@ impl Engine {
             | Owner::AbandonedWithin
             | Owner::RelayOut(_)
             | Owner::Closing(_)
-            | Owner::Prack(_) => None,
+            | Owner::Prack(_)
+            | Owner::Refresh(_) => None,
         };
         let tag = match &call {
             Some(call) => call.caller_mark.text().to_vec(),

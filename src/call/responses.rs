@@ -51,7 +51,8 @@ impl Engine {
             Owner::Attempt(key)
             | Owner::RelayOut(key)
             | Owner::Closing(key)
-            | Owner::Prack(key) => self.registry.call(key),
+            | Owner::Prack(key)
+            | Owner::Refresh(key) => self.registry.call(key),
             Owner::Nobody
             | Owner::Abandoned
             | Owner::Unwanted(_)
@@ -71,6 +72,10 @@ impl Engine {
             }
             (Owner::Closing(key), Some(call)) => {
                 call.handle_bye_response(now, core, id, response);
+                self.registry.attend(now, key);
+            }
+            (Owner::Refresh(key), Some(call)) => {
+                call.handle_refresh_response(now, core, id, response, &essentials);
                 self.registry.attend(now, key);
             }
             (Owner::Prack(key), Some(call)) => {
@@ -108,18 +113,25 @@ impl Engine {
             if let Owner::Unwanted(key) | Owner::Parting(key) = owner {
                 self.core.leavings.remove(key);
             }
-            let (Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key)) = owner else {
+            let (Owner::Attempt(key)
+            | Owner::RelayOut(key)
+            | Owner::Refresh(key)
+            | Owner::Closing(key)) = owner
+            else {
                 continue;
             };
             let Some(call) = self.registry.call(key) else {
                 continue;
             };
+            let is_silent = matches!(report, Report::TimedOut { .. });
+            let status = if is_silent { 408 } else { 500 };
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
                 Owner::RelayOut(_) => {
-                    let is_silent = matches!(report, Report::TimedOut { .. });
-                    let status = if is_silent { 408 } else { 500 };
                     call.handle_relay_failure(now, &mut self.core, id, status);
+                }
+                Owner::Refresh(_) => {
+                    call.handle_refresh_failure(now, &mut self.core, id, status);
                 }
                 Owner::Closing(_) => call.handle_bye_done(id),
                 Owner::Nobody

@@ -13,6 +13,7 @@ pub(super) const ROOT: Shape = Shape {
         "timers",
         "limits",
         "hunt",
+        "session",
         "domain",
         "trunk",
         "company",
@@ -82,6 +83,11 @@ pub(super) const LIMITS: Shape = Shape {
 pub(super) const HUNT: Shape = Shape {
     name: "hunt",
     keys: &["attempts", "time", "pdd"],
+};
+
+pub(super) const SESSION: Shape = Shape {
+    name: "session",
+    keys: &["expires", "min"],
 };
 
 pub(super) const DOMAIN: Shape = Shape {
@@ -175,6 +181,6 @@ pub(super) const SECRET: Shape = Shape {
 
 #[cfg(test)]
 pub(super) const ALL: &[&Shape] = &[
-    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &DOMAIN, &TRUNK,
-    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
+    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &SESSION, &DOMAIN,
+    &TRUNK, &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
 ];

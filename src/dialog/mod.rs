@@ -5,6 +5,7 @@
 
 pub mod reliable;
 pub mod route_set;
+pub mod session_timer;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -260,6 +260,7 @@ fn is_attack(why: Refusal) -> bool {
         Refusal::NoCredentials
         | Refusal::StaleNonce
         | Refusal::TooManyHops
+        | Refusal::SessionInterval
         | Refusal::Loop
         | Refusal::Merged
         | Refusal::BadExtension

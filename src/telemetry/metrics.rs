@@ -124,6 +124,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::Replayed,
     Refusal::TrunkMismatch,
     Refusal::TooManyHops,
+    Refusal::SessionInterval,
     Refusal::Loop,
     Refusal::Merged,
     Refusal::BadExtension,
@@ -146,6 +147,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoPrack,
     Outcome::NoAck,
     Outcome::LegLost,
+    Outcome::SessionExpired,
     Outcome::Stopped,
     Outcome::Internal,
 ];

@@ -8,7 +8,8 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId, User,
+    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, Terms, TrunkId,
+    User,
 };
 use strowger::routing::buyer::{Buyer, Login, XPhProfile};
 use strowger::routing::directory::{
@@ -78,6 +79,7 @@ pub(crate) struct PolicySpec {
     /// Addresses listed besides the carrier's.
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) call_time: Duration,
+    pub(crate) session: Option<Terms>,
     pub(crate) calls: usize,
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
@@ -96,6 +98,7 @@ impl Default for PolicySpec {
             hosts: Vec::new(),
             sources: Vec::new(),
             call_time: Duration::from_secs(3600),
+            session: None,
             calls: 1000,
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
@@ -150,6 +153,7 @@ impl PolicySpec {
             timing: Timing::default(),
             strangers: self.strangers,
             known: self.known(),
+            session: self.session,
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),

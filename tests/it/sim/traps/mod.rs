@@ -8,6 +8,7 @@ mod challenges;
 
 mod reliable;
 mod rest;
+mod session;
 mod within;
 
 use std::time::Duration;
