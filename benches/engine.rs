@@ -33,7 +33,7 @@ use strowger::routing::buyer::{Buyer, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, Trunk};
+use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, Transport};
 use strowger::transaction::Timing;
 use strowger::types::ids::ShardId;
@@ -215,6 +215,7 @@ fn policy() -> Policy {
         response_timeout: Duration::from_secs(4),
         login: None,
         offers_reliable: true,
+        refer: Refer::Refuse,
         x_ph_profile: XPhProfile::Raw,
         headers: Vec::new(),
         pass_headers: Vec::new(),
@@ -253,6 +254,7 @@ fn policy() -> Policy {
                 assume_e164: false,
             },
             pass_headers: Vec::new(),
+            refer: Refer::Refuse,
             answers: Vec::new(),
         })],
         directory: Directory {

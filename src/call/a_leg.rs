@@ -13,7 +13,7 @@ use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
 use crate::call::session::write_agreed;
 use crate::dialog::session_timer::Agreed;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::sip::message::Response;
@@ -96,7 +96,7 @@ impl Early {
         policy: &Policy,
         tag: &[u8],
         response: &Response<'_>,
-        agreed: Option<Agreed>,
+        (agreed, refer): (Option<Agreed>, Refer),
     ) -> Option<Bytes> {
         let built = write_reply_with(
             &mut core.buffer,
@@ -106,7 +106,10 @@ impl Early {
             policy,
             self.flow,
             Some(response),
-            |writer| write_agreed(writer, agreed),
+            |writer| {
+                headers::write_refer(writer, refer);
+                write_agreed(writer, agreed);
+            },
         );
         core.respond(now, self.server, (&self.reply, tag), 200, built)
     }

@@ -170,6 +170,7 @@ impl Offer<'_, '_> {
             .cseq(FIRST_CSEQ, Method::Invite);
         write_contact(&mut writer, self.policy, flow);
         writer.field("Allow", headers::ALLOW);
+        headers::write_refer(&mut writer, buyer.refer);
         self.write_extensions(&mut writer, buyer);
         if let Some(product) = &self.policy.product {
             writer.field("User-Agent", product.as_bytes());
@@ -197,13 +198,19 @@ impl Offer<'_, '_> {
     /// Writes what the buyer may make use of.
     fn write_extensions(&self, writer: &mut Writer<'_>, buyer: &Buyer) {
         // Without an offer, a reliable response would bring one, and PRACK the answer.
-        if buyer.offers_reliable && !self.request.head.body().is_empty() {
-            writer.field("Supported", extensions::RELIABLE.as_bytes());
-        }
+        let offers_reliable = buyer.offers_reliable && !self.request.head.body().is_empty();
+        match (offers_reliable, self.policy.session) {
+            (true, Some(_)) => writer.field("Supported", b"100rel, timer"),
+            (true, None) => writer.field("Supported", extensions::RELIABLE.as_bytes()),
+            (false, Some(_)) => writer.field("Supported", extensions::TIMER.as_bytes()),
+            (false, None) => writer,
+        };
         if let Some(terms) = self.policy.session {
-            writer.field("Supported", extensions::TIMER.as_bytes());
             writer.number("Session-Expires", terms.expires);
-            writer.number("Min-SE", terms.min);
+            // RFC 4028 §5: 90 s goes without saying.
+            if terms.min > 90 {
+                writer.number("Min-SE", terms.min);
+            }
         }
     }
 }

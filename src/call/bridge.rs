@@ -188,7 +188,14 @@ impl Call {
             let asked = Asked::of(&request.head);
             // One that is too short was refused before.
             let agreed = terms.and_then(|terms| terms.answer(&asked, None).ok().flatten());
-            let ok = early.accept(now, core, &self.policy, &tag, answer, agreed)?;
+            let ok = early.accept(
+                now,
+                core,
+                &self.policy,
+                &tag,
+                answer,
+                (agreed, self.trunk.refer),
+            )?;
             let awaiting = AwaitAck::new(now, &self.policy.timing, essentials.cseq, early.flow, ok);
             let mut caller = Leg::new(dialog, Some(awaiting), &request.head);
             caller.agree(now, agreed);

@@ -28,7 +28,7 @@ use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::flow::Flow;
 use crate::sip::message::Essentials;
 use crate::types::ids::{CallUuid, Mark};
@@ -95,6 +95,15 @@ impl Call {
             Some(Side::Buyer)
         } else {
             None
+        }
+    }
+
+    /// What becomes of a REFER of `side`.
+    pub(crate) fn refer(&self, side: Side) -> Refer {
+        match (side, &self.state) {
+            (Side::Caller | Side::Edge, _) => self.trunk.refer,
+            (Side::Buyer, State::Talking(talking)) => talking.who.refer,
+            (Side::Buyer, State::Hunting(_) | State::Ending(_) | State::Gone) => Refer::Refuse,
         }
     }
 

@@ -4,7 +4,7 @@
 //! (routing, dialog, credentials, capabilities) is written afresh for each.
 
 use crate::routing::buyer::Buyer;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::Writer;
 use crate::sip::message::{Head, Name};
 use crate::sip::retreaver;
@@ -76,6 +76,29 @@ pub(crate) fn pass_within(writer: &mut Writer<'_>, head: &Head<'_>) {
         };
         if passes {
             pass(writer, head, field);
+        }
+    }
+}
+
+/// Copies whom a REFER speaks of, as it stands.
+pub(crate) fn pass_refer(writer: &mut Writer<'_>, head: &Head<'_>) {
+    for field in head.fields() {
+        let is_refer_sub = || {
+            let name = head.raw_name(field);
+            field.name == Name::Other && name.eq_ignore_ascii_case(b"Refer-Sub")
+        };
+        if matches!(field.name, Name::ReferTo | Name::ReferredBy) || is_refer_sub() {
+            pass(writer, head, field);
+        }
+    }
+}
+
+/// Says that a peer may send REFER, besides what [`ALLOW`] names.
+pub(crate) fn write_refer(writer: &mut Writer<'_>, refer: Refer) {
+    match refer {
+        Refer::Refuse => {}
+        Refer::Relay => {
+            writer.field("Allow", b"REFER");
         }
     }
 }

@@ -96,6 +96,11 @@ impl Call {
             write_contact(&mut writer, &self.policy, out);
             writer.field("Allow", headers::ALLOW);
             leg.write_session(&mut writer, self.policy.session.as_ref());
+        } else if matches!(request.method, Method::Refer | Method::Notify) {
+            write_contact(&mut writer, &self.policy, out);
+        }
+        if request.method == Method::Refer {
+            headers::pass_refer(&mut writer, &request.head);
         }
         headers::pass_within(&mut writer, &request.head);
         let built = writer.finish(request.head.body());

@@ -7,6 +7,7 @@ use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
 use crate::call::within::AskedWithin;
+use crate::routing::trunk::Refer;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::transaction::key::ServerKey;
@@ -152,7 +153,9 @@ impl Engine {
         };
         // What is refused without a transaction must not move the CSeq: sent again, it gets the same answer.
         match request.method {
-            Method::Refer => return arriving.refuse_method(&mut self.core, 603),
+            Method::Refer if call.refer(side) == Refer::Refuse => {
+                return arriving.refuse_method(&mut self.core, 603);
+            }
             Method::Register | Method::Subscribe | Method::Publish => {
                 return arriving.refuse_method(&mut self.core, 405);
             }
@@ -171,6 +174,7 @@ impl Engine {
             | Method::Info
             | Method::Message
             | Method::Notify
+            | Method::Refer
             | Method::Other(_) => {
                 if !arriving.has_hops_left(&mut self.core) {
                     return;

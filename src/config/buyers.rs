@@ -72,6 +72,7 @@ fn read_one(
     );
     let profile = section.choice("x_ph_profile", PROFILES, desk);
     let reliable = section.choice("reliable", RELIABLE, desk);
+    let refer = routes::refer(section, desk);
     let headers = headers(section, desk);
     let pass_headers = routes::pass_headers(section, desk);
     let written = section.text("address", desk);
@@ -89,6 +90,7 @@ fn read_one(
         response_timeout: response,
         login,
         offers_reliable: reliable.is_none_or(|found| found.value),
+        refer,
         x_ph_profile: profile.map_or_else(XPhProfile::default, |found| found.value),
         headers,
         pass_headers,

@@ -114,6 +114,7 @@ pub(super) const TRUNK: Shape = Shape {
         "tech_prefix",
         "assume_e164",
         "pass_headers",
+        "refer",
         "answers",
     ],
 };
@@ -167,6 +168,7 @@ pub(super) const BUYER: Shape = Shape {
         "password",
         "realm",
         "reliable",
+        "refer",
         "x_ph_profile",
         "headers",
         "pass_headers",

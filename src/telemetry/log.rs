@@ -328,6 +328,7 @@ mod tests {
 
     use super::*;
     use crate::routing::buyer::{Buyer, XPhProfile};
+    use crate::routing::trunk::Refer;
     use crate::sip::flow::{Flow, ListenerId, Transport};
     use crate::types::ids::{CallUuid, Entropy};
 
@@ -443,6 +444,7 @@ mod tests {
                 response_timeout: Duration::ZERO,
                 login: None,
                 offers_reliable: true,
+                refer: Refer::Refuse,
                 x_ph_profile: XPhProfile::Raw,
                 headers: Vec::new(),
                 pass_headers: Vec::new(),

@@ -15,7 +15,7 @@ use strowger::routing::buyer::{Buyer, Login, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, Trunk};
+use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::Transport;
 use strowger::transaction::timing::Timing;
 use strowger::types::number::{Number, NumberPlan};
@@ -52,6 +52,7 @@ pub(crate) struct BuyerSpec {
     pub(crate) silence: Duration,
     pub(crate) has_login: bool,
     pub(crate) offers_reliable: bool,
+    pub(crate) refer: Refer,
     pub(crate) profile: XPhProfile,
 }
 
@@ -64,6 +65,7 @@ impl BuyerSpec {
             silence: Duration::from_secs(4),
             has_login: false,
             offers_reliable: true,
+            refer: Refer::Refuse,
             profile: XPhProfile::Raw,
         }
     }
@@ -80,6 +82,7 @@ pub(crate) struct PolicySpec {
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) call_time: Duration,
     pub(crate) session: Option<Terms>,
+    pub(crate) refer: Refer,
     pub(crate) calls: usize,
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
@@ -99,6 +102,7 @@ impl Default for PolicySpec {
             sources: Vec::new(),
             call_time: Duration::from_secs(3600),
             session: None,
+            refer: Refer::Refuse,
             calls: 1000,
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
@@ -130,6 +134,7 @@ impl PolicySpec {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            refer: self.refer,
             answers: Vec::new(),
         };
         Arc::new(Policy {
@@ -264,6 +269,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
             realm: BUYER_REALM.into(),
         }),
         offers_reliable: spec.offers_reliable,
+        refer: spec.refer,
         x_ph_profile: spec.profile,
         headers: vec![("X-Buyer".into(), "one".into())],
         pass_headers: Vec::new(),

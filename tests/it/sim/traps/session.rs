@@ -100,7 +100,7 @@ fn trap_08_each_leg_has_a_timer_of_its_own_and_the_200_says_who_refreshes() {
 
         assert_eq!(talk.ok.first("Session-Expires"), expires, "{headers:?}");
         assert_eq!(talk.ok.first("Require"), require, "{headers:?}");
-        assert!(talk.offered.all("Supported").eq(["100rel", "timer"]));
+        assert!(talk.offered.all("Supported").eq(["100rel, timer"]));
         assert_eq!(talk.offered.value("Session-Expires"), "600");
         assert_eq!(talk.offered.value("Min-SE"), "120");
     }
