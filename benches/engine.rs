@@ -33,7 +33,7 @@ use strowger::routing::buyer::{Buyer, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, Trunk};
+use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::transaction::Timing;
 use strowger::types::ids::ShardId;
@@ -216,6 +216,8 @@ fn policy() -> Policy {
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),
         login: None,
+        offers_reliable: true,
+        refer: Refer::Refuse,
         x_ph_profile: XPhProfile::Raw,
         headers: Vec::new(),
         pass_headers: Vec::new(),
@@ -255,6 +257,7 @@ fn policy() -> Policy {
                 assume_e164: false,
             },
             pass_headers: Vec::new(),
+            refer: Refer::Refuse,
             answers: Vec::new(),
         })],
         directory: Directory {
@@ -282,6 +285,7 @@ fn policy() -> Policy {
         timing: Timing::default(),
         strangers: Strangers::Refuse,
         known: Allowlist::new(),
+        session: None,
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),

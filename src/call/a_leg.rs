@@ -9,8 +9,11 @@ use crate::call::core::Core;
 use crate::call::headers;
 use crate::call::output::Event;
 use crate::call::policy::Policy;
+use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
-use crate::routing::trunk::Trunk;
+use crate::call::session::write_agreed;
+use crate::dialog::session_timer::Agreed;
+use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::message::Response;
@@ -24,6 +27,10 @@ pub(crate) struct Early {
     pub(crate) reply: ReplyHead,
     /// The INVITE itself, for the next buyer.
     pub(crate) request: Bytes,
+    /// CSeq of the caller's last request in the early dialog.
+    pub(crate) cseq: u32,
+    /// How the caller wants provisional responses; `None`: as RFC 3261 has them.
+    pub(crate) provisional: Option<Box<Provisional>>,
 }
 
 /// A 2xx of ours that is sent again until its ACK comes: the transaction leaves this to its user
@@ -74,26 +81,11 @@ impl AwaitAck {
 }
 
 impl Early {
-    /// Sends a provisional response: our own tag and Contact; with it goes the body of the buyer's, if any.
-    pub(crate) fn ring(
-        &self,
-        now: Instant,
-        core: &mut Core,
-        policy: &Policy,
-        tag: &[u8],
-        status: u16,
-        with: Option<&Response<'_>>,
-    ) {
-        let built = write_reply(
-            &mut core.buffer,
-            &self.reply,
-            status,
-            tag,
-            policy,
-            self.flow,
-            with,
-        );
-        core.respond(now, self.server, (&self.reply, tag), status, built);
+    /// Takes note of a request of the caller's; `false` if its CSeq goes back (RFC 3261 §12.2.2).
+    pub(crate) fn advance(&mut self, cseq: u32) -> bool {
+        let is_new = cseq > self.cseq;
+        self.cseq = self.cseq.max(cseq);
+        is_new
     }
 
     /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.
@@ -104,8 +96,9 @@ impl Early {
         policy: &Policy,
         tag: &[u8],
         response: &Response<'_>,
+        (agreed, refer): (Option<Agreed>, Refer),
     ) -> Option<Bytes> {
-        let built = write_reply(
+        let built = write_reply_with(
             &mut core.buffer,
             &self.reply,
             200,
@@ -113,6 +106,10 @@ impl Early {
             policy,
             self.flow,
             Some(response),
+            |writer| {
+                headers::write_refer(writer, refer);
+                write_agreed(writer, agreed);
+            },
         );
         core.respond(now, self.server, (&self.reply, tag), 200, built)
     }
@@ -142,6 +139,24 @@ pub(crate) fn write_reply(
     flow: Flow,
     other: Option<&Response<'_>>,
 ) -> Result<Bytes, BuildError> {
+    write_reply_with(buffer, reply, status, tag, policy, flow, other, |_| {})
+}
+
+/// The same, with `more` headers.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what each response of ours takes"
+)]
+pub(crate) fn write_reply_with(
+    buffer: &mut Vec<u8>,
+    reply: &ReplyHead,
+    status: u16,
+    tag: &[u8],
+    policy: &Policy,
+    flow: Flow,
+    other: Option<&Response<'_>>,
+    more: impl FnOnce(&mut Writer<'_>),
+) -> Result<Bytes, BuildError> {
     let mut writer = Writer::reply(buffer, reply, status, Some(tag));
     if status < 300 {
         write_contact(&mut writer, policy, flow, reply.is_secure());
@@ -152,6 +167,7 @@ pub(crate) fn write_reply(
     if let Some(product) = &policy.product {
         writer.field("Server", product.as_bytes());
     }
+    more(&mut writer);
     let Some(other) = other else {
         return writer.finish(b"");
     };
@@ -255,7 +271,12 @@ fn status_of(outcome: Outcome) -> u16 {
         Outcome::AllBusy => 486,
         Outcome::Internal => 500,
         Outcome::Stopped => 503,
+        Outcome::NoPrack => 504,
         // Answered: the caller has its 200.
-        Outcome::Completed | Outcome::NoAck | Outcome::LegLost | Outcome::TimeLimit => 200,
+        Outcome::Completed
+        | Outcome::NoAck
+        | Outcome::LegLost
+        | Outcome::SessionExpired
+        | Outcome::TimeLimit => 200,
     }
 }

@@ -15,9 +15,11 @@ use crate::call::headers;
 use crate::call::hunt::Hunt;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
+use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
+use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
 use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::ReplyHead;
@@ -238,6 +240,15 @@ impl Arriving<'_, '_> {
             self.refuse_known(core, key, Refusal::Loop, 482);
             return;
         };
+        let asked = SessionAsked::of(&self.request.head);
+        let terms = self.policy.session;
+        if let Some(Err(TooShort { min })) = terms.map(|terms| terms.answer(&asked, None)) {
+            let why = Refusal::SessionInterval;
+            self.refuse_known_with(core, key, why, 422, |writer| {
+                writer.number("Min-SE", min);
+            });
+            return;
+        }
         if registry.is_full() {
             core.event(Event::TableFull { table: "calls" });
             self.refuse_known(core, key, Refusal::Overload, 503);
@@ -264,6 +275,8 @@ impl Arriving<'_, '_> {
             flow: self.flow,
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),
+            cseq: self.essentials.cseq,
+            provisional: Provisional::wanted(core, self.request, self.essentials),
         };
         core.answer_early(self.now, server, &early.reply);
         let newcomer = Newcomer {

@@ -14,10 +14,12 @@ use crate::call::credentials::Credentials;
 use crate::call::facts::{call_key, hop_token};
 use crate::call::headers;
 use crate::call::policy::Policy;
+use crate::call::provisional::EarlyDialog;
 use crate::call::record::Record;
 use crate::routing::buyer::Buyer;
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, Writer, unfold_into};
+use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Method, Request};
@@ -37,8 +39,10 @@ pub(crate) struct Attempt {
     pub(crate) cseq: u32,
     /// Our INVITE as sent, for its authenticated repeat.
     pub(crate) invite: Bytes,
-    /// INVITEs sent to this buyer.
+    /// INVITEs sent to this buyer since it last wanted a longer session interval.
     pub(crate) tries: u8,
+    /// How often it wanted one.
+    pub(crate) raised: u8,
     /// What the last INVITE carried; its ACK carries the same (RFC 3261 §22.1).
     pub(crate) credentials: Option<Credentials>,
     /// Whether the INVITE carried an offer; if not, the ACK will carry the answer.
@@ -47,12 +51,17 @@ pub(crate) struct Attempt {
     pub(crate) silent_until: Option<Instant>,
     /// Until when it may ring.
     pub(crate) ring_until: Instant,
+    /// Where reliable provisional responses are acknowledged.
+    pub(crate) early: Vec<EarlyDialog>,
+    /// The buyer's 2xx, which waits for the caller's PRACK.
+    pub(crate) held: Option<Bytes>,
 }
 
 impl Attempt {
-    pub(crate) fn poll_timeout(&self) -> Instant {
-        self.silent_until
-            .map_or(self.ring_until, |silent| silent.min(self.ring_until))
+    /// When its time is over; `None`: it has answered.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let until = self.silent_until.into_iter().chain([self.ring_until]).min();
+        until.filter(|_| !self.is_held())
     }
 }
 
@@ -119,10 +128,13 @@ impl Offer<'_, '_> {
             cseq: FIRST_CSEQ,
             invite,
             tries: 1,
+            raised: 0,
             credentials: None,
             has_offer: !self.request.head.body().is_empty(),
             silent_until: Some(now + buyer.response_timeout),
             ring_until: now + buyer.ring_timeout,
+            early: Vec::new(),
+            held: None,
         };
         Ok((attempt, Box::from(&call_id[..])))
     }
@@ -159,6 +171,8 @@ impl Offer<'_, '_> {
             .cseq(FIRST_CSEQ, Method::Invite);
         write_contact(&mut writer, self.policy, flow, is_secure(uri));
         writer.field("Allow", headers::ALLOW);
+        headers::write_refer(&mut writer, buyer.refer);
+        self.write_extensions(&mut writer, buyer);
         if let Some(product) = &self.policy.product {
             writer.field("User-Agent", product.as_bytes());
         }
@@ -178,6 +192,27 @@ impl Offer<'_, '_> {
         }
         headers::pass_request(&mut writer, &self.request.head, self.trunk, buyer);
         writer.finish(self.request.head.body())
+    }
+}
+
+impl Offer<'_, '_> {
+    /// Writes what the buyer may make use of.
+    fn write_extensions(&self, writer: &mut Writer<'_>, buyer: &Buyer) {
+        // Without an offer, a reliable response would bring one, and PRACK the answer.
+        let offers_reliable = buyer.offers_reliable && !self.request.head.body().is_empty();
+        match (offers_reliable, self.policy.session) {
+            (true, Some(_)) => writer.field("Supported", b"100rel, timer"),
+            (true, None) => writer.field("Supported", extensions::RELIABLE.as_bytes()),
+            (false, Some(_)) => writer.field("Supported", extensions::TIMER.as_bytes()),
+            (false, None) => writer,
+        };
+        if let Some(terms) = self.policy.session {
+            writer.number("Session-Expires", terms.expires);
+            // RFC 4028 §5: 90 s goes without saying.
+            if terms.min > 90 {
+                writer.number("Min-SE", terms.min);
+            }
+        }
     }
 }
 

@@ -9,15 +9,20 @@ use std::time::Instant;
 
 use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
-use crate::call::core::{Core, Owner};
+use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::{Credentials, reread};
 use crate::call::headers;
+use crate::call::policy::Policy;
+use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
+use crate::call::session::Session;
+use crate::call::within::GLARE_RETRY;
 use crate::dialog::Dialog;
+use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
-
-use crate::sip::message::{Essentials, Method, Request, Response, ResponseEssentials};
+use crate::sip::extensions;
+use crate::sip::message::{Essentials, Head, Method, Name, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
 /// What an answered call holds.
@@ -37,6 +42,10 @@ pub(crate) struct Leg {
     pub(crate) dialog: Dialog,
     /// Our 2xx to this side's INVITE, until its ACK.
     pub(crate) awaiting: Option<AwaitAck>,
+    /// Whether the peer takes UPDATE; `None`: it did not say.
+    pub(crate) takes_update: Option<bool>,
+    /// Its session timer, if it has one.
+    pub(crate) session: Option<Box<Session>>,
     /// The ACK that this side is owed: it waits for the other side's, which carries the answer.
     pub(crate) owed: Option<OwedAck>,
 }
@@ -49,10 +58,16 @@ pub(crate) struct OwedAck {
 }
 
 impl Leg {
-    fn new(dialog: Dialog, awaiting: Option<AwaitAck>) -> Self {
+    /// `said` is the message that tells what the peer can.
+    fn new(dialog: Dialog, awaiting: Option<AwaitAck>, said: &Head<'_>) -> Self {
+        let takes_update = said
+            .first(Name::Allow)
+            .map(|_| extensions::lists(said, Name::Allow, "UPDATE"));
         Self {
             dialog,
             awaiting,
+            takes_update,
+            session: None,
             owed: None,
         }
     }
@@ -84,17 +99,26 @@ impl Talking {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         [&self.caller, &self.buyer]
             .into_iter()
-            .filter_map(|leg| leg.awaiting.as_ref().map(AwaitAck::poll_timeout))
+            .flat_map(|leg| {
+                let awaiting = leg.awaiting.as_ref().map(AwaitAck::poll_timeout);
+                awaiting.into_iter().chain(leg.session_due())
+            })
             .chain([self.until])
             .min()
     }
 
-    /// Whether an INVITE is under way in either direction (RFC 3261 §14.1).
-    pub(crate) fn invite_from(&self) -> Option<Side> {
-        self.relays
-            .iter()
-            .find(|relay| relay.is_invite)
-            .map(|relay| relay.from)
+    /// Why an INVITE or an offer of `from` must wait, and how it is told: one exchange at a time, whoever
+    /// begins it, and each acknowledged first (RFC 3261 §14.1, §14.2, RFC 3311 §5.2).
+    pub(crate) fn glare(&self, from: Side) -> Option<(u16, Option<u32>)> {
+        let under_way = self.relays.iter().find(|relay| relay.begins_exchange);
+        match under_way {
+            Some(relay) if relay.from == from => Some((500, Some(GLARE_RETRY))),
+            Some(_) => Some((491, None)),
+            None => {
+                let is_busy = |leg: &Leg| leg.awaiting.is_some() || leg.is_refreshing_by_invite();
+                (is_busy(&self.caller) || is_busy(&self.buyer)).then_some((491, None))
+            }
+        }
     }
 }
 
@@ -122,7 +146,9 @@ impl Call {
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
-        let Hunting { early, attempt, .. } = *hunting;
+        let Hunting {
+            early, mut attempt, ..
+        } = *hunting;
         let tag = self.caller_mark.text();
         let buyer = Dialog::as_uac(
             essentials,
@@ -130,7 +156,18 @@ impl Call {
             attempt.buyer.uri.as_bytes(),
             attempt.flow,
         );
-        let mut buyer = Leg::new(buyer, None);
+        let mut buyer = Leg::new(buyer, None, &response.head);
+        let before = attempt.early_of(essentials.to.tag());
+        if let Some(before) = &before {
+            buyer.dialog.continue_from(&before.dialog);
+        }
+        // An answer that came before in a reliable response need not come again.
+        let answer = before.and_then(|before| before.answer.take());
+        let answer = answer.as_deref().and_then(reread_response);
+        let answer = match &answer {
+            Some((answer, _)) if response.head.body().is_empty() => answer,
+            Some(_) | None => response,
+        };
         let owed = OwedAck {
             client: attempt.client,
             cseq: attempt.cseq,
@@ -139,25 +176,41 @@ impl Call {
         // Another fork that answers the same INVITE is acknowledged and ended (§13.2.2.4).
         core.layer.set_owner(attempt.client, Owner::Abandoned);
         if attempt.has_offer {
-            buyer.acknowledge(core, self, owed, None);
+            buyer.acknowledge(core, (self.key, &self.policy), owed, None);
         } else {
             buyer.owed = Some(owed);
         }
-        let accepted = early.accept(now, core, &self.policy, &tag, response);
-        let caller = reread(&early.request)
-            .and_then(|request| {
-                let essentials = request.essentials().ok()?;
-                let dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
-                Some((dialog, essentials.cseq))
-            })
-            .zip(accepted);
-        let Some(((dialog, cseq), ok)) = caller else {
+        let terms = self.policy.session.as_ref();
+        let caller = reread(&early.request).and_then(|request| {
+            let essentials = request.essentials().ok()?;
+            let mut dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
+            dialog.advance(early.cseq, early.flow);
+            let asked = Asked::of(&request.head);
+            // One that is too short was refused before.
+            let agreed = terms.and_then(|terms| terms.answer(&asked, None).ok().flatten());
+            let ok = early.accept(
+                now,
+                core,
+                &self.policy,
+                &tag,
+                answer,
+                (agreed, self.trunk.refer),
+            )?;
+            let awaiting = AwaitAck::new(now, &self.policy.timing, essentials.cseq, early.flow, ok);
+            let mut caller = Leg::new(dialog, Some(awaiting), &request.head);
+            caller.agree(now, agreed);
+            caller.note_told(&answer.head);
+            let asked = Asked::of(&response.head);
+            buyer.agree(now, terms.and_then(|terms| terms.accepted(&asked)));
+            buyer.note_told(&request.head);
+            Some(caller)
+        });
+        let Some(caller) = caller else {
             self.close_after_fault(now, core, buyer.dialog, attempt.buyer, &early);
             return;
         };
-        let awaiting = AwaitAck::new(now, &self.policy.timing, cseq, early.flow, ok);
         self.state = State::Talking(Box::new(Talking {
-            caller: Leg::new(dialog, Some(awaiting)),
+            caller,
             buyer,
             who: attempt.buyer,
             relays: Vec::new(),
@@ -195,9 +248,9 @@ impl Call {
             let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
                 return;
             };
-            talking
-                .leg(side.other())
-                .acknowledge(core, self, owed, Some(request));
+            let other = talking.leg(side.other());
+            other.acknowledge(core, (self.key, &self.policy), owed, Some(request));
+            other.note_told(&request.head);
             self.state = State::Talking(talking);
         }
     }
@@ -220,6 +273,8 @@ impl Call {
             self.hang_up(now, core, Outcome::NoAck, side);
         } else if talking.until <= now {
             self.hang_up(now, core, Outcome::TimeLimit, Side::Edge);
+        } else {
+            self.handle_session_timeout(now, core);
         }
     }
 }
@@ -230,17 +285,17 @@ impl Leg {
     pub(crate) fn acknowledge(
         &self,
         core: &mut Core,
-        call: &Call,
+        (key, policy): (CallKey, &Policy),
         owed: OwedAck,
         with: Option<&Request<'_>>,
     ) {
-        let branch = core.mark(call.key.slot).text();
+        let branch = core.mark(key.slot).text();
         let flow = self.dialog.flow();
         let mut writer = self.dialog.write_request(
             &mut core.buffer,
             Method::Ack,
             owed.cseq,
-            call.policy.advertised(flow.listener),
+            policy.advertised(flow.listener),
             &branch,
             70,
         );
@@ -264,7 +319,7 @@ impl Leg {
     /// Sends the ACK that this side is still owed, without an answer, because the call ends.
     pub(crate) fn pay_owed_ack(&mut self, core: &mut Core, call: &Call) {
         if let Some(owed) = self.owed.take() {
-            self.acknowledge(core, call, owed, None);
+            self.acknowledge(core, (call.key, &call.policy), owed, None);
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::flow::Flow;
 use crate::sip::message::Essentials;
 use crate::types::ids::{CallUuid, Mark};
@@ -75,9 +75,14 @@ pub(crate) struct Hunting {
 }
 
 impl Hunting {
-    fn poll_timeout(&self) -> Instant {
+    fn poll_timeout(&self) -> Option<Instant> {
+        let provisional = self.early.provisional.as_ref();
+        let provisional = provisional.and_then(|provisional| provisional.poll_timeout());
         let attempt = self.attempt.poll_timeout();
-        self.ring_at.map_or(attempt, |ring| ring.min(attempt))
+        [attempt, self.ring_at, provisional]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -93,12 +98,25 @@ impl Call {
         }
     }
 
+    /// What becomes of a REFER of `side`.
+    pub(crate) fn refer(&self, side: Side) -> Refer {
+        match (side, &self.state) {
+            (Side::Caller | Side::Edge, _) => self.trunk.refer,
+            (Side::Buyer, State::Talking(talking)) => talking.who.refer,
+            (Side::Buyer, State::Hunting(_) | State::Ending(_) | State::Gone) => Refer::Refuse,
+        }
+    }
+
     /// Whether a message with our tag of `side` belongs to that side's dialog (RFC 3261 §12.2.2).
     pub(crate) fn is_of(&self, side: Side, essentials: &Essentials<'_>) -> bool {
         let (call_id, tag) = (essentials.call_id, essentials.from.tag());
         match &self.state {
-            State::Hunting(_) => {
-                side == Side::Caller && self.arrival.is_of(call_id, tag.unwrap_or_default())
+            State::Hunting(_) if side == Side::Caller => {
+                self.arrival.is_of(call_id, tag.unwrap_or_default())
+            }
+            State::Hunting(hunting) => {
+                let mut early = hunting.attempt.early.iter();
+                early.any(|early| early.dialog.is_of(call_id, tag))
             }
             State::Talking(talking) => talking.dialog(side).is_of(call_id, tag),
             State::Ending(ending) => ending
@@ -108,10 +126,21 @@ impl Call {
         }
     }
 
-    /// Takes note of a new request of `side`; `false` if its CSeq goes back.
-    pub(crate) fn advance(&mut self, side: Side, cseq: u32, flow: Flow) -> bool {
+    /// Takes note of a new request of `side`, whose tag is `tag`; `false` if its CSeq goes back.
+    pub(crate) fn advance(
+        &mut self,
+        side: Side,
+        tag: Option<&[u8]>,
+        cseq: u32,
+        flow: Flow,
+    ) -> bool {
         match &mut self.state {
-            State::Hunting(_) | State::Gone => true,
+            State::Hunting(hunting) if side == Side::Caller => hunting.early.advance(cseq),
+            State::Hunting(hunting) => hunting
+                .attempt
+                .early_of(tag)
+                .is_some_and(|early| early.dialog.advance(cseq, flow)),
+            State::Gone => true,
             State::Talking(talking) => talking.leg(side).dialog.advance(cseq, flow),
             State::Ending(ending) => ending
                 .dialog_mut(side)
@@ -122,7 +151,7 @@ impl Call {
     /// When [`handle_timeout`](Self::handle_timeout) is next wanted.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Hunting(hunting) => Some(hunting.poll_timeout()),
+            State::Hunting(hunting) => hunting.poll_timeout(),
             State::Talking(talking) => talking.poll_timeout(),
             State::Ending(ending) => ending.poll_timeout(),
             State::Gone => None,
@@ -135,6 +164,7 @@ impl Call {
             State::Hunting(_) => {
                 self.handle_attempt_timeout(now, core);
                 self.handle_ring_timeout(now, core);
+                self.handle_provisional_timeout(now, core);
             }
             State::Talking(_) => self.handle_talk_timeout(now, core),
             State::Ending(_) => self.handle_ending_timeout(now, core),

@@ -423,7 +423,8 @@ impl Challenged<'_, '_> {
             flow,
             branch: &branch,
             cseq: dialog.next_cseq(),
-            credentials: &credentials,
+            credentials: Some(&credentials),
+            interval: None,
         };
         let Some(bye) = repeat.write(core, &sent) else {
             core.layer.release(client);
@@ -432,6 +433,15 @@ impl Challenged<'_, '_> {
         let copy = bye.clone();
         core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
         Some((client, bye))
+    }
+}
+
+/// Status and text of the Reason of our BYE.
+fn reason_of(why: Outcome) -> (u16, &'static str) {
+    if why == Outcome::SessionExpired {
+        (408, "Session timer expired")
+    } else {
+        (200, why.label())
     }
 }
 
@@ -460,7 +470,8 @@ pub(crate) fn send_bye(
         70,
     );
     if let Some(why) = why {
-        write_reason(&mut writer, 200, why.label());
+        let (status, text) = reason_of(why);
+        write_reason(&mut writer, status, text);
     }
     let built = writer.finish(b"");
     let Some(bye) = core.built(built) else {

@@ -10,6 +10,7 @@ use crate::call::output::{Event, Output};
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
+use crate::sip::message::Method;
 use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -64,6 +65,10 @@ pub(crate) enum Owner {
     RelayOut(CallKey),
     /// Client: a BYE of ours.
     Closing(CallKey),
+    /// Client: a PRACK of ours.
+    Prack(CallKey),
+    /// Client: a refresh of a session.
+    Refresh(CallKey),
 }
 
 /// What a transaction reports besides messages.
@@ -167,9 +172,46 @@ impl Core {
         self.respond(now, id, (reply, b""), status, built);
     }
 
+    /// Answers a server transaction with 422 and the least session interval, in seconds (RFC 4028 §9).
+    pub(crate) fn refuse_interval(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        reply: &ReplyHead,
+        min: u32,
+    ) {
+        let mut writer = Writer::reply(&mut self.buffer, reply, 422, None);
+        writer.number("Min-SE", min);
+        let built = writer.finish(b"");
+        self.respond(now, id, (reply, b""), 422, built);
+    }
+
     /// Answers a caller's INVITE with 100 at once (RFC 3261 §8.2.6.1: no tag).
     pub(crate) fn answer_early(&mut self, now: Instant, id: ServerId, reply: &ReplyHead) {
         self.answer(now, id, reply, 100, None);
+    }
+
+    /// Reserves a client transaction; `None`: the table is full.
+    pub(crate) fn prepare(&mut self) -> Option<ClientId> {
+        self.layer.prepare(&mut self.entropy)
+    }
+
+    /// Sends a request of `method` in a client transaction that was reserved for it.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        (method, bytes): (Method<'_>, Bytes),
+        flow: Flow,
+        owner: Owner,
+    ) {
+        self.transact(|layer, out| {
+            if method == Method::Invite {
+                layer.send_invite(now, client, flow, bytes, owner, out);
+            } else {
+                layer.send_request(now, client, flow, bytes, owner, out);
+            }
+        });
     }
 
     /// Notes a message that could not be built.

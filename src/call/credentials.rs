@@ -57,17 +57,19 @@ impl Credentials {
     }
 }
 
-/// What the authenticated repeat of a request differs in.
+/// What the repeat of a request differs in that was challenged, or whose session interval was too short.
 pub(crate) struct Repeat<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) flow: Flow,
     pub(crate) branch: &'a [u8],
     pub(crate) cseq: u32,
-    pub(crate) credentials: &'a Credentials,
+    pub(crate) credentials: Option<&'a Credentials>,
+    /// The session interval that the peer wants at least, in seconds.
+    pub(crate) interval: Option<u32>,
 }
 
 impl Repeat<'_> {
-    /// Writes `sent` again: a new branch, the next CSeq, credentials; all else as it was.
+    /// Writes `sent` again: a new branch, the next CSeq, credentials, the interval; all else as it was.
     pub(crate) fn write(&self, core: &mut Core, sent: &Request<'_>) -> Option<Bytes> {
         let mut writer = Writer::request(&mut core.buffer, sent.method, sent.uri);
         writer.via(
@@ -76,16 +78,23 @@ impl Repeat<'_> {
             self.branch,
         );
         for field in sent.head.fields() {
+            let is_interval = matches!(field.name, Name::SessionExpires | Name::MinSe);
             let is_replaced = matches!(
                 field.name,
                 Name::Via | Name::CSeq | Name::Authorization | Name::ProxyAuthorization
             );
-            if !is_replaced {
+            if !is_replaced && (self.interval.is_none() || !is_interval) {
                 writer.copy(&sent.head, field);
             }
         }
         writer.cseq(self.cseq, sent.method);
-        self.credentials.write(&mut writer);
+        if let Some(credentials) = self.credentials {
+            credentials.write(&mut writer);
+        }
+        if let Some(interval) = self.interval {
+            writer.number("Session-Expires", interval);
+            writer.number("Min-SE", interval);
+        }
         let built = writer.finish(sent.head.body());
         core.built(built)
     }

@@ -4,18 +4,19 @@
 //! (routing, dialog, credentials, capabilities) is written afresh for each.
 
 use crate::routing::buyer::Buyer;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::Writer;
 use crate::sip::message::{Head, Name};
 use crate::sip::retreaver;
 use crate::sip::scan::Field;
 
 /// What the peers of a call may do within it; the Allow header of both legs.
-pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, UPDATE";
+pub(crate) const ALLOW: &[u8] =
+    b"INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, INFO, MESSAGE, NOTIFY, UPDATE";
 
 /// What is taken outside a dialog, or says there that none is known: what is refused there with 405 is not
 /// in it (RFC 3261 §21.4.6).
-pub(crate) const ALLOW_OUTSIDE: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+pub(crate) const ALLOW_OUTSIDE: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, INFO, UPDATE";
 
 /// Name of the header of our own that carries the hop token.
 pub(crate) const HOP: &str = "X-Strowger-Hop";
@@ -75,6 +76,29 @@ pub(crate) fn pass_within(writer: &mut Writer<'_>, head: &Head<'_>) {
         };
         if passes {
             pass(writer, head, field);
+        }
+    }
+}
+
+/// Copies whom a REFER speaks of, as it stands.
+pub(crate) fn pass_refer(writer: &mut Writer<'_>, head: &Head<'_>) {
+    for field in head.fields() {
+        let is_refer_sub = || {
+            let name = head.raw_name(field);
+            field.name == Name::Other && name.eq_ignore_ascii_case(b"Refer-Sub")
+        };
+        if matches!(field.name, Name::ReferTo | Name::ReferredBy) || is_refer_sub() {
+            pass(writer, head, field);
+        }
+    }
+}
+
+/// Says that a peer may send REFER, besides what [`ALLOW`] names.
+pub(crate) fn write_refer(writer: &mut Writer<'_>, refer: Refer) {
+    match refer {
+        Refer::Refuse => {}
+        Refer::Relay => {
+            writer.field("Allow", b"REFER");
         }
     }
 }

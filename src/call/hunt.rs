@@ -9,7 +9,10 @@ use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::output::Event;
+use crate::call::provisional::reread_response;
 use crate::call::record::{self, AttemptResult, Outcome, Side};
+use crate::call::session::MOST_RAISED;
+use crate::call::unwanted::Unwanted;
 use crate::routing::directory::Campaign;
 use crate::sip::message::{Essentials, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
@@ -40,10 +43,25 @@ impl Call {
         hunting.attempt.silent_until = None;
         match response.status {
             // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw.
-            ..=100 | 199 => {}
-            101..200 => self.relay_ringing(now, core, response),
+            ..=100 => {}
+            101..200 => {
+                let (key, policy) = (self.key, &self.policy);
+                let attempt = &mut hunting.attempt;
+                if attempt.take_provisional(now, core, key, policy, response, essentials)
+                    && response.status != 199
+                {
+                    self.relay_ringing(now, core, response);
+                }
+            }
+            200..300 if hunting.attempt.is_held() => {
+                if let Some(unwanted) = self.unwanted(response, essentials) {
+                    unwanted.acknowledge_and_end(now, core);
+                }
+            }
+            200..300 if self.hold_answer(response) => {}
             200..300 => self.handle_answer(now, core, response, essentials),
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
+            422 if self.retry_with_interval(now, core, response) => {}
             status => {
                 let result = judge(status);
                 self.end_attempt(now, core, Some(status), result);
@@ -100,7 +118,7 @@ impl Call {
             return;
         };
         let attempt = &hunting.attempt;
-        if attempt.poll_timeout() > now {
+        if attempt.poll_timeout().is_none_or(|due| due > now) {
             return;
         }
         let result = if attempt.silent_until.is_some() {
@@ -143,6 +161,33 @@ impl Call {
                 .flatten();
             let owner = key.map_or(Owner::Abandoned, Owner::Unwanted);
             core.transact(|layer, out| layer.cancel(now, client, owner, out));
+            let held = hunting.attempt.held.as_deref().and_then(reread_response);
+            if let Some((response, essentials)) = held {
+                let unwanted = self.unwanted(&response, &essentials);
+                match (key, unwanted) {
+                    (Some(key), Some(unwanted)) => unwanted.acknowledge_and_part(now, core, key),
+                    (None, Some(unwanted)) => unwanted.acknowledge_and_end(now, core),
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+
+    /// A 2xx to the current INVITE that is not wanted.
+    fn unwanted<'a, 'm>(
+        &'a self,
+        response: &'a Response<'m>,
+        essentials: &'a ResponseEssentials<'m>,
+    ) -> Option<Unwanted<'a, 'm>> {
+        match &self.state {
+            State::Hunting(hunting) => Some(Unwanted {
+                policy: &self.policy,
+                id: hunting.attempt.client,
+                flow: hunting.attempt.flow,
+                response,
+                essentials,
+            }),
+            State::Talking(_) | State::Ending(_) | State::Gone => None,
         }
     }
 
@@ -294,6 +339,48 @@ impl Call {
         let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
             return false;
         };
+        attempt.tries += 1;
+        self.send_again(now, core, Some(credentials), None)
+    }
+
+    /// Sends the INVITE once more with the session interval that the buyer wants (RFC 4028 §7.3); `false` if it
+    /// wants none that we can give, or has had its tries.
+    fn retry_with_interval(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+    ) -> bool {
+        let terms = self.policy.session;
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &mut hunting.attempt;
+        let interval = terms.and_then(|terms| terms.raised(&response.head));
+        if attempt.raised >= MOST_RAISED || interval.is_none() {
+            return false;
+        }
+        attempt.raised += 1;
+        // Its nonce was used; should it challenge again, it is answered again.
+        attempt.tries = 1;
+        self.send_again(now, core, None, interval)
+    }
+
+    /// Sends the INVITE of the current attempt once more.
+    fn send_again(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        credentials: Option<Credentials>,
+        interval: Option<u32>,
+    ) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &mut hunting.attempt;
+        let Some(sent) = reread(&attempt.invite) else {
+            return false;
+        };
         let client = {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy)
@@ -307,7 +394,8 @@ impl Call {
             flow: attempt.flow,
             branch: &branch,
             cseq: attempt.cseq + 1,
-            credentials: &credentials,
+            credentials: credentials.as_ref(),
+            interval,
         };
         let Some(invite) = repeat.write(core, &sent) else {
             core.layer.release(client);
@@ -318,10 +406,10 @@ impl Call {
         core.transact(|layer, out| layer.send_invite(now, client, flow, bytes, owner, out));
         attempt.client = client;
         attempt.cseq += 1;
-        attempt.tries += 1;
         attempt.invite = invite;
-        attempt.credentials = Some(credentials);
+        attempt.credentials = credentials;
         attempt.silent_until = Some(now + attempt.buyer.response_timeout);
+        attempt.early.clear();
         true
     }
 }

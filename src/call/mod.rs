@@ -10,10 +10,12 @@
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
+//! | reliable provisional responses, on both legs | `provisional` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | which buyer is next, and what the caller is told | `hunt` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
-//! | requests within an answered call | `relay` |
+//! | requests within a call | `within`, those that are relayed `relay` |
+//! | session timers | `session` |
 //! | BYEs | `closing` |
 //! | answers that nobody waits for | `unwanted` |
 //! | the call key and the hop token | `facts` |
@@ -34,13 +36,16 @@ mod hunt;
 pub mod input;
 pub mod output;
 pub mod policy;
+mod provisional;
 pub mod record;
 mod refuse;
 mod registry;
 mod relay;
 mod requests;
 mod responses;
+mod session;
 mod unwanted;
+mod within;
 
 use std::sync::Arc;
 use std::time::Instant;

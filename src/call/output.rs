@@ -149,6 +149,8 @@ pub enum Refusal {
     TrunkMismatch,
     /// Max-Forwards is used up (483).
     TooManyHops,
+    /// A session interval that is too short (422).
+    SessionInterval,
     /// Our own hop token came back (482).
     Loop,
     /// The same request reached us on two ways (482).
@@ -185,6 +187,7 @@ impl Refusal {
             Self::Replayed => "replayed",
             Self::TrunkMismatch => "trunk_mismatch",
             Self::TooManyHops => "too_many_hops",
+            Self::SessionInterval => "session_interval",
             Self::Loop => "loop",
             Self::Merged => "merged",
             Self::BadExtension => "bad_extension",

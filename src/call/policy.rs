@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
+pub use crate::dialog::session_timer::Terms;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::{ListenerId, PeerId, Transport};
@@ -38,6 +39,8 @@ pub struct Policy {
     pub strangers: Strangers,
     /// Addresses that are no stranger's: those that any trunk lists, and the buyers'.
     pub known: Allowlist<()>,
+    /// Session timers (RFC 4028); `None`: none.
+    pub session: Option<Terms>,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
 }

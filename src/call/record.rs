@@ -132,10 +132,14 @@ pub enum Outcome {
     NoAnswer,
     /// Every buyer was tried; all were busy.
     AllBusy,
+    /// The caller asked for reliable provisional responses, and never acknowledged one.
+    NoPrack,
     /// Answered, but the caller's ACK never came.
     NoAck,
     /// Answered, then a side stopped answering requests.
     LegLost,
+    /// Answered, then a side let its session timer run out (RFC 4028).
+    SessionExpired,
     /// Answered, and ended by us because it lasted too long.
     TimeLimit,
     /// Ended by the operator, or by the end of the drain.
@@ -157,8 +161,10 @@ impl Outcome {
             Self::NoBuyer => "no_buyer",
             Self::NoAnswer => "no_answer",
             Self::AllBusy => "all_busy",
+            Self::NoPrack => "no_prack",
             Self::NoAck => "no_ack",
             Self::LegLost => "leg_lost",
+            Self::SessionExpired => "session_expired",
             Self::TimeLimit => "time_limit",
             Self::Stopped => "stopped",
             Self::Internal => "internal",

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher24};
+use smallvec::SmallVec;
 
 use crate::call::a_leg::RETRY_AFTER;
 use crate::call::core::{Core, Owner};
@@ -16,6 +17,7 @@ use crate::call::headers;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::Policy;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
+use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Message, Name, Request, parse};
@@ -96,12 +98,24 @@ impl<'e, 'm> Arriving<'e, 'm> {
     /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer, where there is room:
     /// the credentials are used up, so a repetition could not be judged again.
     pub(crate) fn refuse_known(&self, core: &mut Core, key: ServerKey, why: Refusal, status: u16) {
+        self.refuse_known_with(core, key, why, status, |_| {});
+    }
+
+    /// The same, with `more` headers.
+    pub(crate) fn refuse_known_with(
+        &self,
+        core: &mut Core,
+        key: ServerKey,
+        why: Refusal,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
         let layer = &mut core.layer;
         let accepted = (!layer.is_crowded())
             .then(|| layer.accept(self.now, key, self.flow, true, Owner::Nobody))
             .flatten();
         let Some(server) = accepted else {
-            self.refuse(core, why, status);
+            self.reply(core, why, status, more);
             return;
         };
         core.event(Event::Refused {
@@ -110,7 +124,7 @@ impl<'e, 'm> Arriving<'e, 'm> {
             status: Some(status),
         });
         let (reply, tag) = self.reply_head(core);
-        let built = self.write(core, (&reply, &tag), status, |_| {});
+        let built = self.write(core, (&reply, &tag), status, more);
         core.respond(self.now, server, (&reply, &tag), status, built);
     }
 
@@ -163,6 +177,16 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
     }
 
+    /// Answers 488 to an offer that we cannot answer, for we have no media of our own.
+    pub(crate) fn refuse_offer(&self, core: &mut Core, key: ServerKey) {
+        let reply = ReplyHead::new(self.request, &self.flow);
+        let owner = Owner::Nobody;
+        match core.layer.accept(self.now, key, self.flow, false, owner) {
+            Some(server) => core.answer(self.now, server, &reply, 488, None),
+            None => self.refuse(core, Refusal::Overload, 503),
+        }
+    }
+
     /// The To-tag of the responses to an INVITE that is to be cancelled (§9.2), as far as they are kept: that of
     /// the last one, or else that of a refusal of ours.
     pub(crate) fn tag_towards(&self, core: &Core, invite: ServerId) -> Vec<u8> {
@@ -207,12 +231,18 @@ impl<'e, 'm> Arriving<'e, 'm> {
         has_some
     }
 
+    /// Whether a Require may name this extension.
+    fn is_supported(&self, tag: &[u8]) -> bool {
+        let is = |one: &str| tag.eq_ignore_ascii_case(one.as_bytes());
+        is(extensions::RELIABLE) || (is(extensions::TIMER) && self.policy.session.is_some())
+    }
+
     /// What every request must satisfy: extensions that we know (§8.2.2.3), a scheme that we know.
     pub(crate) fn passes_basics(&self, core: &mut Core) -> bool {
-        let required: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
-            .into_iter()
-            .flat_map(|name| self.request.head.all(name))
-            .filter(|value| !value.is_empty())
+        let head = &self.request.head;
+        let required: SmallVec<[&[u8]; 4]> = extensions::tokens(head, Name::Require)
+            .filter(|tag| !self.is_supported(tag))
+            .chain(extensions::tokens(head, Name::ProxyRequire))
             .collect();
         if !required.is_empty() {
             self.reply(core, Refusal::BadExtension, 420, |writer| {

@@ -6,16 +6,20 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::a_leg::{AwaitAck, write_contact, write_reply};
+use crate::call::a_leg::{AwaitAck, write_contact, write_reply, write_reply_with};
 use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
+use crate::call::session::{Told, write_agreed};
+use crate::call::within::{AskedWithin, GLARE_RETRY, begins_exchange, refreshes_target};
+use crate::dialog::session_timer::Agreed;
 use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::extensions;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
+use crate::sip::message::{Method, Name, Response, ResponseEssentials};
 use crate::transaction::layer::{ClientId, ServerId};
 
 /// One request on its way.
@@ -25,10 +29,20 @@ pub(crate) struct Relay {
     reply: ReplyHead,
     client: ClientId,
     pub(crate) is_invite: bool,
+    /// Whether no other offer may pass before it is answered.
+    pub(crate) begins_exchange: bool,
     /// CSeq on the asking side.
     asked_cseq: u32,
+    /// Whether the asking side takes provisional responses only if they are reliable: it gets none.
+    is_mute: bool,
     /// Whether the INVITE carries no offer, so that the ACK carries the answer.
     is_late_offer: bool,
+    /// Whether it refreshes the sessions of both sides.
+    is_refresh: bool,
+    /// The session timer that the asking side gets.
+    agreed: Option<Agreed>,
+    /// What the asked side is told of the media, should the answer be a 2xx.
+    told: Option<Told>,
     /// The asking side's new target, should the answer be a 2xx.
     contact: Option<Box<[u8]>>,
     flow: Flow,
@@ -38,64 +52,18 @@ pub(crate) struct Relay {
     tries: u8,
 }
 
-/// A request of one side, within its dialog and with its CSeq in order, and where its answer goes.
-pub(crate) struct Asked<'e, 'm> {
-    pub(crate) side: Side,
-    pub(crate) server: ServerId,
-    pub(crate) flow: Flow,
-    pub(crate) request: &'e Request<'m>,
-    pub(crate) essentials: &'e Essentials<'m>,
-}
-
 impl Call {
-    /// Takes in a request of one side: relays it to the other, or says why not.
-    pub(crate) fn handle_request_within(
+    /// Sends one side's request on to the other.
+    pub(crate) fn relay(
         &mut self,
         now: Instant,
         core: &mut Core,
-        asked: &Asked<'_, '_>,
+        asked: &AskedWithin<'_, '_>,
+        reply: ReplyHead,
+        agreed: Option<Agreed>,
     ) {
-        let server = asked.server;
-        let reply = ReplyHead::new(asked.request, &asked.flow);
-        let talking = match &mut self.state {
-            State::Talking(talking) => talking,
-            // No buyer has answered, so there is nobody to relay to yet.
-            State::Hunting(_) => {
-                core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
-                return;
-            }
-            State::Ending(_) | State::Gone => {
-                core.answer(now, server, &reply, 481, None);
-                return;
-            }
-        };
-        if asked.request.method == Method::Invite {
-            core.answer(now, server, &reply, 100, None);
-            // Glare (§14.1, §14.2): one INVITE at a time, whoever sends it, and each acknowledged first.
-            let refusal = match talking.invite_from() {
-                Some(from) if from == asked.side => Some((500, Some(GLARE_RETRY))),
-                Some(_) => Some((491, None)),
-                None if talking.caller.awaiting.is_some() || talking.buyer.awaiting.is_some() => {
-                    Some((491, None))
-                }
-                None => None,
-            };
-            if let Some((status, retry)) = refusal {
-                core.answer(now, server, &reply, status, retry);
-                return;
-            }
-        }
-        if talking.relays.len() >= MOST_RELAYS {
-            core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
-            return;
-        }
-        self.relay(now, core, asked, reply);
-    }
-
-    /// Sends one side's request on to the other.
-    fn relay(&mut self, now: Instant, core: &mut Core, asked: &Asked<'_, '_>, reply: ReplyHead) {
         let key = self.key;
-        let Asked {
+        let AskedWithin {
             side: from,
             server,
             flow,
@@ -108,10 +76,7 @@ impl Call {
         let is_invite = request.method == Method::Invite;
         let keeps_sent = from == Side::Caller && talking.who.login.is_some();
         let leg = talking.leg(from.other());
-        let prepared = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)
-        };
+        let prepared = core.prepare();
         let Some(client) = prepared else {
             core.answer(now, server, &reply, 503, Some(GLARE_RETRY));
             return;
@@ -130,6 +95,12 @@ impl Call {
         if refreshes_target(request.method) {
             write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
             writer.field("Allow", headers::ALLOW);
+            leg.write_session(&mut writer, self.policy.session.as_ref());
+        } else if matches!(request.method, Method::Refer | Method::Notify) {
+            write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
+        }
+        if request.method == Method::Refer {
+            headers::pass_refer(&mut writer, &request.head);
         }
         headers::pass_within(&mut writer, &request.head);
         let built = writer.finish(request.head.body());
@@ -139,6 +110,8 @@ impl Call {
             return;
         };
         let sent = keeps_sent.then(|| bytes.clone());
+        let is_told = refreshes_target(request.method) && leg.keeps_told();
+        let told = is_told.then(|| Told::of(&request.head)).flatten();
         let owner = Owner::RelayOut(key);
         core.transact(|layer, sink| {
             if is_invite {
@@ -153,6 +126,11 @@ impl Call {
             reply,
             client,
             is_invite,
+            begins_exchange: begins_exchange(request),
+            is_mute: extensions::lists(&request.head, Name::Require, extensions::RELIABLE),
+            is_refresh: refreshes_target(request.method),
+            agreed,
+            told,
             asked_cseq: essentials.cseq,
             is_late_offer: is_invite && request.head.body().is_empty(),
             contact: refreshes_target(request.method)
@@ -187,7 +165,9 @@ impl Call {
         };
         if response.status < 200 {
             let relay = talking.relays.get(place);
-            if let Some(relay) = relay.filter(|relay| relay.is_invite && response.status > 100) {
+            if let Some(relay) =
+                relay.filter(|relay| relay.is_invite && !relay.is_mute && response.status > 100)
+            {
                 let built = write_reply(
                     &mut core.buffer,
                     &relay.reply,
@@ -268,7 +248,8 @@ impl Call {
                     .refresh_target(contact.uri);
             }
         }
-        let built = write_reply(
+        let agreed = relay.agreed;
+        let built = write_reply_with(
             &mut core.buffer,
             &relay.reply,
             response.status,
@@ -276,7 +257,16 @@ impl Call {
             &self.policy,
             relay.flow,
             Some(response),
+            |writer| write_agreed(writer, agreed),
         );
+        if relay.is_refresh {
+            let asking = talking.leg(relay.from);
+            asking.agree(now, agreed);
+            asking.note_told(&response.head);
+            let asked = talking.leg(relay.from.other());
+            asked.note_refreshed(now, self.policy.session.as_ref(), response);
+            asked.note_kept(relay.told);
+        }
         let answered = core.respond(
             now,
             relay.server,
@@ -295,7 +285,7 @@ impl Call {
             if relay.is_late_offer {
                 asked.owed = Some(owed);
             } else {
-                asked.acknowledge(core, self, owed, None);
+                asked.acknowledge(core, (self.key, &self.policy), owed, None);
             }
             talking.leg(relay.from).awaiting = answered.map(|ok| {
                 AwaitAck::new(now, &self.policy.timing, relay.asked_cseq, relay.flow, ok)
@@ -383,10 +373,7 @@ impl Call {
         let login = who.login.as_ref()?;
         let sent = reread(relay.sent.as_ref()?)?;
         let credentials = Credentials::answer(core, login, &sent, response)?;
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)?
-        };
+        let client = core.prepare()?;
         let branch = core.layer.branch(client);
         let leg = talking.leg(relay.from.other());
         let flow = leg.dialog.flow();
@@ -395,7 +382,8 @@ impl Call {
             flow,
             branch: &branch,
             cseq: leg.dialog.next_cseq(),
-            credentials: &credentials,
+            credentials: Some(&credentials),
+            interval: None,
         };
         let Some(bytes) = repeat.write(core, &sent) else {
             core.layer.release(client);
@@ -418,6 +406,7 @@ impl Call {
         let State::Talking(talking) = &mut self.state else {
             return;
         };
+        talking.drop_refreshes(now, core);
         for relay in mem::take(&mut talking.relays) {
             let status = if relay.is_invite { 487 } else { 481 };
             core.answer(now, relay.server, &relay.reply, status, None);
@@ -430,14 +419,3 @@ impl Call {
         }
     }
 }
-
-/// Whether the method carries a Contact that moves the dialog (RFC 3261 §12.2, RFC 3311).
-fn refreshes_target(method: Method<'_>) -> bool {
-    matches!(method, Method::Invite | Method::Update)
-}
-
-/// Requests of one call under way at once.
-const MOST_RELAYS: usize = 8;
-
-/// Seconds after which a request that came too early may come again (RFC 3261 §14.2: 0 to 10).
-const GLARE_RETRY: u32 = 2;

@@ -6,7 +6,8 @@ use crate::call::Engine;
 use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
-use crate::call::relay::Asked;
+use crate::call::within::AskedWithin;
+use crate::routing::trunk::Refer;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::transaction::key::ServerKey;
@@ -152,12 +153,17 @@ impl Engine {
         };
         // What is refused without a transaction must not move the CSeq: sent again, it gets the same answer.
         match request.method {
-            Method::Refer => return arriving.refuse_method(&mut self.core, 603),
+            Method::Refer if call.refer(side) == Refer::Refuse => {
+                return arriving.refuse_method(&mut self.core, 603);
+            }
             Method::Register | Method::Subscribe | Method::Publish => {
                 return arriving.refuse_method(&mut self.core, 405);
             }
-            // We ask nobody for reliable provisional responses, so there is none to acknowledge.
-            Method::Prack => return arriving.refuse(&mut self.core, Refusal::NoDialog, 481),
+            Method::Prack if !call.matches_prack(side, request) => {
+                return arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
+            }
+            // Between us and this side, like BYE.
+            Method::Prack => {}
             // Neither gets here: transactions tell them apart.
             Method::Ack | Method::Cancel => return,
             // Ours to answer; the other side gets one of our own.
@@ -168,25 +174,34 @@ impl Engine {
             | Method::Info
             | Method::Message
             | Method::Notify
+            | Method::Refer
             | Method::Other(_) => {
                 if !arriving.has_hops_left(&mut self.core) {
                     return;
                 }
             }
         }
-        if !call.advance(side, essentials.cseq, flow) {
+        let tag = essentials.from.tag();
+        if !call.advance(side, tag, essentials.cseq, flow) {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
             return;
         }
         if request.method == Method::Bye {
             arriving.confirm(&mut self.core, key, b"");
             call.handle_bye(now, &mut self.core, side);
+        } else if request.method == Method::Prack {
+            if request.head.body().is_empty() {
+                arriving.confirm(&mut self.core, key, b"");
+            } else {
+                arriving.refuse_offer(&mut self.core, key);
+            }
+            call.go_on_after_prack(now, &mut self.core);
         } else {
             let is_invite = request.method == Method::Invite;
             let owner = Owner::RelayIn(call.key);
             match self.core.layer.accept(now, key, flow, is_invite, owner) {
                 Some(server) => {
-                    let asked = Asked {
+                    let asked = AskedWithin {
                         side,
                         server,
                         flow,
@@ -247,7 +262,9 @@ impl Engine {
             | Owner::Parting(_)
             | Owner::AbandonedWithin
             | Owner::RelayOut(_)
-            | Owner::Closing(_) => None,
+            | Owner::Closing(_)
+            | Owner::Prack(_)
+            | Owner::Refresh(_) => None,
         };
         let tag = match &call {
             Some(call) => call.caller_mark.text().to_vec(),

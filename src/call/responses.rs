@@ -48,9 +48,11 @@ impl Engine {
         });
         let core = &mut self.core;
         let call = match owner {
-            Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key) => {
-                self.registry.call(key)
-            }
+            Owner::Attempt(key)
+            | Owner::RelayOut(key)
+            | Owner::Closing(key)
+            | Owner::Prack(key)
+            | Owner::Refresh(key) => self.registry.call(key),
             Owner::Nobody
             | Owner::Abandoned
             | Owner::Unwanted(_)
@@ -70,6 +72,14 @@ impl Engine {
             }
             (Owner::Closing(key), Some(call)) => {
                 call.handle_bye_response(now, core, id, response);
+                self.registry.attend(now, key);
+            }
+            (Owner::Refresh(key), Some(call)) => {
+                call.handle_refresh_response(now, core, id, response, &essentials);
+                self.registry.attend(now, key);
+            }
+            (Owner::Prack(key), Some(call)) => {
+                call.handle_prack_response(now, core, id, response);
                 self.registry.attend(now, key);
             }
             (Owner::Parting(key), None) => {
@@ -103,29 +113,36 @@ impl Engine {
             if let Owner::Unwanted(key) | Owner::Parting(key) = owner {
                 self.core.leavings.remove(key);
             }
-            let (Owner::Attempt(key) | Owner::RelayOut(key) | Owner::Closing(key)) = owner else {
+            let (Owner::Attempt(key)
+            | Owner::RelayOut(key)
+            | Owner::Refresh(key)
+            | Owner::Closing(key)) = owner
+            else {
                 continue;
             };
             let Some(call) = self.registry.call(key) else {
                 continue;
             };
+            let is_lost = matches!(report, Report::Failed { .. });
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
                 Owner::RelayOut(_) => {
-                    let is_lost = matches!(report, Report::Failed { .. });
                     call.handle_relay_failure(now, &mut self.core, id, is_lost);
                 }
-                Owner::Closing(_) => match report {
-                    Report::TimedOut { .. } => call.handle_bye_done(id),
-                    Report::Failed { .. } => call.handle_bye_failure(now, &mut self.core, id),
-                },
+                Owner::Refresh(_) => {
+                    let status = if is_lost { 500 } else { 408 };
+                    call.handle_refresh_failure(now, &mut self.core, id, status);
+                }
+                Owner::Closing(_) if is_lost => call.handle_bye_failure(now, &mut self.core, id),
+                Owner::Closing(_) => call.handle_bye_done(id),
                 Owner::Nobody
                 | Owner::Abandoned
                 | Owner::Unwanted(_)
                 | Owner::Parting(_)
                 | Owner::AbandonedWithin
                 | Owner::Caller(_)
-                | Owner::RelayIn(_) => {}
+                | Owner::RelayIn(_)
+                | Owner::Prack(_) => {}
             }
             self.registry.attend(now, key);
         }

@@ -71,6 +71,8 @@ fn read_one(
         desk,
     );
     let profile = section.choice("x_ph_profile", PROFILES, desk);
+    let reliable = section.choice("reliable", RELIABLE, desk);
+    let refer = routes::refer(section, desk);
     let headers = headers(section, desk);
     let pass_headers = routes::pass_headers(section, desk);
     let transport = uri.as_ref().map(|uri| transport(section, uri, desk));
@@ -91,6 +93,8 @@ fn read_one(
         ring_timeout: ring,
         response_timeout: response,
         login,
+        offers_reliable: reliable.is_none_or(|found| found.value),
+        refer,
         x_ph_profile: profile.map_or_else(XPhProfile::default, |found| found.value),
         headers,
         pass_headers,
@@ -362,4 +366,6 @@ const RESPONSE_LEAST: Duration = Duration::from_millis(100);
 /// 64·T1: the transaction gives up by then.
 const RESPONSE_MOST: Duration = Duration::from_secs(32);
 
+/// Whether 100rel is offered.
+const RELIABLE: &[(&str, bool)] = &[("supported", true), ("never", false)];
 const PROFILES: &[(&str, XPhProfile)] = &[("raw", XPhProfile::Raw), ("plivo", XPhProfile::Plivo)];

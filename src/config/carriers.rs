@@ -65,6 +65,7 @@ fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut 
         company: company.unwrap_or(CompanyId(0)),
         plan: plan(section, desk),
         pass_headers: routes::pass_headers(section, desk),
+        refer: routes::refer(section, desk),
         answers: answers(section, desk),
     }
 }

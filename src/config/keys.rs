@@ -15,6 +15,7 @@ pub(super) const ROOT: Shape = Shape {
         "timers",
         "limits",
         "hunt",
+        "session",
         "domain",
         "trunk",
         "company",
@@ -102,6 +103,11 @@ pub(super) const HUNT: Shape = Shape {
     keys: &["attempts", "time", "pdd"],
 };
 
+pub(super) const SESSION: Shape = Shape {
+    name: "session",
+    keys: &["expires", "min"],
+};
+
 pub(super) const DOMAIN: Shape = Shape {
     name: "domain",
     keys: &[
@@ -127,6 +133,7 @@ pub(super) const TRUNK: Shape = Shape {
         "tech_prefix",
         "assume_e164",
         "pass_headers",
+        "refer",
         "answers",
     ],
 };
@@ -181,6 +188,8 @@ pub(super) const BUYER: Shape = Shape {
         "username",
         "password",
         "realm",
+        "reliable",
+        "refer",
         "x_ph_profile",
         "headers",
         "pass_headers",
@@ -206,6 +215,7 @@ pub(super) const ALL: &[&Shape] = &[
     &TIMERS,
     &LIMITS,
     &HUNT,
+    &SESSION,
     &DOMAIN,
     &TRUNK,
     &USER,

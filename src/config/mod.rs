@@ -183,6 +183,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             strangers: node.strangers,
             known,
             hunt: node.hunt,
+            session: node.session,
         },
         node: node.node,
         listeners: listeners.list,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::call::policy::{HuntBudget, Limits, Strangers};
+use crate::call::policy::{HuntBudget, Limits, Strangers, Terms};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
@@ -26,6 +26,7 @@ pub(super) struct Read<'d> {
     pub(super) timing: Timing,
     pub(super) limits: Limits,
     pub(super) hunt: HuntBudget,
+    pub(super) session: Option<Terms>,
 }
 
 /// Reads them.
@@ -62,6 +63,7 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         timing: timing(root, desk),
         limits: limits(root, desk),
         hunt: hunt(root, desk),
+        session: session(root, desk),
     }
 }
 
@@ -202,6 +204,28 @@ fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {
     }
 }
 
+/// Session timers; `None`: none.
+fn session(root: &Section<'_>, desk: &mut Desk<'_>) -> Option<Terms> {
+    let section = root.section("session", &keys::SESSION, desk);
+    let (expires, min) = section.map_or((SESSION, LEAST_SESSION), |section| {
+        let expires = section.duration("expires", SESSION, Duration::ZERO..=DAY, desk);
+        let min = section.duration("min", LEAST_SESSION, LEAST_SESSION..=DAY, desk);
+        if !expires.is_zero() && expires < min {
+            desk.fault(
+                section.place_of("expires"),
+                "is shorter than min",
+                "at least `min`, which is 90s at the least (RFC 4028); \"0s\" turns session timers off",
+            );
+        }
+        (expires, min)
+    });
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    (!expires.is_zero()).then(|| Terms {
+        expires: seconds(expires),
+        min: seconds(min),
+    })
+}
+
 const fn millis(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -213,6 +237,10 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 const CALL_TIME: Duration = Duration::from_secs(4 * 3600);
 const HUNT_TIME: Duration = Duration::from_secs(120);
+/// What most ask for.
+const SESSION: Duration = Duration::from_secs(1_800);
+/// What everybody must take (RFC 4028 §4).
+const LEAST_SESSION: Duration = Duration::from_secs(90);
 const PDD: Duration = Duration::from_secs(3);
 /// Slots are numbered by 32 bits; no table of this size fits a machine anyway.
 const MOST_ENTRIES: i64 = 100_000_000;

@@ -12,7 +12,7 @@ use crate::config::raw::{Section, Shape, Spot};
 use crate::config::value;
 use crate::routing::buyer::Buyer;
 use crate::routing::directory::{Campaign, CampaignId, Company, Directory};
-use crate::routing::trunk::CompanyId;
+use crate::routing::trunk::{CompanyId, Refer};
 use crate::types::secret::Secret;
 
 /// The companies, by id.
@@ -303,6 +303,12 @@ pub(super) fn pass_headers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Bo
         .collect()
 }
 
+/// What a trunk's callers or a buyer may do with REFER.
+pub(super) fn refer(section: &Section<'_>, desk: &mut Desk<'_>) -> Refer {
+    let refer = section.choice("refer", REFER, desk);
+    refer.map_or_else(Refer::default, |found| found.value)
+}
+
 /// Whether a configuration may set or pass a header of this name; if not, that is noted.
 pub(super) fn is_free_header(name: Spot<&str>, desk: &mut Desk<'_>) -> bool {
     if !value::is_header_name(name.value) {
@@ -335,4 +341,5 @@ pub(super) fn check_source_id(id: Spot<&str>, desk: &mut Desk<'_>) {
     }
 }
 
+const REFER: &[(&str, Refer)] = &[("refuse", Refer::Refuse), ("relay", Refer::Relay)];
 const KEY_SECRET: &str = "at least 16 bytes, from which the keys of calls are made; `openssl rand -hex 32` writes a good one";

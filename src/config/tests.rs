@@ -2,8 +2,9 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::*;
-use crate::call::policy::{Require, Strangers, TrunkId};
+use crate::call::policy::{Require, Strangers, Terms, TrunkId};
 use crate::routing::directory::Source as Sender;
+use crate::routing::trunk::Refer;
 use crate::types::number::Number;
 
 #[test]
@@ -35,6 +36,45 @@ fn the_smallest_configuration_has_every_default() {
     assert_eq!(buyer.ring_timeout, Duration::from_secs(30));
     assert_eq!(buyer.response_timeout, Duration::from_secs(4));
     assert!(buyer.login.is_none());
+}
+
+#[test]
+fn session_timers_are_on_unless_they_are_turned_off() {
+    let with = |session: &str| {
+        let text = MINIMAL.replace("[[listen]]", &format!("{session}[[listen]]"));
+        load_main(&text).expect("no fault").policy.session
+    };
+    let terms = |expires, min| Some(Terms { expires, min });
+
+    assert_eq!(with(""), terms(1800, 90));
+    assert_eq!(
+        with("[session]\nexpires = \"1h\"\nmin = \"2m\"\n"),
+        terms(3600, 120)
+    );
+    assert_eq!(with("[session]\nexpires = \"0s\"\n"), None);
+}
+
+#[test]
+fn what_a_buyer_and_a_trunk_may_do_within_a_call_is_told_by_name() {
+    let text = MINIMAL
+        .replace("domains = [", "refer = \"relay\"\ndomains = [")
+        .replace(
+            "sip:sales@203.0.113.20\"",
+            "sip:sales@203.0.113.20\"\nrefer = \"relay\"\nreliable = \"never\"",
+        );
+    for (text, refer, offers_reliable) in [
+        (MINIMAL, Refer::Refuse, true),
+        (&*text, Refer::Relay, false),
+    ] {
+        let policy = load_main(text).expect("no fault").policy;
+        let buyer = &policy.directory.campaigns[0].buyers[0];
+
+        assert_eq!(policy.trunks[0].refer, refer);
+        assert_eq!(
+            (buyer.refer, buyer.offers_reliable),
+            (refer, offers_reliable)
+        );
+    }
 }
 
 #[test]
@@ -679,6 +719,31 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "id = \"other\"\nkey_secret = \"0123456789abcdef\"\n[[campaign]]\nid = \"theirs\"\ncompany = \"other\"\n\
          buyers = [\"sunny\"]\n[[company]]\nid = \"acme\"\nkey_secret",
         "campaign.buyers: buyer `sunny` is another company's",
+    ),
+    (
+        "[[listen]]",
+        "[session]\nexpires = \"2m\"\nmin = \"3m\"\n[[listen]]",
+        "session.expires: is shorter than min",
+    ),
+    (
+        "[[listen]]",
+        "[session]\nmin = \"60s\"\n[[listen]]",
+        "session.min: 1m is out of range",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nrefer = \"terminate\"",
+        "buyer.refer: `terminate` is not known",
+    ),
+    (
+        "domains = [",
+        "refer = \"yes\"\ndomains = [",
+        "trunk.refer: `yes` is not known",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nreliable = \"required\"",
+        "buyer.reliable: `required` is not known",
     ),
     (
         "\"+12125550101\"",

@@ -3,7 +3,9 @@
 //! A call has two, one on each leg. A dialog knows its texts (Call-ID, both ends with their tags, the
 //! remote target, the route set), its sequence numbers, and the flow that leads to the peer.
 
+pub mod reliable;
 pub mod route_set;
+pub mod session_timer;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -176,6 +178,13 @@ impl Dialog {
     pub fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.saturating_add(1);
         self.local_cseq
+    }
+
+    /// Goes on with the sequence numbers of the early dialog that this one was (RFC 3262 §4: PRACKs take theirs
+    /// from the same row).
+    pub fn continue_from(&mut self, early: &Self) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
     }
 
     /// Takes the peer's new Contact (target refresh, §12.2).

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::routing::trunk::Refer;
 use crate::sip::flow::{PeerId, Transport};
 pub use crate::sip::retreaver::Profile as XPhProfile;
 use crate::types::secret::Secret;
@@ -31,6 +32,10 @@ pub struct Buyer {
     pub response_timeout: Duration,
     /// What to answer a challenge with; `None`: a challenge is a failure.
     pub login: Option<Login>,
+    /// Whether it may send provisional responses reliably (RFC 3262).
+    pub offers_reliable: bool,
+    /// What it may do with REFER.
+    pub refer: Refer,
     /// How the values of X-PH headers are encoded.
     pub x_ph_profile: XPhProfile,
     /// Headers of its own, name and value, both checked.

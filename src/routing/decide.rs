@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::routing::buyer::XPhProfile;
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
-    use crate::routing::trunk::CompanyId;
+    use crate::routing::trunk::{CompanyId, Refer};
     use crate::sip::flow::Transport;
     use crate::types::number::NumberPlan;
     use crate::types::secret::Secret;
@@ -143,6 +143,7 @@ mod tests {
                 assume_e164: false,
             },
             pass_headers: Vec::new(),
+            refer: Refer::Refuse,
             answers: Vec::new(),
         }
     }
@@ -191,6 +192,8 @@ mod tests {
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),
             login: None,
+            offers_reliable: true,
+            refer: Refer::Refuse,
             x_ph_profile: XPhProfile::Raw,
             headers: Vec::new(),
             pass_headers: Vec::new(),

@@ -15,6 +15,8 @@ pub struct Trunk {
     pub plan: NumberPlan,
     /// Names of headers that may pass from it to buyers besides the safe ones, in lower case.
     pub pass_headers: Vec<Box<str>>,
+    /// What its callers may do with REFER.
+    pub refer: Refer,
     /// Final status of its own for an outcome (`number_unknown`, `all_busy`, ...), by label.
     pub answers: Vec<(Box<str>, u16)>,
 }
@@ -23,6 +25,17 @@ impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Trunk").field(&self.id).finish()
     }
+}
+
+/// What becomes of a REFER (RFC 3515) within a call. The call that it asks for is never ours to make: who may call
+/// whom is decided by the directory alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refer {
+    /// 603.
+    #[default]
+    Refuse,
+    /// The other side of the call gets it, and decides.
+    Relay,
 }
 
 /// Place of a company in [`Directory::companies`](crate::routing::directory::Directory).

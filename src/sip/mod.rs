@@ -11,6 +11,7 @@ mod chars;
 mod differential;
 pub mod error;
 mod essentials;
+pub mod extensions;
 pub mod flow;
 pub mod frame;
 pub mod header;

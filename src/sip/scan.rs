@@ -122,6 +122,12 @@ impl<'a> Head<'a> {
             .map(|field| self.value(field))
     }
 
+    /// The whole message that it was read from, what is behind the body included.
+    #[must_use]
+    pub fn message(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The body: as long as Content-Length says, else all that is behind the head.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {

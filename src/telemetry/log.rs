@@ -262,6 +262,7 @@ fn is_attack(why: Refusal) -> bool {
         Refusal::NoCredentials
         | Refusal::StaleNonce
         | Refusal::TooManyHops
+        | Refusal::SessionInterval
         | Refusal::Loop
         | Refusal::Merged
         | Refusal::BadExtension
@@ -329,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::routing::buyer::{Buyer, XPhProfile};
+    use crate::routing::trunk::Refer;
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
     use crate::types::ids::{CallUuid, Entropy};
 
@@ -444,6 +446,8 @@ mod tests {
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
                 login: None,
+                offers_reliable: true,
+                refer: Refer::Refuse,
                 x_ph_profile: XPhProfile::Raw,
                 headers: Vec::new(),
                 pass_headers: Vec::new(),

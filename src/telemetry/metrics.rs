@@ -131,6 +131,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::Replayed,
     Refusal::TrunkMismatch,
     Refusal::TooManyHops,
+    Refusal::SessionInterval,
     Refusal::Loop,
     Refusal::Merged,
     Refusal::BadExtension,
@@ -150,8 +151,10 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoBuyer,
     Outcome::NoAnswer,
     Outcome::AllBusy,
+    Outcome::NoPrack,
     Outcome::NoAck,
     Outcome::LegLost,
+    Outcome::SessionExpired,
     Outcome::Stopped,
     Outcome::Internal,
 ];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::call::record::{Attempt, AttemptResult, Outcome, Side};
 use crate::routing::buyer::{Buyer, XPhProfile};
+use crate::routing::trunk::Refer;
 use crate::sip::flow::Transport;
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
@@ -138,6 +139,8 @@ fn buyer(id: &str) -> Arc<Buyer> {
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),
         login: None,
+        offers_reliable: true,
+        refer: Refer::Refuse,
         x_ph_profile: XPhProfile::Raw,
         headers: Vec::new(),
         pass_headers: Vec::new(),

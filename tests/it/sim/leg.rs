@@ -21,6 +21,8 @@ pub(crate) struct Leg {
     pub(crate) dialogs: BTreeMap<String, Dialog>,
     /// CSeq of the last INVITE of the peer's that begins a call.
     pub(crate) first_cseq: u32,
+    /// RSeqs of the edge's reliable responses that the caller is yet to acknowledge.
+    pub(crate) rseqs: HashSet<u32>,
     /// The caller took its INVITE back, or ended the early dialog.
     pub(crate) is_given_up: bool,
 }
@@ -70,6 +72,7 @@ impl Leg {
             answers: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             first_cseq: 0,
+            rseqs: HashSet::new(),
             is_given_up: false,
         }
     }

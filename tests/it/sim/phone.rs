@@ -4,7 +4,7 @@
 //! wrong. It hears and says whole datagrams; `world` carries them.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -52,6 +52,22 @@ pub(crate) struct Phone {
     nonce_count: u32,
     gives_up: bool,
     said_bye: bool,
+    /// Caller: RSeq of the last reliable response heard.
+    rseq: Option<u32>,
+    /// An answer came, or went out, in a reliable response.
+    has_early_answer: bool,
+    /// Buyer: reliable responses sent.
+    rings: Vec<Ring>,
+}
+
+/// A reliable provisional response of a buyer's.
+#[derive(Debug, Clone)]
+pub(crate) struct Ring {
+    rseq: u32,
+    bytes: Bytes,
+    /// When it goes out next, and the pause after that; `None`: acknowledged, or given up.
+    again: Option<(Instant, Duration)>,
+    until: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +137,9 @@ impl Phone {
             nonce_count: 0,
             gives_up: false,
             said_bye: false,
+            rseq: None,
+            has_early_answer: false,
+            rings: Vec::new(),
         }
     }
 
@@ -139,7 +158,9 @@ impl Phone {
         let steps = self.agenda.iter().map(|(at, _)| *at);
         let clients = self.clients.iter().filter_map(Client::poll_timeout);
         let servers = self.servers.iter().filter_map(Server::poll_timeout);
-        steps.chain(clients).chain(servers).min()
+        let rings = self.rings.iter();
+        let rings = rings.filter_map(|ring| Some(ring.again?.0.min(ring.until)));
+        steps.chain(clients).chain(servers).chain(rings).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
@@ -155,6 +176,30 @@ impl Phone {
         }
         for server in &mut self.servers {
             turn.out.extend(server.fire(turn.now).map(Act::Send));
+        }
+        for ring in &mut self.rings {
+            if let Some((at, pause)) = ring.again
+                && at <= turn.now
+            {
+                ring.again = Some((turn.now + pause * 2, pause * 2));
+                turn.out.push(Act::Send(ring.bytes.clone()));
+            }
+        }
+        // RFC 3262 §3: without PRACK for 64·T1, the INVITE is refused.
+        let in_vain = |ring: &Ring| ring.again.is_some() && ring.until <= turn.now;
+        if self.rings.iter().any(in_vain)
+            && let Some(at) = self.open_invite()
+        {
+            self.reply(turn, at, 504);
+            // Whoever ignores a CANCEL for so long is not waited for.
+            if self
+                .servers
+                .iter()
+                .any(|one| one.request.method() == "CANCEL")
+            {
+                self.servers[at].acked();
+            }
+            self.end(turn);
         }
         while let Some(at) = self.agenda.iter().position(|(at, _)| *at <= turn.now) {
             let (_, step) = self.agenda.remove(at);
@@ -182,6 +227,16 @@ impl Phone {
         match step {
             Step::Dial => self.dial(turn),
             Step::Cancel { by_bye } => self.give_up(turn, by_bye),
+            Step::EarlyUpdate { has_offer } => {
+                if self.phase == Phase::Ringing && self.remote_tag.is_some() && !self.gives_up {
+                    let mut update = self.request("UPDATE");
+                    if has_offer {
+                        let sdp = self.body();
+                        update = update.with_sdp(&sdp);
+                    }
+                    self.send(turn, "UPDATE", &update);
+                }
+            }
             Step::Provisional { status, fork } => self.ring(turn, status, fork),
             Step::Answer => self.pick_up(turn),
             Step::Refuse(status) => {
@@ -229,6 +284,7 @@ impl Phone {
     fn end(&mut self, turn: &mut Turn<'_>) {
         self.phase = Phase::Over;
         self.agenda.clear();
+        self.rings.clear();
         for at in 0..self.servers.len() {
             let server = &mut self.servers[at];
             if server.is_open() {

@@ -11,6 +11,8 @@ pub(crate) enum Step {
     Cancel { by_bye: bool },
     /// Buyer: a provisional response; each `fork` has a To-tag of its own.
     Provisional { status: u16, fork: u8 },
+    /// Caller: UPDATE before the answer, once there is a dialog.
+    EarlyUpdate { has_offer: bool },
     /// Buyer: 200.
     Answer,
     /// Buyer: a failure.
@@ -69,6 +71,10 @@ pub(crate) struct Plan {
     pub(crate) smuggled: Vec<(&'static str, &'static str)>,
     /// Caller: the password, and how long it takes to answer a challenge.
     pub(crate) password: Option<(&'static str, Duration)>,
+    /// Caller: names 100rel in this header. Buyer: sends provisional responses reliably if it may.
+    pub(crate) reliable: Option<&'static str>,
+    /// Caller: sends no PRACK, though it asked for reliable responses.
+    pub(crate) never_pracks: bool,
     /// Caller: sends no ACK for a 2xx, and is gone.
     pub(crate) never_acks: bool,
     /// Buyer: sends 100.
@@ -84,6 +90,6 @@ impl Plan {
     pub(crate) fn is_unreliable(&self) -> bool {
         let vanishes =
             |steps: &[(Duration, Step)]| steps.iter().any(|(_, step)| *step == Step::Vanish);
-        self.never_acks || vanishes(&self.before) || vanishes(&self.within)
+        self.never_acks || self.never_pracks || vanishes(&self.before) || vanishes(&self.within)
     }
 }

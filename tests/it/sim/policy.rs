@@ -8,13 +8,14 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId, User,
+    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, Terms, TrunkId,
+    User,
 };
 use strowger::routing::buyer::{Buyer, Login, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, Trunk};
+use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::Transport;
 use strowger::transaction::timing::Timing;
 use strowger::types::number::{Number, NumberPlan};
@@ -50,6 +51,8 @@ pub(crate) struct BuyerSpec {
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
     pub(crate) has_login: bool,
+    pub(crate) offers_reliable: bool,
+    pub(crate) refer: Refer,
     pub(crate) profile: XPhProfile,
 }
 
@@ -61,6 +64,8 @@ impl BuyerSpec {
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
             has_login: false,
+            offers_reliable: true,
+            refer: Refer::Refuse,
             profile: XPhProfile::Raw,
         }
     }
@@ -76,6 +81,8 @@ pub(crate) struct PolicySpec {
     /// Addresses listed besides the carrier's.
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) call_time: Duration,
+    pub(crate) session: Option<Terms>,
+    pub(crate) refer: Refer,
     pub(crate) calls: usize,
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
@@ -94,6 +101,8 @@ impl Default for PolicySpec {
             hosts: Vec::new(),
             sources: Vec::new(),
             call_time: Duration::from_secs(3600),
+            session: None,
+            refer: Refer::Refuse,
             calls: 1000,
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
@@ -125,6 +134,7 @@ impl PolicySpec {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            refer: self.refer,
             answers: Vec::new(),
         };
         Arc::new(Policy {
@@ -148,6 +158,7 @@ impl PolicySpec {
             timing: Timing::default(),
             strangers: self.strangers,
             known: self.known(),
+            session: self.session,
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
@@ -259,6 +270,8 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
             password: Secret::new(PASSWORD.as_bytes()),
             realm: BUYER_REALM.into(),
         }),
+        offers_reliable: spec.offers_reliable,
+        refer: spec.refer,
         x_ph_profile: spec.profile,
         headers: vec![("X-Buyer".into(), "one".into())],
         pass_headers: Vec::new(),

@@ -186,6 +186,17 @@ fn draw_caller(dice: &mut Dice) -> Plan {
     if dice.chance(4) {
         plan.before.push((dice.millis(0, 20_000), Step::Vanish));
     }
+    plan.reliable = match dice.below(10) {
+        0..3 => Some("Supported"),
+        3 => Some("Require"),
+        _ => None,
+    };
+    plan.never_pracks = plan.reliable.is_some() && dice.chance(5);
+    if dice.chance(10) {
+        let has_offer = dice.chance(50);
+        let at = dice.millis(0, 3000);
+        plan.before.push((at, Step::EarlyUpdate { has_offer }));
+    }
     if dice.chance(25) {
         plan.smuggled = dice.pick(SMUGGLED).to_vec();
     }
@@ -246,6 +257,8 @@ fn draw_buyer(dice: &mut Dice, call: usize, buyer: usize) -> BuyerPlan {
         ..Plan::default()
     };
     draw_ringing(dice, &mut plan);
+    plan.reliable = dice.chance(40).then_some("Supported");
+    spec.offers_reliable = dice.chance(85);
     plan.within = draw_within(dice, 45);
     spec.has_login = dice.chance(30);
     if dice.chance(20) {

@@ -54,6 +54,18 @@ fn an_answer_that_would_be_too_long_is_500_and_leaves_nothing_behind() {
 
 // --- a transport that fails
 
+#[test]
+fn a_transport_failure_goes_to_the_next_buyer_at_once() {
+    let mut desk = Desk::new(2);
+    desk.say(CARRIER, &invite());
+
+    let said = desk.tell(Input::TransportFailed {
+        flow: flow(buyer(0)),
+    });
+
+    assert_eq!(ladder(&said), ["b1 INVITE"]);
+}
+
 /// The network says that the first buyer is not there.
 fn unreachable(desk: &mut Desk) -> Vec<Said> {
     let flow = flow(buyer(0));

@@ -29,6 +29,8 @@ const SEEN: &[&str] = &[
     "no_answer",
     "all_busy",
     "no_ack",
+    "no_prack",
+    "PRACK",
     "leg_lost",
     "time_limit",
     "stopped",

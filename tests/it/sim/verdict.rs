@@ -149,8 +149,10 @@ pub(crate) fn check_record(
                 "with the wrong end",
             );
         }
+        Outcome::NoPrack => must(call.is_unreliable && record.status == 504, "but it came"),
         Outcome::NoAck => must(call.is_answered && call.is_unreliable, "but it came"),
         Outcome::LegLost => must(call.is_answered, "without answer"),
+        Outcome::SessionExpired => must(call.is_answered && call.is_unreliable, "but it did not"),
         Outcome::TimeLimit => must(record.answered.is_some(), "without answer"),
         Outcome::Stopped => must(is_stopped, "by nobody"),
         Outcome::Internal => must(false, "fault"),

@@ -109,6 +109,11 @@ impl Watch {
                 "INVITE" if message.tag_in_to().is_none() => {
                     leg.first_cseq = leg.first_cseq.max(message.cseq());
                 }
+                "PRACK" => {
+                    let rseq = message.value("RAck").split(' ').next();
+                    let rseq = rseq.and_then(|rseq| rseq.parse().ok());
+                    leg.rseqs.remove(&rseq.unwrap_or(0));
+                }
                 "CANCEL" if leg.is_caller && message.tag_in_to().is_none() => {
                     leg.is_given_up = true
                 }
@@ -120,6 +125,14 @@ impl Watch {
     }
 
     fn heard_response(&mut self, now: Instant, call_id: &str, message: &Msg) {
+        let Some(leg) = self.legs.get(call_id) else {
+            return;
+        };
+        // A 2xx must not overtake an answer that the caller is yet to acknowledge (RFC 3262 §3).
+        let is_held = self
+            .legs
+            .values()
+            .any(|other| other.is_caller && other.call == leg.call && !other.rseqs.is_empty());
         let Some(leg) = self.legs.get_mut(call_id) else {
             return;
         };
@@ -140,7 +153,7 @@ impl Watch {
                     dialog.is_up = true;
                     let first = *invite.ok_at.get_or_insert(now);
                     let is_known = now < first + PATIENCE;
-                    if is_known && (invite.has_offer || dialog.acked.contains(&cseq)) {
+                    if is_known && !is_held && (invite.has_offer || dialog.acked.contains(&cseq)) {
                         self.to_acknowledge.push((call_id.to_owned(), tag, cseq));
                     }
                 }
@@ -160,7 +173,7 @@ impl Watch {
         if message.is_request() {
             self.said_request(now, to, message, is_new);
         } else {
-            self.said_response(now, message, bytes);
+            self.said_response(now, message, bytes, is_new);
         }
     }
 
@@ -307,7 +320,7 @@ impl Watch {
         }
     }
 
-    fn said_response(&mut self, now: Instant, message: &Msg, bytes: Bytes) {
+    fn said_response(&mut self, now: Instant, message: &Msg, bytes: Bytes, is_new: bool) {
         let call_id = message.call_id().to_owned();
         let (status, cseq, method) = (
             message.status(),
@@ -323,6 +336,11 @@ impl Watch {
         };
         if status == 100 {
             return;
+        }
+        if let Some(rseq) = message.first("RSeq")
+            && is_new
+        {
+            leg.rseqs.insert(rseq.parse().expect("a number"));
         }
         let name = format!("{status} {method} {cseq} of {call_id}");
         let key = (cseq, method.clone());

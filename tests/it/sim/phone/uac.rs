@@ -30,6 +30,10 @@ impl Phone {
             let credentials = digest::answer(challenge, USER, password, "INVITE", &uri, count);
             invite = invite.with(name, credentials);
         }
+        if let Some(header) = self.plan.reliable {
+            invite = invite.with(header, "100rel");
+        }
+        self.rseq = None;
         let has_offer = !self.plan.is_late_offer;
         if has_offer {
             let sdp = self.body();
@@ -182,8 +186,11 @@ impl Phone {
         match status {
             100 => {}
             101..200 => {
-                if self.clients[at].is_first && self.remote_tag.is_none() {
-                    self.remote_tag = message.tag_in_to().map(str::to_owned);
+                if self.clients[at].is_first {
+                    if self.remote_tag.is_none() {
+                        self.remote_tag = message.tag_in_to().map(str::to_owned);
+                    }
+                    self.hear_ringing(turn, at, message);
                 }
             }
             200..300 => self.handle_answer(turn, at, message),
@@ -195,10 +202,46 @@ impl Phone {
         }
     }
 
+    /// Acknowledges ringing that is reliable.
+    fn hear_ringing(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) {
+        let is_reliable = message.value("Require") == "100rel";
+        if is_reliable != message.first("RSeq").is_some() {
+            self.fault("half a reliable response".to_owned());
+        }
+        if is_reliable && self.plan.reliable.is_none() {
+            self.fault("a reliable response that nobody asked for".to_owned());
+        }
+        if !is_reliable {
+            if self.plan.reliable == Some("Require") {
+                self.fault("a response that is not reliable".to_owned());
+            }
+            return;
+        }
+        let rseq = message.value("RSeq").parse::<u32>().expect("a number");
+        if self.rseq.is_some_and(|last| rseq > last + 1) {
+            // Ours may have overtaken one another, but the first must be acknowledged before the second.
+            self.fault("a reliable response came too early".to_owned());
+        }
+        if self.rseq.is_some_and(|last| rseq != last + 1) || self.plan.never_pracks {
+            return;
+        }
+        self.rseq = Some(rseq);
+        self.has_early_answer |= !message.body.is_empty();
+        let rack = format!("{rseq} {} INVITE", self.clients[at].cseq);
+        let prack = self.request("PRACK").with("RAck", rack);
+        self.send(turn, "PRACK", &prack);
+    }
+
     pub(super) fn handle_answer(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) {
         let is_first = self.clients[at].is_first;
         if is_first {
             self.heard = Some(message.status());
+        }
+        if self.clients[at].has_offer
+            && message.body.is_empty()
+            && !(is_first && self.has_early_answer)
+        {
+            self.fault("an offer without an answer".to_owned());
         }
         if self.plan.never_acks && is_first {
             self.act(turn, Step::Vanish);

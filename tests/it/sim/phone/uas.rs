@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Act, Phase, Phone, Turn};
+use super::{Act, Phase, Phone, Ring, Turn};
+use crate::sim::client::{PATIENCE, T1};
 use crate::sim::digest;
 use crate::sim::plan::{OnCancel, Plan, Step};
 use crate::sim::policy::PASSWORD;
@@ -154,6 +155,7 @@ impl Phone {
             return;
         }
         match method {
+            "PRACK" => self.handle_prack(turn, at, message),
             "BYE" => {
                 if self.challenge_of(turn, at, message) {
                     return;
@@ -185,6 +187,25 @@ impl Phone {
         }
     }
 
+    fn handle_prack(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) {
+        let invite = self
+            .servers
+            .iter()
+            .rfind(|one| one.is_invite() && one.request.tag_in_to().is_none())
+            .map_or(0, |one| one.request.cseq());
+        let found = self
+            .rings
+            .iter_mut()
+            .find(|ring| message.value("RAck") == format!("{} {invite} INVITE", ring.rseq));
+        let Some(ring) = found else {
+            self.fault(format!("a PRACK for {:?}", message.value("RAck")));
+            self.reply(turn, at, 481);
+            return;
+        };
+        ring.again = None;
+        self.reply(turn, at, 200);
+    }
+
     pub(super) fn handle_ack(&mut self, now: Instant, message: &Msg) {
         let (cseq, tag) = (message.cseq(), message.tag_in_to());
         if tag != Some(&self.tag) {
@@ -214,7 +235,10 @@ impl Phone {
         let mut reply = request.reply(status, &self.tag);
         if request.method() == "INVITE" && (101..300).contains(&status) {
             let contact = format!("<sip:{}@{}>", self.name, self.addr);
-            let sdp = if matches!(status, 183 | 200) {
+            // An answer that went out reliably need not be repeated (RFC 3262 §5).
+            let is_repeat = request.tag_in_to().is_none() && self.has_early_answer;
+            let is_left_out = is_repeat && turn.dice.chance(50);
+            let sdp = if matches!(status, 183 | 200) && !is_left_out {
                 self.body()
             } else {
                 String::new()
@@ -233,7 +257,7 @@ impl Phone {
     pub(super) fn ring(&mut self, turn: &mut Turn<'_>, status: u16, fork: u8) {
         let Some(at) = self.open_invite() else { return };
         if fork == 0 {
-            self.reply(turn, at, status);
+            self.ring_as_planned(turn, at, status);
             return;
         }
         let tag = format!("{}-early{fork}", self.tag);
@@ -245,8 +269,60 @@ impl Phone {
         turn.out.push(Act::Send(bytes));
     }
 
+    /// Reliably, if we want to and the edge offered it.
+    fn ring_as_planned(&mut self, turn: &mut Turn<'_>, at: usize, status: u16) {
+        let is_offered = self.servers[at]
+            .request
+            .value("Supported")
+            .contains("100rel");
+        if self.plan.reliable.is_none() || !is_offered {
+            self.reply(turn, at, status);
+            return;
+        }
+        if self.is_ringing_reliably() {
+            let later = turn.now + turn.dice.millis(10, 500);
+            self.agenda
+                .push((later, Step::Provisional { status, fork: 0 }));
+            return;
+        }
+        let rseq = self
+            .rings
+            .last()
+            .map_or(1 + turn.dice.below(9000) as u32, |last| last.rseq + 1);
+        let contact = format!("<sip:{}@{}>", self.name, self.addr);
+        let mut reply = self.servers[at]
+            .request
+            .reply(status, &self.tag)
+            .with("Contact", contact)
+            .with("Require", "100rel")
+            .with("RSeq", rseq.to_string());
+        if status == 183 {
+            let sdp = self.body();
+            reply = reply.with_sdp(&sdp);
+            self.has_early_answer = true;
+        }
+        let bytes = reply.bytes_as(self.plan.compact);
+        self.rings.push(Ring {
+            rseq,
+            bytes,
+            again: Some((turn.now + T1, T1)),
+            until: turn.now + PATIENCE,
+        });
+        self.send_reply(turn, at, status, &reply);
+    }
+
+    fn is_ringing_reliably(&self) -> bool {
+        self.rings.iter().any(|ring| ring.again.is_some())
+    }
+
     pub(super) fn pick_up(&mut self, turn: &mut Turn<'_>) {
         let Some(at) = self.open_invite() else { return };
+        if self.is_ringing_reliably() {
+            let later = turn.now + turn.dice.millis(10, 500);
+            self.agenda.push((later, Step::Answer));
+            return;
+        }
+        self.rings.clear();
         if let Some(after) = self.plan.fork.take() {
             let mut twin = Self::buyer(
                 format!("{}f", self.name),

@@ -1,0 +1,427 @@
+//! Reliable provisional responses (RFC 3262), each leg's its own: RSeq, RAck and Require never cross.
+//!
+//! ```text
+//!   caller                    we                     buyer
+//!     | INVITE, 100rel        |  INVITE, 100rel        |     offered whatever the caller can
+//!     |---------------------->|----------------------->|
+//!     |                       |        183, RSeq 5     |
+//!     |      183, RSeq 812    |<-----------------------|
+//!     |<----------------------|  PRACK, RAck 5         |
+//!     |  PRACK, RAck 812      |----------------------->|
+//!     |---------------------->|        200 INVITE      |
+//!     |                       |<-----------------------|     without PRACK yet, it waits here
+//! ```
+//!
+//! What we cannot do without knowing the media: an offer in a PRACK gets 488, though the response counts as
+//! acknowledged; one in an UPDATE before the call is answered gets 500 with Retry-After; and an INVITE without
+//! offer is neither sent on with 100rel nor rung reliably, for then PRACK would have to carry the answer.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::call::a_leg::{Early, write_reply_with};
+use crate::call::b_leg::Attempt;
+use crate::call::call::{Call, State};
+use crate::call::closing::Challenged;
+use crate::call::core::{CallKey, Core, Owner};
+use crate::call::policy::Policy;
+use crate::call::record::{Outcome, Side};
+use crate::dialog::Dialog;
+use crate::dialog::reliable::{Fired, Heard, Reliable};
+use crate::sip::build::BuildError;
+use crate::sip::extensions::{self, RAck};
+use crate::sip::message::{
+    Essentials, Message, Method, Name, Request, Response, ResponseEssentials, parse,
+};
+use crate::transaction::layer::ClientId;
+
+/// What the caller wants of our provisional responses.
+pub(crate) struct Provisional {
+    reliable: Reliable,
+    /// All of them are reliable, not only those with a body.
+    is_required: bool,
+    /// None may be sent: all would have to be reliable, and the first reliable one would have to carry an
+    /// offer (RFC 3261 §13.2.1).
+    is_mute: bool,
+    /// The next one, which waits for the PRACK of the last.
+    next: Option<Next>,
+}
+
+struct Next {
+    status: u16,
+    has_body: bool,
+    response: Bytes,
+}
+
+/// An early dialog with a buyer, in which its reliable provisional responses are acknowledged.
+pub(crate) struct EarlyDialog {
+    pub(crate) dialog: Dialog,
+    heard: Heard,
+    /// The response that brought the answer: its 2xx need not repeat it (RFC 3262 §5).
+    pub(crate) answer: Option<Bytes>,
+    /// Our last PRACK, for a buyer that may challenge it.
+    prack: Option<(ClientId, Bytes)>,
+}
+
+impl Provisional {
+    /// What the INVITE asks for; `None`: nothing.
+    pub(crate) fn wanted(
+        core: &mut Core,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+    ) -> Option<Box<Self>> {
+        let head = &request.head;
+        let is_required = extensions::lists(head, Name::Require, extensions::RELIABLE);
+        let has_offer = !head.body().is_empty();
+        let is_supported =
+            has_offer && extensions::lists(head, Name::Supported, extensions::RELIABLE);
+        (is_required || is_supported).then(|| {
+            let first = (core.entropy.next_u64() >> 32) as u32;
+            Box::new(Self {
+                reliable: Reliable::new(essentials.cseq, first),
+                is_required,
+                is_mute: !has_offer,
+                next: None,
+            })
+        })
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.reliable.poll_timeout()
+    }
+}
+
+impl Early {
+    /// Sends a provisional response, reliably where the caller wants that: our own tag and Contact; with it
+    /// goes the body of the buyer's, if any.
+    pub(crate) fn ring(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        policy: &Policy,
+        tag: &[u8],
+        status: u16,
+        with: Option<&Response<'_>>,
+    ) {
+        let has_body = with.is_some_and(|with| !with.head.body().is_empty());
+        let Some(provisional) = &mut self.provisional else {
+            let built = self.write_ringing(core, policy, tag, status, with, None);
+            core.respond(now, self.server, (&self.reply, tag), status, built);
+            return;
+        };
+        if provisional.is_mute {
+            return;
+        }
+        if !provisional.is_required && !has_body {
+            let built = self.write_ringing(core, policy, tag, status, with, None);
+            core.respond(now, self.server, (&self.reply, tag), status, built);
+            return;
+        }
+        let is_waiting = provisional.reliable.is_waiting();
+        // An answer is not given up for mere ringing.
+        let keeps = provisional.next.as_ref().is_some_and(|next| next.has_body);
+        if is_waiting && keeps && !has_body {
+            return;
+        }
+        let rseq = provisional.reliable.rseq();
+        let rseq = if is_waiting {
+            rseq.saturating_add(1)
+        } else {
+            rseq
+        };
+        let built = self.write_ringing(core, policy, tag, status, with, Some(rseq));
+        let Some(response) = core.built(built) else {
+            return;
+        };
+        let next = Next {
+            status,
+            has_body,
+            response,
+        };
+        if !is_waiting {
+            self.ring_reliably(now, core, policy, next);
+        } else if let Some(provisional) = &mut self.provisional {
+            provisional.next = Some(next);
+        }
+    }
+
+    fn write_ringing(
+        &self,
+        core: &mut Core,
+        policy: &Policy,
+        tag: &[u8],
+        status: u16,
+        with: Option<&Response<'_>>,
+        rseq: Option<u32>,
+    ) -> Result<Bytes, BuildError> {
+        write_reply_with(
+            &mut core.buffer,
+            &self.reply,
+            status,
+            tag,
+            policy,
+            self.flow,
+            with,
+            |writer| {
+                if let Some(rseq) = rseq {
+                    writer.field("Require", extensions::RELIABLE.as_bytes());
+                    writer.number("RSeq", rseq);
+                }
+            },
+        )
+    }
+
+    fn ring_reliably(&mut self, now: Instant, core: &mut Core, policy: &Policy, next: Next) {
+        if let Some(provisional) = &mut self.provisional {
+            let (server, response) = (self.server, next.response);
+            provisional
+                .reliable
+                .sent(now, &policy.timing, response.clone());
+            core.transact(|layer, out| layer.respond(now, server, next.status, response, out));
+        }
+    }
+
+    /// Whether a 2xx has to wait for a PRACK (RFC 3262 §3).
+    fn is_unacknowledged(&self) -> bool {
+        self.provisional
+            .as_ref()
+            .is_some_and(|provisional| provisional.reliable.is_waiting())
+    }
+}
+
+impl Attempt {
+    /// Whether the buyer has answered, and the caller is yet to be told.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The early dialog that a message of the buyer's belongs to.
+    pub(crate) fn early_of(&mut self, tag: Option<&[u8]>) -> Option<&mut EarlyDialog> {
+        let tag = tag.unwrap_or_default();
+        self.early
+            .iter_mut()
+            .find(|early| early.dialog.remote_tag() == tag)
+    }
+
+    /// Acknowledges a provisional response of the buyer's if it is reliable; `false`: it is not its turn, and
+    /// must not be looked at (RFC 3262 §4).
+    pub(crate) fn take_provisional(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        key: CallKey,
+        policy: &Policy,
+        response: &Response<'_>,
+        essentials: &ResponseEssentials<'_>,
+    ) -> bool {
+        let head = &response.head;
+        if !extensions::lists(head, Name::Require, extensions::RELIABLE) {
+            return true;
+        }
+        let Some(rseq) = extensions::rseq(head) else {
+            return true;
+        };
+        let keeps_sent = self.buyer.login.is_some();
+        if self.early_of(essentials.to.tag()).is_none() {
+            if self.early.len() >= MOST_EARLY {
+                return false;
+            }
+            let fallback = self.buyer.uri.as_bytes();
+            self.early.push(EarlyDialog {
+                dialog: Dialog::as_uac(essentials, head, fallback, self.flow),
+                heard: Heard::default(),
+                answer: None,
+                prack: None,
+            });
+        }
+        let Some(early) = self.early_of(essentials.to.tag()) else {
+            return false;
+        };
+        if !early.heard.take(rseq) {
+            return false;
+        }
+        let rack = RAck {
+            rseq,
+            cseq: essentials.cseq,
+        };
+        let sent = early.acknowledge(now, core, key, policy, rack);
+        early.prack = sent.filter(|_| keeps_sent);
+        if !head.body().is_empty() {
+            early.answer = Some(Bytes::copy_from_slice(head.message()));
+        }
+        true
+    }
+
+    /// The answer to our PRACK: a challenge is met once, and all else is the buyer's own affair.
+    fn handle_prack_response(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        key: CallKey,
+        policy: &Policy,
+        id: ClientId,
+        response: &Response<'_>,
+    ) {
+        let Some(login) = &self.buyer.login else {
+            return;
+        };
+        let is_its = |early: &&mut EarlyDialog| {
+            let prack = early.prack.as_ref();
+            prack.is_some_and(|(client, _)| *client == id)
+        };
+        let Some(early) = self.early.iter_mut().find(is_its) else {
+            return;
+        };
+        if let (401 | 407, Some((_, prack))) = (response.status, early.prack.take()) {
+            let challenged = Challenged {
+                policy,
+                login,
+                sent: &prack,
+                response,
+            };
+            challenged.repeat(now, core, &mut early.dialog, Owner::Prack(key));
+        }
+    }
+}
+
+impl EarlyDialog {
+    fn acknowledge(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        key: CallKey,
+        policy: &Policy,
+        rack: RAck,
+    ) -> Option<(ClientId, Bytes)> {
+        let client = core.prepare()?;
+        let branch = core.layer.branch(client);
+        let flow = self.dialog.flow();
+        let cseq = self.dialog.next_cseq();
+        let mut writer = self.dialog.write_request(
+            &mut core.buffer,
+            Method::Prack,
+            cseq,
+            policy.advertised(flow.listener),
+            &branch,
+            70,
+        );
+        let (mut rseq, mut invite) = (itoa::Buffer::new(), itoa::Buffer::new());
+        writer.parts(
+            "RAck",
+            &[
+                rseq.format(rack.rseq).as_bytes(),
+                b" ",
+                invite.format(rack.cseq).as_bytes(),
+                b" INVITE",
+            ],
+        );
+        let built = writer.finish(b"");
+        let Some(prack) = core.built(built) else {
+            core.layer.release(client);
+            return None;
+        };
+        let (copy, owner) = (prack.clone(), Owner::Prack(key));
+        core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
+        Some((client, prack))
+    }
+}
+
+impl Call {
+    /// A PRACK of the caller's; `false`: it acknowledges nothing that waits for it.
+    pub(crate) fn matches_prack(&mut self, side: Side, request: &Request<'_>) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let provisional = hunting.early.provisional.as_mut();
+        side == Side::Caller
+            && provisional.is_some_and(|provisional| {
+                provisional.reliable.handle_prack(RAck::of(&request.head))
+            })
+    }
+
+    /// The caller has acknowledged a provisional response: what waited for that goes out.
+    pub(crate) fn go_on_after_prack(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        let next = hunting
+            .early
+            .provisional
+            .as_mut()
+            .and_then(|provisional| provisional.next.take());
+        let Some(held) = hunting.attempt.held.take() else {
+            if let Some(next) = next {
+                hunting.early.ring_reliably(now, core, &self.policy, next);
+            }
+            return;
+        };
+        if let Some((response, essentials)) = reread_response(&held) {
+            self.handle_answer(now, core, &response, &essentials);
+        }
+    }
+
+    /// Whether the buyer's 2xx was put by until the caller's PRACK. It is not acknowledged so long: a buyer without
+    /// ACK sends it again, and neither hangs up nor asks for anything.
+    pub(crate) fn hold_answer(&mut self, response: &Response<'_>) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        if !hunting.early.is_unacknowledged() || hunting.attempt.is_held() {
+            return false;
+        }
+        hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+        true
+    }
+
+    /// Sends the provisional response again, or gives the caller up that never acknowledges it.
+    pub(crate) fn handle_provisional_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        let Some(provisional) = &mut hunting.early.provisional else {
+            return;
+        };
+        match provisional
+            .reliable
+            .handle_timeout(now, &self.policy.timing)
+        {
+            Fired::Nothing => {}
+            Fired::Again(response) => core.retransmit(hunting.early.flow, response),
+            Fired::InVain => {
+                self.cancel_attempt(now, core);
+                self.fail(now, core, Outcome::NoPrack, Side::Caller);
+            }
+        }
+    }
+
+    /// The answer to a PRACK of ours.
+    pub(crate) fn handle_prack_response(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: ClientId,
+        response: &Response<'_>,
+    ) {
+        if let State::Hunting(hunting) = &mut self.state
+            && response.status >= 200
+        {
+            let (key, policy) = (self.key, &self.policy);
+            hunting
+                .attempt
+                .handle_prack_response(now, core, key, policy, id, response);
+        }
+    }
+}
+
+/// Reads back a response that was kept.
+pub(crate) fn reread_response(kept: &[u8]) -> Option<(Response<'_>, ResponseEssentials<'_>)> {
+    let Ok(Message::Response(response)) = parse(kept) else {
+        return None;
+    };
+    let essentials = response.essentials().ok()?;
+    Some((response, essentials))
+}
+
+/// Early dialogs of one INVITE in which reliable responses are acknowledged; forks beyond go unheard.
+const MOST_EARLY: usize = 8;

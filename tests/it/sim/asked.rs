@@ -1,0 +1,165 @@
+//! What one side may ask of the other within a call, and what of the edge outside one.
+
+use strowger::routing::trunk::Refer;
+
+use super::desk::{ANSWER, Desk, Talk, answer, buyer, find, invite, ladder, request, specs};
+use super::policy::{CARRIER, PolicySpec, number};
+use super::text::Msg;
+
+/// A call whose caller, or whose buyer, may send REFER.
+fn referring_talk(caller: Refer, of_buyer: Refer) -> Talk {
+    let mut buyers = specs(1);
+    buyers[0].refer = of_buyer;
+    let mut talk = Talk::unacknowledged(Desk::with(&PolicySpec {
+        lines: vec![buyers],
+        refer: caller,
+        ..PolicySpec::default()
+    }));
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+    talk
+}
+
+fn referring(request: Msg, to: &str) -> Msg {
+    request
+        .with("Refer-To", to)
+        .with("Referred-By", "<sip:ann@carrier.example.net>")
+        .with("Refer-Sub", "true")
+        .with("X-Private", "1")
+}
+
+#[test]
+fn refer_is_handed_on_untouched_with_its_progress_where_that_is_allowed() {
+    let to = "<sip:+15555550142@elsewhere.example.com?Replaces=a%3Bto-tag%3Db>";
+    let mut talk = referring_talk(Refer::Relay, Refer::Refuse);
+    assert!(talk.ok.all("Allow").any(|allow| allow == "REFER"));
+    assert!(talk.offered.all("Allow").all(|allow| allow != "REFER"));
+
+    let asked = referring(talk.caller("REFER", 2), to);
+    let said = talk.caller_says(&asked);
+
+    assert_eq!(ladder(&said), ["b0 REFER"]);
+    let asked = &said[0].message;
+    assert_eq!(asked.value("Refer-To"), to);
+    assert_eq!(asked.value("Referred-By"), "<sip:ann@carrier.example.net>");
+    assert_eq!(asked.value("Refer-Sub"), "true");
+    assert_eq!(asked.first("X-Private"), None);
+    assert!(asked.contact().is_some());
+    let said = talk.buyer_says(&answer(asked, 202, "bob"));
+    assert_eq!(ladder(&said), ["carrier 202 REFER"]);
+    assert!(said[0].message.contact().is_some());
+    let progress = talk
+        .buyer("NOTIFY", 1)
+        .with("Event", "refer;id=2")
+        .with("Subscription-State", "active;expires=60")
+        .with_body("message/sipfrag;version=2.0", "SIP/2.0 100 Trying\r\n");
+    let said = talk.buyer_says(&progress);
+    assert_eq!(ladder(&said), ["carrier NOTIFY"]);
+    let told = &said[0].message;
+    for name in ["Event", "Subscription-State", "Content-Type"] {
+        assert_eq!(told.value(name), progress.value(name));
+    }
+    assert_eq!(told.body, progress.body);
+    let said = talk.caller_says(&told.reply(200, "x"));
+    assert_eq!(ladder(&said), ["b0 200 NOTIFY"]);
+}
+
+#[test]
+fn refer_is_603_for_whom_it_is_not_allowed_and_nobody_hears_of_it() {
+    for (caller, of_buyer) in [
+        (Refer::Refuse, Refer::Refuse),
+        (Refer::Relay, Refer::Refuse),
+        (Refer::Refuse, Refer::Relay),
+    ] {
+        let mut talk = referring_talk(caller, of_buyer);
+        let to = "<sip:+882990000000@elsewhere.example.com>";
+        let from_caller = referring(talk.caller("REFER", 2), to);
+        let from_buyer = referring(talk.buyer("REFER", 1), to);
+        let heard = |refer, asked: &'static str, refused: &'static str| match refer {
+            Refer::Relay => [asked],
+            Refer::Refuse => [refused],
+        };
+
+        let said = ladder(&talk.caller_says(&from_caller));
+        assert_eq!(said, heard(caller, "b0 REFER", "carrier 603 REFER"));
+        let said = ladder(&talk.buyer_says(&from_buyer));
+        assert_eq!(said, heard(of_buyer, "carrier REFER", "b0 603 REFER"));
+    }
+}
+
+/// However much a REFER names numbers and hosts of others, no call of ours goes there.
+#[test]
+fn refer_makes_the_edge_call_nobody() {
+    let mut talk = referring_talk(Refer::Relay, Refer::Relay);
+    for place in 0..100 {
+        let to = format!("<sip:+88299{place:07}@198.51.100.{place}>");
+        let asked = referring(talk.caller("REFER", 2 + place), &to);
+        let said = talk.caller_says(&asked);
+        let asked = find(&said, "b0 REFER");
+        talk.buyer_says(&answer(&asked, 202, "bob"));
+        assert_eq!(said.len(), 1);
+    }
+    assert_eq!(talk.desk.gauges().calls_ringing, 0);
+    assert_eq!(talk.desk.gauges().calls_talking, 1);
+}
+
+#[test]
+fn a_method_that_nobody_knows_passes_within_a_call_and_is_501_outside() {
+    let mut talk = Talk::new();
+    let asked = talk.caller("FROBNICATE", 2).with_body("text/plain", "x");
+    let said = talk.caller_says(&asked);
+    assert_eq!(ladder(&said), ["b0 FROBNICATE"]);
+    assert_eq!(said[0].message.body, "x");
+    let said = talk.buyer_says(&said[0].message.reply(501, "bob"));
+    assert_eq!(ladder(&said), ["carrier 501 FROBNICATE"]);
+
+    let uri = format!("sip:{}@ip.example.com", number(0));
+    let said = Desk::new(1).say(CARRIER, &request("FROBNICATE", &uri));
+    assert_eq!(ladder(&said), ["carrier 501 FROBNICATE"]);
+    assert!(said[0].message.value("Allow").contains("PRACK"));
+}
+
+#[test]
+fn what_concerns_no_call_is_405_within_one_too() {
+    let mut talk = Talk::new();
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH"] {
+        let asked = talk.buyer(method, 1);
+        let said = talk.buyer_says(&asked);
+        assert_eq!(ladder(&said), [format!("b0 405 {method}")]);
+        assert!(said[0].message.first("Allow").is_some());
+    }
+}
+
+/// RFC 3261 §11: within a dialog OPTIONS asks the other end, outside it asks us.
+#[test]
+fn options_is_answered_outside_a_call_and_relayed_within() {
+    let uri = format!("sip:{}@ip.example.com", number(0));
+    let said = Desk::new(1).say(CARRIER, &request("OPTIONS", &uri));
+    assert_eq!(ladder(&said), ["carrier 200 OPTIONS"]);
+    let allow = said[0].message.value("Allow");
+    assert!(
+        allow.contains("PRACK") && allow.contains("UPDATE"),
+        "{allow}"
+    );
+    assert_eq!(said[0].message.value("Accept"), "application/sdp");
+
+    let mut talk = Talk::new();
+    let asked = talk.buyer("OPTIONS", 1);
+    assert_eq!(ladder(&talk.buyer_says(&asked)), ["carrier OPTIONS"]);
+}
+
+/// Before the answer there is nobody to ask; it may come again.
+#[test]
+fn a_request_in_an_early_dialog_is_500_with_retry_after() {
+    let mut desk = Desk::new(1);
+    let invite = invite();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let said = desk.say_from(buyer(0), &answer(&offered, 183, "bob").with_sdp(ANSWER));
+    let early = find(&said, "carrier 183 INVITE");
+    for (cseq, method) in [(2, "INFO"), (3, "MESSAGE"), (4, "INVITE"), (5, "OPTIONS")] {
+        let asked = super::desk::caller_request(method, cseq, &invite, &early);
+        let said = desk.say(CARRIER, &asked);
+        assert_eq!(ladder(&said), [format!("carrier 500 {method}")]);
+        assert_eq!(said[0].message.value("Retry-After"), "2");
+    }
+}
