@@ -29,7 +29,7 @@ use strowger::call::output::Output;
 use strowger::call::policy::{
     DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId,
 };
-use strowger::routing::buyer::{Buyer, XPhProfile};
+use strowger::routing::buyer::{Buyer, Gateway, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
@@ -206,10 +206,11 @@ fn policy() -> Policy {
     allow.insert("192.0.2.1/32".parse().expect("a prefix"), TrunkId(0));
     let buyer = Arc::new(Buyer {
         id: "b1".into(),
-        uri: "sip:buyer@192.0.2.2:5060".into(),
-        host: "192.0.2.2".into(),
-        address: "192.0.2.2:5060".parse().expect("an address"),
-        transport: Transport::Udp,
+        gateways: vec![Arc::new(Gateway::udp(
+            "sip:buyer@192.0.2.2:5060",
+            "192.0.2.2",
+            "192.0.2.2:5060".parse().expect("an address"),
+        ))],
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),

@@ -347,6 +347,7 @@ impl Arriving<'_, '_> {
         let mut hunt = Hunt {
             campaign,
             next: 0,
+            gateways: SmallVec::new(),
             until: self.now + self.policy.hunt.time,
             max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
             hops,

@@ -11,7 +11,8 @@
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
-//! | which buyer is next, and what the caller is told | `hunt` |
+//! | what an answer of a buyer means, and what the caller is told | `hunt` |
+//! | which buyer is next, and which gateway of it | `next` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within an answered call | `relay` |
 //! | BYEs | `closing` |
@@ -32,6 +33,7 @@ mod facts;
 mod headers;
 mod hunt;
 pub mod input;
+mod next;
 pub mod output;
 pub mod policy;
 pub mod record;

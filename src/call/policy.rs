@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
+use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
-use crate::sip::flow::{ListenerId, Transport};
+use crate::sip::flow::{Flow, ListenerId, Transport};
 use crate::transaction::timing::Timing;
 use crate::types::secret::Secret;
 
@@ -148,6 +149,18 @@ impl Policy {
             Strangers::Refuse => false,
             Strangers::Silent => self.known.longest_match(address).is_none(),
         }
+    }
+
+    /// The way to a gateway; `None`: no listener of ours reaches it.
+    #[must_use]
+    pub fn flow_to(&self, gateway: &Gateway) -> Option<Flow> {
+        let (transport, remote) = (gateway.transport, gateway.address);
+        let listener = self.listener_for(transport, remote)?;
+        Some(Flow {
+            transport,
+            listener,
+            remote,
+        })
     }
 
     /// The listener that reaches `address` by `transport`: the first of the same address family.

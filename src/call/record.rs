@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::routing::buyer::Buyer;
+use crate::routing::buyer::{Buyer, Gateway};
 use crate::types::ids::CallUuid;
 use crate::types::number::Number;
 
@@ -49,12 +49,14 @@ pub struct Record {
     pub hung_up_by: Side,
 }
 
-/// One buyer's turn.
+/// One gateway of one buyer, tried.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The buyer.
     pub buyer: Arc<Buyer>,
-    /// Call-ID of this buyer's leg.
+    /// The way to it that was tried.
+    pub gateway: Arc<Gateway>,
+    /// Call-ID of this leg.
     pub call_id: Box<[u8]>,
     /// When our INVITE went out.
     pub began: Instant,

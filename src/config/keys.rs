@@ -154,6 +154,7 @@ pub(super) const BUYER: Shape = Shape {
         "company",
         "uri",
         "address",
+        "gateway",
         "priority",
         "ring_timeout",
         "response_timeout",
@@ -166,6 +167,11 @@ pub(super) const BUYER: Shape = Shape {
     ],
 };
 
+pub(super) const GATEWAY: Shape = Shape {
+    name: "buyer.gateway",
+    keys: &["uri", "address", "transport", "priority", "weight"],
+};
+
 /// Where a secret stands if not in the configuration itself.
 pub(super) const SECRET: Shape = Shape {
     name: "secret",
@@ -175,5 +181,5 @@ pub(super) const SECRET: Shape = Shape {
 #[cfg(test)]
 pub(super) const ALL: &[&Shape] = &[
     &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &DOMAIN, &TRUNK,
-    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
+    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &GATEWAY, &SECRET,
 ];

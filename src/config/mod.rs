@@ -14,6 +14,7 @@ mod carriers;
 mod desk;
 mod doors;
 mod fault;
+mod gateways;
 mod keys;
 mod listen;
 mod node;
@@ -136,8 +137,9 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let lists = bulk::open(&roots, desk);
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;
-    for buyer in directory.campaigns.iter().flat_map(|one| &one.buyers) {
-        known.insert(buyer.address.ip().into(), ());
+    let buyers = directory.campaigns.iter().flat_map(|one| &one.buyers);
+    for gateway in buyers.flat_map(|buyer| &buyer.gateways) {
+        known.insert(gateway.address.ip().into(), ());
     }
 
     Some(Settings {

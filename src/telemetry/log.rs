@@ -326,7 +326,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::*;
-    use crate::routing::buyer::{Buyer, XPhProfile};
+    use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
     use crate::sip::flow::{Flow, ListenerId, Transport};
     use crate::types::ids::{CallUuid, Entropy};
 
@@ -433,10 +433,11 @@ mod tests {
             uuid: CallUuid::new(&mut Entropy::from_seed([1; 32])),
             buyer: Arc::new(Buyer {
                 id: "acme".into(),
-                uri: "sip:acme@example.com".into(),
-                host: "example.com".into(),
-                address,
-                transport: Transport::Udp,
+                gateways: vec![Arc::new(Gateway::udp(
+                    "sip:acme@example.com",
+                    "example.com",
+                    address,
+                ))],
                 priority: 1,
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,

@@ -70,6 +70,7 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
     line.integer("total_ms", since_began(record.ended));
     line.objects("attempts", &record.attempts, |attempt, entry| {
         entry.text("buyer", attempt.buyer.id.as_bytes());
+        entry.text("gateway", attempt.gateway.name.as_bytes());
         entry.text("call_id", &attempt.call_id);
         entry.integer("at_ms", since_began(attempt.began));
         entry.integer("ms", milliseconds(attempt.began, attempt.ended));

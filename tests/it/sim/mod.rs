@@ -20,6 +20,7 @@ mod client;
 pub(crate) mod desk;
 mod dice;
 pub(crate) mod digest;
+mod gateways;
 mod leg;
 mod phone;
 mod plan;

@@ -10,7 +10,7 @@ use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
     DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId, User,
 };
-use strowger::routing::buyer::{Buyer, Login, XPhProfile};
+use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
@@ -47,6 +47,8 @@ pub(crate) struct BuyerSpec {
     /// User part of its URI.
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    /// Further gateways, each behind those before it.
+    pub(crate) others: Vec<SocketAddr>,
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
     pub(crate) has_login: bool,
@@ -58,6 +60,7 @@ impl BuyerSpec {
         Self {
             name: name.to_owned(),
             address,
+            others: Vec::new(),
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
             has_login: false,
@@ -159,7 +162,10 @@ impl PolicySpec {
     /// Whoever is listed, and the buyers.
     fn known(&self) -> Allowlist<()> {
         let mut known = Allowlist::new();
-        let buyers = self.lines.iter().flatten().map(|buyer| buyer.address.ip());
+        let buyers = self.lines.iter().flatten();
+        let buyers =
+            buyers.flat_map(|buyer| [buyer.address].into_iter().chain(buyer.others.clone()));
+        let buyers = buyers.map(|address| address.ip());
         let carriers = self.sources.iter().copied().chain([addr(CARRIER).ip()]);
         for address in buyers.chain(carriers) {
             known.insert(address.into(), ());
@@ -243,12 +249,17 @@ impl PolicySpec {
 }
 
 fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
+    let addresses = [spec.address].into_iter().chain(spec.others.clone());
+    let gateways = addresses.zip(1..).map(|(address, priority)| {
+        let uri = format!("sip:{}@{address}", spec.name);
+        Arc::new(Gateway {
+            priority,
+            ..Gateway::udp(&uri, &address.ip().to_string(), address)
+        })
+    });
     Arc::new(Buyer {
         id: spec.name.as_str().into(),
-        uri: format!("sip:{}@{}", spec.name, spec.address).into(),
-        host: spec.address.ip().to_string().into(),
-        address: spec.address,
-        transport: Transport::Udp,
+        gateways: gateways.collect(),
         priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
