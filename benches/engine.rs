@@ -27,7 +27,8 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::Output;
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId,
+    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Policy, Require, Strangers,
+    TrunkId,
 };
 use strowger::routing::buyer::{Buyer, Gateway, XPhProfile};
 use strowger::routing::directory::{
@@ -270,6 +271,7 @@ fn policy() -> Policy {
                 sid: Some("s".into()),
             }],
             numbers: HashMap::from([(number, line)]),
+            ..Directory::default()
         },
         limits: Limits {
             calls: 1_000_000,
@@ -285,6 +287,7 @@ fn policy() -> Policy {
             time: Duration::from_secs(120),
             pdd: Duration::from_secs(3),
         },
+        health: HealthTerms::default(),
     }
 }
 

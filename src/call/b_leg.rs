@@ -31,6 +31,8 @@ use crate::types::secret::Secret;
 pub(crate) struct Attempt {
     pub(crate) buyer: Arc<Buyer>,
     pub(crate) gateway: Arc<Gateway>,
+    /// When its first INVITE went out.
+    pub(crate) began: Instant,
     pub(crate) client: ClientId,
     pub(crate) flow: Flow,
     /// Our From-tag.
@@ -124,6 +126,7 @@ impl Offer<'_, '_> {
         let attempt = Attempt {
             buyer: buyer.clone(),
             gateway: gateway.clone(),
+            began: now,
             client,
             flow,
             mark,

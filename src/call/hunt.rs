@@ -1,7 +1,7 @@
 //! The hunt: buyers in turn until one answers, and what each answer means for the next.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -9,11 +9,11 @@ use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
-use crate::call::next::Next;
+use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
 use crate::call::record::AttemptResult;
 use crate::routing::directory::Campaign;
-use crate::sip::message::{Response, ResponseEssentials};
+use crate::sip::message::{Name, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
 /// How far a hunt has come, and what goes with each INVITE of it.
@@ -23,6 +23,8 @@ pub(crate) struct Hunt {
     pub(crate) next: usize,
     /// The gateways of the buyer before it that are not tried yet, by place; the next one last.
     pub(crate) gateways: SmallVec<[u8; 4]>,
+    /// All that the call could be offered to is down: one is tried all the same, and none after it.
+    pub(crate) is_last_resort: bool,
     /// After this no further buyer is tried.
     pub(crate) until: Instant,
     pub(crate) max_forwards: u8,
@@ -46,16 +48,21 @@ impl Call {
             // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw,
             // but says that there was one.
             ..=100 => {}
-            199 => hunting.attempt.has_rung = true,
+            199 => self.note_progress(core),
             101..200 => {
-                hunting.attempt.has_rung = true;
+                self.note_progress(core);
                 self.relay_ringing(now, core, response);
             }
-            200..300 => self.handle_answer(now, core, response, essentials),
+            200..300 => {
+                self.note_progress(core);
+                self.handle_answer(now, core, response, essentials);
+            }
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
             status => {
                 let result = judge(status);
                 let next = self.next_after(is_trunk_failure(status));
+                let retry_after = (status == 503).then(|| retry_after(response)).flatten();
+                self.note_health(now, core, Sign::of(next, retry_after));
                 self.end_attempt(now, core, Some(status), result);
                 self.hunt_on(now, core, next);
             }
@@ -101,6 +108,7 @@ impl Call {
             return false;
         };
         hunting.hunt.next >= hunting.hunt.campaign.buyers.len()
+            || hunting.hunt.is_last_resort
             || record.attempts.len() >= self.policy.hunt.attempts
     }
 
@@ -121,6 +129,12 @@ impl Call {
             AttemptResult::NoAnswer
         };
         let next = self.next_after(is_silent);
+        let sign = if is_silent {
+            Sign::Failed(None)
+        } else {
+            Sign::Unclear
+        };
+        self.note_health(now, core, sign);
         self.abandon_attempt(now, core);
         self.end_attempt(now, core, None, result);
         self.hunt_on(now, core, next);
@@ -132,9 +146,22 @@ impl Call {
             matches!(&self.state, State::Hunting(hunting) if hunting.attempt.client == id);
         if is_current {
             let next = self.next_after(true);
+            self.note_health(now, core, Sign::of(next, None));
             self.end_attempt(now, core, None, AttemptResult::Unreachable);
             self.hunt_on(now, core, next);
         }
+    }
+
+    /// The callee was reached, so the gateway works.
+    fn note_progress(&mut self, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        if std::mem::replace(&mut hunting.attempt.has_rung, true) {
+            return;
+        }
+        let began = hunting.attempt.began;
+        self.note_health(began, core, Sign::Works);
     }
 
     /// What is tried after the current attempt: another gateway of the same buyer if it was the trunk that
@@ -150,6 +177,7 @@ impl Call {
 
     /// Takes back the current INVITE because the call is over.
     pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core) {
+        self.note_health(now, core, Sign::Unclear);
         self.abandon_attempt(now, core);
         self.end_attempt(now, core, None, AttemptResult::Cancelled);
     }
@@ -257,6 +285,15 @@ impl Call {
         attempt.silent_until = Some(now + attempt.buyer.response_timeout);
         true
     }
+}
+
+/// Reads Retry-After; a time of none is as good as no header.
+fn retry_after(response: &Response<'_>) -> Option<Duration> {
+    let value = response.head.first(Name::RetryAfter)?;
+    let end = value.iter().position(|byte| !byte.is_ascii_digit());
+    let digits = value.get(..end.unwrap_or(value.len()))?;
+    let seconds: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 /// INVITEs that one buyer gets at most: one, and one with credentials.

@@ -13,6 +13,7 @@
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | which buyer is next, and which gateway of it | `next` |
+//! | which gateways are left alone | `health` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within an answered call | `relay` |
 //! | BYEs | `closing` |
@@ -31,6 +32,7 @@ mod credentials;
 mod elsewhere;
 mod facts;
 mod headers;
+mod health;
 mod hunt;
 pub mod input;
 mod next;
@@ -52,6 +54,7 @@ use bytes::Bytes;
 use crate::auth::gate::Gate;
 use crate::call::core::Core;
 use crate::call::elsewhere::HandedOn;
+use crate::call::health::Health;
 use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
@@ -87,6 +90,7 @@ impl Engine {
         let entropy = Entropy::stream(seed, u64::from(shard.0));
         let mut core = Core::new(shard, entropy, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
+        core.health = Health::new(policy.generation);
         Self {
             gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
             registry: Registry::new(policy.limits.calls),
@@ -154,6 +158,7 @@ impl Engine {
         self.gate.set_capacity(limits.nonces);
         self.registry.set_limit(limits.calls);
         self.handed_on.set_limit(limits.calls);
+        self.core.note_policy(&policy);
         self.policy = policy;
     }
 

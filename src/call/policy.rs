@@ -41,6 +41,8 @@ pub struct Policy {
     pub known: Allowlist<()>,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
+    /// When a gateway is left alone.
+    pub health: HealthTerms,
 }
 
 /// One listener.
@@ -130,6 +132,27 @@ pub struct HuntBudget {
     pub time: Duration,
     /// Time from the caller's INVITE after which it hears ringing, though no buyer has rung (post-dial delay).
     pub pdd: Duration,
+}
+
+/// When a gateway is left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthTerms {
+    /// Trunk failures in a row; at least 1.
+    pub failures: u32,
+    /// For how long at first; each trial that fails doubles it.
+    pub cooldown: Duration,
+    /// For how long at most, also if the gateway asks for more.
+    pub cooldown_limit: Duration,
+}
+
+impl Default for HealthTerms {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            cooldown: Duration::from_secs(30),
+            cooldown_limit: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Policy {

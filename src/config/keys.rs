@@ -13,6 +13,7 @@ pub(super) const ROOT: Shape = Shape {
         "timers",
         "limits",
         "hunt",
+        "health",
         "domain",
         "trunk",
         "company",
@@ -82,6 +83,11 @@ pub(super) const LIMITS: Shape = Shape {
 pub(super) const HUNT: Shape = Shape {
     name: "hunt",
     keys: &["attempts", "time", "pdd"],
+};
+
+pub(super) const HEALTH: Shape = Shape {
+    name: "health",
+    keys: &["failures", "cooldown", "cooldown_limit"],
 };
 
 pub(super) const DOMAIN: Shape = Shape {
@@ -180,6 +186,7 @@ pub(super) const SECRET: Shape = Shape {
 
 #[cfg(test)]
 pub(super) const ALL: &[&Shape] = &[
-    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &DOMAIN, &TRUNK,
-    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &GATEWAY, &SECRET,
+    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &HEALTH, &DOMAIN,
+    &TRUNK, &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &GATEWAY,
+    &SECRET,
 ];

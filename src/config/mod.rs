@@ -137,7 +137,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let lists = bulk::open(&roots, desk);
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;
-    let buyers = directory.campaigns.iter().flat_map(|one| &one.buyers);
+    let buyers = directory.buyers.values();
     for gateway in buyers.flat_map(|buyer| &buyer.gateways) {
         known.insert(gateway.address.ip().into(), ());
     }
@@ -156,6 +156,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             strangers: node.strangers,
             known,
             hunt: node.hunt,
+            health: node.health,
         },
         node: node.node,
         listeners: listeners.list,

@@ -1,10 +1,10 @@
-//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[hunt]`: the process and its bounds.
+//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[hunt]`, `[health]`: the process and its bounds.
 
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::call::policy::{HuntBudget, Limits, Strangers};
+use crate::call::policy::{HealthTerms, HuntBudget, Limits, Strangers};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
@@ -25,6 +25,7 @@ pub(super) struct Read<'d> {
     pub(super) timing: Timing,
     pub(super) limits: Limits,
     pub(super) hunt: HuntBudget,
+    pub(super) health: HealthTerms,
 }
 
 /// Reads them.
@@ -60,6 +61,7 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         timing: timing(root, desk),
         limits: limits(root, desk),
         hunt: hunt(root, desk),
+        health: health(root, desk),
     }
 }
 
@@ -177,6 +179,28 @@ fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {
             section.duration("pdd", PDD, millis(100)..=millis(60_000), desk)
         }),
     }
+}
+
+fn health(root: &Section<'_>, desk: &mut Desk<'_>) -> HealthTerms {
+    let default = HealthTerms::default();
+    let Some(section) = root.section("health", &keys::HEALTH, desk) else {
+        return default;
+    };
+    let pauses = millis(1_000)..=millis(3_600_000);
+    let failures = section.count("failures", 5, 1..=1_000_000, desk);
+    let terms = HealthTerms {
+        failures: u32::try_from(failures).unwrap_or(default.failures),
+        cooldown: section.duration("cooldown", default.cooldown, pauses.clone(), desk),
+        cooldown_limit: section.duration("cooldown_limit", default.cooldown_limit, pauses, desk),
+    };
+    if terms.cooldown_limit < terms.cooldown {
+        desk.fault(
+            section.place_of("cooldown_limit"),
+            "is shorter than `cooldown`",
+            "it is what the cooldown may grow to",
+        );
+    }
+    terms
 }
 
 const fn millis(milliseconds: u64) -> Duration {

@@ -686,6 +686,16 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "buyer.realm: is missing",
     ),
     (
+        "[[listen]]",
+        "[health]\ncooldown = \"10m\"\n[[listen]]",
+        "health.cooldown_limit: is shorter than `cooldown`",
+    ),
+    (
+        "[[listen]]",
+        "[health]\nfailures = 0\n[[listen]]",
+        "health.failures: 0 is out of range",
+    ),
+    (
         "sip:sales@203.0.113.20",
         "sip:sales@0.0.0.0",
         "buyer.uri: nobody can be called at 0.0.0.0:5060",

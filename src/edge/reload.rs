@@ -104,6 +104,8 @@ impl Edge {
         self.node.drain_limit = node.drain_limit;
         self.generation = policy.generation;
         self.panel.metrics.set_generation(policy.generation);
+        let buyers = policy.directory.buyers.keys();
+        self.panel.metrics.show_buyers(buyers.map(|id| &**id));
         let policy = Arc::new(policy);
         self.order_all(|| Order::Policy(Arc::clone(&policy)));
         differences

@@ -175,6 +175,7 @@ mod tests {
                 .into_iter()
                 .map(|(text, line)| (number(text).expect("a number"), line))
                 .collect(),
+            ..Directory::default()
         }
     }
 

@@ -19,7 +19,7 @@ use tracing::{Subscriber, debug, error, info, warn};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::call::output::{Event, Refusal};
+use crate::call::output::{Event, GatewayChange, Refusal};
 use crate::call::record::{AttemptResult, Record};
 use crate::config::LogFormat;
 
@@ -163,6 +163,33 @@ impl Narrator {
                     "buyer did not answer"
                 );
             }
+            Event::Skipped { uuid, buyer, why } => {
+                debug!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    buyer = %buyer.id,
+                    why = why.label(),
+                    "buyer passed over"
+                );
+            }
+            // Once for each change, so a buyer cannot write many lines.
+            Event::Gateway {
+                buyer,
+                gateway,
+                change,
+            } => match change {
+                GatewayChange::Down { why, pause } => warn!(
+                    %buyer,
+                    %gateway,
+                    why = why.label(),
+                    pause_s = pause.map(|pause| pause.as_secs()),
+                    "gateway is down: it gets no calls"
+                ),
+                GatewayChange::Up => info!(%buyer, %gateway, "gateway is up again"),
+                GatewayChange::Removed => {
+                    info!(%buyer, %gateway, "gateway is not configured any more")
+                }
+            },
             Event::Answered {
                 uuid,
                 buyer,

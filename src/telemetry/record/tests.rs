@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::call::record::{Attempt, AttemptResult, Outcome, Side};
+use crate::call::record::{Attempt, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
@@ -21,7 +21,8 @@ fn a_line_holds_everything_in_a_fixed_order() {
             r#""trunk":"acme","user":"alice","dialled":"+18885550100","caller":null,"campaign":"roofs","afid":"7","sid":null,"#,
             r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
             r#""attempts":[{{"buyer":"first","gateway":"192.0.2.9:5060","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
-            r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"node":"edge-1","generation":3}}"#,
+            r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"#,
+            r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down"}}],"node":"edge-1","generation":3}}"#,
             "\n"
         ),
         uuid
@@ -116,6 +117,12 @@ pub(crate) fn sample() -> (Anchor, Record) {
                 result: AttemptResult::Answered,
             },
         ],
+        skipped: vec![Skipped {
+            gateway: buyer("third").gateways.first().cloned(),
+            buyer: buyer("third"),
+            at: at(45),
+            why: WhySkipped::GatewayDown,
+        }],
         began,
         rang: Some(at(120)),
         answered: Some(at(3500)),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId, User,
+    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Policy, Require, Strangers,
+    TrunkId, User,
 };
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::directory::{
@@ -156,6 +157,7 @@ impl PolicySpec {
                 time: Duration::from_secs(120),
                 pdd: Duration::from_secs(3),
             },
+            health: HealthTerms::default(),
         })
     }
 
@@ -230,10 +232,13 @@ impl PolicySpec {
             };
             let number = Number::from_e164(number(place).as_bytes()).expect("a number");
             directory.numbers.insert(number, line);
+            let buyers: Vec<_> = buyers.iter().map(buyer).collect();
+            let all = &mut directory.buyers;
+            all.extend(buyers.iter().map(|one| (one.id.clone(), one.clone())));
             directory.campaigns.push(Arc::new(Campaign {
                 id: format!("campaign-{place}").into(),
                 company: CompanyId(0),
-                buyers: buyers.iter().map(buyer).collect(),
+                buyers: buyers.clone(),
             }));
         }
         for alias in &self.aliases {
