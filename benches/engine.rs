@@ -27,9 +27,10 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::Output;
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId,
+    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Policy, Require, Strangers,
+    TrunkId,
 };
-use strowger::routing::buyer::{Buyer, XPhProfile};
+use strowger::routing::buyer::{Buyer, Gateway, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
@@ -207,11 +208,11 @@ fn policy() -> Policy {
     allow.insert("192.0.2.1/32".parse().expect("a prefix"), TrunkId(0));
     let buyer = Arc::new(Buyer {
         id: "b1".into(),
-        uri: "sip:buyer@192.0.2.2:5060".into(),
-        host: "192.0.2.2".into(),
-        address: "192.0.2.2:5060".parse().expect("an address"),
-        transport: Transport::Udp,
-        tls_name: None,
+        gateways: vec![Arc::new(Gateway::udp(
+            "sip:buyer@192.0.2.2:5060",
+            "192.0.2.2",
+            "192.0.2.2:5060".parse().expect("an address"),
+        ))],
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),
@@ -275,6 +276,7 @@ fn policy() -> Policy {
                 sid: Some("s".into()),
             }],
             numbers: HashMap::from([(number, line)]),
+            ..Directory::default()
         },
         limits: Limits {
             calls: 1_000_000,
@@ -291,6 +293,7 @@ fn policy() -> Policy {
             time: Duration::from_secs(120),
             pdd: Duration::from_secs(3),
         },
+        health: HealthTerms::default(),
     }
 }
 

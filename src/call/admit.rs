@@ -338,6 +338,7 @@ impl Arriving<'_, '_> {
             sid,
             call_id: Box::from(self.essentials.call_id),
             attempts: Vec::new(),
+            skipped: Vec::new(),
             began: self.now,
             rang: None,
             answered: None,
@@ -368,6 +369,8 @@ impl Arriving<'_, '_> {
         let mut hunt = Hunt {
             campaign,
             next: 0,
+            gateways: SmallVec::new(),
+            is_last_resort: false,
             until: self.now + self.policy.hunt.time,
             max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
             hops,

@@ -16,7 +16,7 @@ use crate::call::headers;
 use crate::call::policy::Policy;
 use crate::call::provisional::EarlyDialog;
 use crate::call::record::Record;
-use crate::routing::buyer::Buyer;
+use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, Writer, unfold_into};
 use crate::sip::extensions;
@@ -29,9 +29,12 @@ use crate::transaction::layer::ClientId;
 use crate::types::ids::Mark;
 use crate::types::secret::Secret;
 
-/// One buyer's turn.
+/// One gateway of a buyer, whose turn it is.
 pub(crate) struct Attempt {
     pub(crate) buyer: Arc<Buyer>,
+    pub(crate) gateway: Arc<Gateway>,
+    /// When its first INVITE went out.
+    pub(crate) began: Instant,
     pub(crate) client: ClientId,
     pub(crate) flow: Flow,
     /// Our From-tag.
@@ -55,6 +58,9 @@ pub(crate) struct Attempt {
     pub(crate) early: Vec<EarlyDialog>,
     /// The buyer's 2xx, which waits for the caller's PRACK.
     pub(crate) held: Option<Bytes>,
+    /// Whether it told of progress (18x): then the callee was reached, and no other gateway of the same buyer
+    /// is tried.
+    pub(crate) has_rung: bool,
 }
 
 impl Attempt {
@@ -88,31 +94,37 @@ pub(crate) enum NotSent {
     Unbuildable,
 }
 
+/// What is new with each INVITE.
+struct NewLeg<'l> {
+    flow: Flow,
+    client: ClientId,
+    mark: Mark,
+    call_id: &'l [u8],
+}
+
 impl Offer<'_, '_> {
-    /// Sends the INVITE to one buyer. The Call-ID is returned beside the attempt, for the record.
+    /// Sends the INVITE to one gateway. The Call-ID is returned beside the attempt, for the record.
     pub(crate) fn make(
         &self,
         now: Instant,
         core: &mut Core,
         buyer: &Arc<Buyer>,
+        gateway: &Arc<Gateway>,
     ) -> Result<(Attempt, Box<[u8]>), NotSent> {
-        let listener = self
-            .policy
-            .listener_for(buyer.transport, buyer.address)
-            .ok_or(NotSent::Unreachable)?;
-        let flow = Flow {
-            transport: buyer.transport,
-            listener,
-            remote: buyer.address,
-            peer: buyer.peer(),
-        };
+        let flow = self.policy.flow_to(gateway).ok_or(NotSent::Unreachable)?;
         let client = {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy).ok_or(NotSent::Unreachable)?
         };
         let mark = core.mark(self.key.slot);
         let call_id = core.mark(self.key.slot).text();
-        let built = self.write_invite(core, buyer, flow, client, mark, &call_id);
+        let leg = NewLeg {
+            flow,
+            client,
+            mark,
+            call_id: &call_id,
+        };
+        let built = self.write_invite(core, buyer, &gateway.uri, &leg);
         let Some(invite) = core.built(built) else {
             core.layer.release(client);
             return Err(NotSent::Unbuildable);
@@ -122,6 +134,8 @@ impl Offer<'_, '_> {
         core.transact(|layer, out| layer.send_invite(now, client, flow, sent, owner, out));
         let attempt = Attempt {
             buyer: buyer.clone(),
+            gateway: gateway.clone(),
+            began: now,
             client,
             flow,
             mark,
@@ -135,6 +149,7 @@ impl Offer<'_, '_> {
             ring_until: now + buyer.ring_timeout,
             early: Vec::new(),
             held: None,
+            has_rung: false,
         };
         Ok((attempt, Box::from(&call_id[..])))
     }
@@ -143,11 +158,15 @@ impl Offer<'_, '_> {
         &self,
         core: &mut Core,
         buyer: &Buyer,
-        flow: Flow,
-        client: ClientId,
-        mark: Mark,
-        call_id: &[u8],
+        uri: &str,
+        leg: &NewLeg<'_>,
     ) -> Result<Bytes, BuildError> {
+        let NewLeg {
+            flow,
+            client,
+            mark,
+            call_id,
+        } = *leg;
         let advertise = self.policy.advertised(flow.listener);
         let branch = core.layer.branch(client);
         let hop = self.record.dialled.map(|number| {
@@ -159,7 +178,7 @@ impl Offer<'_, '_> {
             )
         });
         let key = call_key(self.key_secret, self.record.uuid);
-        let uri = buyer.uri.as_bytes();
+        let uri = uri.as_bytes();
         let mut writer = Writer::request(&mut core.buffer, Method::Invite, uri);
         writer
             .via(flow.transport, advertise, &branch)

@@ -153,7 +153,7 @@ impl Call {
         let buyer = Dialog::as_uac(
             essentials,
             &response.head,
-            attempt.buyer.uri.as_bytes(),
+            attempt.gateway.uri.as_bytes(),
             attempt.flow,
         );
         let mut buyer = Leg::new(buyer, None, &response.head);

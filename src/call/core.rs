@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::call::health::Health;
 use crate::call::output::{Event, Output};
+use crate::call::policy::Policy;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
@@ -28,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) stateless_key: [u8; 16],
     /// What is left of calls that were cancelled.
     pub(crate) leavings: Leavings,
+    /// Which gateways are worth a call.
+    pub(crate) health: Health,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -93,6 +97,7 @@ impl Core {
             buffer: Vec::with_capacity(4096),
             stateless_key,
             leavings: Leavings::default(),
+            health: Health::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
@@ -238,6 +243,12 @@ impl Core {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+
+    /// A new policy is in force.
+    pub(crate) fn note_policy(&mut self, policy: &Policy) {
+        let Self { health, out, .. } = self;
+        health.set_policy(policy, |event| out.push_back(Output::Event(event)));
     }
 
     pub(crate) fn output(&mut self, output: Output) {

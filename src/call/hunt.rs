@@ -1,20 +1,22 @@
 //! The hunt: buyers in turn until one answers, and what each answer means for the next.
 
-use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::call::b_leg::{Attempt, NotSent, Offer};
+use smallvec::SmallVec;
+
+use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
 use crate::call::provisional::reread_response;
-use crate::call::record::{self, AttemptResult, Outcome, Side};
+use crate::call::record::AttemptResult;
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::directory::Campaign;
-use crate::sip::message::{Essentials, Request, Response, ResponseEssentials};
+use crate::sip::message::{Name, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
 /// How far a hunt has come, and what goes with each INVITE of it.
@@ -22,6 +24,10 @@ pub(crate) struct Hunt {
     pub(crate) campaign: Arc<Campaign>,
     /// Place of the next buyer in the campaign's list.
     pub(crate) next: usize,
+    /// The gateways of the buyer before it that are not tried yet, by place; the next one last.
+    pub(crate) gateways: SmallVec<[u8; 4]>,
+    /// All that the call could be offered to is down: one is tried all the same, and none after it.
+    pub(crate) is_last_resort: bool,
     /// After this no further buyer is tried.
     pub(crate) until: Instant,
     pub(crate) max_forwards: u8,
@@ -42,9 +48,14 @@ impl Call {
         };
         hunting.attempt.silent_until = None;
         match response.status {
-            // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw.
+            // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw,
+            // but says that there was one.
             ..=100 => {}
             101..200 => {
+                self.note_progress(core);
+                let State::Hunting(hunting) = &mut self.state else {
+                    return;
+                };
                 let (key, policy) = (self.key, &self.policy);
                 let attempt = &mut hunting.attempt;
                 if attempt.take_provisional(now, core, key, policy, response, essentials)
@@ -58,14 +69,20 @@ impl Call {
                     unwanted.acknowledge_and_end(now, core);
                 }
             }
-            200..300 if self.hold_answer(response) => {}
-            200..300 => self.handle_answer(now, core, response, essentials),
+            200..300 if self.hold_answer(response) => self.note_progress(core),
+            200..300 => {
+                self.note_progress(core);
+                self.handle_answer(now, core, response, essentials);
+            }
             401 | 407 if self.retry_with_credentials(now, core, response) => {}
             422 if self.retry_with_interval(now, core, response) => {}
             status => {
                 let result = judge(status);
+                let next = self.next_after(is_trunk_failure(status));
+                let retry_after = (status == 503).then(|| retry_after(response)).flatten();
+                self.note_health(now, core, Sign::of(next, retry_after));
                 self.end_attempt(now, core, Some(status), result);
-                self.hunt_on(now, core);
+                self.hunt_on(now, core, next);
             }
         }
     }
@@ -109,6 +126,7 @@ impl Call {
             return false;
         };
         hunting.hunt.next >= hunting.hunt.campaign.buyers.len()
+            || hunting.hunt.is_last_resort
             || record.attempts.len() >= self.policy.hunt.attempts
     }
 
@@ -121,15 +139,23 @@ impl Call {
         if attempt.poll_timeout().is_none_or(|due| due > now) {
             return;
         }
-        let result = if attempt.silent_until.is_some() {
+        let is_silent = attempt.silent_until.is_some();
+        let result = if is_silent {
             core.layer.stop_resending(attempt.client);
             AttemptResult::Unreachable
         } else {
             AttemptResult::NoAnswer
         };
+        let next = self.next_after(is_silent);
+        let sign = if is_silent {
+            Sign::Failed(None)
+        } else {
+            Sign::Unclear
+        };
+        self.note_health(now, core, sign);
         self.abandon_attempt(now, core);
         self.end_attempt(now, core, None, result);
-        self.hunt_on(now, core);
+        self.hunt_on(now, core, next);
     }
 
     /// The INVITE's transaction gave up, or its transport failed.
@@ -137,13 +163,39 @@ impl Call {
         let is_current =
             matches!(&self.state, State::Hunting(hunting) if hunting.attempt.client == id);
         if is_current {
+            let next = self.next_after(true);
+            self.note_health(now, core, Sign::of(next, None));
             self.end_attempt(now, core, None, AttemptResult::Unreachable);
-            self.hunt_on(now, core);
+            self.hunt_on(now, core, next);
+        }
+    }
+
+    /// The callee was reached, so the gateway works.
+    fn note_progress(&mut self, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        if std::mem::replace(&mut hunting.attempt.has_rung, true) {
+            return;
+        }
+        let began = hunting.attempt.began;
+        self.note_health(began, core, Sign::Works);
+    }
+
+    /// What is tried after the current attempt: another gateway of the same buyer if it was the trunk that
+    /// failed, and not before the callee was reached; else the next buyer.
+    fn next_after(&self, is_trunk_failure: bool) -> Next {
+        match &self.state {
+            State::Hunting(hunting) if is_trunk_failure && !hunting.attempt.has_rung => {
+                Next::Gateway
+            }
+            State::Hunting(_) | State::Talking(_) | State::Ending(_) | State::Gone => Next::Buyer,
         }
     }
 
     /// Takes back the current INVITE because the call is over.
     pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core) {
+        self.note_health(now, core, Sign::Unclear);
         self.abandon_attempt(now, core);
         self.end_attempt(now, core, None, AttemptResult::Cancelled);
     }
@@ -192,7 +244,7 @@ impl Call {
     }
 
     /// Writes down how the current attempt went.
-    fn end_attempt(
+    pub(crate) fn end_attempt(
         &mut self,
         now: Instant,
         core: &mut Core,
@@ -222,97 +274,6 @@ impl Call {
     /// Notes that the current attempt was answered with `status`.
     pub(crate) fn note_attempt_answered(&mut self, now: Instant, core: &mut Core, status: u16) {
         self.end_attempt(now, core, Some(status), AttemptResult::Answered);
-    }
-
-    /// Offers the call to the next buyer; with none left, tells the caller.
-    fn hunt_on(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(mut hunting) = mem::replace(&mut self.state, State::Gone) else {
-            return;
-        };
-        let found = reread(&hunting.early.request).and_then(|request| {
-            let essentials = request.essentials().ok()?;
-            self.offer_next(now, core, &mut hunting.hunt, &request, &essentials)
-        });
-        let is_over = found.is_none();
-        if let Some(attempt) = found {
-            hunting.attempt = attempt;
-        }
-        self.state = State::Hunting(hunting);
-        if is_over {
-            self.fail(now, core, self.sum_up(), Side::Edge);
-        }
-    }
-
-    /// Tries the buyers from the next on until an INVITE is out.
-    pub(crate) fn offer_next(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        hunt: &mut Hunt,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-    ) -> Option<Attempt> {
-        let policy = self.policy.clone();
-        let companies = &policy.directory.companies;
-        let company = companies.get(usize::from(hunt.campaign.company.0))?;
-        while let Some(buyer) = hunt.campaign.buyers.get(hunt.next) {
-            let record = self.record.as_mut()?;
-            if now >= hunt.until || record.attempts.len() >= policy.hunt.attempts {
-                return None;
-            }
-            hunt.next += 1;
-            let offer = Offer {
-                key: self.key,
-                policy: &policy,
-                trunk: &self.trunk,
-                record,
-                key_secret: &company.key_secret,
-                request,
-                essentials,
-                max_forwards: hunt.max_forwards,
-                hops: hunt.hops,
-            };
-            let made = offer.make(now, core, buyer);
-            let (call_id, result) = match &made {
-                Ok((_, call_id)) => (call_id.clone(), AttemptResult::Cancelled),
-                Err(NotSent::Unreachable) => (Box::default(), AttemptResult::Unreachable),
-                Err(NotSent::Unbuildable) => (Box::default(), AttemptResult::BuyerError),
-            };
-            record.attempts.push(record::Attempt {
-                buyer: buyer.clone(),
-                call_id,
-                began: now,
-                ended: now,
-                status: None,
-                result,
-            });
-            match made {
-                Ok((attempt, _)) => {
-                    self.buyer_mark = Some(attempt.mark);
-                    return Some(attempt);
-                }
-                Err(_) => self.end_attempt(now, core, None, result),
-            }
-        }
-        None
-    }
-
-    /// What the hunt came to, all in all.
-    pub(crate) fn sum_up(&self) -> Outcome {
-        let attempts = self
-            .record
-            .as_ref()
-            .map_or(&[][..], |record| &record.attempts);
-        if attempts.is_empty() {
-            Outcome::NoBuyer
-        } else if attempts
-            .iter()
-            .all(|attempt| attempt.result == AttemptResult::Busy)
-        {
-            Outcome::AllBusy
-        } else {
-            Outcome::NoAnswer
-        }
     }
 
     /// Sends the INVITE once more with credentials; `false` if there are none to give, or they were
@@ -414,6 +375,15 @@ impl Call {
     }
 }
 
+/// Reads Retry-After; a time of none is as good as no header.
+fn retry_after(response: &Response<'_>) -> Option<Duration> {
+    let value = response.head.first(Name::RetryAfter)?;
+    let end = value.iter().position(|byte| !byte.is_ascii_digit());
+    let digits = value.get(..end.unwrap_or(value.len()))?;
+    let seconds: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
 /// INVITEs that one buyer gets at most: one, and one with credentials.
 const MOST_TRIES: u8 = 2;
 
@@ -431,6 +401,11 @@ fn judge(status: u16) -> AttemptResult {
         603 | 600..=u16::MAX => AttemptResult::Declined,
         0..=u16::MAX => AttemptResult::BuyerRejected,
     }
+}
+
+/// Whether a failure is the trunk's, not the callee's: another gateway of the same buyer may do better.
+fn is_trunk_failure(status: u16) -> bool {
+    matches!(status, 408 | 500 | 502..=504)
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | reliable provisional responses, on both legs | `provisional` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
-//! | which buyer is next, and what the caller is told | `hunt` |
+//! | what an answer of a buyer means, and what the caller is told | `hunt` |
+//! | which buyer is next, and which gateway of it | `next` |
+//! | which gateways are left alone | `health` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | session timers | `session` |
@@ -32,8 +34,10 @@ mod credentials;
 mod elsewhere;
 mod facts;
 mod headers;
+mod health;
 mod hunt;
 pub mod input;
+mod next;
 pub mod output;
 pub mod policy;
 mod provisional;
@@ -55,6 +59,7 @@ use bytes::Bytes;
 use crate::auth::gate::Gate;
 use crate::call::core::Core;
 use crate::call::elsewhere::HandedOn;
+use crate::call::health::Health;
 use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
@@ -90,6 +95,7 @@ impl Engine {
         let entropy = Entropy::stream(seed, u64::from(shard.0));
         let mut core = Core::new(shard, entropy, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
+        core.health = Health::new(policy.generation);
         Self {
             gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
             registry: Registry::new(policy.limits.calls),
@@ -158,6 +164,7 @@ impl Engine {
         self.gate.set_capacity(limits.nonces);
         self.registry.set_limit(limits.calls);
         self.handed_on.set_limit(limits.calls);
+        self.core.note_policy(&policy);
         self.policy = policy;
     }
 

@@ -95,6 +95,24 @@ pub enum Event {
         /// From our INVITE to now.
         after: Duration,
     },
+    /// A buyer, or a gateway of it, was passed over.
+    Skipped {
+        /// The call.
+        uuid: CallUuid,
+        /// The buyer.
+        buyer: Arc<Buyer>,
+        /// Why.
+        why: crate::call::record::WhySkipped,
+    },
+    /// A gateway is left alone from now on, or gets calls again. Each shard finds out for itself.
+    Gateway {
+        /// The buyer's id.
+        buyer: Arc<str>,
+        /// The gateway's name.
+        gateway: Arc<str>,
+        /// What has changed.
+        change: GatewayChange,
+    },
     /// A buyer answered.
     Answered {
         /// The call.
@@ -122,6 +140,45 @@ pub enum Event {
         /// Which: `transactions`, `calls`.
         table: &'static str,
     },
+}
+
+/// What has changed about a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayChange {
+    /// It is left alone.
+    Down {
+        /// Why.
+        why: WhyDown,
+        /// For how long; `None`: until OPTIONS are answered again.
+        pause: Option<Duration>,
+    },
+    /// It works again.
+    Up,
+    /// It was down, and is not in the configuration any more.
+    Removed,
+}
+
+/// Why a gateway is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyDown {
+    /// Its trunk failed several times in a row.
+    Failures,
+    /// It said so: 503 with Retry-After.
+    RetryAfter,
+    /// It does not answer OPTIONS.
+    Probes,
+}
+
+impl WhyDown {
+    /// The word in the log.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::RetryAfter => "retry_after",
+            Self::Probes => "probes",
+        }
+    }
 }
 
 /// Why a request was refused before it became a call.

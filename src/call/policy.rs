@@ -9,9 +9,10 @@ use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 pub use crate::dialog::session_timer::Terms;
+use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
-use crate::sip::flow::{ListenerId, PeerId, Transport};
+use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use crate::transaction::timing::Timing;
 use crate::types::secret::Secret;
 
@@ -43,6 +44,8 @@ pub struct Policy {
     pub session: Option<Terms>,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
+    /// When a gateway is left alone.
+    pub health: HealthTerms,
 }
 
 /// One listener.
@@ -138,6 +141,27 @@ pub struct HuntBudget {
     pub pdd: Duration,
 }
 
+/// When a gateway is left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthTerms {
+    /// Trunk failures in a row; at least 1.
+    pub failures: u32,
+    /// For how long at first; each trial that fails doubles it.
+    pub cooldown: Duration,
+    /// For how long at most, also if the gateway asks for more.
+    pub cooldown_limit: Duration,
+}
+
+impl Default for HealthTerms {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            cooldown: Duration::from_secs(30),
+            cooldown_limit: Duration::from_secs(300),
+        }
+    }
+}
+
 impl Policy {
     /// How we appear in Via and Contact on a listener.
     #[must_use]
@@ -155,6 +179,19 @@ impl Policy {
             Strangers::Refuse => false,
             Strangers::Silent => self.known.longest_match(address).is_none(),
         }
+    }
+
+    /// The way to a gateway; `None`: no listener of ours reaches it.
+    #[must_use]
+    pub fn flow_to(&self, gateway: &Gateway) -> Option<Flow> {
+        let (transport, remote) = (gateway.transport, gateway.address);
+        let listener = self.listener_for(transport, remote)?;
+        Some(Flow {
+            transport,
+            listener,
+            remote,
+            peer: gateway.peer(),
+        })
     }
 
     /// The listener that reaches `address` by `transport`: the first of the same address family.

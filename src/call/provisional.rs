@@ -227,7 +227,7 @@ impl Attempt {
             if self.early.len() >= MOST_EARLY {
                 return false;
             }
-            let fallback = self.buyer.uri.as_bytes();
+            let fallback = self.gateway.uri.as_bytes();
             self.early.push(EarlyDialog {
                 dialog: Dialog::as_uac(essentials, head, fallback, self.flow),
                 heard: Heard::default(),

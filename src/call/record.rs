@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::routing::buyer::Buyer;
+use crate::routing::buyer::{Buyer, Gateway};
 use crate::types::ids::CallUuid;
 use crate::types::number::Number;
 
@@ -31,8 +31,10 @@ pub struct Record {
     pub sid: Option<Arc<str>>,
     /// Call-ID of the carrier's leg, as received.
     pub call_id: Box<[u8]>,
-    /// Every buyer tried, in order.
+    /// Every gateway of a buyer tried, in order.
     pub attempts: Vec<Attempt>,
+    /// Every buyer and gateway passed over, in order.
+    pub skipped: Vec<Skipped>,
     /// When the INVITE came.
     pub began: Instant,
     /// When the first 18x went to the caller.
@@ -49,12 +51,14 @@ pub struct Record {
     pub hung_up_by: Side,
 }
 
-/// One buyer's turn.
+/// One gateway of one buyer, tried.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The buyer.
     pub buyer: Arc<Buyer>,
-    /// Call-ID of this buyer's leg.
+    /// The way to it that was tried.
+    pub gateway: Arc<Gateway>,
+    /// Call-ID of this leg.
     pub call_id: Box<[u8]>,
     /// When our INVITE went out.
     pub began: Instant,
@@ -64,6 +68,36 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// How it went.
     pub result: AttemptResult,
+}
+
+/// A buyer, or one gateway of it, that was passed over.
+#[derive(Debug, Clone)]
+pub struct Skipped {
+    /// The buyer.
+    pub buyer: Arc<Buyer>,
+    /// The gateway; `None`: the buyer as a whole.
+    pub gateway: Option<Arc<Gateway>>,
+    /// When.
+    pub at: Instant,
+    /// Why.
+    pub why: WhySkipped,
+}
+
+/// Why a buyer was passed over. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WhySkipped {
+    /// The gateway is down: its trunk failed lately, or it does not answer OPTIONS.
+    GatewayDown,
+}
+
+impl WhySkipped {
+    /// The stable name, for records, logs and labels.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::GatewayDown => "gateway_down",
+        }
+    }
 }
 
 /// How one buyer's turn went: the reason codes of the hunt. The names are stable.

@@ -1,20 +1,18 @@
 //! `[[buyer]]`: who may get the call, where, and how it is told.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::desk::{Desk, Place};
+use crate::config::gateways;
 use crate::config::keys;
-use crate::config::listen::{Listeners, TRANSPORTS};
-use crate::config::raw::{self, Section, Spot};
+use crate::config::listen::Listeners;
+use crate::config::raw::{self, Section};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
-use crate::routing::buyer::{Buyer, Login, XPhProfile};
+use crate::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use crate::routing::trunk::CompanyId;
-use crate::sip::flow::Transport;
-use crate::sip::uri::{SipUri, Uri};
 
 /// The buyers, by id.
 pub(super) type Buyers<'d> = HashMap<&'d str, Listed>;
@@ -59,9 +57,8 @@ fn read_one(
     listeners: &Listeners,
     desk: &mut Desk<'_>,
 ) -> Option<Buyer> {
-    let uri = uri(section, desk);
-    let host = uri.as_ref().map_or("", |uri| &uri.host);
-    let login = login(section, host, desk);
+    let gateways = gateways::read(section, listeners, desk);
+    let login = login(section, gateways.as_deref(), desk);
     let priority = section.integer("priority", 1, -1_000_000..=1_000_000, desk);
     let ring = section.duration("ring_timeout", RING, SECOND..=HOUR, desk);
     let response = section.duration(
@@ -75,20 +72,9 @@ fn read_one(
     let refer = routes::refer(section, desk);
     let headers = headers(section, desk);
     let pass_headers = routes::pass_headers(section, desk);
-    let transport = uri.as_ref().map(|uri| transport(section, uri, desk));
-    let tls_name = tls_name(section, desk);
-    let written = section.text("address", desk);
-    let (uri, transport) = (uri?, transport?);
-    let address = address(section, &uri, transport, written, desk)?;
-    check_address(address, transport, listeners, desk);
     Some(Buyer {
         id: id.into(),
-        uri: uri.text.into(),
-        host: uri.host.clone(),
-        address: address.value,
-        transport,
-        tls_name: (transport == Transport::Tls)
-            .then(|| tls_name.unwrap_or_else(|| (&*uri.host).into())),
+        gateways: gateways?,
         priority: i32::try_from(priority).unwrap_or(1),
         ring_timeout: ring,
         response_timeout: response,
@@ -101,204 +87,12 @@ fn read_one(
     })
 }
 
-/// A buyer's URI, checked.
-struct Target<'d> {
-    text: &'d str,
-    /// Lower case, without brackets.
-    host: Box<str>,
-    ip: Option<IpAddr>,
-    port: Option<u16>,
-    /// What the URI itself asks for.
-    transport: Option<Transport>,
-    /// `sips:`: TLS, whatever else is said.
-    is_secure: bool,
-    place: Place,
-}
-
-fn uri<'d>(section: &Section<'d>, desk: &mut Desk<'_>) -> Option<Target<'d>> {
-    let text = section.need("uri", "sip:sales@buyer.example.com", desk)?;
-    let uri = match Uri::parse(text.value.as_bytes()) {
-        Ok(Uri::Sip(uri)) => uri,
-        Ok(Uri::Tel(_) | Uri::Other { .. }) | Err(_) => {
-            desk.fault(
-                text.place,
-                format!("`{}` is no SIP URI", text.value.escape_debug()),
-                "for example \"sip:sales@buyer.example.com\"",
-            );
-            return None;
-        }
-    };
-    check_uri(&uri, text, desk);
-    let ip = uri.host.ip();
-    let host = ip.map_or_else(
-        || uri.host.text().to_string().to_ascii_lowercase(),
-        |ip| ip.to_string(),
-    );
-    Some(Target {
-        text: text.value,
-        host: host.into(),
-        ip,
-        port: uri.port,
-        transport: uri.params.get("transport").flatten().and_then(named),
-        is_secure: uri.secure,
-        place: text.place,
-    })
-}
-
-/// The transport of this name.
-fn named(name: &[u8]) -> Option<Transport> {
-    let is_same = |(known, _): &&(&str, Transport)| name.eq_ignore_ascii_case(known.as_bytes());
-    TRANSPORTS.iter().find(is_same).map(|(_, found)| *found)
-}
-
-/// How the INVITE goes: as `transport` says, else as the URI says, else by UDP.
-fn transport(section: &Section<'_>, uri: &Target<'_>, desk: &mut Desk<'_>) -> Transport {
-    let written = section.choice("transport", TRANSPORTS, desk);
-    if uri.is_secure {
-        if let Some(Spot { value, place }) = written
-            && value != Transport::Tls
-        {
-            desk.fault(
-                place,
-                "a `sips:` URI goes by TLS only",
-                "write \"tls\", or \"sip:\" in `uri`",
-            );
-        }
-        return Transport::Tls;
-    }
-    match (written, uri.transport) {
-        (Some(Spot { value, place }), Some(asked)) if value != asked => {
-            desk.fault(
-                place,
-                "contradicts `;transport=` in `uri`",
-                "say it in one place",
-            );
-            value
-        }
-        (Some(Spot { value, .. }), _) => value,
-        (None, Some(asked)) => asked,
-        (None, None) => Transport::Udp,
-    }
-}
-
-/// The name that the buyer's certificate must show; by default the host of its URI.
-fn tls_name(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Arc<str>> {
-    let text = section.text("tls_name", desk)?;
-    let host = value::host(text.value);
-    if host.is_none() {
-        desk.fault(
-            text.place,
-            format!("`{}` is no host", text.value),
-            "a name or an address as it stands in the buyer's certificate",
-        );
-    }
-    host.map(|host| Arc::from(&*host))
-}
-
-fn check_uri(uri: &SipUri<'_>, text: Spot<&str>, desk: &mut Desk<'_>) {
-    let transport = uri.params.get("transport").flatten();
-    if transport.is_some_and(|name| named(name).is_none()) {
-        desk.fault(
-            text.place,
-            "asks for a transport that there is not",
-            "`;transport=` is udp, tcp or tls",
-        );
-    }
-    if uri.headers.is_some() {
-        desk.fault(
-            text.place,
-            "has headers after `?`, which a Request-URI cannot have",
-            "put them under `headers`",
-        );
-    }
-    if uri.password.is_some() {
-        desk.fault(
-            text.place,
-            "holds a password, which anybody on the way could read",
-            "put it under `password`",
-        );
-    }
-}
-
-/// Where the INVITE goes: `address`, or what the URI says if its host is an address.
-fn address(
+/// `gateways`: those that could be read, if all could.
+fn login(
     section: &Section<'_>,
-    uri: &Target<'_>,
-    transport: Transport,
-    written: Option<Spot<&str>>,
+    gateways: Option<&[Arc<Gateway>]>,
     desk: &mut Desk<'_>,
-) -> Option<Spot<SocketAddr>> {
-    let port = uri.port.unwrap_or(transport.default_port());
-    let Some(text) = written else {
-        if let Some(ip) = uri.ip {
-            return Some(Spot {
-                value: SocketAddr::new(ip, port),
-                place: uri.place,
-            });
-        }
-        if !section.has("address") {
-            desk.fault(
-                uri.place,
-                format!(
-                    "host `{}` is a name, and names are not looked up in this version",
-                    uri.host
-                ),
-                format!("give its address too: address = \"192.0.2.20:{port}\""),
-            );
-        }
-        return None;
-    };
-    let parsed = text.value.parse().ok();
-    let value = parsed.or_else(|| Some(SocketAddr::new(text.value.parse().ok()?, port)));
-    if value.is_none() {
-        desk.fault(
-            text.place,
-            format!("`{}` is no address", text.value),
-            "for example \"192.0.2.20:5060\" or \"[2001:db8::20]:5060\"",
-        );
-    }
-    value.map(|value| Spot {
-        value,
-        place: text.place,
-    })
-}
-
-fn check_address(
-    address: Spot<SocketAddr>,
-    transport: Transport,
-    listeners: &Listeners,
-    desk: &mut Desk<'_>,
-) {
-    let (to, place) = (address.value, address.place);
-    if to.ip().is_unspecified() || to.ip().is_multicast() || to.port() == 0 {
-        desk.fault(
-            place,
-            format!("nobody can be called at {to}"),
-            "the buyer's own address and port",
-        );
-        return;
-    }
-    if !listeners.reach(transport, to) {
-        let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-        desk.unknown(
-            place,
-            format!("no listener reaches {to}"),
-            format!(
-                "add a [[listen]] with transport = \"{}\" and an {family} address",
-                transport.name().to_ascii_lowercase()
-            ),
-        );
-    }
-    if listeners.hear(transport, to) {
-        desk.fault(
-            place,
-            format!("{to} is an address of this node: calls would go in circles"),
-            "the buyer's own address",
-        );
-    }
-}
-
-fn login(section: &Section<'_>, host: &str, desk: &mut Desk<'_>) -> Option<Login> {
+) -> Option<Login> {
     let username = section.text("username", desk);
     let password = section.secret("password", desk);
     let realm = section.text("realm", desk);
@@ -319,6 +113,15 @@ fn login(section: &Section<'_>, host: &str, desk: &mut Desk<'_>) -> Option<Login
             section.missing("username", "`realm` is of no use without a login", desk);
         }
         (true, true) | (false, false) => {}
+    }
+    let mut hosts = gateways.unwrap_or_default().iter().map(|one| &*one.host);
+    let host = hosts.next().unwrap_or_default();
+    if present == (true, true) && !section.has("realm") && hosts.any(|other| other != host) {
+        section.missing(
+            "realm",
+            "say which realm is answered, for the gateways' hosts differ",
+            desk,
+        );
     }
     Some(Login {
         username: username?.value.into(),

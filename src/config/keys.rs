@@ -16,6 +16,7 @@ pub(super) const ROOT: Shape = Shape {
         "limits",
         "hunt",
         "session",
+        "health",
         "domain",
         "trunk",
         "company",
@@ -108,6 +109,11 @@ pub(super) const SESSION: Shape = Shape {
     keys: &["expires", "min"],
 };
 
+pub(super) const HEALTH: Shape = Shape {
+    name: "health",
+    keys: &["failures", "cooldown", "cooldown_limit"],
+};
+
 pub(super) const DOMAIN: Shape = Shape {
     name: "domain",
     keys: &[
@@ -182,6 +188,7 @@ pub(super) const BUYER: Shape = Shape {
         "address",
         "transport",
         "tls_name",
+        "gateway",
         "priority",
         "ring_timeout",
         "response_timeout",
@@ -193,6 +200,18 @@ pub(super) const BUYER: Shape = Shape {
         "x_ph_profile",
         "headers",
         "pass_headers",
+    ],
+};
+
+pub(super) const GATEWAY: Shape = Shape {
+    name: "buyer.gateway",
+    keys: &[
+        "uri",
+        "address",
+        "transport",
+        "tls_name",
+        "priority",
+        "weight",
     ],
 };
 
@@ -216,6 +235,7 @@ pub(super) const ALL: &[&Shape] = &[
     &LIMITS,
     &HUNT,
     &SESSION,
+    &HEALTH,
     &DOMAIN,
     &TRUNK,
     &USER,
@@ -226,5 +246,6 @@ pub(super) const ALL: &[&Shape] = &[
     &NUMBER,
     &NUMBERS,
     &BUYER,
+    &GATEWAY,
     &SECRET,
 ];

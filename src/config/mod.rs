@@ -14,6 +14,7 @@ mod carriers;
 mod desk;
 mod doors;
 mod fault;
+mod gateways;
 mod keys;
 mod listen;
 mod node;
@@ -163,9 +164,10 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;
     let mut names = carriers.peers;
-    for buyer in directory.campaigns.iter().flat_map(|one| &one.buyers) {
-        known.insert(buyer.address.ip().into(), ());
-        names.extend(buyer.tls_name.clone());
+    let buyers = directory.buyers.values();
+    for gateway in buyers.flat_map(|buyer| &buyer.gateways) {
+        known.insert(gateway.address.ip().into(), ());
+        names.extend(gateway.tls_name.clone());
     }
     let peers = peers(names, &root, desk);
 
@@ -184,6 +186,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             known,
             hunt: node.hunt,
             session: node.session,
+            health: node.health,
         },
         node: node.node,
         listeners: listeners.list,

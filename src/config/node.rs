@@ -1,10 +1,10 @@
-//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[hunt]`: the process and its bounds.
+//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[hunt]`, `[health]`: the process and its bounds.
 
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::call::policy::{HuntBudget, Limits, Strangers, Terms};
+use crate::call::policy::{HealthTerms, HuntBudget, Limits, Strangers, Terms};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
@@ -27,6 +27,7 @@ pub(super) struct Read<'d> {
     pub(super) limits: Limits,
     pub(super) hunt: HuntBudget,
     pub(super) session: Option<Terms>,
+    pub(super) health: HealthTerms,
 }
 
 /// Reads them.
@@ -64,6 +65,7 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         limits: limits(root, desk),
         hunt: hunt(root, desk),
         session: session(root, desk),
+        health: health(root, desk),
     }
 }
 
@@ -224,6 +226,28 @@ fn session(root: &Section<'_>, desk: &mut Desk<'_>) -> Option<Terms> {
         expires: seconds(expires),
         min: seconds(min),
     })
+}
+
+fn health(root: &Section<'_>, desk: &mut Desk<'_>) -> HealthTerms {
+    let default = HealthTerms::default();
+    let Some(section) = root.section("health", &keys::HEALTH, desk) else {
+        return default;
+    };
+    let pauses = millis(1_000)..=millis(3_600_000);
+    let failures = section.count("failures", 5, 1..=1_000_000, desk);
+    let terms = HealthTerms {
+        failures: u32::try_from(failures).unwrap_or(default.failures),
+        cooldown: section.duration("cooldown", default.cooldown, pauses.clone(), desk),
+        cooldown_limit: section.duration("cooldown_limit", default.cooldown_limit, pauses, desk),
+    };
+    if terms.cooldown_limit < terms.cooldown {
+        desk.fault(
+            section.place_of("cooldown_limit"),
+            "is shorter than `cooldown`",
+            "it is what the cooldown may grow to",
+        );
+    }
+    terms
 }
 
 const fn millis(milliseconds: u64) -> Duration {

@@ -49,7 +49,9 @@ pub(super) fn read(
         lines.add_list(list, desk);
     }
     let (sources, numbers) = lines.finish();
+    let buyers = buyers.values().filter_map(|listed| listed.buyer.clone());
     Directory {
+        buyers: buyers.map(|buyer| (buyer.id.clone(), buyer)).collect(),
         companies: companies.list,
         campaigns: campaigns.list,
         sources,

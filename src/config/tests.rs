@@ -31,8 +31,8 @@ fn the_smallest_configuration_has_every_default() {
     assert_eq!(policy.strangers, Strangers::Refuse);
     assert_eq!(&*policy.listeners[0].advertise, "192.0.2.10:5060");
     let buyer = &policy.directory.campaigns[0].buyers[0];
-    assert_eq!(&*buyer.host, "203.0.113.20");
-    assert_eq!(buyer.address.to_string(), "203.0.113.20:5060");
+    assert_eq!(&*buyer.gateways[0].host, "203.0.113.20");
+    assert_eq!(buyer.gateways[0].address.to_string(), "203.0.113.20:5060");
     assert_eq!(buyer.ring_timeout, Duration::from_secs(30));
     assert_eq!(buyer.response_timeout, Duration::from_secs(4));
     assert!(buyer.login.is_none());
@@ -558,9 +558,37 @@ fn where_a_buyers_invite_goes() {
             .unwrap_or_else(|faults| panic!("{faults}"))
             .policy;
 
-        let buyer = &policy.directory.campaigns[0].buyers[0];
-        assert_eq!((&*buyer.uri, &*buyer.host), (uri, host));
-        assert_eq!(buyer.address.to_string(), goes);
+        let gateway = &policy.directory.campaigns[0].buyers[0].gateways[0];
+        assert_eq!((&*gateway.uri, &*gateway.host), (uri, host));
+        assert_eq!(gateway.address.to_string(), goes);
+    }
+}
+
+#[test]
+fn gateways_are_in_order_of_priority_and_keep_their_own_uri() {
+    let gateways = "[[buyer.gateway]]\nuri = \"sip:s@b.example.com\"\naddress = \"203.0.113.22\"\npriority = 2\nweight = 7\n\
+                    [[buyer.gateway]]\nuri = \"sip:s@203.0.113.21:5070\"\n";
+    let text = MINIMAL.replace("uri = \"sip:sales@203.0.113.20\"\n", gateways);
+
+    let policy = load_main(&text)
+        .unwrap_or_else(|faults| panic!("{faults}"))
+        .policy;
+
+    let found: Vec<_> = policy.directory.campaigns[0].buyers[0]
+        .gateways
+        .iter()
+        .map(|one| (&*one.name, &*one.uri, one.priority, one.weight))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("203.0.113.21:5070", "sip:s@203.0.113.21:5070", 1, 1),
+            ("203.0.113.22:5060", "sip:s@b.example.com", 2, 7),
+        ]
+    );
+    for gateway in ["203.0.113.21", "203.0.113.22"] {
+        let address = gateway.parse().expect("an address");
+        assert_eq!(policy.known.longest_match(address), Some(()), "{gateway}");
     }
 }
 
@@ -662,6 +690,52 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "sip:sales@203.0.113.20",
         "sip:sales@192.0.2.10",
         "buyer.uri: 192.0.2.10:5060 is an address of this node: calls would go in circles",
+    ),
+    (
+        "uri = \"sip:sales@203.0.113.20\"\n",
+        "",
+        "buyer.uri: is missing",
+    ),
+    (
+        "uri = \"sip:sales@203.0.113.20\"\n",
+        "gateway = []\n",
+        "buyer.gateway: is empty",
+    ),
+    (
+        "sip:sales@203.0.113.20\"\n",
+        "sip:sales@203.0.113.20\"\n[[buyer.gateway]]\nuri = \"sip:sales@203.0.113.21\"\n",
+        "buyer.uri: stands beside [[buyer.gateway]]",
+    ),
+    (
+        "uri = \"sip:sales@203.0.113.20\"\n",
+        "[[buyer.gateway]]\nuri = \"sip:a@203.0.113.21\"\n[[buyer.gateway]]\nuri = \"sip:b@203.0.113.21\"\n",
+        "buyer.gateway: 203.0.113.21:5060 is another gateway of this buyer already",
+    ),
+    (
+        "uri = \"sip:sales@203.0.113.20\"\n",
+        "[[buyer.gateway]]\nuri = \"sip:a@203.0.113.21\"\nweight = 0\n",
+        "buyer.gateway.weight: 0 is out of range",
+    ),
+    (
+        "uri = \"sip:sales@203.0.113.20\"\n",
+        "[[buyer.gateway]]\nuri = \"sip:a@203.0.113.21\"\ntransport = \"sctp\"\n",
+        "buyer.gateway.transport: `sctp` is not known",
+    ),
+    (
+        "uri = \"sip:sales@203.0.113.20\"\n",
+        "username = \"u\"\npassword = \"p\"\n[[buyer.gateway]]\nuri = \"sip:a@203.0.113.21\"\n\
+         [[buyer.gateway]]\nuri = \"sip:a@203.0.113.22\"\n",
+        "buyer.realm: is missing",
+    ),
+    (
+        "[[listen]]",
+        "[health]\ncooldown = \"10m\"\n[[listen]]",
+        "health.cooldown_limit: is shorter than `cooldown`",
+    ),
+    (
+        "[[listen]]",
+        "[health]\nfailures = 0\n[[listen]]",
+        "health.failures: 0 is out of range",
     ),
     (
         "sip:sales@203.0.113.20",

@@ -145,6 +145,7 @@ impl Edge {
         let metrics = Arc::new(Metrics::new());
         metrics.set_generation(generation);
         metrics.set_shards(node.shards);
+        metrics.show_buyers(policy.directory.buyers.keys().map(|id| &**id));
         let (record_writer, records) = match (sink, telemetry.records) {
             (Some(sink), _) => (None, Some(Records::to(sink, Arc::clone(&metrics)))),
             (None, Some(path)) => {

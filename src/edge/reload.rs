@@ -121,6 +121,8 @@ impl Edge {
                 Err(error) => error!(%error, "connections keep their old settings"),
             }
         }
+        let buyers = policy.directory.buyers.keys();
+        self.panel.metrics.show_buyers(buyers.map(|id| &**id));
         let policy = Arc::new(policy);
         self.order_all(|| Order::Policy(Arc::clone(&policy)));
         differences

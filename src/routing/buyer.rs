@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::routing::trunk::Refer;
+use crate::routing::weight;
 use crate::sip::flow::{PeerId, Transport};
 pub use crate::sip::retreaver::Profile as XPhProfile;
 use crate::types::secret::Secret;
@@ -14,16 +17,8 @@ use crate::types::secret::Secret;
 pub struct Buyer {
     /// Its id in the configuration.
     pub id: Arc<str>,
-    /// Request-URI and To of the INVITE: `sip:user@host`, checked.
-    pub uri: Box<str>,
-    /// Host of `uri`, without port and brackets: what a challenge is pinned to.
-    pub host: Box<str>,
-    /// Where the INVITE goes.
-    pub address: SocketAddr,
-    /// How it goes there.
-    pub transport: Transport,
-    /// The name that its certificate must show, if it goes there by TLS.
-    pub tls_name: Option<Arc<str>>,
+    /// The ways to it, in order of priority, then of the configuration; one at least, [`MOST_GATEWAYS`] at most.
+    pub gateways: Vec<Arc<Gateway>>,
     /// Lower goes first.
     pub priority: i32,
     /// How long it may ring.
@@ -44,7 +39,73 @@ pub struct Buyer {
     pub pass_headers: Vec<Box<str>>,
 }
 
+impl fmt::Debug for Buyer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Buyer").field(&self.id).finish()
+    }
+}
+
 impl Buyer {
+    /// The places of the gateways in the order in which the call named `seed` tries them: by priority, then by
+    /// weight, by a hash of the call, so that the order can be had again.
+    #[must_use]
+    pub fn order(&self, seed: &[u8]) -> SmallVec<[u8; 4]> {
+        let mut places: SmallVec<[u8; 4]> = (0..=u8::MAX)
+            .take(self.gateways.len().min(MOST_GATEWAYS))
+            .collect();
+        let ranks = |place: &u8| {
+            let gateway = self.gateways.get(usize::from(*place));
+            gateway.map_or((0, 0, ""), |one| (one.priority, one.weight, &*one.name))
+        };
+        if places.len() > 1 {
+            places.sort_by_cached_key(|place| {
+                let (priority, weight, name) = ranks(place);
+                (priority, weight::rank(seed, name, weight))
+            });
+        }
+        places
+    }
+}
+
+/// Gateways that one buyer has at most.
+pub const MOST_GATEWAYS: usize = 16;
+
+/// One way to a buyer.
+pub struct Gateway {
+    /// What records, logs and metrics call it; no other gateway of the same buyer has this name.
+    pub name: Arc<str>,
+    /// Request-URI and To of the INVITE: `sip:user@host`, checked.
+    pub uri: Box<str>,
+    /// Host of `uri`, without port and brackets.
+    pub host: Box<str>,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// How they go there.
+    pub transport: Transport,
+    /// The name that its certificate must show, if they go there by TLS.
+    pub tls_name: Option<Arc<str>>,
+    /// Lower goes first.
+    pub priority: i32,
+    /// Its share of the calls that come first to gateways of this priority; at least 1.
+    pub weight: u32,
+}
+
+impl Gateway {
+    /// A gateway over UDP, alone or first among others.
+    #[must_use]
+    pub fn udp(uri: &str, host: &str, address: SocketAddr) -> Self {
+        Self {
+            name: address.to_string().into(),
+            uri: uri.into(),
+            host: host.into(),
+            address,
+            transport: Transport::Udp,
+            tls_name: None,
+            priority: 1,
+            weight: 1,
+        }
+    }
+
     /// Whom its connections lead to.
     #[must_use]
     pub fn peer(&self) -> PeerId {
@@ -53,9 +114,9 @@ impl Buyer {
     }
 }
 
-impl fmt::Debug for Buyer {
+impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Buyer").field(&self.id).finish()
+        f.debug_tuple("Gateway").field(&self.name).finish()
     }
 }
 
@@ -67,4 +128,59 @@ pub struct Login {
     pub password: Secret,
     /// The only realm that is answered.
     pub realm: Box<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_go_by_priority_and_then_by_weight_anew_for_each_call() {
+        let buyer = buyer(&[(2, 1), (1, 3), (1, 1)]);
+        let mut first = [0_u32; 3];
+
+        for call in 0..4000_u32 {
+            let order = buyer.order(call.to_string().as_bytes());
+
+            assert_eq!(order.len(), 3);
+            assert_eq!(order[2], 0);
+            assert_eq!(order, buyer.order(call.to_string().as_bytes()));
+            first[usize::from(order[0])] += 1;
+        }
+
+        // 3 : 1, within five standard deviations.
+        assert!((2860..=3140).contains(&first[1]), "{first:?}");
+    }
+
+    #[test]
+    fn one_gateway_is_the_order() {
+        assert_eq!(buyer(&[(1, 1)]).order(b"any")[..], [0]);
+    }
+
+    fn buyer(ranks: &[(i32, u32)]) -> Buyer {
+        let gateways = ranks
+            .iter()
+            .zip(0_u16..)
+            .map(|((priority, weight), place)| {
+                let address = SocketAddr::from(([192, 0, 2, 9], 5060 + place));
+                Arc::new(Gateway {
+                    priority: *priority,
+                    weight: *weight,
+                    ..Gateway::udp("sip:sales@192.0.2.9", "192.0.2.9", address)
+                })
+            });
+        Buyer {
+            id: "buyer".into(),
+            gateways: gateways.collect(),
+            priority: 1,
+            ring_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(4),
+            login: None,
+            offers_reliable: true,
+            refer: Refer::Refuse,
+            x_ph_profile: XPhProfile::Raw,
+            headers: Vec::new(),
+            pass_headers: Vec::new(),
+        }
+    }
 }

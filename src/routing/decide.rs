@@ -68,10 +68,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::routing::buyer::XPhProfile;
+    use crate::routing::buyer::{Gateway, XPhProfile};
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
     use crate::routing::trunk::{CompanyId, Refer};
-    use crate::sip::flow::Transport;
     use crate::types::number::NumberPlan;
     use crate::types::secret::Secret;
 
@@ -177,17 +176,18 @@ mod tests {
                 .into_iter()
                 .map(|(text, line)| (number(text).expect("a number"), line))
                 .collect(),
+            ..Directory::default()
         }
     }
 
     fn buyer(id: &str) -> Arc<Buyer> {
         Arc::new(Buyer {
             id: id.into(),
-            uri: "sip:sales@192.0.2.9".into(),
-            host: "192.0.2.9".into(),
-            address: "192.0.2.9:5060".parse().expect("an address"),
-            transport: Transport::Udp,
-            tls_name: None,
+            gateways: vec![Arc::new(Gateway::udp(
+                "sip:sales@192.0.2.9",
+                "192.0.2.9",
+                "192.0.2.9:5060".parse().expect("an address"),
+            ))],
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),

@@ -1,6 +1,6 @@
 //! The routing table: numbers, campaigns, publishers, buyers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::routing::buyer::Buyer;
@@ -13,6 +13,8 @@ use crate::types::secret::Secret;
 pub struct Directory {
     /// Companies, by [`CompanyId`].
     pub companies: Vec<Company>,
+    /// All buyers, by id.
+    pub buyers: BTreeMap<Arc<str>, Arc<Buyer>>,
     /// Campaigns, by [`CampaignId`].
     pub campaigns: Vec<Arc<Campaign>>,
     /// Pairs of publisher and sub id that numbers use, by [`SourceId`].

@@ -4,3 +4,4 @@ pub mod buyer;
 pub mod decide;
 pub mod directory;
 pub mod trunk;
+pub mod weight;

@@ -19,7 +19,7 @@ use tracing::{Subscriber, debug, error, info, warn};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::call::output::{Event, Refusal};
+use crate::call::output::{Event, GatewayChange, Refusal};
 use crate::call::record::{AttemptResult, Record};
 use crate::config::LogFormat;
 
@@ -164,6 +164,33 @@ impl Narrator {
                     "buyer did not answer"
                 );
             }
+            Event::Skipped { uuid, buyer, why } => {
+                debug!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    buyer = %buyer.id,
+                    why = why.label(),
+                    "buyer passed over"
+                );
+            }
+            // Once for each change, so a buyer cannot write many lines.
+            Event::Gateway {
+                buyer,
+                gateway,
+                change,
+            } => match change {
+                GatewayChange::Down { why, pause } => warn!(
+                    %buyer,
+                    %gateway,
+                    why = why.label(),
+                    pause_s = pause.map(|pause| pause.as_secs()),
+                    "gateway is down: it gets no calls"
+                ),
+                GatewayChange::Up => info!(%buyer, %gateway, "gateway is up again"),
+                GatewayChange::Removed => {
+                    info!(%buyer, %gateway, "gateway is not configured any more")
+                }
+            },
             Event::Answered {
                 uuid,
                 buyer,
@@ -329,7 +356,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::*;
-    use crate::routing::buyer::{Buyer, XPhProfile};
+    use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
     use crate::routing::trunk::Refer;
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
     use crate::types::ids::{CallUuid, Entropy};
@@ -437,11 +464,11 @@ mod tests {
             uuid: CallUuid::new(&mut Entropy::from_seed([1; 32])),
             buyer: Arc::new(Buyer {
                 id: "acme".into(),
-                uri: "sip:acme@example.com".into(),
-                host: "example.com".into(),
-                address,
-                transport: Transport::Udp,
-                tls_name: None,
+                gateways: vec![Arc::new(Gateway::udp(
+                    "sip:acme@example.com",
+                    "example.com",
+                    address,
+                ))],
                 priority: 1,
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,

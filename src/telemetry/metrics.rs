@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::{
 };
 
 use crate::call::output::{Gauges, Refusal};
-use crate::call::record::{AttemptResult, Outcome};
+use crate::call::record::{AttemptResult, Outcome, WhySkipped};
 
 /// One metric: its name, its label if it has one, and what it says.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,10 @@ families! {
     REFUSED = Counter "strowger_refused_total" ["why"] "Requests refused before they became a call.";
     CALLS_STARTED = Counter "strowger_calls_started_total" [] "Calls that were let in.";
     CALLS_ENDED = Counter "strowger_calls_ended_total" ["outcome"] "Calls that are over.";
-    ATTEMPTS = Counter "strowger_buyer_attempts_total" ["result"] "Buyers tried.";
+    ATTEMPTS = Counter "strowger_buyer_attempts_total" ["result"] "Gateways of buyers tried.";
+    SKIPS = Counter "strowger_buyer_skips_total" ["why"] "Buyers, or gateways of theirs, that were passed over.";
+    GATEWAY_CHANGES = Counter "strowger_gateway_changes_total" ["to"] "Times that a shard began to leave a gateway alone (down), and took it up again (up).";
+    GATEWAYS_DOWN = Gauge "strowger_gateways_down" ["buyer"] "Gateways that are left alone, added up over the shards.";
     UNBUILDABLE = Counter "strowger_unbuildable_total" [] "Messages that could not be built: a fault of ours or of the configuration.";
     TABLE_FULL = Counter "strowger_table_full_total" ["table"] "Times that a table had no place left.";
     RECEIVED = Counter "strowger_datagrams_received_total" [] "Datagrams received.";
@@ -173,6 +176,11 @@ pub(super) const RESULTS: &[AttemptResult] = &[
     AttemptResult::Cancelled,
 ];
 
+pub(super) const SKIP_REASONS: &[WhySkipped] = &[WhySkipped::GatewayDown];
+
+/// What has become of a gateway.
+pub(super) const GATEWAY_STATES: &[&str] = &["down", "up"];
+
 pub(super) const TABLES: &[&str] = &["transactions", "calls"];
 
 /// Why a datagram was not sent: the socket was blocked, the system refused.
@@ -247,6 +255,21 @@ impl Metrics {
     /// The gauge of `family`, which has no label; it shows from now on.
     pub(super) fn gauge(&self, family: &Family) -> Gauge {
         gauge(&self.recorder, family, None)
+    }
+
+    /// Shows what is told by buyer for each of them. They are configured, so there is an end to them.
+    pub fn show_buyers<'b>(&self, buyers: impl Iterator<Item = &'b str>) {
+        for buyer in buyers {
+            self.add_gateways_down(buyer, 0.0);
+        }
+    }
+
+    /// Adds to the number of gateways of `buyer` that are left alone.
+    pub(super) fn add_gateways_down(&self, buyer: &str, change: f64) {
+        let label = Label::new("buyer", buyer.to_owned());
+        let key = Key::from_parts(GATEWAYS_DOWN.name, vec![label]);
+        let gauge = self.recorder.register_gauge(&key, &METADATA);
+        gauge.increment(change);
     }
 
     /// The text that Prometheus reads.

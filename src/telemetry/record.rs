@@ -70,11 +70,19 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
     line.integer("total_ms", since_began(record.ended));
     line.objects("attempts", &record.attempts, |attempt, entry| {
         entry.text("buyer", attempt.buyer.id.as_bytes());
+        entry.text("gateway", attempt.gateway.name.as_bytes());
         entry.text("call_id", &attempt.call_id);
         entry.integer("at_ms", since_began(attempt.began));
         entry.integer("ms", milliseconds(attempt.began, attempt.ended));
         entry.integer_or_null("status", attempt.status.map(u64::from));
         entry.text("result", attempt.result.label().as_bytes());
+    });
+    line.objects("skipped", &record.skipped, |skipped, entry| {
+        let gateway = skipped.gateway.as_ref().map(|gateway| &*gateway.name);
+        entry.text("buyer", skipped.buyer.id.as_bytes());
+        entry.text_or_null("gateway", gateway);
+        entry.integer("at_ms", since_began(skipped.at));
+        entry.text("why", skipped.why.label().as_bytes());
     });
     line.text("node", node.as_bytes());
     line.integer("generation", record.generation);

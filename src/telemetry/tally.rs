@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use metrics::Counter;
 
-use crate::call::output::Event;
+use crate::call::output::{Event, GatewayChange};
 use crate::call::record::AttemptResult;
 use crate::telemetry::metrics::{
-    ATTEMPTS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family, METHODS, Metrics,
-    OUTCOMES, PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS,
-    RETRANSMISSIONS, SEND_DROPS, SENT, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNSENT,
+    ATTEMPTS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family, GATEWAY_CHANGES,
+    GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED,
+    REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT, SKIP_REASONS, SKIPS,
+    STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNSENT,
 };
 
 /// What one shard has counted.
@@ -26,6 +27,8 @@ pub struct Tally {
     refused: Labelled,
     ended: Labelled,
     attempts: Labelled,
+    skips: Labelled,
+    gateway_changes: Labelled,
     table_full: Labelled,
     send_drops: Labelled,
     forwards: Labelled,
@@ -52,6 +55,8 @@ impl Tally {
         let refused = labelled(&REFUSED, &mut REFUSALS.iter().map(|why| why.label()));
         let ended = labelled(&CALLS_ENDED, &mut OUTCOMES.iter().map(|how| how.label()));
         let attempts = labelled(&ATTEMPTS, &mut RESULTS.iter().map(|how| how.label()));
+        let skips = labelled(&SKIPS, &mut SKIP_REASONS.iter().map(|why| why.label()));
+        let gateway_changes = labelled(&GATEWAY_CHANGES, &mut GATEWAY_STATES.iter().copied());
         let table_full = labelled(&TABLE_FULL, &mut TABLES.iter().copied());
         let send_drops = labelled(&SEND_DROPS, &mut UNSENT.iter().copied());
         let forwards = labelled(&FORWARDS, &mut FORWARDED.iter().copied());
@@ -70,6 +75,8 @@ impl Tally {
             refused,
             ended,
             attempts,
+            skips,
+            gateway_changes,
             table_full,
             send_drops,
             forwards,
@@ -94,6 +101,15 @@ impl Tally {
             Event::Started { .. } => sheet.count(self.started, 1),
             Event::AttemptFailed { result, .. } => {
                 self.attempts.count(result.label(), sheet, metrics);
+            }
+            Event::Skipped { why, .. } => self.skips.count(why.label(), sheet, metrics),
+            Event::Gateway { buyer, change, .. } => {
+                let (to, by) = match change {
+                    GatewayChange::Down { .. } => ("down", 1.0),
+                    GatewayChange::Up | GatewayChange::Removed => ("up", -1.0),
+                };
+                self.gateway_changes.count(to, sheet, metrics);
+                metrics.add_gateways_down(buyer, by);
             }
             Event::Answered {
                 setup,

@@ -339,6 +339,7 @@ mod tests {
             sid: None,
             call_id: Box::from(played.call_id.as_bytes()),
             attempts: Vec::new(),
+            skipped: Vec::new(),
             began: now,
             rang: None,
             answered: None,

@@ -3,10 +3,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::call::record::{Attempt, AttemptResult, Outcome, Side};
-use crate::routing::buyer::{Buyer, XPhProfile};
+use crate::call::record::{Attempt, AttemptResult, Outcome, Side, Skipped, WhySkipped};
+use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
 use crate::routing::trunk::Refer;
-use crate::sip::flow::Transport;
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
 
@@ -22,8 +21,9 @@ fn a_line_holds_everything_in_a_fixed_order() {
             r#"{{"uuid":"{}","began":"2026-01-02T03:04:04.500Z","outcome":"completed","status":200,"hung_up_by":"caller","#,
             r#""trunk":"acme","user":"alice","dialled":"+18885550100","caller":null,"campaign":"roofs","afid":"7","sid":null,"#,
             r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
-            r#""attempts":[{{"buyer":"first","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
-            r#"{{"buyer":"second","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"node":"edge-1","generation":3}}"#,
+            r#""attempts":[{{"buyer":"first","gateway":"192.0.2.9:5060","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
+            r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"#,
+            r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down"}}],"node":"edge-1","generation":3}}"#,
             "\n"
         ),
         uuid
@@ -100,6 +100,7 @@ pub(crate) fn sample() -> (Anchor, Record) {
         call_id: Box::from(b"a1@192.0.2.1".as_slice()),
         attempts: vec![
             Attempt {
+                gateway: buyer("first").gateways[0].clone(),
                 buyer: buyer("first"),
                 call_id: Box::from(b"b1".as_slice()),
                 began: at(5),
@@ -108,6 +109,7 @@ pub(crate) fn sample() -> (Anchor, Record) {
                 result: AttemptResult::Busy,
             },
             Attempt {
+                gateway: buyer("second").gateways[0].clone(),
                 buyer: buyer("second"),
                 call_id: Box::from(b"b2".as_slice()),
                 began: at(45),
@@ -116,6 +118,12 @@ pub(crate) fn sample() -> (Anchor, Record) {
                 result: AttemptResult::Answered,
             },
         ],
+        skipped: vec![Skipped {
+            gateway: buyer("third").gateways.first().cloned(),
+            buyer: buyer("third"),
+            at: at(45),
+            why: WhySkipped::GatewayDown,
+        }],
         began,
         rang: Some(at(120)),
         answered: Some(at(3500)),
@@ -130,11 +138,11 @@ pub(crate) fn sample() -> (Anchor, Record) {
 fn buyer(id: &str) -> Arc<Buyer> {
     Arc::new(Buyer {
         id: Arc::from(id),
-        uri: Box::from("sip:buyer@example.com"),
-        host: Box::from("example.com"),
-        address: SocketAddr::from(([192, 0, 2, 9], 5060)),
-        transport: Transport::Udp,
-        tls_name: None,
+        gateways: vec![Arc::new(Gateway::udp(
+            "sip:buyer@example.com",
+            "example.com",
+            SocketAddr::from(([192, 0, 2, 9], 5060)),
+        ))],
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),

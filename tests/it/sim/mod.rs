@@ -21,6 +21,8 @@ mod client;
 pub(crate) mod desk;
 mod dice;
 pub(crate) mod digest;
+mod gateways;
+mod health;
 mod leg;
 mod phone;
 mod plan;

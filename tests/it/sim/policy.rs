@@ -8,10 +8,10 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, Terms, TrunkId,
-    User,
+    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Policy, Require, Strangers,
+    Terms, TrunkId, User,
 };
-use strowger::routing::buyer::{Buyer, Login, XPhProfile};
+use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
@@ -48,6 +48,8 @@ pub(crate) struct BuyerSpec {
     /// User part of its URI.
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    /// Further gateways, each behind those before it.
+    pub(crate) others: Vec<SocketAddr>,
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
     pub(crate) has_login: bool,
@@ -61,6 +63,7 @@ impl BuyerSpec {
         Self {
             name: name.to_owned(),
             address,
+            others: Vec::new(),
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
             has_login: false,
@@ -164,13 +167,17 @@ impl PolicySpec {
                 time: Duration::from_secs(120),
                 pdd: Duration::from_secs(3),
             },
+            health: HealthTerms::default(),
         })
     }
 
     /// Whoever is listed, and the buyers.
     fn known(&self) -> Allowlist<()> {
         let mut known = Allowlist::new();
-        let buyers = self.lines.iter().flatten().map(|buyer| buyer.address.ip());
+        let buyers = self.lines.iter().flatten();
+        let buyers =
+            buyers.flat_map(|buyer| [buyer.address].into_iter().chain(buyer.others.clone()));
+        let buyers = buyers.map(|address| address.ip());
         let carriers = self.sources.iter().copied().chain([addr(CARRIER).ip()]);
         for address in buyers.chain(carriers) {
             known.insert(address.into(), ());
@@ -236,10 +243,13 @@ impl PolicySpec {
             };
             let number = Number::from_e164(number(place).as_bytes()).expect("a number");
             directory.numbers.insert(number, line);
+            let buyers: Vec<_> = buyers.iter().map(buyer).collect();
+            let all = &mut directory.buyers;
+            all.extend(buyers.iter().map(|one| (one.id.clone(), one.clone())));
             directory.campaigns.push(Arc::new(Campaign {
                 id: format!("campaign-{place}").into(),
                 company: CompanyId(0),
-                buyers: buyers.iter().map(buyer).collect(),
+                buyers: buyers.clone(),
             }));
         }
         for alias in &self.aliases {
@@ -255,13 +265,17 @@ impl PolicySpec {
 }
 
 fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
+    let addresses = [spec.address].into_iter().chain(spec.others.clone());
+    let gateways = addresses.zip(1..).map(|(address, priority)| {
+        let uri = format!("sip:{}@{address}", spec.name);
+        Arc::new(Gateway {
+            priority,
+            ..Gateway::udp(&uri, &address.ip().to_string(), address)
+        })
+    });
     Arc::new(Buyer {
         id: spec.name.as_str().into(),
-        uri: format!("sip:{}@{}", spec.name, spec.address).into(),
-        host: spec.address.ip().to_string().into(),
-        address: spec.address,
-        transport: Transport::Udp,
-        tls_name: None,
+        gateways: gateways.collect(),
         priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,

@@ -431,6 +431,8 @@ impl Watch {
             Event::Request { method } => self.tally.add(method),
             Event::Response { .. }
             | Event::AttemptFailed { .. }
+            | Event::Skipped { .. }
+            | Event::Gateway { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
         }

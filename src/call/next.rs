@@ -1,0 +1,255 @@
+//! Who is next: the buyers of a campaign in their order, and the gateways of each.
+//!
+//! ```text
+//!   buyer 1                     buyer 2
+//!     gateway a --+ the trunk     gateway c
+//!     gateway b <-+ failed          ^
+//!         |                         |
+//!         +--- anything else -------+
+//! ```
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::smallvec;
+
+use crate::call::b_leg::{Attempt, NotSent, Offer};
+use crate::call::call::{Call, State};
+use crate::call::core::Core;
+use crate::call::credentials::reread;
+use crate::call::health::{Offered, Standing};
+use crate::call::hunt::Hunt;
+use crate::call::output::Event;
+use crate::call::policy::Policy;
+use crate::call::record::{self, AttemptResult, Outcome, Side, Skipped, WhySkipped};
+use crate::routing::buyer::{Buyer, Gateway};
+use crate::routing::directory::Campaign;
+use crate::sip::message::{Essentials, Request};
+
+/// Where the hunt goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// At the next gateway of the same buyer; with none left, at the next buyer.
+    Gateway,
+    /// At the next buyer.
+    Buyer,
+}
+
+/// What an attempt showed of its gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// It reached the callee, or spoke for it.
+    Works,
+    /// The trunk failed; the gateway may want to be left alone for a time.
+    Failed(Option<Duration>),
+    /// The attempt ended too soon to tell.
+    Unclear,
+}
+
+impl Sign {
+    /// What an attempt showed after which the hunt goes on at `next`.
+    pub(crate) fn of(next: Next, retry_after: Option<Duration>) -> Self {
+        match (next, retry_after) {
+            (Next::Gateway, _) | (Next::Buyer, Some(_)) => Self::Failed(retry_after),
+            (Next::Buyer, None) => Self::Works,
+        }
+    }
+}
+
+impl Call {
+    /// Tells the breaker how the current attempt's gateway is.
+    pub(crate) fn note_health(&self, now: Instant, core: &mut Core, sign: Sign) {
+        let State::Hunting(hunting) = &self.state else {
+            return;
+        };
+        let offered = Offered {
+            began: hunting.attempt.began,
+            policy: &self.policy,
+            buyer: &hunting.attempt.buyer,
+            gateway: &hunting.attempt.gateway,
+        };
+        let event = match sign {
+            Sign::Works => core.health.succeed(offered),
+            Sign::Failed(retry_after) => core.health.fail(now, offered, retry_after),
+            Sign::Unclear => {
+                core.health.pass(now, offered);
+                None
+            }
+        };
+        if let Some(event) = event {
+            core.event(event);
+        }
+    }
+
+    /// Notes that a buyer, or a gateway of it, is passed over.
+    fn skip(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (buyer, gateway): (&Arc<Buyer>, Option<&Arc<Gateway>>),
+        why: WhySkipped,
+    ) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        record.skipped.push(Skipped {
+            buyer: buyer.clone(),
+            gateway: gateway.cloned(),
+            at: now,
+            why,
+        });
+        core.event(Event::Skipped {
+            uuid: record.uuid,
+            buyer: buyer.clone(),
+            why,
+        });
+    }
+
+    /// Offers the call to whoever is next; with nobody left, tells the caller.
+    pub(crate) fn hunt_on(&mut self, now: Instant, core: &mut Core, next: Next) {
+        let State::Hunting(mut hunting) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        if next == Next::Buyer {
+            hunting.hunt.gateways.clear();
+        }
+        let found = reread(&hunting.early.request).and_then(|request| {
+            let essentials = request.essentials().ok()?;
+            self.offer_next(now, core, &mut hunting.hunt, &request, &essentials)
+        });
+        let is_over = found.is_none();
+        if let Some(attempt) = found {
+            hunting.attempt = attempt;
+        }
+        self.state = State::Hunting(hunting);
+        if is_over {
+            self.fail(now, core, self.sum_up(), Side::Edge);
+        }
+    }
+
+    /// Tries gateways and buyers from the next on until an INVITE is out.
+    pub(crate) fn offer_next(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        hunt: &mut Hunt,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+    ) -> Option<Attempt> {
+        let policy = self.policy.clone();
+        let companies = &policy.directory.companies;
+        let company = companies.get(usize::from(hunt.campaign.company.0))?;
+        let campaign = hunt.campaign.clone();
+        loop {
+            let Some(place) = hunt.gateways.pop() else {
+                if hunt.is_last_resort {
+                    return None;
+                } else if let Some(buyer) = campaign.buyers.get(hunt.next) {
+                    hunt.next += 1;
+                    hunt.gateways = buyer.order(&self.uuid.text());
+                    hunt.gateways.reverse();
+                } else if self.record.as_ref()?.attempts.is_empty() {
+                    // Better than no buyer.
+                    hunt.is_last_resort = true;
+                    let (buyer, place) = first_to_come_back(now, core, &policy, &campaign)?;
+                    hunt.next = buyer + 1;
+                    hunt.gateways = smallvec![place];
+                } else {
+                    return None;
+                }
+                continue;
+            };
+            let buyer = campaign.buyers.get(hunt.next.checked_sub(1)?)?;
+            let gateway = buyer.gateways.get(usize::from(place))?;
+            let standing = core.health.standing(now, &policy.health, buyer, gateway);
+            if standing != Standing::Up && !hunt.is_last_resort {
+                self.skip(now, core, (buyer, Some(gateway)), WhySkipped::GatewayDown);
+                continue;
+            }
+            let record = self.record.as_mut()?;
+            if now >= hunt.until || record.attempts.len() >= policy.hunt.attempts {
+                return None;
+            }
+            let offer = Offer {
+                key: self.key,
+                policy: &policy,
+                trunk: &self.trunk,
+                record,
+                key_secret: &company.key_secret,
+                request,
+                essentials,
+                max_forwards: hunt.max_forwards,
+                hops: hunt.hops,
+            };
+            let made = offer.make(now, core, buyer, gateway);
+            let (call_id, result) = match &made {
+                Ok((_, call_id)) => (call_id.clone(), AttemptResult::Cancelled),
+                Err(NotSent::Unreachable) => (Box::default(), AttemptResult::Unreachable),
+                Err(NotSent::Unbuildable) => (Box::default(), AttemptResult::BuyerError),
+            };
+            record.attempts.push(record::Attempt {
+                buyer: buyer.clone(),
+                gateway: gateway.clone(),
+                call_id,
+                began: now,
+                ended: now,
+                status: None,
+                result,
+            });
+            match made {
+                Ok((attempt, _)) => {
+                    core.health.begin(Offered {
+                        began: now,
+                        policy: &policy,
+                        buyer,
+                        gateway,
+                    });
+                    self.buyer_mark = Some(attempt.mark);
+                    return Some(attempt);
+                }
+                Err(_) => self.end_attempt(now, core, None, result),
+            }
+        }
+    }
+
+    /// What the hunt came to, all in all.
+    pub(crate) fn sum_up(&self) -> Outcome {
+        let attempts = self
+            .record
+            .as_ref()
+            .map_or(&[][..], |record| &record.attempts);
+        if attempts.is_empty() {
+            Outcome::NoBuyer
+        } else if attempts
+            .iter()
+            .all(|attempt| attempt.result == AttemptResult::Busy)
+        {
+            Outcome::AllBusy
+        } else {
+            Outcome::NoAnswer
+        }
+    }
+}
+
+/// Of all gateways of a campaign's buyers that are down, the one whose pause ends first: places of the buyer
+/// and of its gateway.
+fn first_to_come_back(
+    now: Instant,
+    core: &Core,
+    policy: &Policy,
+    campaign: &Campaign,
+) -> Option<(usize, u8)> {
+    let mut first = None;
+    for (place, buyer) in campaign.buyers.iter().enumerate() {
+        for (gateway, number) in buyer.gateways.iter().zip(0..=u8::MAX) {
+            let standing = core.health.standing(now, &policy.health, buyer, gateway);
+            if let Standing::Down(until) = standing
+                && first.is_none_or(|(earliest, _)| until < earliest)
+            {
+                first = Some((until, (place, number)));
+            }
+        }
+    }
+    first.map(|(_, places)| places)
+}
