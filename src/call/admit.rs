@@ -370,6 +370,7 @@ impl Arriving<'_, '_> {
             campaign,
             next: 0,
             gateways: SmallVec::new(),
+            without_tcp: None,
             is_last_resort: false,
             until: self.now + self.policy.hunt.time,
             max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),

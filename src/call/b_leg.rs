@@ -20,7 +20,7 @@ use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, Writer, unfold_into};
 use crate::sip::extensions;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::sip::retreaver::{self, RetreaverHeaders};
@@ -64,6 +64,13 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// Whether the INVITE went by TCP though the gateway is one of UDP, and nothing has come back.
+    pub(crate) fn is_by_tcp_for_length(&self) -> bool {
+        self.gateway.transport == Transport::Udp
+            && self.flow.transport == Transport::Tcp
+            && self.silent_until.is_some()
+    }
+
     /// When its time is over; `None`: it has answered.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let until = self.silent_until.into_iter().chain([self.ring_until]).min();
@@ -84,6 +91,8 @@ pub(crate) struct Offer<'c, 'm> {
     pub(crate) max_forwards: u8,
     /// Hop count of the buyer's INVITE.
     pub(crate) hops: u8,
+    /// A gateway that takes no connection.
+    pub(crate) without_tcp: Option<&'c Arc<Gateway>>,
 }
 
 /// Why a buyer could not be sent anything.
@@ -94,7 +103,11 @@ pub(crate) enum NotSent {
     Unbuildable,
 }
 
+/// The longest request, in bytes, that is sent in a datagram where TCP can be had (RFC 3261 §18.1.1).
+const LONGEST_DATAGRAM: usize = 1300;
+
 /// What is new with each INVITE.
+#[derive(Clone, Copy)]
 struct NewLeg<'l> {
     flow: Flow,
     client: ClientId,
@@ -124,7 +137,14 @@ impl Offer<'_, '_> {
             mark,
             call_id: &call_id,
         };
-        let built = self.write_invite(core, buyer, &gateway.uri, &leg);
+        let mut flow = flow;
+        let mut built = self.write_invite(core, buyer, &gateway.uri, &leg);
+        if let Ok(invite) = &built
+            && let Some(by_tcp) = self.flow_for_length(gateway, flow, invite.len())
+        {
+            flow = by_tcp;
+            built = self.write_invite(core, buyer, &gateway.uri, &NewLeg { flow, ..leg });
+        }
         let Some(invite) = core.built(built) else {
             core.layer.release(client);
             return Err(NotSent::Unbuildable);
@@ -152,6 +172,24 @@ impl Offer<'_, '_> {
             has_rung: false,
         };
         Ok((attempt, Box::from(&call_id[..])))
+    }
+
+    /// The way for what is too long for a datagram that must not be cut up (RFC 3261 §18.1.1): TCP, if we
+    /// have it and the gateway has not refused it.
+    fn flow_for_length(&self, gateway: &Arc<Gateway>, flow: Flow, length: usize) -> Option<Flow> {
+        let refuses = |without: &Arc<Gateway>| Arc::ptr_eq(without, gateway);
+        if flow.transport != Transport::Udp
+            || length <= LONGEST_DATAGRAM
+            || self.without_tcp.is_some_and(refuses)
+        {
+            return None;
+        }
+        let listener = self.policy.listener_for(Transport::Tcp, flow.remote)?;
+        Some(Flow {
+            transport: Transport::Tcp,
+            listener,
+            ..flow
+        })
     }
 
     fn write_invite(

@@ -15,6 +15,7 @@ use crate::call::provisional::reread_response;
 use crate::call::record::AttemptResult;
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
+use crate::routing::buyer::Gateway;
 use crate::routing::directory::Campaign;
 use crate::sip::message::{Name, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
@@ -26,6 +27,8 @@ pub(crate) struct Hunt {
     pub(crate) next: usize,
     /// The gateways of the buyer before it that are not tried yet, by place; the next one last.
     pub(crate) gateways: SmallVec<[u8; 4]>,
+    /// A gateway that takes no connection: what is long goes to it by UDP all the same.
+    pub(crate) without_tcp: Option<Arc<Gateway>>,
     /// All that the call could be offered to is down: one is tried all the same, and none after it.
     pub(crate) is_last_resort: bool,
     /// After this no further buyer is tried.
@@ -162,11 +165,37 @@ impl Call {
     pub(crate) fn handle_attempt_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
         let is_current =
             matches!(&self.state, State::Hunting(hunting) if hunting.attempt.client == id);
-        if is_current {
+        if is_current && self.goes_back_to_udp() {
+            self.note_health(now, core, Sign::Unclear);
+            self.end_attempt(now, core, None, AttemptResult::Unreachable);
+            self.hunt_on(now, core, Next::Gateway);
+        } else if is_current {
             let next = self.next_after(true);
             self.note_health(now, core, Sign::of(next, None));
             self.end_attempt(now, core, None, AttemptResult::Unreachable);
             self.hunt_on(now, core, next);
+        }
+    }
+
+    /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
+    /// §18.1.1).
+    fn goes_back_to_udp(&mut self) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &hunting.attempt;
+        let gateways = &attempt.buyer.gateways;
+        let place = gateways
+            .iter()
+            .zip(0..=u8::MAX)
+            .find(|(gateway, _)| Arc::ptr_eq(gateway, &attempt.gateway));
+        match place {
+            Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
+                hunting.hunt.without_tcp = Some(gateway.clone());
+                hunting.hunt.gateways.push(place);
+                true
+            }
+            _ => false,
         }
     }
 

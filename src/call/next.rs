@@ -181,6 +181,7 @@ impl Call {
                 essentials,
                 max_forwards: hunt.max_forwards,
                 hops: hunt.hops,
+                without_tcp: hunt.without_tcp.as_ref(),
             };
             let made = offer.make(now, core, buyer, gateway);
             let (call_id, result) = match &made {

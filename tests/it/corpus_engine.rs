@@ -18,6 +18,7 @@ use crate::corpus::shared_corpus;
 use crate::sim::desk::{Desk, specs};
 use crate::sim::policy::{CARRIER, PolicySpec, addr};
 use strowger::call::output::Gauges;
+use strowger::sip::flow::Transport;
 use strowger::sip::frame::{Frame, StreamFramer};
 
 /// Messages on which the engine and the manifest differ, and why the engine is right to.
@@ -155,6 +156,7 @@ fn answers_on_a_stream(bytes: &[u8], frames: &[Frame]) -> Vec<u16> {
     let mut desk = Desk::with(&PolicySpec {
         lines: vec![specs(1)],
         hosts: host_of(bytes).into_iter().collect(),
+        transports: vec![Transport::Udp, Transport::Tcp],
         ..PolicySpec::default()
     });
     let mut statuses = Vec::new();

@@ -152,6 +152,7 @@ impl Pair {
                 Output::Transmit { flow, bytes } => said.push(Said {
                     at: (self.now - self.start).as_millis(),
                     to: flow.remote,
+                    flow,
                     message: Msg::parse(&bytes),
                     bytes,
                 }),

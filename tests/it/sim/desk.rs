@@ -12,7 +12,7 @@ use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::record::Record;
 use strowger::sip::error::ParseError;
-use strowger::sip::flow::{Flow, Transport};
+use strowger::sip::flow::{Flow, ListenerId, Transport};
 use strowger::types::ids::ShardId;
 
 use super::policy::{BuyerSpec, CARRIER, PolicySpec, ROAMER, STRANGER, addr, number};
@@ -35,6 +35,7 @@ pub(crate) struct Said {
     /// Milliseconds since the desk was set up.
     pub(crate) at: u128,
     pub(crate) to: SocketAddr,
+    pub(crate) flow: Flow,
     pub(crate) message: Msg,
     pub(crate) bytes: Bytes,
 }
@@ -126,10 +127,11 @@ pub(crate) fn buyer_request(method: &str, cseq: u32, invite: &Msg, tag: &str) ->
     .with("Contact", format!("<sip:bob@{}>", buyer(0)))
 }
 
-/// The flow of a connection from `remote`.
-fn connection(remote: SocketAddr) -> Flow {
+/// The flow of a connection with `remote`, of the second listener.
+pub(crate) fn connection(remote: SocketAddr) -> Flow {
     Flow {
         transport: Transport::Tcp,
+        listener: ListenerId(1),
         ..flow(remote)
     }
 }
@@ -301,6 +303,7 @@ impl Desk {
                 Output::Transmit { flow, bytes } => said.push(Said {
                     at: (self.now - self.start).as_millis(),
                     to: flow.remote,
+                    flow,
                     message: Msg::parse(&bytes),
                     bytes,
                 }),

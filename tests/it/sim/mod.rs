@@ -18,6 +18,7 @@
 
 mod asked;
 mod client;
+mod connections;
 pub(crate) mod desk;
 mod dice;
 pub(crate) mod digest;

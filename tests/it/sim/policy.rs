@@ -95,6 +95,8 @@ pub(crate) struct PolicySpec {
     pub(crate) pass_headers: Vec<String>,
     /// Numbers besides that go to line 0.
     pub(crate) aliases: Vec<String>,
+    /// The edge's listeners, all at one address.
+    pub(crate) transports: Vec<Transport>,
 }
 
 impl Default for PolicySpec {
@@ -113,6 +115,7 @@ impl Default for PolicySpec {
             generation: 1,
             pass_headers: Vec::new(),
             aliases: Vec::new(),
+            transports: vec![Transport::Udp],
         }
     }
 }
@@ -144,11 +147,15 @@ impl PolicySpec {
             generation: self.generation,
             hop_secret: Secret::new(*b"hop-secret-hop-secret-hop-secret"),
             product: Some("strowger".into()),
-            listeners: vec![Listener {
-                transport: Transport::Udp,
-                bind: addr(EDGE),
-                advertise: EDGE.into(),
-            }],
+            listeners: self
+                .transports
+                .iter()
+                .map(|transport| Listener {
+                    transport: *transport,
+                    bind: addr(EDGE),
+                    advertise: EDGE.into(),
+                })
+                .collect(),
             domains: self.domains(),
             trunks: vec![Arc::new(trunk)],
             directory: self.directory(),
