@@ -247,6 +247,7 @@ impl Engine {
             | Owner::Parting(_)
             | Owner::AbandonedWithin
             | Owner::RelayOut(_)
+            | Owner::Probe(_)
             | Owner::Closing(_) => None,
         };
         let tag = match &call {

@@ -67,6 +67,8 @@ fn read_one(
         RESPONSE_LEAST..=RESPONSE_MOST,
         desk,
     );
+    let every = section.duration("probe", PROBE_LEAST, PROBE_LEAST..=HOUR, desk);
+    let probe = section.has("probe").then_some(every);
     let profile = section.choice("x_ph_profile", PROFILES, desk);
     let headers = headers(section, desk);
     let pass_headers = routes::pass_headers(section, desk);
@@ -76,6 +78,7 @@ fn read_one(
         priority: i32::try_from(priority).unwrap_or(1),
         ring_timeout: ring,
         response_timeout: response,
+        probe,
         login,
         x_ph_profile: profile.map_or_else(XPhProfile::default, |found| found.value),
         headers,
@@ -161,6 +164,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const RING: Duration = Duration::from_secs(30);
 const RESPONSE: Duration = Duration::from_secs(4);
+const PROBE_LEAST: Duration = Duration::from_secs(5);
 const RESPONSE_LEAST: Duration = Duration::from_millis(100);
 /// 64·T1: the transaction gives up by then.
 const RESPONSE_MOST: Duration = Duration::from_secs(32);

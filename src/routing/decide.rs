@@ -190,6 +190,7 @@ mod tests {
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),
+            probe: None,
             login: None,
             x_ph_profile: XPhProfile::Raw,
             headers: Vec::new(),

@@ -468,6 +468,7 @@ mod tests {
                 priority: 1,
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
+                probe: None,
                 login: None,
                 x_ph_profile: XPhProfile::Raw,
                 headers: Vec::new(),

@@ -145,6 +145,7 @@ fn buyer(id: &str) -> Arc<Buyer> {
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),
+        probe: None,
         login: None,
         x_ph_profile: XPhProfile::Raw,
         headers: Vec::new(),

@@ -52,6 +52,7 @@ pub(crate) struct BuyerSpec {
     pub(crate) others: Vec<SocketAddr>,
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
+    pub(crate) probe: Option<Duration>,
     pub(crate) has_login: bool,
     pub(crate) profile: XPhProfile,
 }
@@ -64,6 +65,7 @@ impl BuyerSpec {
             others: Vec::new(),
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
+            probe: None,
             has_login: false,
             profile: XPhProfile::Raw,
         }
@@ -268,6 +270,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
+        probe: spec.probe,
         login: spec.has_login.then(|| Login {
             username: USER.into(),
             password: Secret::new(PASSWORD.as_bytes()),
