@@ -216,6 +216,7 @@ fn policy() -> Policy {
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),
+        probe: None,
         login: None,
         offers_reliable: true,
         refer: Refer::Refuse,

@@ -73,6 +73,8 @@ pub(crate) enum Owner {
     Prack(CallKey),
     /// Client: a refresh of a session.
     Refresh(CallKey),
+    /// Client: OPTIONS to the gateway in this place of the list of probes.
+    Probe(u32),
 }
 
 /// What a transaction reports besides messages.
@@ -261,6 +263,13 @@ impl Core {
 
     pub(crate) fn poll_report(&mut self) -> Option<Report> {
         self.pending.pop_front()
+    }
+
+    /// A share of one, at random.
+    pub(crate) fn share(&mut self) -> f64 {
+        let mut bytes = [0; 4];
+        self.entropy.fill(&mut bytes);
+        f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
     }
 
     /// Mints a mark that leads to `slot`.

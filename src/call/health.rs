@@ -114,7 +114,8 @@ impl Health {
         }
     }
 
-    /// Forgets the gateways that `policy` does not have any more.
+    /// Forgets the gateways that `policy` does not have any more, and what probes found out about those that it
+    /// does not probe any more.
     pub(crate) fn set_policy(&mut self, policy: &Policy, mut tell: impl FnMut(Event)) {
         self.generation = policy.generation;
         if self.entries.is_empty() {
@@ -122,17 +123,24 @@ impl Health {
         }
         let buyers = &policy.directory.buyers;
         self.entries.retain(|(buyer, gateway), entry| {
-            let is_there = buyers
+            let found = buyers
                 .get(buyer)
-                .is_some_and(|buyer| buyer.gateways.iter().any(|one| one.name == *gateway));
-            if !is_there && entry.is_down() {
+                .filter(|buyer| buyer.gateways.iter().any(|one| one.name == *gateway));
+            let was_down = entry.is_down();
+            entry.is_lost &= found.is_some_and(|buyer| buyer.probe.is_some());
+            let change = match found {
+                None if was_down => Some(GatewayChange::Removed),
+                Some(_) if was_down && !entry.is_down() => Some(GatewayChange::Up),
+                None | Some(_) => None,
+            };
+            if let Some(change) = change {
                 tell(Event::Gateway {
                     buyer: buyer.clone(),
                     gateway: gateway.clone(),
-                    change: GatewayChange::Removed,
+                    change,
                 });
             }
-            is_there
+            found.is_some() && !entry.is_idle()
         });
     }
 
@@ -201,7 +209,7 @@ impl Health {
         offered: Offered<'_>,
         retry_after: Option<Duration>,
     ) -> Option<Event> {
-        let terms = offered.policy.health;
+        let terms = &offered.policy.health;
         let is_current = offered.policy.generation == self.generation;
         let key = offered.key();
         if !is_current && !self.entries.contains_key(&key) {
@@ -266,6 +274,37 @@ impl Health {
                 cooldown,
             };
         }
+    }
+
+    /// What OPTIONS found out.
+    pub(crate) fn set_lost(
+        &mut self,
+        buyer: &Arc<str>,
+        gateway: &Arc<str>,
+        is_lost: bool,
+    ) -> Option<Event> {
+        let key = (buyer.clone(), gateway.clone());
+        let entry = self.entries.entry(key.clone()).or_default();
+        let was_down = entry.is_down();
+        entry.is_lost = is_lost;
+        let is_down = entry.is_down();
+        if entry.is_idle() {
+            self.entries.remove(&key);
+        }
+        let change = match (was_down, is_down) {
+            (false, true) => GatewayChange::Down {
+                why: WhyDown::Probes,
+                pause: None,
+            },
+            (true, false) => GatewayChange::Up,
+            (true, true) | (false, false) => return None,
+        };
+        let (buyer, gateway) = key;
+        Some(Event::Gateway {
+            buyer,
+            gateway,
+            change,
+        })
     }
 
     fn known(&mut self, offered: Offered<'_>) -> Option<&mut Entry> {

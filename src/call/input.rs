@@ -41,6 +41,15 @@ pub enum Input<'a> {
     Drain(bool),
     /// End this call, or all of them, as if both sides had hung up.
     Hangup(Which),
+    /// Another shard found out by OPTIONS whether a gateway is there.
+    Probed {
+        /// The buyer's id.
+        buyer: &'a Arc<str>,
+        /// The gateway's name.
+        gateway: &'a Arc<str>,
+        /// Whether it is not there.
+        is_lost: bool,
+    },
     /// The time that `Engine::poll_timeout` asked for has come.
     Timeout,
 }

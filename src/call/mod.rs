@@ -14,7 +14,7 @@
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | which buyer is next, and which gateway of it | `next` |
-//! | which gateways are left alone | `health` |
+//! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | session timers | `session` |
@@ -40,6 +40,7 @@ pub mod input;
 mod next;
 pub mod output;
 pub mod policy;
+mod probes;
 mod provisional;
 pub mod record;
 mod refuse;
@@ -63,6 +64,7 @@ use crate::call::health::Health;
 use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
+use crate::call::probes::Probes;
 use crate::call::registry::Registry;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
@@ -74,6 +76,9 @@ use crate::types::ids::{Entropy, Mark, ShardId};
 /// The stream of the seed that the nonces' secret is taken from; shards use those of their numbers.
 const NONCE_STREAM: u64 = u64::MAX;
 
+/// The shard that asks gateways how they are.
+const PROBING: ShardId = ShardId(0);
+
 /// All calls of one shard.
 pub struct Engine {
     policy: Arc<Policy>,
@@ -81,6 +86,8 @@ pub struct Engine {
     gate: Gate,
     registry: Registry,
     handed_on: HandedOn,
+    /// Empty but on the first shard, which asks for all.
+    probes: Probes,
     is_draining: bool,
 }
 
@@ -96,12 +103,17 @@ impl Engine {
         let mut core = Core::new(shard, entropy, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
         core.health = Health::new(policy.generation);
+        let mut probes = Probes::default();
+        if shard == PROBING {
+            probes.set_policy(start, &mut core, &policy);
+        }
         Self {
             gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
             registry: Registry::new(policy.limits.calls),
             handed_on: HandedOn::new(policy.limits.calls),
             core,
             policy,
+            probes,
             is_draining: false,
         }
     }
@@ -122,9 +134,14 @@ impl Engine {
                         .transact(|layer, out| layer.unsendable(now, &request, out));
                 }
             }
-            Input::Policy(policy) => self.handle_policy(policy),
+            Input::Policy(policy) => self.handle_policy(now, policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
+            Input::Probed {
+                buyer,
+                gateway,
+                is_lost,
+            } => self.handle_probed(buyer, gateway, is_lost),
             Input::Timeout => self.handle_timeout(now),
         }
         self.deliver_reports(now);
@@ -140,7 +157,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transactions = self.core.layer.poll_timeout();
         let calls = self.registry.poll_timeout();
-        transactions.into_iter().chain(calls).min()
+        let probes = self.probes.poll_timeout();
+        [transactions, calls, probes].into_iter().flatten().min()
     }
 
     /// How much the engine holds. Walks over all calls: ask about once a second.
@@ -157,7 +175,7 @@ impl Engine {
         gauges
     }
 
-    fn handle_policy(&mut self, policy: Arc<Policy>) {
+    fn handle_policy(&mut self, now: Instant, policy: Arc<Policy>) {
         let limits = policy.limits;
         self.core.layer.set_timing(policy.timing);
         self.core.layer.set_limit(limits.transactions);
@@ -165,7 +183,21 @@ impl Engine {
         self.registry.set_limit(limits.calls);
         self.handed_on.set_limit(limits.calls);
         self.core.note_policy(&policy);
+        if self.core.shard == PROBING {
+            self.probes.set_policy(now, &mut self.core, &policy);
+        }
         self.policy = policy;
+    }
+
+    /// What the first shard found out, unless the gateway is not ours any more.
+    fn handle_probed(&mut self, buyer: &Arc<str>, gateway: &Arc<str>, is_lost: bool) {
+        let found = self.policy.directory.buyers.get(buyer);
+        let is_known = found.is_some_and(|buyer| {
+            buyer.probe.is_some() && buyer.gateways.iter().any(|one| one.name == *gateway)
+        });
+        if is_known && let Some(event) = self.core.health.set_lost(buyer, gateway, is_lost) {
+            self.core.event(event);
+        }
     }
 
     fn handle_datagram(&mut self, now: Instant, flow: Flow, datagram: &[u8]) {
@@ -231,6 +263,8 @@ impl Engine {
             }
             self.registry.attend(now, key);
         }
+        self.probes
+            .handle_timeout(now, &mut self.core, &self.policy);
     }
 
     fn hang_up(&mut self, now: Instant, which: Which) {

@@ -30,6 +30,15 @@ pub enum Output {
         /// All of it.
         bytes: Bytes,
     },
+    /// Tell the other shards, by [`Input::Probed`](crate::call::input::Input), what OPTIONS found out.
+    Probed {
+        /// The buyer's id.
+        buyer: Arc<str>,
+        /// The gateway's name.
+        gateway: Arc<str>,
+        /// Whether it is not there.
+        is_lost: bool,
+    },
     /// Count it, and perhaps log it.
     Event(Event),
     /// The call is over; this is what remains of it. Exactly one per call.

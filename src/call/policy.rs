@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
@@ -142,7 +144,7 @@ pub struct HuntBudget {
 }
 
 /// When a gateway is left alone, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthTerms {
     /// Trunk failures in a row; at least 1.
     pub failures: u32,
@@ -150,6 +152,12 @@ pub struct HealthTerms {
     pub cooldown: Duration,
     /// For how long at most, also if the gateway asks for more.
     pub cooldown_limit: Duration,
+    /// OPTIONS in a row that fail until a gateway is taken for lost; at least 1.
+    pub probe_failures: u32,
+    /// OPTIONS in a row that are answered until it is taken for found again; at least 1.
+    pub probe_recoveries: u32,
+    /// Statuses that are as good as no answer to OPTIONS.
+    pub probe_dead: SmallVec<[u16; 4]>,
 }
 
 impl Default for HealthTerms {
@@ -158,6 +166,9 @@ impl Default for HealthTerms {
             failures: 5,
             cooldown: Duration::from_secs(30),
             cooldown_limit: Duration::from_secs(300),
+            probe_failures: 3,
+            probe_recoveries: 2,
+            probe_dead: smallvec![408, 503],
         }
     }
 }

@@ -264,6 +264,7 @@ impl Engine {
             | Owner::RelayOut(_)
             | Owner::Closing(_)
             | Owner::Prack(_)
+            | Owner::Probe(_)
             | Owner::Refresh(_) => None,
         };
         let tag = match &call {

@@ -59,6 +59,7 @@ impl Engine {
             | Owner::Parting(_)
             | Owner::AbandonedWithin
             | Owner::Caller(_)
+            | Owner::Probe(_)
             | Owner::RelayIn(_) => None,
         };
         match (owner, call) {
@@ -81,6 +82,11 @@ impl Engine {
             (Owner::Prack(key), Some(call)) => {
                 call.handle_prack_response(now, core, id, response);
                 self.registry.attend(now, key);
+            }
+            (Owner::Probe(place), None) => {
+                let status = Some(response.status);
+                self.probes
+                    .handle_answer(core, &self.policy, (place, id), status);
             }
             (Owner::Parting(key), None) => {
                 handle_parting_response(now, core, &self.policy, key, response);
@@ -113,6 +119,11 @@ impl Engine {
             if let Owner::Unwanted(key) | Owner::Parting(key) = owner {
                 self.core.leavings.remove(key);
             }
+            if let Owner::Probe(place) = owner {
+                let core = &mut self.core;
+                self.probes
+                    .handle_answer(core, &self.policy, (place, id), None);
+            }
             let (Owner::Attempt(key)
             | Owner::RelayOut(key)
             | Owner::Refresh(key)
@@ -141,6 +152,7 @@ impl Engine {
                 | Owner::Parting(_)
                 | Owner::AbandonedWithin
                 | Owner::Caller(_)
+                | Owner::Probe(_)
                 | Owner::RelayIn(_)
                 | Owner::Prack(_) => {}
             }

@@ -67,6 +67,8 @@ fn read_one(
         RESPONSE_LEAST..=RESPONSE_MOST,
         desk,
     );
+    let every = section.duration("probe", PROBE_LEAST, PROBE_LEAST..=HOUR, desk);
+    let probe = section.has("probe").then_some(every);
     let profile = section.choice("x_ph_profile", PROFILES, desk);
     let reliable = section.choice("reliable", RELIABLE, desk);
     let refer = routes::refer(section, desk);
@@ -78,6 +80,7 @@ fn read_one(
         priority: i32::try_from(priority).unwrap_or(1),
         ring_timeout: ring,
         response_timeout: response,
+        probe,
         login,
         offers_reliable: reliable.is_none_or(|found| found.value),
         refer,
@@ -165,6 +168,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const RING: Duration = Duration::from_secs(30);
 const RESPONSE: Duration = Duration::from_secs(4);
+const PROBE_LEAST: Duration = Duration::from_secs(5);
 const RESPONSE_LEAST: Duration = Duration::from_millis(100);
 /// 64·T1: the transaction gives up by then.
 const RESPONSE_MOST: Duration = Duration::from_secs(32);

@@ -111,7 +111,14 @@ pub(super) const SESSION: Shape = Shape {
 
 pub(super) const HEALTH: Shape = Shape {
     name: "health",
-    keys: &["failures", "cooldown", "cooldown_limit"],
+    keys: &[
+        "failures",
+        "cooldown",
+        "cooldown_limit",
+        "probe_failures",
+        "probe_recoveries",
+        "probe_dead",
+    ],
 };
 
 pub(super) const DOMAIN: Shape = Shape {
@@ -192,6 +199,7 @@ pub(super) const BUYER: Shape = Shape {
         "priority",
         "ring_timeout",
         "response_timeout",
+        "probe",
         "username",
         "password",
         "realm",

@@ -234,9 +234,22 @@ fn health(root: &Section<'_>, desk: &mut Desk<'_>) -> HealthTerms {
         return default;
     };
     let pauses = millis(1_000)..=millis(3_600_000);
-    let failures = section.count("failures", 5, 1..=1_000_000, desk);
+    let mut count = |key, default: u32| {
+        let read = section.count(key, default as usize, 1..=1_000_000, desk);
+        u32::try_from(read).unwrap_or(default)
+    };
+    let failures = count("failures", default.failures);
+    let probe_failures = count("probe_failures", default.probe_failures);
+    let probe_recoveries = count("probe_recoveries", default.probe_recoveries);
+    let dead = section.integers("probe_dead", 300..=699, desk);
     let terms = HealthTerms {
-        failures: u32::try_from(failures).unwrap_or(default.failures),
+        failures,
+        probe_failures,
+        probe_recoveries,
+        probe_dead: dead.map_or(default.probe_dead, |dead| {
+            let statuses = dead.into_iter().map(u16::try_from);
+            statuses.filter_map(Result::ok).collect()
+        }),
         cooldown: section.duration("cooldown", default.cooldown, pauses.clone(), desk),
         cooldown_limit: section.duration("cooldown_limit", default.cooldown_limit, pauses, desk),
     };

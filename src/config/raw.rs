@@ -246,6 +246,30 @@ impl<'d> Section<'d> {
             .unwrap_or(default)
     }
 
+    /// A list of whole numbers; `None` if it is not there.
+    pub(super) fn integers(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+        desk: &mut Desk<'_>,
+    ) -> Option<Vec<i64>> {
+        let found = self.value(key)?;
+        let Some(array) = found.value.as_array() else {
+            wrong_type(found, "a list of whole numbers: [408, 503]", desk);
+            return None;
+        };
+        let mut numbers = Vec::with_capacity(array.len());
+        for item in array.iter() {
+            let place = Place {
+                offset: offset(item.span().start),
+                ..found.place
+            };
+            let value = item.get_ref();
+            numbers.extend(integer(Spot { value, place }, range.clone(), desk));
+        }
+        Some(numbers)
+    }
+
     /// Yes or no.
     pub(super) fn flag(&self, key: &'static str, default: bool, desk: &mut Desk<'_>) -> bool {
         let Some(found) = self.value(key) else {

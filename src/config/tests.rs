@@ -734,6 +734,16 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "[[listen]]",
+        "[health]\nprobe_dead = [408, 200]\n[[listen]]",
+        "health.probe_dead: 200 is out of range",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nprobe = \"1s\"",
+        "buyer.probe: 1s is out of range",
+    ),
+    (
+        "[[listen]]",
         "[health]\nfailures = 0\n[[listen]]",
         "health.failures: 0 is out of range",
     ),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::output::{Event, Output};
-use crate::edge::inbox::{Letter, Mailbox};
+use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::postroom::Postroom;
 use crate::edge::writers::Records;
 use crate::net::streams::Lines;
@@ -75,6 +75,23 @@ impl Effects {
                 match owner.filter(|_| shard != self.own) {
                     Some(owner) if owner.post(letter) => self.tally.add_forwards(1, 0),
                     _ => self.tally.add_forwards(0, 1),
+                }
+            }
+            Output::Probed {
+                buyer,
+                gateway,
+                is_lost,
+            } => {
+                for (index, shard) in self.shards.iter().enumerate() {
+                    if index != usize::from(self.own.0) {
+                        let order = Order::Probed {
+                            buyer: buyer.clone(),
+                            gateway: gateway.clone(),
+                            is_lost,
+                        };
+                        // One that takes no order does not work any more: it needs no gateways.
+                        let _ = shard.order(order);
+                    }
                 }
             }
             Output::Event(event) => {

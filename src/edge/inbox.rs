@@ -53,6 +53,15 @@ pub(super) enum Order {
     Drain,
     /// End calls.
     Hangup(Which),
+    /// A gateway was lost, or found again, as the first shard's OPTIONS say.
+    Probed {
+        /// The buyer's id.
+        buyer: Arc<str>,
+        /// The gateway's name.
+        gateway: Arc<str>,
+        /// Whether it is not there.
+        is_lost: bool,
+    },
     /// Write on the board how much you hold, then say so.
     Measure(oneshot::Sender<()>),
 }

@@ -230,6 +230,19 @@ impl Shard {
                     self.step(now, Input::Drain(true));
                 }
                 Order::Hangup(which) => self.step(now, Input::Hangup(which)),
+                Order::Probed {
+                    buyer,
+                    gateway,
+                    is_lost,
+                } => {
+                    let (buyer, gateway) = (&buyer, &gateway);
+                    let input = Input::Probed {
+                        buyer,
+                        gateway,
+                        is_lost,
+                    };
+                    self.step(now, input);
+                }
                 Order::Measure(answer) => {
                     self.board.write(&self.engine.gauges(), self.is_draining);
                     // Whoever asked may have stopped waiting.

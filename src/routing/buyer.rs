@@ -25,6 +25,8 @@ pub struct Buyer {
     pub ring_timeout: Duration,
     /// How long it may say nothing at all.
     pub response_timeout: Duration,
+    /// How often its gateways are asked, by OPTIONS, whether they are there; `None`: never.
+    pub probe: Option<Duration>,
     /// What to answer a challenge with; `None`: a challenge is a failure.
     pub login: Option<Login>,
     /// Whether it may send provisional responses reliably (RFC 3262).
@@ -175,6 +177,7 @@ mod tests {
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),
+            probe: None,
             login: None,
             offers_reliable: true,
             refer: Refer::Refuse,

@@ -191,6 +191,7 @@ mod tests {
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),
+            probe: None,
             login: None,
             offers_reliable: true,
             refer: Refer::Refuse,

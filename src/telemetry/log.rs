@@ -472,6 +472,7 @@ mod tests {
                 priority: 1,
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
+                probe: None,
                 login: None,
                 offers_reliable: true,
                 refer: Refer::Refuse,

@@ -12,7 +12,7 @@ use crate::sim::desk::{
     invite, invite_to, ladder, specs,
 };
 use crate::sim::digest;
-use crate::sim::policy::{CARRIER, PASSWORD, PolicySpec, ROAMER, USER, addr, number};
+use crate::sim::policy::{BuyerSpec, CARRIER, PASSWORD, PolicySpec, ROAMER, USER, addr, number};
 use crate::sim::seeds::epoch;
 use crate::sim::text::Msg;
 use crate::sim::world::flow;
@@ -85,6 +85,35 @@ fn a_request_that_changes_hands_is_counted_once() {
     assert_eq!(pair.requests, ["INVITE", "CANCEL"]);
 }
 
+#[test]
+fn the_first_shard_asks_gateways_and_the_others_hear_of_it() {
+    let mut buyers = specs(2);
+    buyers[0].probe = Some(Duration::from_secs(5));
+    let mut pair = Pair::with(buyers);
+
+    // Nobody answers: three in a row, and the third is known to have failed when the fourth is due.
+    let asked = pair.pass(Duration::from_secs(20));
+    let probes: Vec<_> = asked
+        .iter()
+        .filter(|one| one.message.method() == "OPTIONS")
+        .map(|one| one.message.branch().to_owned())
+        .collect();
+    assert!(
+        probes.iter().all(|branch| branch.starts_with("z9hG4bK00")),
+        "shard 0 alone asks: {probes:?}"
+    );
+    for shard in [0, 1] {
+        let call = invite()
+            .set("Call-ID", format!("{shard}@carrier.example.net"))
+            .set(
+                "Via",
+                format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{shard}"),
+            );
+        let said = pair.say(shard, CARRIER, &call);
+        assert_eq!(ladder(&said)[1], "b1 INVITE", "shard {shard}");
+    }
+}
+
 const BUYER: &str = "198.51.100.10:5060";
 
 /// Two engines of one edge, with one buyer.
@@ -100,9 +129,13 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         assert_eq!(addr(BUYER), buyer(0));
-        let start = epoch();
         let mut buyers = specs(1);
         buyers[0].ring = Duration::from_secs(200);
+        Self::with(buyers)
+    }
+
+    fn with(buyers: Vec<BuyerSpec>) -> Self {
+        let start = epoch();
         let spec = PolicySpec {
             lines: vec![buyers],
             ..PolicySpec::default()
@@ -161,6 +194,19 @@ impl Pair {
                     assert!(self.forwards < 20, "it goes in circles");
                     let bytes = &bytes;
                     said.extend(self.tell(shard.0.into(), Input::Datagram { flow, bytes }));
+                }
+                Output::Probed {
+                    buyer,
+                    gateway,
+                    is_lost,
+                } => {
+                    let (buyer, gateway) = (&buyer, &gateway);
+                    let input = Input::Probed {
+                        buyer,
+                        gateway,
+                        is_lost,
+                    };
+                    said.extend(self.tell(1 - shard, input));
                 }
                 Output::Event(Event::Request { method }) => self.requests.push(method),
                 Output::Event(_) | Output::Record(_) => {}

@@ -146,6 +146,7 @@ fn buyer(id: &str) -> Arc<Buyer> {
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),
+        probe: None,
         login: None,
         offers_reliable: true,
         refer: Refer::Refuse,

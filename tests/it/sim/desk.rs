@@ -308,6 +308,7 @@ impl Desk {
                     bytes,
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
+                Output::Probed { .. } => {}
                 Output::Event(event) => self.events.push(event),
                 Output::Record(record) => self.records.push(*record),
             }

@@ -232,6 +232,126 @@ fn silence_opens_the_circuit_too() {
     assert_eq!(changes(&desk).len(), 1);
 }
 
+/// One buyer that is asked every ten seconds, and another that is not.
+fn probed() -> Desk {
+    let mut buyers = specs(2);
+    buyers[0].probe = Some(Duration::from_secs(10));
+    Desk::with(&PolicySpec {
+        lines: vec![buyers],
+        ..PolicySpec::default()
+    })
+}
+
+/// Lets ten seconds pass, and answers the probe that goes out meanwhile.
+fn probe(desk: &mut Desk, status: Option<u16>) -> Msg {
+    let said = desk.pass(Duration::from_secs(10));
+    let asked: Vec<_> = said
+        .iter()
+        .filter(|one| one.message.method() == "OPTIONS")
+        .map(|one| &one.message)
+        .collect();
+    let asked = asked.last().expect("a probe");
+    if let Some(status) = status {
+        let said = desk.say_from(buyer(0), &asked.reply(status, "bob"));
+        assert_eq!(ladder(&said), [""; 0]);
+    }
+    Msg::clone(asked)
+}
+
+#[test]
+fn a_probe_is_an_options_request_to_the_gateway_with_hops_left() {
+    let mut desk = probed();
+
+    let asked = probe(&mut desk, Some(200));
+
+    assert_eq!(asked.uri(), format!("sip:c0b0@{}", buyer(0)));
+    assert_eq!(asked.value("Max-Forwards"), "70");
+    assert_eq!(asked.value("CSeq"), "1 OPTIONS");
+    assert_eq!(asked.value("To"), format!("<sip:c0b0@{}>", buyer(0)));
+    assert!(!asked.tag_in_from().is_empty());
+    let other = probe(&mut desk, Some(200));
+    assert_ne!(asked.call_id(), other.call_id());
+    assert_ne!(asked.tag_in_from(), other.tag_in_from());
+}
+
+#[test]
+fn three_probes_without_answer_lose_the_gateway_and_two_answers_find_it_again() {
+    for lost in [None, Some(503), Some(408)] {
+        let mut desk = probed();
+        for answer in [lost, lost, Some(404), lost, lost] {
+            probe(&mut desk, answer);
+        }
+        assert_eq!(changes(&desk), []);
+        // With no answer at all, that is known when the next is due.
+        for _ in 0..2 {
+            probe(&mut desk, lost);
+        }
+        let pause = None;
+        let why = WhyDown::Probes;
+        let expected = (B0.to_owned(), GatewayChange::Down { why, pause });
+        assert_eq!(changes(&desk), [expected], "{lost:?}");
+        assert_eq!(lands(&mut desk, 1), "b1 INVITE");
+
+        for answer in [Some(200), lost, Some(486), Some(401)] {
+            assert_eq!(changes(&desk).len(), 1);
+            probe(&mut desk, answer);
+        }
+        assert_eq!(changes(&desk)[1], (B0.to_owned(), GatewayChange::Up));
+        assert_eq!(lands(&mut desk, 2), "b0 INVITE");
+    }
+}
+
+#[test]
+fn probes_end_with_the_policy_that_wants_them_and_so_does_what_they_found_out() {
+    let mut desk = probed();
+    for _ in 0..4 {
+        probe(&mut desk, Some(503));
+    }
+    assert_eq!(changes(&desk).len(), 1);
+
+    desk.tell(Input::Policy(
+        PolicySpec {
+            lines: vec![specs(2)],
+            generation: 2,
+            ..PolicySpec::default()
+        }
+        .build(),
+    ));
+
+    assert_eq!(changes(&desk)[1], (B0.to_owned(), GatewayChange::Up));
+    assert_eq!(lands(&mut desk, 1), "b0 INVITE");
+    // Nothing is asked any more: everything comes to rest.
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn a_reload_keeps_what_probes_found_out() {
+    let mut desk = probed();
+    for _ in 0..4 {
+        probe(&mut desk, Some(503));
+    }
+    let mut buyers = specs(3);
+    buyers[0].probe = Some(Duration::from_secs(10));
+    buyers[2].probe = Some(Duration::from_secs(5));
+
+    desk.tell(Input::Policy(
+        PolicySpec {
+            lines: vec![buyers],
+            generation: 2,
+            ..PolicySpec::default()
+        }
+        .build(),
+    ));
+
+    assert_eq!(lands(&mut desk, 1), "b1 INVITE");
+    for _ in 0..2 {
+        let said = desk.pass(Duration::from_secs(10));
+        let asked = find(&said, "b0 OPTIONS");
+        desk.say_from(buyer(0), &asked.reply(200, "bob"));
+    }
+    assert_eq!(lands(&mut desk, 2), "b0 INVITE");
+}
+
 #[test]
 fn a_gateway_that_leaves_the_configuration_is_forgotten_and_one_that_stays_is_not() {
     let spec = |buyers: usize| PolicySpec {

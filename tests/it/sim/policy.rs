@@ -52,6 +52,7 @@ pub(crate) struct BuyerSpec {
     pub(crate) others: Vec<SocketAddr>,
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
+    pub(crate) probe: Option<Duration>,
     pub(crate) has_login: bool,
     pub(crate) offers_reliable: bool,
     pub(crate) refer: Refer,
@@ -66,6 +67,7 @@ impl BuyerSpec {
             others: Vec::new(),
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
+            probe: None,
             has_login: false,
             offers_reliable: true,
             refer: Refer::Refuse,
@@ -286,6 +288,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
+        probe: spec.probe,
         login: spec.has_login.then(|| Login {
             username: USER.into(),
             password: Secret::new(PASSWORD.as_bytes()),

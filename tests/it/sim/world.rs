@@ -276,6 +276,7 @@ impl World {
                 Output::Forward { shard, .. } => {
                     self.watch.fault(format!("a datagram for shard {shard:?}"));
                 }
+                Output::Probed { .. } => {}
                 Output::Event(event) => {
                     if let Event::Started { uuid, .. } = &event {
                         self.last_started = Some(*uuid);
