@@ -182,7 +182,9 @@ impl Engine {
             }
         }
         let tag = essentials.from.tag();
-        if !call.advance(side, tag, essentials.cseq, flow) {
+        let is_in_order = call.advance(side, tag, essentials.cseq, flow);
+        // A PRACK names what it acknowledges: one that was overtaken is as good as any.
+        if !is_in_order && request.method != Method::Prack {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
             return;
         }
@@ -257,7 +259,7 @@ impl Engine {
             Owner::Caller(call) | Owner::RelayIn(call) => self.registry.call(call),
             Owner::Nobody
             | Owner::Attempt(_)
-            | Owner::Abandoned
+            | Owner::Abandoned(_)
             | Owner::Unwanted(_)
             | Owner::Parting(_)
             | Owner::AbandonedWithin
