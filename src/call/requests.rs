@@ -183,8 +183,11 @@ impl Engine {
         }
         let tag = essentials.from.tag();
         let is_in_order = call.advance(side, tag, essentials.cseq, flow);
-        // A PRACK names what it acknowledges: one that was overtaken is as good as any.
-        if !is_in_order && request.method != Method::Prack {
+        // A PRACK names what it acknowledges, and a BYE before the answer may be overtaken by one: the order says
+        // nothing of them.
+        let is_excused =
+            request.method == Method::Prack || (request.method == Method::Bye && call.is_hunting());
+        if !is_in_order && !is_excused {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
             return;
         }

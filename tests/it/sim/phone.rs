@@ -242,7 +242,8 @@ impl Phone {
                         update = update.with_sdp(&sdp);
                     }
                     let update = self.asking(update);
-                    self.send(turn, "UPDATE", &update);
+                    let at = self.send(turn, "UPDATE", &update);
+                    self.clients[at].is_early = true;
                 }
             }
             Step::Provisional { status, fork } => self.ring(turn, status, fork),

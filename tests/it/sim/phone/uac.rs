@@ -178,7 +178,7 @@ impl Phone {
             if self.clients[at].has_offer && message.body.is_empty() {
                 self.fault("an offer without an answer".to_owned());
             }
-            if self.phase == Phase::Up {
+            if self.phase == Phase::Up && !self.clients[at].is_early {
                 self.agreed(turn, message);
             }
         }

@@ -405,6 +405,24 @@ fn trap_07_the_bye_of_a_200_that_crossed_the_cancel_comes_after_our_pracks() {
     }
 }
 
+/// The caller that gives up is not refused because its PRACK was quicker.
+#[test]
+fn trap_07_a_bye_that_was_overtaken_by_a_prack_ends_the_call() {
+    let mut desk = Desk::new(1);
+    let invite = reliable_invite("Supported");
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let early = desk.say_from(buyer(0), &answer(&offered, 183, "bob").with_sdp(ANSWER));
+    let early = find(&early, "carrier 183 INVITE");
+    desk.say(CARRIER, &prack(&invite, &early, 3));
+
+    let said = desk.say(CARRIER, &caller_request("BYE", 2, &invite, &early));
+
+    assert_eq!(
+        ladder(&said),
+        ["carrier 200 BYE", "b0 CANCEL", "carrier 487 INVITE"]
+    );
+}
+
 /// A PRACK says by itself what it acknowledges, so it may come late.
 #[test]
 fn trap_07_a_prack_that_was_overtaken_counts() {
