@@ -10,8 +10,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use strowger::auth::digest::{Credentials, verify};
+use strowger::dialog::session_timer::{Asked, Terms};
 use strowger::sip::build::{self, BuildError, ReplyHead, Writer, unfold_into};
 use strowger::sip::error::ParseError;
+use strowger::sip::extensions;
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::frame::{self, Frame, StreamFramer};
 use strowger::sip::header::{AuthParams, NameAddr, Via, name_addrs};
@@ -44,6 +46,7 @@ pub fn datagram(data: &[u8]) {
         Ok(Message::Request(request)) => {
             check_head(&request.head);
             check_values(&request.head);
+            check_extensions(&request.head);
             let is_well = request.essentials().is_ok();
             check_reply(&request, is_well);
             if is_well {
@@ -55,6 +58,7 @@ pub fn datagram(data: &[u8]) {
         Ok(Message::Response(response)) => {
             check_head(&response.head);
             check_values(&response.head);
+            check_extensions(&response.head);
             let _ = response.essentials();
             let buf = &mut Vec::new();
             let writer = Writer::response(buf, response.status, "Any");
@@ -102,6 +106,36 @@ fn check_values(head: &Head<'_>) {
             }
         }
     }
+}
+
+/// What two ends negotiate is read from anything, and is in its range.
+fn check_extensions(head: &Head<'_>) {
+    for name in [Name::Supported, Name::Require, Name::Allow] {
+        for token in extensions::tokens(head, name) {
+            let text = String::from_utf8_lossy(token);
+            assert!(!token.is_empty());
+            assert!(extensions::lists(head, name, &text) || text.contains('\u{fffd}'));
+        }
+    }
+    assert_ne!(extensions::rseq(head), Some(0));
+    let _ = extensions::RAck::of(head);
+    let _ = extensions::min_se(head);
+    let terms = Terms {
+        expires: 1800,
+        min: 90,
+    };
+    let asked = Asked::of(head);
+    match terms.answer(&asked, None) {
+        Ok(Some(agreed)) => assert!(agreed.interval >= 90),
+        Err(short) => assert_eq!(short.min, 90),
+        Ok(None) => {}
+    }
+    assert!(
+        terms
+            .accepted(&asked)
+            .is_none_or(|agreed| agreed.interval >= 90)
+    );
+    assert!(terms.raised(head).is_none_or(|interval| interval >= 1800));
 }
 
 /// What a header is, apart from how it was written.

@@ -168,13 +168,15 @@ impl Call {
             Some((answer, _)) if response.head.body().is_empty() => answer,
             Some(_) | None => response,
         };
+        let spent = attempt.spent();
         let owed = OwedAck {
             client: attempt.client,
             cseq: attempt.cseq,
             credentials: attempt.credentials,
         };
         // Another fork that answers the same INVITE is acknowledged and ended (§13.2.2.4).
-        core.layer.set_owner(attempt.client, Owner::Abandoned);
+        core.layer
+            .set_owner(attempt.client, Owner::Abandoned(spent));
         if attempt.has_offer {
             buyer.acknowledge(core, (self.key, &self.policy), owed, None);
         } else {

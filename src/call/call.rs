@@ -198,6 +198,10 @@ impl Call {
         core.output(Output::Record(record));
     }
 
+    pub(crate) fn is_hunting(&self) -> bool {
+        matches!(self.state, State::Hunting(_))
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.state, State::Gone)
     }

@@ -56,8 +56,9 @@ pub(crate) enum Owner {
     RelayIn(CallKey),
     /// Client: our INVITE to the buyer whose turn it is.
     Attempt(CallKey),
-    /// Client: an INVITE that nobody waits for; should it be answered all the same, it is ended.
-    Abandoned,
+    /// Client: an INVITE that nobody waits for; should it be answered all the same, it is ended. So many
+    /// CSeqs were used in its early dialogs.
+    Abandoned(u8),
     /// Client: the same, to a buyer that may challenge the BYE which ends it.
     Unwanted(UnwantedKey),
     /// Client: that BYE.

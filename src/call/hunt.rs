@@ -68,8 +68,9 @@ impl Call {
                 }
             }
             200..300 if hunting.attempt.is_held() => {
+                let spent = hunting.attempt.spent();
                 if let Some(unwanted) = self.unwanted(response, essentials) {
-                    unwanted.acknowledge_and_end(now, core);
+                    unwanted.acknowledge_and_end(now, core, spent);
                 }
             }
             200..300 if self.hold_answer(response) => self.note_progress(core),
@@ -233,21 +234,21 @@ impl Call {
     fn abandon_attempt(&self, now: Instant, core: &mut Core) {
         if let State::Hunting(hunting) = &self.state {
             let Attempt { client, buyer, .. } = &hunting.attempt;
-            let client = *client;
+            let (client, spent) = (*client, hunting.attempt.spent());
             // One that is over tells nothing any more, so nothing would be forgotten again.
             let key = core
                 .layer
                 .has_client(client)
-                .then(|| core.leavings.insert(buyer))
+                .then(|| core.leavings.insert(buyer, spent))
                 .flatten();
-            let owner = key.map_or(Owner::Abandoned, Owner::Unwanted);
+            let owner = key.map_or(Owner::Abandoned(spent), Owner::Unwanted);
             core.transact(|layer, out| layer.cancel(now, client, owner, out));
             let held = hunting.attempt.held.as_deref().and_then(reread_response);
             if let Some((response, essentials)) = held {
                 let unwanted = self.unwanted(&response, &essentials);
                 match (key, unwanted) {
                     (Some(key), Some(unwanted)) => unwanted.acknowledge_and_part(now, core, key),
-                    (None, Some(unwanted)) => unwanted.acknowledge_and_end(now, core),
+                    (None, Some(unwanted)) => unwanted.acknowledge_and_end(now, core, spent),
                     (_, None) => {}
                 }
             }

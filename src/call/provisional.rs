@@ -196,6 +196,13 @@ impl Attempt {
         self.held.is_some()
     }
 
+    /// How many CSeqs were used in the early dialogs, at most.
+    pub(crate) fn spent(&self) -> u8 {
+        let early = self.early.iter();
+        let spent = early.map(|early| early.dialog.cseqs_since(self.cseq));
+        spent.max().unwrap_or(0)
+    }
+
     /// The early dialog that a message of the buyer's belongs to.
     pub(crate) fn early_of(&mut self, tag: Option<&[u8]>) -> Option<&mut EarlyDialog> {
         let tag = tag.unwrap_or_default();

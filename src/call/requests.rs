@@ -182,7 +182,12 @@ impl Engine {
             }
         }
         let tag = essentials.from.tag();
-        if !call.advance(side, tag, essentials.cseq, flow) {
+        let is_in_order = call.advance(side, tag, essentials.cseq, flow);
+        // A PRACK names what it acknowledges, and a BYE before the answer may be overtaken by one: the order says
+        // nothing of them.
+        let is_excused =
+            request.method == Method::Prack || (request.method == Method::Bye && call.is_hunting());
+        if !is_in_order && !is_excused {
             arriving.refuse(&mut self.core, Refusal::OldCSeq, 500);
             return;
         }
@@ -257,7 +262,7 @@ impl Engine {
             Owner::Caller(call) | Owner::RelayIn(call) => self.registry.call(call),
             Owner::Nobody
             | Owner::Attempt(_)
-            | Owner::Abandoned
+            | Owner::Abandoned(_)
             | Owner::Unwanted(_)
             | Owner::Parting(_)
             | Owner::AbandonedWithin

@@ -54,7 +54,7 @@ impl Engine {
             | Owner::Prack(key)
             | Owner::Refresh(key) => self.registry.call(key),
             Owner::Nobody
-            | Owner::Abandoned
+            | Owner::Abandoned(_)
             | Owner::Unwanted(_)
             | Owner::Parting(_)
             | Owner::AbandonedWithin
@@ -101,11 +101,13 @@ impl Engine {
                     essentials: &essentials,
                 };
                 if owner == Owner::AbandonedWithin {
-                    unwanted.acknowledge(core);
+                    unwanted.acknowledge(core, 0);
                 } else if let Owner::Unwanted(key) = owner {
                     unwanted.acknowledge_and_part(now, core, key);
+                } else if let Owner::Abandoned(spent) = owner {
+                    unwanted.acknowledge_and_end(now, core, spent);
                 } else {
-                    unwanted.acknowledge_and_end(now, core);
+                    unwanted.acknowledge_and_end(now, core, 0);
                 }
             }
             _ => {}
@@ -147,7 +149,7 @@ impl Engine {
                 Owner::Closing(_) if is_lost => call.handle_bye_failure(now, &mut self.core, id),
                 Owner::Closing(_) => call.handle_bye_done(id),
                 Owner::Nobody
-                | Owner::Abandoned
+                | Owner::Abandoned(_)
                 | Owner::Unwanted(_)
                 | Owner::Parting(_)
                 | Owner::AbandonedWithin

@@ -27,15 +27,17 @@ pub(crate) struct Unwanted<'a, 'm> {
 }
 
 impl Unwanted<'_, '_> {
-    /// Acknowledges it: whoever gets no ACK sends it for 64·T1 (RFC 3261 §13.2.2.4).
-    pub(crate) fn acknowledge(&self, core: &mut Core) -> Dialog {
+    /// Acknowledges it: whoever gets no ACK sends it for 64·T1 (RFC 3261 §13.2.2.4). So many CSeqs were `spent` in the
+    /// early dialog.
+    pub(crate) fn acknowledge(&self, core: &mut Core, spent: u8) -> Dialog {
         let Self { essentials, .. } = self;
-        let dialog = Dialog::as_uac(
+        let mut dialog = Dialog::as_uac(
             essentials,
             &self.response.head,
             essentials.to.uri,
             self.flow,
         );
+        dialog.skip_cseqs(spent);
         let branch = core.mark(0).text();
         let out = dialog.flow();
         let built = dialog
@@ -57,16 +59,17 @@ impl Unwanted<'_, '_> {
     }
 
     /// Acknowledges it, and ends the dialog that it began (§9.1, §13.2.2.4).
-    pub(crate) fn acknowledge_and_end(&self, now: Instant, core: &mut Core) {
-        let mut dialog = self.acknowledge(core);
+    pub(crate) fn acknowledge_and_end(&self, now: Instant, core: &mut Core, spent: u8) {
+        let mut dialog = self.acknowledge(core, spent);
         send_bye(now, core, self.policy, &mut dialog, Owner::Nobody, None);
     }
 
     /// The same, for a buyer that may challenge the BYE.
     pub(crate) fn acknowledge_and_part(&self, now: Instant, core: &mut Core, key: UnwantedKey) {
         // A second fork is ended without credentials.
-        core.layer.set_owner(self.id, Owner::Abandoned);
-        let mut dialog = self.acknowledge(core);
+        let spent = core.leavings.spent(key);
+        core.layer.set_owner(self.id, Owner::Abandoned(spent));
+        let mut dialog = self.acknowledge(core, spent);
         let owner = Owner::Parting(key);
         let bye = send_bye(now, core, self.policy, &mut dialog, owner, None);
         let mark = self.essentials.from.tag().and_then(Mark::parse);
@@ -92,6 +95,8 @@ pub(crate) struct Leavings {
 
 struct Leaving {
     buyer: Arc<Buyer>,
+    /// CSeqs used in its early dialogs.
+    spent: u8,
     parting: Option<Parting>,
 }
 
@@ -105,10 +110,11 @@ struct Parting {
 
 impl Leavings {
     /// Takes an INVITE in that is being cancelled; `None` if there is nothing to remember of its buyer.
-    pub(crate) fn insert(&mut self, buyer: &Arc<Buyer>) -> Option<UnwantedKey> {
+    pub(crate) fn insert(&mut self, buyer: &Arc<Buyer>, spent: u8) -> Option<UnwantedKey> {
         buyer.login.as_ref()?;
         let leaving = Leaving {
             buyer: buyer.clone(),
+            spent,
             parting: None,
         };
         let key = self.slots.insert(leaving);
@@ -117,6 +123,11 @@ impl Leavings {
 
     pub(crate) fn remove(&mut self, key: UnwantedKey) {
         self.take(key);
+    }
+
+    fn spent(&self, key: UnwantedKey) -> u8 {
+        let leaving = self.slots.get(key.0 as usize);
+        leaving.map_or(0, |leaving| leaving.spent)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -165,7 +176,7 @@ pub(crate) fn handle_parting_response(
     if response.status < 200 {
         return;
     }
-    let Some(Leaving { buyer, parting }) = core.leavings.take(key) else {
+    let Some(Leaving { buyer, parting, .. }) = core.leavings.take(key) else {
         return;
     };
     if let (401 | 407, Some(parting), Some(login)) = (response.status, parting, &buyer.login) {

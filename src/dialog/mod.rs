@@ -174,6 +174,17 @@ impl Dialog {
         true
     }
 
+    /// Passes over CSeqs that may have been used in the early dialog that this one was.
+    pub fn skip_cseqs(&mut self, count: u8) {
+        self.local_cseq = self.local_cseq.saturating_add(count.into());
+    }
+
+    /// How many requests of ours came after the one with `cseq`; 255 stands for more, too.
+    #[must_use]
+    pub fn cseqs_since(&self, cseq: u32) -> u8 {
+        u8::try_from(self.local_cseq.saturating_sub(cseq)).unwrap_or(u8::MAX)
+    }
+
     /// CSeq for our next request.
     pub fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Within the call: re-INVITE from each side.
+//! Within the call, and on the way to it: re-INVITE from each side, PRACK, session timers.
 
 use crate::calls::call;
 use crate::calls::is_completed;
@@ -34,5 +34,31 @@ fn the_buyer_puts_the_carrier_on_hold() {
     buyer.passes();
 
     is_completed(&edge.record(), "first", "caller");
+    edge.holds_no_call();
+}
+
+/// Each leg has its own RSeq, its own PRACK and its own session timer.
+#[test]
+fn ringing_is_acknowledged_and_the_session_refreshed_on_each_leg_for_itself() {
+    let mut site = Site::new();
+    let buyer = site.buyer("first");
+    let edge = Edge::start(&site);
+
+    let mut buyer = Sipp::buyer("buyer_rings_reliably", buyer).start(site.folder());
+    let mut carrier = call(&site, "carrier_pracks").start(site.folder());
+    carrier.passes();
+    buyer.passes();
+
+    is_completed(&edge.record(), "first", "caller");
+    let ringing = carrier.received_one("SIP/2.0 183");
+    assert_ne!(ringing.one("RSeq"), "77");
+    // The buyer's 200 had no answer: it came before, and the carrier is told again.
+    let sent = buyer.sent("SIP/2.0 183").remove(0);
+    assert_eq!(ringing.body(), sent.body());
+    let answers = carrier.received("SIP/2.0 200");
+    let ok = answers.iter().find(|ok| ok.one("CSeq") == "1 INVITE");
+    assert_eq!(ok.expect("a 200").body(), sent.body());
+    assert!(buyer.received("UPDATE").is_empty(), "{}", buyer.flow());
+    assert!(carrier.received("UPDATE").is_empty(), "{}", carrier.flow());
     edge.holds_no_call();
 }

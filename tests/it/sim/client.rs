@@ -19,6 +19,8 @@ pub(crate) struct Client {
     /// An INVITE that begins a call.
     pub(crate) is_first: bool,
     pub(crate) has_offer: bool,
+    /// Sent before the call was up.
+    pub(crate) is_early: bool,
     /// The last status heard; 0 before the first.
     pub(crate) status: u16,
     pub(crate) timed_out: bool,
@@ -50,6 +52,7 @@ impl Client {
             cseq,
             is_first: false,
             has_offer: false,
+            is_early: false,
             status: 0,
             timed_out: false,
             ack: None,

@@ -14,6 +14,7 @@ use super::plan::{Plan, Step};
 use super::server::Server;
 use super::text::Msg;
 
+mod session;
 mod uac;
 mod uas;
 
@@ -52,6 +53,10 @@ pub(crate) struct Phone {
     nonce_count: u32,
     gives_up: bool,
     said_bye: bool,
+    /// The edge did not refresh the session that it should have.
+    pub(crate) has_expired: bool,
+    /// The session interval, in seconds, and whether we refresh.
+    session: Option<(u32, bool)>,
     /// Caller: RSeq of the last reliable response heard.
     rseq: Option<u32>,
     /// An answer came, or went out, in a reliable response.
@@ -137,6 +142,8 @@ impl Phone {
             nonce_count: 0,
             gives_up: false,
             said_bye: false,
+            has_expired: false,
+            session: None,
             rseq: None,
             has_early_answer: false,
             rings: Vec::new(),
@@ -234,7 +241,9 @@ impl Phone {
                         let sdp = self.body();
                         update = update.with_sdp(&sdp);
                     }
-                    self.send(turn, "UPDATE", &update);
+                    let update = self.asking(update);
+                    let at = self.send(turn, "UPDATE", &update);
+                    self.clients[at].is_early = true;
                 }
             }
             Step::Provisional { status, fork } => self.ring(turn, status, fork),
@@ -245,8 +254,20 @@ impl Phone {
                     self.end(turn);
                 }
             }
-            Step::Reinvite { .. } | Step::Retract | Step::Ask(_) | Step::Bye
+            Step::Reinvite { .. }
+            | Step::Retract
+            | Step::Ask(_)
+            | Step::Update { .. }
+            | Step::Refresh
+            | Step::Expire
+            | Step::Bye
                 if self.phase != Phase::Up => {}
+            Step::Update { has_offer } => self.update(turn, has_offer),
+            Step::Refresh => self.refresh(turn),
+            Step::Expire => {
+                self.has_expired = true;
+                self.hang_up(turn);
+            }
             Step::Reinvite { has_offer } => self.reinvite(turn, has_offer),
             Step::Retract => {
                 let open = |client: &Client| client.method == "INVITE" && !client.is_done();

@@ -23,12 +23,31 @@ pub(crate) enum Step {
     Retract,
     /// Within the call: another request.
     Ask(&'static str),
+    /// Within the call: UPDATE, with an offer or without.
+    Update { has_offer: bool },
+    /// Within the call: refreshes the session, as was agreed.
+    Refresh,
+    /// Within the call: the edge should have refreshed the session by now.
+    Expire,
     /// Within the call: the end.
     Bye,
     /// Answers the request in place `server`.
     Reply { server: usize, status: u16 },
     /// From now on nothing is heard or said any more.
     Vanish,
+}
+
+/// What a user agent wants of session timers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionPlan {
+    /// Session-Expires; `None`: the edge may choose.
+    pub(crate) expires: Option<u32>,
+    /// What it says of who refreshes.
+    pub(crate) refresher: Option<&'static str>,
+    /// Buyer: what is shorter gets 422.
+    pub(crate) min: u32,
+    /// Whether it refreshes when it should.
+    pub(crate) keeps: bool,
 }
 
 /// What a buyer does when its INVITE is taken back.
@@ -71,6 +90,9 @@ pub(crate) struct Plan {
     pub(crate) smuggled: Vec<(&'static str, &'static str)>,
     /// Caller: the password, and how long it takes to answer a challenge.
     pub(crate) password: Option<(&'static str, Duration)>,
+    pub(crate) session: Option<SessionPlan>,
+    /// What Allow says of UPDATE; `None`: there is no Allow.
+    pub(crate) takes_update: Option<bool>,
     /// Caller: names 100rel in this header. Buyer: sends provisional responses reliably if it may.
     pub(crate) reliable: Option<&'static str>,
     /// Caller: sends no PRACK, though it asked for reliable responses.
@@ -90,6 +112,10 @@ impl Plan {
     pub(crate) fn is_unreliable(&self) -> bool {
         let vanishes =
             |steps: &[(Duration, Step)]| steps.iter().any(|(_, step)| *step == Step::Vanish);
-        self.never_acks || self.never_pracks || vanishes(&self.before) || vanishes(&self.within)
+        self.never_acks
+            || self.never_pracks
+            || self.session.as_ref().is_some_and(|session| !session.keeps)
+            || vanishes(&self.before)
+            || vanishes(&self.within)
     }
 }

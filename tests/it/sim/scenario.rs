@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::plan::{Challenge, OnCancel, Plan, Step};
+use super::plan::{Challenge, OnCancel, Plan, SessionPlan, Step};
 use super::policy::{
     BUYER_REALM, BuyerSpec, CARRIER, PASSWORD, PolicySpec, REALM, ROAMER, addr, number,
 };
+use strowger::call::policy::Terms;
 use strowger::routing::buyer::XPhProfile;
+use strowger::routing::trunk::Refer;
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub(crate) struct Scenario {
     /// What happens besides calls, and when.
     pub(crate) incidents: Vec<(Duration, Incident)>,
     pub(crate) call_time: Duration,
+    pub(crate) session: Option<Terms>,
+    pub(crate) refer: Refer,
 }
 
 /// One call.
@@ -89,6 +93,11 @@ impl Scenario {
             },
             incidents: draw_incidents(dice, &calls),
             calls,
+            session: dice.chance(80).then_some(Terms {
+                expires: 100,
+                min: 90,
+            }),
+            refer: dice.pick(&[Refer::Refuse, Refer::Relay]),
             call_time: dice.pick(&[20, 60, 90, 600]).pipe(Duration::from_secs),
         }
     }
@@ -98,6 +107,8 @@ impl Scenario {
         PolicySpec {
             lines: self.calls.iter().map(buyers).collect(),
             call_time: self.call_time,
+            session: self.session,
+            refer: self.refer,
             ..PolicySpec::default()
         }
     }
@@ -191,6 +202,8 @@ fn draw_caller(dice: &mut Dice) -> Plan {
         3 => Some("Require"),
         _ => None,
     };
+    plan.session = draw_session(dice, &[40, 90, 95, 300], 0);
+    plan.takes_update = dice.pick(&[None, Some(true), Some(true), Some(false)]);
     plan.never_pracks = plan.reliable.is_some() && dice.chance(5);
     if dice.chance(10) {
         let has_offer = dice.chance(50);
@@ -202,6 +215,18 @@ fn draw_caller(dice: &mut Dice) -> Plan {
     }
     plan.within = draw_within(dice, 45);
     plan
+}
+
+fn draw_session(dice: &mut Dice, expires: &[u32], min: u32) -> Option<SessionPlan> {
+    if dice.chance(60) {
+        return None;
+    }
+    Some(SessionPlan {
+        expires: dice.chance(60).then(|| dice.pick(expires)),
+        refresher: dice.pick(&[None, Some("uac"), Some("uas")]),
+        min,
+        keeps: dice.chance(93),
+    })
 }
 
 /// What one side does once the call is up; `hangs_up` in percent.
@@ -220,7 +245,10 @@ fn draw_within(dice: &mut Dice, hangs_up: u64) -> Vec<(Duration, Step)> {
                 }
             }
             4..6 => steps.push((after, Step::Ask("INFO"))),
-            6 => steps.push((after, Step::Ask("UPDATE"))),
+            6 => {
+                let has_offer = dice.chance(60);
+                steps.push((after, Step::Update { has_offer }));
+            }
             7 => steps.push((after, Step::Ask("OPTIONS"))),
             8 => steps.push((after, Step::Ask("REFER"))),
             _ => steps.push((after, Step::Ask("MESSAGE"))),
@@ -259,6 +287,10 @@ fn draw_buyer(dice: &mut Dice, call: usize, buyer: usize) -> BuyerPlan {
     draw_ringing(dice, &mut plan);
     plan.reliable = dice.chance(40).then_some("Supported");
     spec.offers_reliable = dice.chance(85);
+    spec.refer = dice.pick(&[Refer::Refuse, Refer::Relay]);
+    let min = dice.pick(&[0, 0, 0, 150, 99_999]);
+    plan.session = draw_session(dice, &[90, 95], min);
+    plan.takes_update = dice.pick(&[None, Some(true), Some(true), Some(false)]);
     plan.within = draw_within(dice, 45);
     spec.has_login = dice.chance(30);
     if dice.chance(20) {

@@ -239,6 +239,8 @@ fn short(name: &str) -> &str {
         "Contact" => "m",
         "Content-Type" => "c",
         "Content-Length" => "l",
+        "Session-Expires" => "x",
+        "Supported" => "k",
         other => other,
     }
 }

@@ -501,6 +501,11 @@ impl Watch {
             return;
         }
         self.faults.extend(phone.leftovers());
+        if phone.has_expired {
+            let name = &phone.name;
+            self.faults
+                .push(format!("{name}: nobody refreshed the session"));
+        }
         if phone.is_caller
             && let Some(heard) = phone.heard
             && heard != call.first_final

@@ -33,6 +33,7 @@ impl Phone {
         if let Some(header) = self.plan.reliable {
             invite = invite.with(header, "100rel");
         }
+        invite = self.asking(self.capable(invite));
         self.rseq = None;
         let has_offer = !self.plan.is_late_offer;
         if has_offer {
@@ -86,15 +87,7 @@ impl Phone {
     }
 
     pub(super) fn reinvite(&mut self, turn: &mut Turn<'_>, has_offer: bool) {
-        let is_busy = self
-            .clients
-            .iter()
-            .any(|one| one.method == "INVITE" && !one.is_done())
-            || self
-                .servers
-                .iter()
-                .any(|one| one.is_invite() && (one.is_open() || one.is_unacked()));
-        if is_busy {
+        if self.is_exchanging() {
             let later = turn.now + turn.dice.millis(100, 2000);
             self.agenda.push((later, Step::Reinvite { has_offer }));
             return;
@@ -104,6 +97,7 @@ impl Phone {
             let sdp = self.body();
             invite = invite.with_sdp(&sdp);
         }
+        let invite = self.asking(invite);
         let at = self.send(turn, "INVITE", &invite);
         self.clients[at].has_offer = has_offer;
     }
@@ -179,6 +173,14 @@ impl Phone {
         if !self.clients[at].hear(status) {
             turn.out.extend(self.clients[at].ack.clone().map(Act::Send));
             return;
+        }
+        if self.clients[at].method == "UPDATE" && (200..300).contains(&status) {
+            if self.clients[at].has_offer && message.body.is_empty() {
+                self.fault("an offer without an answer".to_owned());
+            }
+            if self.phase == Phase::Up && !self.clients[at].is_early {
+                self.agreed(turn, message);
+            }
         }
         if self.clients[at].method != "INVITE" {
             return;
@@ -263,6 +265,9 @@ impl Phone {
         let bytes = ack.bytes_as(self.plan.compact);
         self.clients[at].ack = Some(bytes.clone());
         turn.out.push(Act::Send(bytes));
+        if self.phase != Phase::Over {
+            self.agreed(turn, message);
+        }
         if !is_first {
             return;
         }

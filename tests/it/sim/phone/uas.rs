@@ -41,6 +41,16 @@ impl Phone {
             self.fault(format!("a second INVITE in {:?}", self.phase));
             return;
         }
+        if let Some(plan) = &self.plan.session
+            && let Some(asked) = message.first("Session-Expires")
+            && asked.parse::<u32>().is_ok_and(|asked| asked < plan.min)
+        {
+            let reply = message
+                .reply(422, &self.tag)
+                .with("Min-SE", plan.min.to_string());
+            self.send_reply(turn, at, 422, &reply);
+            return;
+        }
         self.phase = Phase::Ringing;
         message.call_id().clone_into(&mut self.call_id);
         bare(message.value("To")).clone_into(&mut self.local);
@@ -156,6 +166,7 @@ impl Phone {
         }
         match method {
             "PRACK" => self.handle_prack(turn, at, message),
+            "UPDATE" => self.handle_update(turn, at, message),
             "BYE" => {
                 if self.challenge_of(turn, at, message) {
                     return;
@@ -167,7 +178,7 @@ impl Phone {
                 let is_glare = self
                     .clients
                     .iter()
-                    .any(|one| one.method == "INVITE" && !one.is_done());
+                    .any(|one| (one.method == "INVITE" || one.has_offer) && !one.is_done());
                 let is_early = self.servers[..at]
                     .iter()
                     .any(|one| one.is_invite() && (one.is_open() || one.is_unacked()));
@@ -231,8 +242,16 @@ impl Phone {
     }
 
     pub(super) fn reply(&mut self, turn: &mut Turn<'_>, at: usize, status: u16) {
-        let request = &self.servers[at].request;
+        let request = self.servers[at].request.clone();
         let mut reply = request.reply(status, &self.tag);
+        let is_update = request.method() == "UPDATE";
+        if is_update && status == 200 {
+            reply = reply.with("Contact", format!("<sip:{}@{}>", self.name, self.addr));
+            if !request.body.is_empty() {
+                let sdp = self.body();
+                reply = reply.with_sdp(&sdp);
+            }
+        }
         if request.method() == "INVITE" && (101..300).contains(&status) {
             let contact = format!("<sip:{}@{}>", self.name, self.addr);
             // An answer that went out reliably need not be repeated (RFC 3262 §5).
@@ -244,6 +263,10 @@ impl Phone {
                 String::new()
             };
             reply = reply.with("Contact", contact).with_sdp(&sdp);
+        }
+        if status == 200 && (is_update || request.method() == "INVITE") {
+            reply = self.capable(reply);
+            reply = self.agreeing(turn, &request, reply);
         }
         self.send_reply(turn, at, status, &reply);
     }

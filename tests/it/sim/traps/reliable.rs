@@ -377,3 +377,72 @@ fn trap_07_a_challenge_after_ringing_begins_the_numbers_anew() {
 
     assert_eq!(find(&said, "b0 PRACK").value("RAck"), "1 2 INVITE");
 }
+
+/// RFC 3262 §4: PRACKs take their CSeqs from the dialog's row, and what follows in it must not go back.
+#[test]
+fn trap_07_the_bye_of_a_200_that_crossed_the_cancel_comes_after_our_pracks() {
+    for has_login in [false, true] {
+        let mut desk = if has_login {
+            with_login()
+        } else {
+            Desk::new(1)
+        };
+        let invite = invite();
+        let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+        for rseq in 1..4 {
+            let said = desk.say_from(buyer(0), &reliably(&offered, 180, rseq));
+            let cseq = format!("{} PRACK", rseq + 1);
+            assert_eq!(find(&said, "b0 PRACK").value("CSeq"), cseq);
+        }
+        desk.say(CARRIER, &cancel(&invite));
+
+        let said = desk.say_from(buyer(0), &answer(&offered, 200, "bob").with_sdp(ANSWER));
+
+        assert_eq!(find(&said, "b0 ACK").value("CSeq"), "1 ACK");
+        assert_eq!(find(&said, "b0 BYE").value("CSeq"), "5 BYE");
+        let said = desk.say_from(buyer(0), &answer(&offered, 200, "eve").with_sdp(ANSWER));
+        assert_eq!(find(&said, "b0 BYE").value("CSeq"), "5 BYE");
+    }
+}
+
+/// The caller that gives up is not refused because its PRACK was quicker.
+#[test]
+fn trap_07_a_bye_that_was_overtaken_by_a_prack_ends_the_call() {
+    let mut desk = Desk::new(1);
+    let invite = reliable_invite("Supported");
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let early = desk.say_from(buyer(0), &answer(&offered, 183, "bob").with_sdp(ANSWER));
+    let early = find(&early, "carrier 183 INVITE");
+    desk.say(CARRIER, &prack(&invite, &early, 3));
+
+    let said = desk.say(CARRIER, &caller_request("BYE", 2, &invite, &early));
+
+    assert_eq!(
+        ladder(&said),
+        ["carrier 200 BYE", "b0 CANCEL", "carrier 487 INVITE"]
+    );
+}
+
+/// A PRACK says by itself what it acknowledges, so it may come late.
+#[test]
+fn trap_07_a_prack_that_was_overtaken_counts() {
+    let mut desk = Desk::new(1);
+    let invite = reliable_invite("Supported");
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let early = desk.say_from(buyer(0), &answer(&offered, 183, "bob").with_sdp(ANSWER));
+    let early = find(&early, "carrier 183 INVITE");
+    desk.say_from(buyer(0), &answer(&offered, 200, "bob").with_sdp(ANSWER));
+    desk.say(CARRIER, &caller_request("UPDATE", 3, &invite, &early));
+
+    let said = desk.say(CARRIER, &prack(&invite, &early, 2));
+
+    assert_eq!(
+        ladder(&said),
+        ["carrier 200 PRACK", "b0 ACK", "carrier 200 INVITE"]
+    );
+    // The row of CSeqs goes on from the UPDATE.
+    let ok = find(&said, "carrier 200 INVITE");
+    desk.say(CARRIER, &caller_request("ACK", 1, &invite, &ok));
+    let said = desk.say(CARRIER, &caller_request("INFO", 3, &invite, &ok));
+    assert_eq!(ladder(&said), ["carrier 500 INFO"]);
+}
