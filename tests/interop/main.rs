@@ -20,6 +20,8 @@ mod audio;
 mod baresip;
 mod calls;
 mod cancel;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod dialog;
 mod edge;
 mod hunt;
@@ -29,4 +31,6 @@ mod repeats;
 mod rest;
 mod sipp;
 mod site;
+mod streams;
+mod stunnel;
 mod trace;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -129,6 +130,16 @@ impl Drop for Process {
 )]
 pub(crate) fn show(text: &str) {
     eprintln!("{text}");
+}
+
+/// Whether there is a socket at `address`; `table` is `udp` or `tcp`, for TCP it is one that listens.
+pub(crate) fn is_bound(table: &str, address: Ipv4Addr, port: u16) -> bool {
+    let [a, b, c, d] = address.octets();
+    let nobody = "00000000:0000";
+    let state = if table == "tcp" { "0A" } else { "07" };
+    let entry = format!("{d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} {nobody} {state}");
+    let table = fs::read_to_string(format!("/proc/net/{table}"));
+    table.unwrap_or_default().contains(&entry)
 }
 
 /// Asks `is_so` again and again until it is, for `limit` at most.
