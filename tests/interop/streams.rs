@@ -119,10 +119,10 @@ fn a_call_over_tls_let_in_by_certificate_from_an_address_that_is_not_listed() {
 
 /// A site, its edge, and a buyer that is reached by one transport.
 struct Place {
-    site: Site,
     edge: Edge,
-    transport: Transport,
     _tunnels: Vec<Stunnel>,
+    transport: Transport,
+    site: Site,
 }
 
 impl Place {
@@ -134,8 +134,8 @@ impl Place {
         let carrier = tunnel(transport, || Stunnel::carrier(&site, site.carrier()));
         Self {
             edge: Edge::start(&site),
-            transport,
             _tunnels: tunnels.chain(carrier).collect(),
+            transport,
             site,
         }
     }
