@@ -23,6 +23,9 @@ mod calls;
 mod cancel;
 #[path = "../support/certificates.rs"]
 mod certificates;
+#[path = "../support/collection.rs"]
+mod collection;
+mod corpus;
 mod dialog;
 mod edge;
 mod hunt;

@@ -7,8 +7,10 @@
 //!
 //! UDP and TCP are at port 5060, TLS is at 5061; one authority signs all certificates.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -59,6 +61,7 @@ pub(crate) struct Site {
     block: u32,
     buyers: Vec<Buyer>,
     listed: Vec<Ipv4Addr>,
+    served: BTreeSet<String>,
     secret: String,
 }
 
@@ -119,6 +122,7 @@ impl Site {
             block: 0x7f00_0000 | run << 11 | test << 4,
             buyers: Vec::new(),
             listed: Vec::new(),
+            served: BTreeSet::new(),
             secret: "interop-only-node-secret".to_owned(),
         }
     }
@@ -132,6 +136,16 @@ impl Site {
     /// Lists one more address that may call.
     pub(crate) fn list(&mut self, address: Ipv4Addr) {
         self.listed.push(address);
+    }
+
+    /// Serves one more host as a domain, by address, if the configuration takes it as one.
+    pub(crate) fn serve(&mut self, host: Option<String>) {
+        let is_one = |host: &String| {
+            let is_plain = |one: char| one.is_ascii_alphanumeric() || ".-_".contains(one);
+            let is_name = host.contains(|one: char| one.is_ascii_alphabetic());
+            host.parse::<IpAddr>().is_ok() || is_name && host.chars().all(is_plain)
+        };
+        self.served.extend(host.filter(is_one));
     }
 
     /// The folder of all files of this test.
@@ -233,6 +247,11 @@ impl Site {
             .iter()
             .map(|address| format!(", \"{address}/32\""))
             .collect();
+        let served: String = self
+            .served
+            .iter()
+            .map(|host| format!(", \"{host}\""))
+            .collect();
         let records = self.records();
         let records = records.display();
         let (user, password) = USER;
@@ -300,7 +319,7 @@ key_secret = "interop-only-interop-only-interop-only"
 [[trunk]]
 id = "carrier"
 company = "acme"
-domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}", "{BY_CERTIFICATE}"]
+domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}", "{BY_CERTIFICATE}"{served}]
 certificates = ["{CARRIER_NAME}"]
 allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
@@ -323,6 +342,13 @@ sid = "sub7"
 "#,
             buyers = self.ids(),
         );
+        for host in &self.served {
+            write!(
+                text,
+                "\n[[domain]]\nname = \"{host}\"\nrealm = \"{REALM}\"\nrequire = \"ip\"\n"
+            )
+            .expect("text");
+        }
         for (place, buyer) in self.buyers.iter().enumerate() {
             write_buyer(&mut text, place, buyer);
         }
