@@ -7,42 +7,62 @@ use std::time::Duration;
 use crate::baresip::Baresip;
 use crate::calls::is_completed;
 use crate::edge::Edge;
+use crate::site::BUYER_NAME;
 use crate::site::BY_ADDRESS;
+use crate::site::BY_CERTIFICATE;
 use crate::site::BY_DIGEST;
+use crate::site::CARRIER_NAME;
 use crate::site::NUMBER;
 use crate::site::Site;
+use crate::site::Transport;
 use crate::site::USER;
 
 #[test]
 fn two_telephones_hear_each_other() {
-    talk(BY_ADDRESS, "", "caller");
+    talk(Transport::Udp, BY_ADDRESS, "", "caller");
 }
 
 /// baresip 1.0 gives up if anything but MD5 is offered beside it, so this domain offers MD5 alone.
 #[test]
 fn two_telephones_hear_each_other_after_digest_and_the_buyer_hangs_up() {
     let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
-    talk(BY_DIGEST, &login, "buyer");
+    talk(Transport::Udp, BY_DIGEST, &login, "buyer");
 }
 
-fn talk(domain: &str, login: &str, hung_up_by: &str) {
+/// The connections of baresip 1.0 do not come from its own address, so it is its certificate that lets it in. The edge
+/// verifies both telephones; they themselves verify nobody.
+#[test]
+fn two_telephones_hear_each_other_over_tls() {
+    talk(Transport::Tls, BY_CERTIFICATE, "", "caller");
+}
+
+#[test]
+fn two_telephones_hear_each_other_over_tls_after_digest_and_the_buyer_hangs_up() {
+    let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
+    talk(Transport::Tls, BY_DIGEST, &login, "buyer");
+}
+
+fn talk(transport: Transport, domain: &str, login: &str, hung_up_by: &str) {
     let mut site = Site::new();
-    let address = site.buyer("first");
+    let address = site.next_buyer();
+    site.buyer_with("first", address, |buyer| buyer.transport = transport);
     let edge = Edge::start(&site);
 
+    let by = format!(";transport={}", transport.name());
     let account =
-        format!("<sip:first@{address}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1");
-    let mut buyer = Baresip::start("buyer", address, 880, &account, site.folder());
+        format!("<sip:first@{address}{by}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1");
+    let mut buyer = Baresip::start(&site, "buyer", address, 880, &account, BUYER_NAME);
     let from = if login.is_empty() {
         site.carrier()
     } else {
         site.stranger()
     };
     let account = format!(
-        "<sip:+12125550142@{domain}>;regint=0;outbound=\"sip:{}\";audio_codecs=PCMU/8000/1{login}",
-        site.edge()
+        "<sip:+12125550142@{domain}{by}>;regint=0;outbound=\"sip:{}:{}{by}\";audio_codecs=PCMU/8000/1{login}",
+        site.edge(),
+        transport.port()
     );
-    let mut carrier = Baresip::start("carrier", from, 440, &account, site.folder());
+    let mut carrier = Baresip::start(&site, "carrier", from, 440, &account, CARRIER_NAME);
 
     carrier.command("dial", &format!("sip:{NUMBER}@{domain}"));
     carrier.sees("CALL_ESTABLISHED");

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::process::Process;
 use crate::process::eventually;
+use crate::site::Site;
 
 /// One telephone.
 pub(crate) struct Baresip {
@@ -28,24 +29,28 @@ pub(crate) struct Baresip {
     recordings: PathBuf,
 }
 
-/// The port of SIP; media and control have theirs on the same address.
+/// The port of SIP over UDP and TCP, that of TLS being the next; media and control have theirs on the same address.
 pub(crate) const PORT: u16 = 5060;
 
 const CONTROL: u16 = 4444;
 
 impl Baresip {
-    /// Starts one at `address` whose voice is a tone of `hertz`; `account` is baresip's line for its account.
+    /// Starts one at `address` whose voice is a tone of `hertz`; `account` is baresip's line for its account. For TLS it has
+    /// a certificate for `identity`.
     pub(crate) fn start(
+        site: &Site,
         name: &str,
         address: Ipv4Addr,
         hertz: u32,
         account: &str,
-        folder: &Path,
+        identity: &str,
     ) -> Self {
+        let folder = site.folder();
         let home = folder.join(name);
         let recordings = home.join("heard");
         fs::create_dir_all(&recordings).expect("folder");
-        let config = configuration(name, address, hertz, &recordings);
+        let mut config = configuration(name, address, hertz, &recordings);
+        config.push_str(&tls_configuration(site, &home, identity));
         fs::write(home.join("config"), config).expect("configuration");
         fs::write(home.join("accounts"), format!("{account}\n")).expect("account");
         fs::write(home.join("contacts"), "").expect("contacts");
@@ -137,6 +142,19 @@ fn netstring(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let text = bytes.get(start..start + length)?;
     bytes.get(start + length)?;
     Some((text, start + length + 1))
+}
+
+/// baresip wants certificate and key in one file.
+fn tls_configuration(site: &Site, home: &Path, identity: &str) -> String {
+    let identity = site.identity(identity);
+    let both = [identity.certificate, identity.key].map(|file| fs::read(file).expect("file"));
+    let file = home.join("identity.pem");
+    fs::write(&file, both.concat()).expect("file");
+    format!(
+        "sip_certificate {}\nsip_cafile {}\n",
+        file.display(),
+        site.authority().display()
+    )
 }
 
 /// baresip 1.0 wants 48,000 Hz and two channels of `ausine`, and has no player that is just a sink but `aubridge`.

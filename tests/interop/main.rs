@@ -1,14 +1,15 @@
 //! Real peers: the built edge between clients and servers that others wrote.
 //!
 //! ```text
-//!   carrier: SIPp, baresip        the edge            buyers: SIPp, baresip
+//!   carrier: SIPp, baresip,       the edge            buyers: SIPp, baresip
+//!   linphonec, Kamailio                               behind Kamailio
 //!   127.x.y.2 ------- SIP ------> 127.x.y.1 --- SIP ---> 127.x.y.8, .9, ...
 //! ```
 //!
 //! Each test starts an edge of its own on loopback addresses of its own, so the tests run beside one
 //! another. What the peers do is in `sipp/*.xml`; what the edge makes of it is asserted here by the peers'
 //! exit codes, by what went over the wire (SIPp's message trace), by the call records, and by the gauge of
-//! calls, which returns to zero. Debian: `apt-get install sip-tester baresip-core`.
+//! calls, which returns to zero. `tests/run` installs what is needed.
 
 #![cfg(test)]
 #![expect(
@@ -20,13 +21,23 @@ mod audio;
 mod baresip;
 mod calls;
 mod cancel;
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[path = "../support/collection.rs"]
+mod collection;
+mod corpus;
 mod dialog;
 mod edge;
 mod hunt;
+mod kamailio;
+mod linphone;
 mod process;
+mod proxies;
 mod refusals;
 mod repeats;
 mod rest;
 mod sipp;
 mod site;
+mod streams;
+mod stunnel;
 mod trace;

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::fs::File;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -25,16 +27,28 @@ impl Process {
     /// # Panics
     /// If the program is not installed, with the package that has it.
     pub(crate) fn start(name: &str, command: &mut Command, dir: &Path, package: &str) -> Self {
+        Self::spawn(name, command.stdin(Stdio::null()), dir, package)
+    }
+
+    /// Starts `command` as [`Self::start`] does, and takes what is typed to it.
+    ///
+    /// # Panics
+    /// If the program is not installed, with the package that has it.
+    pub(crate) fn start_at_terminal(
+        name: &str,
+        command: &mut Command,
+        dir: &Path,
+        package: &str,
+    ) -> Self {
+        Self::spawn(name, command.stdin(Stdio::piped()), dir, package)
+    }
+
+    fn spawn(name: &str, command: &mut Command, dir: &Path, package: &str) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = File::create(&log).expect("log file");
         let err = out.try_clone().expect("log file");
 
-        let started = command
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn();
+        let started = command.current_dir(dir).stdout(out).stderr(err).spawn();
 
         let program = command.get_program().to_string_lossy().into_owned();
         let child = match started {
@@ -54,6 +68,13 @@ impl Process {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Types a line to it.
+    pub(crate) fn types(&mut self, line: &str) {
+        let terminal = self.child.stdin.as_mut().expect("started at a terminal");
+        let typed = writeln!(terminal, "{line}").and_then(|()| terminal.flush());
+        assert!(typed.is_ok(), "{} does not read", self.name);
     }
 
     /// Whether it still runs.
@@ -129,6 +150,16 @@ impl Drop for Process {
 )]
 pub(crate) fn show(text: &str) {
     eprintln!("{text}");
+}
+
+/// Whether there is a socket at `address`; `table` is `udp` or `tcp`, for TCP it is one that listens.
+pub(crate) fn is_bound(table: &str, address: Ipv4Addr, port: u16) -> bool {
+    let [a, b, c, d] = address.octets();
+    let nobody = "00000000:0000";
+    let state = if table == "tcp" { "0A" } else { "07" };
+    let entry = format!("{d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} {nobody} {state}");
+    let table = fs::read_to_string(format!("/proc/net/{table}"));
+    table.unwrap_or_default().contains(&entry)
 }
 
 /// Asks `is_so` again and again until it is, for `limit` at most.

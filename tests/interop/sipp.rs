@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use crate::process::Process;
 use crate::process::eventually;
+use crate::process::is_bound;
 use crate::process::show;
+use crate::site::Transport;
+use crate::stunnel;
 use crate::trace;
 use crate::trace::Message;
 
@@ -19,6 +22,7 @@ pub(crate) struct Sipp {
     scenario: String,
     address: Ipv4Addr,
     remote: Option<Ipv4Addr>,
+    transport: Transport,
     arguments: Vec<String>,
     blanks: Vec<(String, String)>,
 }
@@ -38,6 +42,7 @@ impl Sipp {
             scenario: scenario.to_owned(),
             address,
             remote: None,
+            transport: Transport::Udp,
             arguments: Vec::new(),
             blanks: Vec::new(),
         }
@@ -49,6 +54,15 @@ impl Sipp {
         let mut sipp = Self::buyer(scenario, address);
         sipp.remote = Some(edge);
         sipp.key("caller", "+12125550142")
+    }
+
+    /// Speaks by this transport. For TLS it needs a [`stunnel::Stunnel`] at its address: it speaks TCP itself.
+    pub(crate) fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        match transport {
+            Transport::Udp => self,
+            Transport::Tcp | Transport::Tls => self.arguments(&["-t", "t1"]),
+        }
     }
 
     /// Sets a keyword of the scenario's messages: `[name]`.
@@ -94,7 +108,10 @@ impl Sipp {
 
         let mut command = Command::new("sipp");
         if let Some(edge) = self.remote {
-            command.arg(format!("{edge}:5060"));
+            command.arg(match self.transport {
+                Transport::Udp | Transport::Tcp => format!("{edge}:5060"),
+                Transport::Tls => format!("{}:{}", self.address, stunnel::ENTRY),
+            });
         }
         let own = self.address.to_string();
         command.arg("-sf").arg(&file);
@@ -115,7 +132,7 @@ impl Sipp {
             errors,
         };
         if self.remote.is_none() {
-            running.wait_until_bound(self.address);
+            running.wait_until_bound(self.address, self.transport);
         }
         running
     }
@@ -128,7 +145,20 @@ impl Sipp {
             assert!(text.contains(blank), "{blank} in {}", self.scenario);
             text = text.replace(blank, value);
         }
-        text
+        self.written_for_transport(&text)
+    }
+
+    /// The scenarios are written for UDP: Via and Contact say how this peer is reached.
+    fn written_for_transport(&self, text: &str) -> String {
+        let (via, port) = match self.transport {
+            Transport::Udp => return text.to_owned(),
+            Transport::Tcp => ("TCP", "[local_port]"),
+            Transport::Tls => ("TLS", "5061"),
+        };
+        let contact = format!("[local_port];transport={}>", self.transport.name());
+        text.replace("SIP/2.0/UDP", &format!("SIP/2.0/{via}"))
+            .replace("[local_port]>", &contact)
+            .replace("[local_port]", port)
     }
 }
 
@@ -194,14 +224,11 @@ impl Running {
         lines.join("\n")
     }
 
-    fn wait_until_bound(&mut self, address: Ipv4Addr) {
-        let [a, b, c, d] = address.octets();
-        let entry = format!("{d:02X}{c:02X}{b:02X}{a:02X}:{:04X}", 5060);
-        let is_bound = || {
-            let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
-            table.contains(&entry)
-        };
-        let is_bound = eventually(Duration::from_secs(10), is_bound);
+    fn wait_until_bound(&mut self, address: Ipv4Addr, transport: Transport) {
+        let is_bound = eventually(Duration::from_secs(10), || match transport {
+            Transport::Udp => is_bound("udp", address, 5060),
+            Transport::Tcp | Transport::Tls => is_bound("tcp", address, 5060),
+        });
         assert!(
             is_bound && self.process.is_running(),
             "{} does not listen:\n{}",

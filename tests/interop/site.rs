@@ -1,12 +1,16 @@
 //! One test's place: its loopback addresses, its folder, and the configuration of its edge.
 //!
 //! ```text
-//!   127.x.y.z+1        the edge           +2  carrier, listed        +8 ... buyers
-//!                                         +3  carrier, not listed
+//!   127.x.y.z+1        the edge           +2  carrier, listed        +4  its proxy     +8 ... buyers
+//!                                         +3  carrier, not listed    +5  buyers' proxy
 //! ```
+//!
+//! UDP and TCP are at port 5060, TLS is at 5061; one authority signs all certificates.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -15,6 +19,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
+
+use crate::certificates::Authority;
+use crate::certificates::Identity;
 
 /// The number that has all: campaign, publisher, sub id.
 pub(crate) const NUMBER: &str = "+18885550100";
@@ -26,17 +33,35 @@ pub(crate) const BY_ADDRESS: &str = "ip.example.com";
 pub(crate) const BY_DIGEST: &str = "digest.example.com";
 /// The domain that offers two algorithms.
 pub(crate) const BY_EITHER_DIGEST: &str = "two.example.com";
+/// The domain that lets carriers in by the name in their certificate.
+pub(crate) const BY_CERTIFICATE: &str = "mtls.example.com";
+/// The name in the edge's certificate.
+pub(crate) const EDGE_NAME: &str = "edge.example.com";
+/// The name in the carrier's certificate.
+pub(crate) const CARRIER_NAME: &str = "carrier.example.com";
+/// The name in the certificates of buyers.
+pub(crate) const BUYER_NAME: &str = "buyer.example.com";
 /// The realm of all domains.
 pub(crate) const REALM: &str = "carriers.example.com";
 /// A digest user and its password.
 pub(crate) const USER: (&str, &str) = ("trunk-one", "carrier-secret");
 
+/// How a peer and the edge are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
 /// One test's place.
 pub(crate) struct Site {
     folder: TempDir,
+    authority: Authority,
     block: u32,
     buyers: Vec<Buyer>,
     listed: Vec<Ipv4Addr>,
+    served: BTreeSet<String>,
     secret: String,
 }
 
@@ -49,6 +74,8 @@ pub(crate) struct Buyer {
     pub(crate) address: Ipv4Addr,
     /// Its URI.
     pub(crate) uri: String,
+    /// How it is reached.
+    pub(crate) transport: Transport,
     /// How long it may ring.
     pub(crate) ring_timeout: &'static str,
     /// How long it may say nothing.
@@ -57,23 +84,45 @@ pub(crate) struct Buyer {
     pub(crate) login: Option<(&'static str, &'static str, &'static str)>,
 }
 
+impl Transport {
+    /// As configurations and URIs have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// The port of peers that are reached by it.
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+        }
+    }
+}
+
 impl Site {
     /// A fresh place.
     ///
-    /// 24 bits of loopback are there: 14 tell this run from others on the machine, 6 the tests of a run, 4 the hosts of a test.
+    /// 24 bits of loopback are there: 13 tell this run from others on the machine, 7 the tests of a run, 4 the hosts of a test.
     pub(crate) fn new() -> Self {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let test = TESTS.fetch_add(1, Ordering::Relaxed);
-        assert!(test < 64, "more tests than blocks of addresses");
-        let run = (process::id() & 0x3fff).max(1);
+        assert!(test < 128, "more tests than blocks of addresses");
+        let run = (process::id() & 0x1fff).max(1);
+        let folder = tempfile::Builder::new()
+            .prefix("strowger-interop.")
+            .tempdir()
+            .expect("temporary folder");
         Self {
-            folder: tempfile::Builder::new()
-                .prefix("strowger-interop.")
-                .tempdir()
-                .expect("temporary folder"),
-            block: 0x7f00_0000 | run << 10 | test << 4,
+            authority: Authority::new(folder.path(), "authority"),
+            folder,
+            block: 0x7f00_0000 | run << 11 | test << 4,
             buyers: Vec::new(),
             listed: Vec::new(),
+            served: BTreeSet::new(),
             secret: "interop-only-node-secret".to_owned(),
         }
     }
@@ -87,6 +136,16 @@ impl Site {
     /// Lists one more address that may call.
     pub(crate) fn list(&mut self, address: Ipv4Addr) {
         self.listed.push(address);
+    }
+
+    /// Serves one more host as a domain, by address, if the configuration takes it as one.
+    pub(crate) fn serve(&mut self, host: Option<String>) {
+        let is_one = |host: &String| {
+            let is_plain = |one: char| one.is_ascii_alphanumeric() || ".-_".contains(one);
+            let is_name = host.contains(|one: char| one.is_ascii_alphabetic());
+            host.parse::<IpAddr>().is_ok() || is_name && host.chars().all(is_plain)
+        };
+        self.served.extend(host.filter(is_one));
     }
 
     /// The folder of all files of this test.
@@ -109,6 +168,26 @@ impl Site {
         self.host(3)
     }
 
+    /// The carrier's proxy.
+    pub(crate) fn carriers_proxy(&self) -> Ipv4Addr {
+        self.host(4)
+    }
+
+    /// The proxy of the buyers.
+    pub(crate) fn buyers_proxy(&self) -> Ipv4Addr {
+        self.host(5)
+    }
+
+    /// The file of the authority's certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.authority.file()
+    }
+
+    /// A certificate for a peer of this name.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        self.authority.certify(&[name])
+    }
+
     /// Adds a buyer at an address of its own, after those there are.
     pub(crate) fn buyer(&mut self, id: &str) -> Ipv4Addr {
         let place = u32::try_from(self.buyers.len()).expect("few buyers");
@@ -128,6 +207,7 @@ impl Site {
             id: id.to_owned(),
             address,
             uri: format!("sip:{id}@{address}"),
+            transport: Transport::Udp,
             ring_timeout: "20s",
             response_timeout: "4s",
             login: None,
@@ -139,6 +219,11 @@ impl Site {
     /// The address for a buyer that is to be added with [`Self::buyer_with`].
     pub(crate) fn next_buyer(&self) -> Ipv4Addr {
         self.host(8 + u32::try_from(self.buyers.len()).expect("few buyers"))
+    }
+
+    /// The address of the first buyer.
+    pub(crate) fn first_buyer(&self) -> Ipv4Addr {
+        self.host(8)
     }
 
     /// The file of call records.
@@ -162,9 +247,19 @@ impl Site {
             .iter()
             .map(|address| format!(", \"{address}/32\""))
             .collect();
+        let served: String = self
+            .served
+            .iter()
+            .map(|host| format!(", \"{host}\""))
+            .collect();
         let records = self.records();
         let records = records.display();
         let (user, password) = USER;
+        let own = edge.to_string();
+        let identity = self.authority.certify(&[EDGE_NAME, &own]);
+        let (certificate, key) = (identity.certificate.display(), identity.key.display());
+        let authority = self.authority();
+        let authority = authority.display();
         let mut text = format!(
             r#"[node]
 name = "{edge}"
@@ -174,6 +269,20 @@ secret = "{secret}"
 [[listen]]
 transport = "udp"
 bind = "{edge}:5060"
+
+[[listen]]
+transport = "tcp"
+bind = "{edge}:5060"
+
+[[listen]]
+transport = "tls"
+bind = "{edge}:5061"
+
+[tls]
+certificate = "{certificate}"
+key = "{key}"
+client_ca = "{authority}"
+ca = "{authority}"
 
 [http]
 bind = "{edge}:9090"
@@ -199,6 +308,10 @@ realm = "{REALM}"
 require = "digest"
 algorithms = ["MD5", "SHA-256"]
 
+[[domain]]
+name = "{BY_CERTIFICATE}"
+require = "mtls"
+
 [[company]]
 id = "acme"
 key_secret = "interop-only-interop-only-interop-only"
@@ -206,7 +319,8 @@ key_secret = "interop-only-interop-only-interop-only"
 [[trunk]]
 id = "carrier"
 company = "acme"
-domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}"]
+domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}", "{BY_CERTIFICATE}"{served}]
+certificates = ["{CARRIER_NAME}"]
 allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
 country = "1"
@@ -228,6 +342,13 @@ sid = "sub7"
 "#,
             buyers = self.ids(),
         );
+        for host in &self.served {
+            write!(
+                text,
+                "\n[[domain]]\nname = \"{host}\"\nrealm = \"{REALM}\"\nrequire = \"ip\"\n"
+            )
+            .expect("text");
+        }
         for (place, buyer) in self.buyers.iter().enumerate() {
             write_buyer(&mut text, place, buyer);
         }
@@ -253,10 +374,12 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
         id,
         address,
         uri,
+        transport,
         ring_timeout,
         response_timeout,
         login,
     } = buyer;
+    let (transport, port) = (transport.name(), transport.port());
     write!(
         text,
         r#"
@@ -264,7 +387,9 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
 id = "{id}"
 company = "acme"
 uri = "{uri}"
-address = "{address}:5060"
+transport = "{transport}"
+tls_name = "{BUYER_NAME}"
+address = "{address}:{port}"
 priority = {place}
 ring_timeout = "{ring_timeout}"
 response_timeout = "{response_timeout}"

@@ -55,7 +55,7 @@ impl Message {
 ///
 /// ```text
 /// ----------------------------------------------- 2026-11-21 03:21:06.391224
-/// UDP message sent (767 bytes):                 or: UDP message received [292] bytes :
+/// UDP message sent (767 bytes):                 or: TCP message received [292] bytes :
 ///
 /// INVITE sip:...
 /// ```
@@ -64,8 +64,8 @@ impl Message {
 pub(crate) fn read(trace: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut rest = trace;
-    while let Some(at) = find(rest, b"UDP message ") {
-        rest = &rest[at + b"UDP message ".len()..];
+    while let Some(at) = find(rest, b"P message ") {
+        rest = &rest[at + b"P message ".len()..];
         let Some(line) = find(rest, b"\n\n") else {
             break;
         };
@@ -89,7 +89,7 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 #[test]
 fn a_trace_is_read_message_by_message() {
     let trace = b"----- 2026-11-21 03:21:06.1\nUDP message sent (44 bytes):\n\nBYE sip:x SIP/2.0\r\n\
-        X-Note: a\r\nx-note:b\r\n\r\nhi\n----- 2026-11-21 03:21:06.2\nUDP message received [18] bytes :\n\n\
+        X-Note: a\r\nx-note:b\r\n\r\nhi\n----- 2026-11-21 03:21:06.2\nTCP message received [18] bytes :\n\n\
         SIP/2.0 200 OK\r\n\r\n\n";
 
     let messages = read(trace);

@@ -10,8 +10,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
+use crate::collection::shared_corpus;
 use serde_json::Value;
 use strowger::sip::frame;
 use strowger::sip::header::name_addrs;
@@ -253,14 +253,4 @@ fn agrees(expect: &Value, verdict: Verdict) -> bool {
         (Some("any"), _) => true,
         (_, _) => false,
     }
-}
-
-/// The folder of the collection, if it is on this machine.
-pub(crate) fn shared_corpus() -> Option<PathBuf> {
-    let shared = std::env::var_os("STROWGER_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let corpus = shared.join("corpus");
-    corpus.join("manifest.json").is_file().then_some(corpus)
 }

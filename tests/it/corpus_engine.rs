@@ -14,7 +14,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::corpus::shared_corpus;
+use crate::collection::{agrees, host_of, on_a_stream, shared_corpus};
 use crate::sim::desk::{Desk, specs};
 use crate::sim::policy::{CARRIER, PolicySpec, addr};
 use strowger::call::output::Gauges;
@@ -141,17 +141,6 @@ fn frames(pieces: &[&[u8]]) -> Vec<Frame> {
     frames
 }
 
-/// What the manifest expects of a message on a stream.
-pub(crate) fn on_a_stream(expect: &Value) -> Value {
-    let mut expect = expect.clone();
-    if let Some(own) = expect["tcp"].as_object().cloned() {
-        for (key, value) in own {
-            expect[key] = value;
-        }
-    }
-    expect
-}
-
 fn answers_on_a_stream(bytes: &[u8], frames: &[Frame]) -> Vec<u16> {
     let mut desk = Desk::with(&PolicySpec {
         lines: vec![specs(1)],
@@ -188,46 +177,4 @@ fn answers(bytes: &[u8]) -> Vec<u16> {
         .collect();
     assert_eq!(desk.rest(), Gauges::default());
     statuses
-}
-
-/// The host that the request is addressed to, read loosely.
-fn host_of(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.trim_start().lines().next()?;
-    let uri = line.split_whitespace().nth(1)?;
-    let rest = uri.rsplit('@').next()?;
-    let rest = rest.split_once(':').map_or(rest, |(head, tail)| {
-        if head.eq_ignore_ascii_case("sip") || head.eq_ignore_ascii_case("sips") {
-            tail
-        } else {
-            rest
-        }
-    });
-    let end = if rest.starts_with('[') {
-        rest.find(']')
-    } else {
-        rest.find([':', ';', '?', '>'])
-    };
-    let host = rest.get(..end.unwrap_or(rest.len()))?;
-    Some(host.trim_start_matches('[').to_ascii_lowercase())
-}
-
-fn agrees(expect: &Value, statuses: &[u16]) -> bool {
-    let may_be_silent = expect["silence"].as_bool().unwrap_or(false);
-    let last = statuses.last().copied();
-    match (expect["class"].as_str().expect("a class"), last) {
-        ("valid", Some(status)) => !matches!(status, 400 | 505 | 513),
-        ("valid", None) => false,
-        ("reject", Some(status)) => {
-            let codes = expect["codes"].as_array().expect("codes");
-            codes
-                .iter()
-                .any(|code| code.as_u64() == Some(u64::from(status)))
-        }
-        ("either", Some(_)) => true,
-        ("reject" | "either", None) => may_be_silent,
-        ("ignore", last) => last.is_none(),
-        ("any", _) => true,
-        (other, _) => panic!("unknown class {other}"),
-    }
 }

@@ -1,6 +1,9 @@
 //! Integration tests, one binary: each module one subject.
 
 #[cfg(test)]
+#[path = "../support/collection.rs"]
+mod collection;
+#[cfg(test)]
 mod conf;
 #[cfg(test)]
 mod corpus;

@@ -7,7 +7,7 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::corpus::shared_corpus;
+use crate::collection::shared_corpus;
 
 #[test]
 fn datagrams_hold_what_the_fuzz_target_asks() {

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::corpus::shared_corpus;
+use crate::collection::shared_corpus;
 use crate::sim::desk::{Desk, OFFER, Said, Talk, buyer, find, invite, specs};
 use crate::sim::policy::{CARRIER, PolicySpec, addr};
 use crate::sim::text::Msg;
