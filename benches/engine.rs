@@ -27,7 +27,7 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::Output;
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId,
+    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Rules, Strangers, TrunkId,
 };
 use strowger::routing::buyer::{Buyer, XPhProfile};
 use strowger::routing::directory::{
@@ -279,6 +279,7 @@ fn policy() -> Policy {
         timing: Timing::default(),
         strangers: Strangers::Refuse,
         known: Allowlist::new(),
+        guard: Rules::default(),
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),

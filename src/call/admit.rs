@@ -144,7 +144,13 @@ impl Arriving<'_, '_> {
             domain.users.get(name).map(|user| (&user.account, user))
         });
         let denial = match verdict {
-            Ok(user) => return Ok((user.trunk, user.name.clone())),
+            Ok(user) => {
+                core.event(Event::LoggedIn {
+                    flow: self.flow,
+                    trunk: user.trunk,
+                });
+                return Ok((user.trunk, user.name.clone()));
+            }
             Err(denial) => denial,
         };
         let why = match denial {
@@ -155,9 +161,14 @@ impl Arriving<'_, '_> {
             Denial::StaleNonce => Refusal::StaleNonce,
             Denial::ForgedNonce => Refusal::ForgedNonce,
             Denial::Replayed => Refusal::Replayed,
+            Denial::Locked => {
+                self.silence(core, Refusal::Locked);
+                return Err(Rejected::Refused);
+            }
         };
+        let to = self.flow.remote.ip();
         let mut challenges = Vec::with_capacity(2);
-        gate.challenge(self.now, &mut core.entropy, &terms, denial, |value| {
+        gate.challenge(self.now, &mut core.entropy, &terms, to, denial, |value| {
             challenges.push(Bytes::copy_from_slice(value));
         });
         // Whoever may have the password is no stranger yet.

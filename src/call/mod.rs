@@ -58,6 +58,7 @@ use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::frame;
+use crate::sip::glance::{Glance, Kind};
 use crate::sip::message::{Essentials, Malformed, Message, Method, Request, parse};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -85,8 +86,10 @@ impl Engine {
         let entropy = Entropy::stream(seed, u64::from(shard.0));
         let mut core = Core::new(shard, entropy, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
+        let mut gate = Gate::new(&nonce_secret, shard, start, policy.limits.nonces);
+        gate.set_guesses(policy.guard.guesses, policy.guard.lock);
         Self {
-            gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
+            gate,
             registry: Registry::new(policy.limits.calls),
             handed_on: HandedOn::new(policy.limits.calls),
             core,
@@ -131,6 +134,22 @@ impl Engine {
         transactions.into_iter().chain(calls).min()
     }
 
+    /// Whether what shows this at a glance belongs to a call or a request of ours: it has our tag or our branch,
+    /// which nobody guesses.
+    #[must_use]
+    pub fn awaits(&self, glance: &Glance<'_>) -> bool {
+        match glance.kind {
+            Kind::Request(_) => glance
+                .to_tag
+                .and_then(Mark::parse)
+                .is_some_and(|mark| self.registry.has_mark(mark)),
+            Kind::Response => glance
+                .branch
+                .is_some_and(|branch| self.core.layer.awaits(branch)),
+            Kind::Unreadable => false,
+        }
+    }
+
     /// How much the engine holds. Walks over all calls: ask about once a second.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
@@ -150,6 +169,8 @@ impl Engine {
         self.core.layer.set_timing(policy.timing);
         self.core.layer.set_limit(limits.transactions);
         self.gate.set_capacity(limits.nonces);
+        let guard = policy.guard;
+        self.gate.set_guesses(guard.guesses, guard.lock);
         self.registry.set_limit(limits.calls);
         self.handed_on.set_limit(limits.calls);
         self.policy = policy;

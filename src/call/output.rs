@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record};
 use crate::routing::buyer::Buyer;
 use crate::sip::flow::Flow;
@@ -70,6 +71,13 @@ pub enum Event {
         flow: Flow,
         /// The answer; `None` is silence.
         status: Option<u16>,
+    },
+    /// A user has shown its password: whoever is there hears what is sent there.
+    LoggedIn {
+        /// Where.
+        flow: Flow,
+        /// Its trunk.
+        trunk: TrunkId,
     },
     /// A call began: it is authenticated, and has a name.
     Started {
@@ -141,6 +149,8 @@ pub enum Refusal {
     ForgedNonce,
     /// The nonce-count was used before.
     Replayed,
+    /// So many wrong passwords came before it that this one was not looked at.
+    Locked,
     /// Address and user belong to different trunks.
     TrunkMismatch,
     /// Max-Forwards is used up (483).
@@ -178,6 +188,7 @@ impl Refusal {
             Self::StaleNonce => "stale_nonce",
             Self::ForgedNonce => "forged_nonce",
             Self::Replayed => "replayed",
+            Self::Locked => "locked",
             Self::TrunkMismatch => "trunk_mismatch",
             Self::TooManyHops => "too_many_hops",
             Self::Loop => "loop",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::allowlist::Allowlist;
+pub use crate::auth::ban::Rules;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 use crate::routing::directory::Directory;
@@ -37,7 +38,9 @@ pub struct Policy {
     /// What strangers get.
     pub strangers: Strangers,
     /// Addresses that are no stranger's: those that any trunk lists, and the buyers'.
-    pub known: Allowlist<()>,
+    pub known: Allowlist<Known>,
+    /// What strangers may do before they are not heard any more.
+    pub guard: Rules,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
 }
@@ -90,6 +93,15 @@ pub enum Require {
     Both,
     /// A listed address; from others, digest.
     Either,
+}
+
+/// Whose an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// That of the trunk which lists it; of the first one, if several do.
+    Trunk(TrunkId),
+    /// A buyer's.
+    Buyer,
 }
 
 /// Place in [`Policy::trunks`].

@@ -102,6 +102,11 @@ impl Registry {
             .filter(|call| call.side_of(mark).is_some())
     }
 
+    pub(crate) fn has_mark(&self, mark: Mark) -> bool {
+        let call = self.calls.get(mark.slot as usize);
+        call.is_some_and(|call| call.side_of(mark).is_some())
+    }
+
     pub(crate) fn named(&self, uuid: CallUuid) -> Option<CallKey> {
         self.calls
             .iter()

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::Algorithm;
-use crate::call::policy::{DigestUri, Domain, Require, TrunkId, User};
+use crate::call::policy::{DigestUri, Domain, Known, Require, TrunkId, User};
 use crate::config::desk::{Desk, Place};
 use crate::config::raw::{self, Section, Spot};
 use crate::config::routes;
@@ -23,7 +23,7 @@ pub(super) struct Doors<'d> {
     /// Ids of the trunks so far, and where they stand.
     trunks: Vec<(&'d str, Place)>,
     /// All that any trunk lists.
-    listed: Allowlist<()>,
+    listed: Allowlist<Known>,
 }
 
 struct Draft {
@@ -120,7 +120,10 @@ impl<'d> Doors<'d> {
 
         let nets = nets(section, desk);
         for net in &nets {
-            self.listed.insert(net.value, ());
+            let known = Known::Trunk(id);
+            if let Some(first) = self.listed.insert(net.value, known) {
+                self.listed.insert(net.value, first);
+            }
         }
         let users = users::read(section, desk);
         let drafts = self.domains_of(section, desk);
@@ -294,7 +297,7 @@ impl<'d> Doors<'d> {
     pub(super) fn close(
         self,
         desk: &mut Desk<'_>,
-    ) -> (HashMap<Box<str>, Arc<Domain>>, Allowlist<()>) {
+    ) -> (HashMap<Box<str>, Arc<Domain>>, Allowlist<Known>) {
         let mut domains = Vec::new();
         for draft in self.drafts {
             if !draft.is_used {

@@ -12,6 +12,7 @@ pub(super) const ROOT: Shape = Shape {
         "telemetry",
         "timers",
         "limits",
+        "guard",
         "hunt",
         "domain",
         "trunk",
@@ -77,6 +78,22 @@ pub(super) const TIMERS: Shape = Shape {
 pub(super) const LIMITS: Shape = Shape {
     name: "limits",
     keys: &["calls", "transactions", "nonces", "call_time"],
+};
+
+pub(super) const GUARD: Shape = Shape {
+    name: "guard",
+    keys: &[
+        "refusals",
+        "window",
+        "ban",
+        "longest_ban",
+        "rate",
+        "burst",
+        "strangers",
+        "senders",
+        "guesses",
+        "lock",
+    ],
 };
 
 pub(super) const HUNT: Shape = Shape {
@@ -174,6 +191,6 @@ pub(super) const SECRET: Shape = Shape {
 
 #[cfg(test)]
 pub(super) const ALL: &[&Shape] = &[
-    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &HUNT, &DOMAIN, &TRUNK,
-    &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
+    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &GUARD, &HUNT, &DOMAIN,
+    &TRUNK, &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
 ];

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::call::policy::{Listener, Policy};
+use crate::call::policy::{Known, Listener, Policy};
 
 pub use self::fault::{Fault, Faults};
 pub use self::texts::Texts;
@@ -137,7 +137,10 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;
     for buyer in directory.campaigns.iter().flat_map(|one| &one.buyers) {
-        known.insert(buyer.address.ip().into(), ());
+        let address = buyer.address.ip().into();
+        if let Some(first) = known.insert(address, Known::Buyer) {
+            known.insert(address, first);
+        }
     }
 
     Some(Settings {
@@ -153,6 +156,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             timing: node.timing,
             strangers: node.strangers,
             known,
+            guard: node.guard,
             hunt: node.hunt,
         },
         node: node.node,

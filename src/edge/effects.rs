@@ -1,10 +1,15 @@
 //! Does what the engine's outputs say.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::output::Output;
+use crate::call::Engine;
+use crate::call::output::{Event, Output};
+use crate::call::policy::Policy;
+use crate::edge::guard::{Banned, Guard, Standing};
 use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::writers::Records;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
@@ -23,6 +28,7 @@ pub(super) struct Effects {
     records: Option<Records>,
     tally: Tally,
     narrator: Narrator,
+    guard: Guard,
     report: Report,
     failures: Allowance,
 }
@@ -37,6 +43,7 @@ impl Effects {
         ports: Vec<Port>,
         shards: Vec<Mailbox>,
         records: Option<Records>,
+        guard: Guard,
         tally: Tally,
     ) -> Self {
         Self {
@@ -45,6 +52,7 @@ impl Effects {
             shards,
             records,
             tally,
+            guard,
             narrator: Narrator::default(),
             report: Report::default(),
             failures: Allowance::default(),
@@ -73,7 +81,14 @@ impl Effects {
             }
             Output::Event(event) => {
                 self.tally.handle_event(&event);
-                self.narrator.handle_event(now, &event);
+                if let Event::Refused { flow, .. } | Event::Malformed { flow, .. } = &event {
+                    let is_stranger = self.guard.is_stranger(now, flow.remote.ip());
+                    self.narrator.handle_refusal(now, &event, is_stranger);
+                } else {
+                    self.narrator.handle_event(now, &event);
+                }
+                let banned = self.guard.handle_event(now, &event);
+                self.tell_ban(now, banned);
             }
             Output::Record(record) => {
                 if let Some(records) = &self.records
@@ -82,6 +97,44 @@ impl Effects {
                     self.narrator.handle_lost_record(now, &record);
                 }
             }
+        }
+    }
+
+    /// Whether the datagram that has come from `remote` is to be read.
+    pub(super) fn admits(
+        &mut self,
+        now: Instant,
+        remote: IpAddr,
+        bytes: &[u8],
+        engine: &Engine,
+    ) -> bool {
+        let (standing, banned) = self.guard.judge(now, remote);
+        self.tell_ban(now, banned);
+        let Standing::Shut(shut) = standing else {
+            return true;
+        };
+        let guard = &mut self.guard;
+        let is_let = guard.makes_exception(now, remote, shut, bytes, engine);
+        if !is_let {
+            self.tally.add_unread(shut.label(), 1);
+        }
+        is_let
+    }
+
+    /// Goes by another policy from now on.
+    pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.guard.set_policy(policy);
+    }
+
+    /// How many senders are banned.
+    pub(super) fn banned(&self, now: Instant) -> usize {
+        self.guard.banned(now)
+    }
+
+    fn tell_ban(&mut self, now: Instant, banned: Option<Banned>) {
+        if let Some(Banned { ban, why }) = banned {
+            self.tally.add_ban();
+            self.narrator.handle_ban(now, &ban, why);
         }
     }
 
@@ -151,11 +204,13 @@ fn port<'p>(ports: &'p mut [Port], flow: &Flow) -> Option<&'p mut Port> {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, UdpSocket};
-    use std::sync::Arc;
+    use std::path::Path;
 
     use mio::{Poll, Token};
 
     use super::*;
+    use crate::config;
+    use crate::config::Texts;
     use crate::edge::inbox::{Inbox, inbox};
     use crate::net::clock;
     use crate::sip::flow::ListenerId;
@@ -275,8 +330,10 @@ mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             let ports = vec![Port::new(socket, ListenerId(0))];
             let tally = Tally::new(Arc::clone(&metrics));
+            let policy = Arc::new(minimal());
+            let guard = Guard::new(clock::now(), [7; 16], policy);
             Self {
-                effects: Effects::new(ShardId(0), ports, vec![own, other], None, tally),
+                effects: Effects::new(ShardId(0), ports, vec![own, other], None, guard, tally),
                 own: own_inbox,
                 other: other_inbox,
                 metrics,
@@ -288,6 +345,12 @@ mod tests {
             let text = self.metrics.render();
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
+    }
+
+    fn minimal() -> Policy {
+        let source = Texts::of("minimal.toml", include_str!("../../conf/minimal.toml"));
+        let settings = config::load(Path::new("minimal.toml"), &source, 1);
+        settings.map(|settings| settings.policy).unwrap()
     }
 
     fn flow(transport: Transport, remote: SocketAddr) -> Flow {

@@ -160,11 +160,12 @@ pub(super) struct Board {
     server_transactions: AtomicUsize,
     client_transactions: AtomicUsize,
     timers: AtomicUsize,
+    banned: AtomicUsize,
     is_draining: AtomicBool,
 }
 
 impl Board {
-    pub(super) fn write(&self, gauges: &Gauges, is_draining: bool) {
+    pub(super) fn write(&self, gauges: &Gauges, banned: usize, is_draining: bool) {
         let pairs = [
             (&self.calls_ringing, gauges.calls_ringing),
             (&self.calls_talking, gauges.calls_talking),
@@ -172,6 +173,7 @@ impl Board {
             (&self.server_transactions, gauges.server_transactions),
             (&self.client_transactions, gauges.client_transactions),
             (&self.timers, gauges.timers),
+            (&self.banned, banned),
         ];
         for (shown, value) in pairs {
             shown.store(value, Ordering::Relaxed);
@@ -183,6 +185,11 @@ impl Board {
     /// Whether the shard has heard that it is to refuse new calls.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Senders that the shard does not hear.
+    pub(super) fn banned(&self) -> usize {
+        self.banned.load(Ordering::Relaxed)
     }
 
     /// Adds what the shard holds to `sum`.

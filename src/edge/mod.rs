@@ -18,6 +18,7 @@ pub mod demo;
 mod disk;
 mod drain;
 mod effects;
+mod guard;
 mod inbox;
 mod pace;
 mod reload;
@@ -44,6 +45,7 @@ use crate::call::record::Record;
 use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::Effects;
+use crate::edge::guard::Guard;
 use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
@@ -55,11 +57,14 @@ use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tally::Tally;
-use crate::types::ids::ShardId;
+use crate::types::ids::{Entropy, ShardId};
 
 pub use disk::Disk;
 pub use supervise::Crashed;
 pub use writers::{Log, LogError};
+
+/// Streams of the seed that the guards' keys are taken from: below that of the engines' nonces, far above the shards' own.
+const GUARD_STREAM: u64 = u64::MAX - 1;
 
 /// Why the edge could not be started.
 #[derive(Debug, Error)]
@@ -178,11 +183,15 @@ impl Edge {
         // The same for all shards: so one can tell a nonce that another has given out.
         let (seed, start) = (disk::draw()?, clock::now());
         for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
+            let mut key = [0; 16];
+            Entropy::stream(seed, GUARD_STREAM - u64::from(id)).fill(&mut key);
+            let guard = Guard::new(start, key, Arc::clone(&policy));
             let effects = Effects::new(
                 ShardId(id),
                 ports(sockets),
                 mailboxes.clone(),
                 edge.records.clone(),
+                guard,
                 Tally::new(Arc::clone(&metrics)),
             );
             let seat = Seat {

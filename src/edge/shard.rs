@@ -206,6 +206,9 @@ impl Shard {
                 let Some((remote, bytes)) = self.batches.datagram(datagram) else {
                     continue;
                 };
+                if !self.effects.admits(now, remote.ip(), bytes, &self.engine) {
+                    continue;
+                }
                 let flow = here.flow(remote);
                 self.engine.handle(now, Input::Datagram { flow, bytes });
                 while let Some(output) = self.engine.poll_output() {
@@ -224,14 +227,19 @@ impl Shard {
         self.inbox.hush();
         while let Some(order) = self.inbox.next_order() {
             match order {
-                Order::Policy(policy) => self.step(now, Input::Policy(policy)),
+                Order::Policy(policy) => {
+                    self.effects.set_policy(Arc::clone(&policy));
+                    self.step(now, Input::Policy(policy));
+                }
                 Order::Drain => {
                     self.is_draining = true;
                     self.step(now, Input::Drain(true));
                 }
                 Order::Hangup(which) => self.step(now, Input::Hangup(which)),
                 Order::Measure(answer) => {
-                    self.board.write(&self.engine.gauges(), self.is_draining);
+                    let banned = self.effects.banned(now);
+                    let gauges = self.engine.gauges();
+                    self.board.write(&gauges, banned, self.is_draining);
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(());
                 }

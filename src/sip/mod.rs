@@ -13,6 +13,7 @@ pub mod error;
 mod essentials;
 pub mod flow;
 pub mod frame;
+pub mod glance;
 pub mod header;
 pub mod message;
 pub mod name;

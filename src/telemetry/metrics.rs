@@ -62,6 +62,9 @@ families! {
     RETRANSMISSIONS = Counter "strowger_retransmissions_total" [] "Messages sent again because no answer came.";
     STRAY = Counter "strowger_stray_total" [] "Responses and ACKs that belong to nothing.";
     PARSE_ERRORS = Counter "strowger_parse_errors_total" ["kind"] "Messages that cannot be read.";
+    BANNED = Gauge "strowger_banned_senders" [] "Addresses (IPv6: networks of 64 bits) that are not heard for now.";
+    BANS = Counter "strowger_bans_total" [] "Bans that began.";
+    UNREAD = Counter "strowger_unread_total" ["why"] "Datagrams dropped before they were read.";
     REFUSED = Counter "strowger_refused_total" ["why"] "Requests refused before they became a call.";
     CALLS_STARTED = Counter "strowger_calls_started_total" [] "Calls that were let in.";
     CALLS_ENDED = Counter "strowger_calls_ended_total" ["outcome"] "Calls that are over.";
@@ -122,6 +125,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::StaleNonce,
     Refusal::ForgedNonce,
     Refusal::Replayed,
+    Refusal::Locked,
     Refusal::TrunkMismatch,
     Refusal::TooManyHops,
     Refusal::Loop,
@@ -168,6 +172,9 @@ pub(super) const TABLES: &[&str] = &["transactions", "calls"];
 /// Why a datagram was not sent: the socket was blocked, the system refused.
 pub(super) const UNSENT: &[&str] = &["blocked", "refused"];
 
+/// Why a datagram was not read.
+pub(super) const UNREAD_WHY: &[&str] = &["banned", "rate", "budget"];
+
 pub(super) const FORWARDED: &[&str] = &["handed", "dropped"];
 
 /// The metrics of one edge. Each edge has its own, so that several can live in one process.
@@ -180,6 +187,7 @@ pub struct Metrics {
     calls: [Gauge; 3],
     transactions: [Gauge; 2],
     timers: Gauge,
+    banned: Gauge,
     receive_drops: Counter,
     records: [Counter; 2],
     log_drops: Counter,
@@ -217,6 +225,7 @@ impl Metrics {
             calls: calls.map(|state| gauge(&recorder, &CALLS, Some(state))),
             transactions: sides.map(|side| gauge(&recorder, &TRANSACTIONS, Some(side))),
             timers: gauge(&recorder, &TIMERS, None),
+            banned: gauge(&recorder, &BANNED, None),
             receive_drops: counter(&recorder, &RECEIVE_DROPS, None),
             records: ["written", "lost"].map(|result| counter(&recorder, &RECORDS, Some(result))),
             log_drops: counter(&recorder, &LOG_DROPS, None),
@@ -271,6 +280,11 @@ impl Metrics {
         server.set(gauges.server_transactions as f64);
         client.set(gauges.client_transactions as f64);
         self.timers.set(gauges.timers as f64);
+    }
+
+    /// Says how many senders all shards together do not hear.
+    pub fn set_banned(&self, count: usize) {
+        self.banned.set(count as f64);
     }
 
     /// Says how many datagrams the kernel has dropped so far.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Strangers, TrunkId, User,
+    DigestUri, Domain, HuntBudget, Known, Limits, Listener, Policy, Require, Rules, Strangers,
+    TrunkId, User,
 };
 use strowger::routing::buyer::{Buyer, Login, XPhProfile};
 use strowger::routing::directory::{
@@ -80,6 +81,8 @@ pub(crate) struct PolicySpec {
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
     pub(crate) strangers: Strangers,
+    /// Wrong passwords after which none is looked at; 0 never ends, for people here go on trying.
+    pub(crate) guesses: u32,
     pub(crate) generation: u64,
     /// Names of headers that the trunk passes, in lower case.
     pub(crate) pass_headers: Vec<String>,
@@ -98,6 +101,7 @@ impl Default for PolicySpec {
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
             strangers: Strangers::Refuse,
+            guesses: 0,
             generation: 1,
             pass_headers: Vec::new(),
             aliases: Vec::new(),
@@ -148,6 +152,10 @@ impl PolicySpec {
             timing: Timing::default(),
             strangers: self.strangers,
             known: self.known(),
+            guard: Rules {
+                guesses: self.guesses,
+                ..Rules::default()
+            },
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
@@ -157,12 +165,15 @@ impl PolicySpec {
     }
 
     /// Whoever is listed, and the buyers.
-    fn known(&self) -> Allowlist<()> {
+    fn known(&self) -> Allowlist<Known> {
         let mut known = Allowlist::new();
         let buyers = self.lines.iter().flatten().map(|buyer| buyer.address.ip());
         let carriers = self.sources.iter().copied().chain([addr(CARRIER).ip()]);
-        for address in buyers.chain(carriers) {
-            known.insert(address.into(), ());
+        for address in buyers {
+            known.insert(address.into(), Known::Buyer);
+        }
+        for address in carriers {
+            known.insert(address.into(), Known::Trunk(TrunkId(0)));
         }
         known
     }

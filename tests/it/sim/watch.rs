@@ -411,7 +411,8 @@ impl Watch {
             Event::Malformed { .. } => self.tally.add("malformed"),
             Event::Refused { why, .. } => self.tally.add(why.label()),
             Event::Request { method } => self.tally.add(method),
-            Event::Response { .. }
+            Event::LoggedIn { .. }
+            | Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
