@@ -27,7 +27,8 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::Output;
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Limits, Listener, Policy, Require, Rules, Strangers, TrunkId,
+    DigestUri, Domain, HuntBudget, Limits, Listener, Overload, Policy, Require, Rules, Strangers,
+    TrunkId,
 };
 use strowger::routing::buyer::{Buyer, XPhProfile};
 use strowger::routing::directory::{
@@ -280,6 +281,7 @@ fn policy() -> Policy {
         strangers: Strangers::Refuse,
         known: Allowlist::new(),
         guard: Rules::default(),
+        overload: Overload::default(),
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),

@@ -83,8 +83,8 @@ impl Default for Rules {
 pub enum Verdict {
     /// It is.
     Read,
-    /// It is a friend's, and is.
-    Friend,
+    /// It is, for it is a friend's, of this trunk.
+    Friend(u32),
     /// It is not.
     Drop(Shut),
 }
@@ -189,7 +189,7 @@ impl Bans {
         let mut is_known = false;
         if let Some(place) = self.find(source) {
             if place.friend_until > now {
-                return Verdict::Friend;
+                return Verdict::Friend(place.trunk);
             }
             if place.banned_until > now {
                 return Verdict::Drop(Shut::Banned);

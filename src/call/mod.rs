@@ -53,6 +53,7 @@ use crate::call::elsewhere::HandedOn;
 use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
+use crate::call::refuse::Shed;
 use crate::call::registry::Registry;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
@@ -73,6 +74,8 @@ pub struct Engine {
     registry: Registry,
     handed_on: HandedOn,
     is_draining: bool,
+    /// New calls are refused while the datagram at hand is.
+    shed: Option<Shed>,
 }
 
 impl Engine {
@@ -95,6 +98,7 @@ impl Engine {
             core,
             policy,
             is_draining: false,
+            shed: None,
         }
     }
 
@@ -102,6 +106,15 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
+            Input::Shed {
+                flow,
+                bytes,
+                retry_after,
+            } => {
+                self.shed = Some(Shed { retry_after });
+                self.handle_datagram(now, flow, bytes);
+                self.shed = None;
+            }
             Input::TransportFailed { flow } => {
                 self.core
                     .transact(|layer, out| layer.transport_failed(now, &flow, out));

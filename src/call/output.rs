@@ -173,6 +173,8 @@ pub enum Refusal {
     Draining,
     /// A table is full (503).
     Overload,
+    /// There is too much to do (503).
+    Shed,
 }
 
 impl Refusal {
@@ -200,6 +202,7 @@ impl Refusal {
             Self::OldCSeq => "old_cseq",
             Self::Draining => "draining",
             Self::Overload => "overload",
+            Self::Shed => "shed",
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Policy {
     pub known: Allowlist<Known>,
     /// What strangers may do before they are not heard any more.
     pub guard: Rules,
+    /// When there is too much to do.
+    pub overload: Overload,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
 }
@@ -130,6 +132,25 @@ pub enum Strangers {
     Refuse,
     /// A challenge where an INVITE asks for one, and else nothing.
     Silent,
+}
+
+/// When there is too much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overload {
+    /// How long datagrams may wait to be received; zero: as long as it takes.
+    pub target: Duration,
+    /// Wait after which an INVITE is dropped, for the next copy of it is on its way; zero: none is.
+    pub stale: Duration,
+}
+
+impl Default for Overload {
+    /// What `conf/strowger.toml` gives reasons for.
+    fn default() -> Self {
+        Self {
+            target: Duration::from_millis(50),
+            stale: Duration::from_millis(400),
+        }
+    }
 }
 
 /// How a call is offered to buyers.

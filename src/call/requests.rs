@@ -82,6 +82,9 @@ impl Engine {
             return;
         }
         match request.method {
+            Method::Invite if let Some(shed) = self.shed => {
+                arriving.shed(&mut self.core, shed);
+            }
             Method::Invite => {
                 let elsewhere = if arriving.has_hops_left(&mut self.core) {
                     arriving.admit(

@@ -13,6 +13,7 @@ pub(super) const ROOT: Shape = Shape {
         "timers",
         "limits",
         "guard",
+        "overload",
         "hunt",
         "domain",
         "trunk",
@@ -94,6 +95,11 @@ pub(super) const GUARD: Shape = Shape {
         "guesses",
         "lock",
     ],
+};
+
+pub(super) const OVERLOAD: Shape = Shape {
+    name: "overload",
+    keys: &["target", "stale"],
 };
 
 pub(super) const HUNT: Shape = Shape {
@@ -191,6 +197,7 @@ pub(super) const SECRET: Shape = Shape {
 
 #[cfg(test)]
 pub(super) const ALL: &[&Shape] = &[
-    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &GUARD, &HUNT, &DOMAIN,
-    &TRUNK, &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER, &SECRET,
+    &ROOT, &NODE, &SIP, &LISTEN, &HTTP, &TELEMETRY, &TIMERS, &LIMITS, &GUARD, &OVERLOAD, &HUNT,
+    &DOMAIN, &TRUNK, &USER, &HA1, &COMPANY, &PUBLISHER, &CAMPAIGN, &NUMBER, &NUMBERS, &BUYER,
+    &SECRET,
 ];

@@ -157,6 +157,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             strangers: node.strangers,
             known,
             guard: node.guard,
+            overload: node.overload,
             hunt: node.hunt,
         },
         node: node.node,

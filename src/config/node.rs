@@ -1,10 +1,10 @@
-//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[guard]`, `[hunt]`: the process and its bounds.
+//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[guard]`, `[overload]`, `[hunt]`: the process and its bounds.
 
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::call::policy::{HuntBudget, Limits, Rules, Strangers};
+use crate::call::policy::{HuntBudget, Limits, Overload, Rules, Strangers};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
@@ -25,6 +25,7 @@ pub(super) struct Read<'d> {
     pub(super) timing: Timing,
     pub(super) limits: Limits,
     pub(super) guard: Rules,
+    pub(super) overload: Overload,
     pub(super) hunt: HuntBudget,
 }
 
@@ -61,6 +62,7 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         timing: timing(root, desk),
         limits: limits(root, desk),
         guard: guard(root, desk),
+        overload: overload(root, desk),
         hunt: hunt(root, desk),
     }
 }
@@ -203,6 +205,18 @@ fn guard(root: &Section<'_>, desk: &mut Desk<'_>) -> Rules {
         );
     }
     rules
+}
+
+fn overload(root: &Section<'_>, desk: &mut Desk<'_>) -> Overload {
+    let default = Overload::default();
+    let Some(section) = root.section("overload", &keys::OVERLOAD, desk) else {
+        return default;
+    };
+    let most = millis(10_000);
+    Overload {
+        target: section.duration("target", default.target, Duration::ZERO..=most, desk),
+        stale: section.duration("stale", default.stale, Duration::ZERO..=most, desk),
+    }
 }
 
 fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {

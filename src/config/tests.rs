@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::*;
-use crate::call::policy::{Require, Rules, Strangers, TrunkId};
+use crate::call::policy::{Overload, Require, Rules, Strangers, TrunkId};
 use crate::routing::directory::Source as Sender;
 use crate::types::number::Number;
 
@@ -76,6 +76,8 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(documented.hunt, minimal.hunt);
     assert_eq!(documented.guard, minimal.guard);
     assert_eq!(minimal.guard, Rules::default());
+    assert_eq!(documented.overload, minimal.overload);
+    assert_eq!(minimal.overload, Overload::default());
     assert_eq!(documented.strangers, minimal.strangers);
     assert_eq!(documented.product, minimal.product);
     let (described, plain) = (

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -11,9 +11,12 @@ use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::edge::guard::{Banned, Guard, Standing};
 use crate::edge::inbox::{Letter, Mailbox};
+use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::sip::flow::{Flow, Transport};
+use crate::sip::frame;
+use crate::sip::glance::Glance;
 use crate::telemetry::log::{Allowance, Narrator};
 use crate::telemetry::tally::Tally;
 use crate::types::ids::ShardId;
@@ -29,6 +32,7 @@ pub(super) struct Effects {
     tally: Tally,
     narrator: Narrator,
     guard: Guard,
+    valve: Valve,
     report: Report,
     failures: Allowance,
 }
@@ -44,6 +48,7 @@ impl Effects {
         shards: Vec<Mailbox>,
         records: Option<Records>,
         guard: Guard,
+        valve: Valve,
         tally: Tally,
     ) -> Self {
         Self {
@@ -53,6 +58,7 @@ impl Effects {
             records,
             tally,
             guard,
+            valve,
             narrator: Narrator::default(),
             report: Report::default(),
             failures: Allowance::default(),
@@ -100,30 +106,67 @@ impl Effects {
         }
     }
 
-    /// Whether the datagram that has come from `remote` is to be read.
-    pub(super) fn admits(
+    /// Takes note of a batch that was received on the port at `index`.
+    pub(super) fn observe(&mut self, now: Instant, index: usize, wait: Option<Duration>) {
+        self.valve.observe(now, index, wait);
+        match self.valve.poll_change() {
+            Some(Stage::Shedding { .. }) => self.narrator.handle_overload(now, true),
+            Some(Stage::Calm) => self.narrator.handle_overload(now, false),
+            Some(Stage::Strained) | None => {}
+        }
+    }
+
+    /// What is to become of a datagram that has come from `remote` and waited for `wait` at most.
+    pub(super) fn admit(
         &mut self,
         now: Instant,
         remote: IpAddr,
         bytes: &[u8],
+        wait: Option<Duration>,
         engine: &Engine,
-    ) -> bool {
+    ) -> Passage {
         let (standing, banned) = self.guard.judge(now, remote);
-        self.tell_ban(now, banned);
-        let Standing::Shut(shut) = standing else {
-            return true;
-        };
-        let guard = &mut self.guard;
-        let is_let = guard.makes_exception(now, remote, shut, bytes, engine);
-        if !is_let {
-            self.tally.add_unread(shut.label(), 1);
+        if banned.is_some() {
+            self.tell_ban(now, banned);
         }
-        is_let
+        let is_open = self.valve.is_open(wait);
+        let (payer, shut) = match standing {
+            Standing::Welcome(_) | Standing::Stranger if is_open => return Passage::Read,
+            Standing::Welcome(payer) => (Some(payer), None),
+            Standing::Stranger => (None, None),
+            Standing::Shut(shut) => (None, Some(shut)),
+        };
+        let Some(message) = frame::datagram(bytes) else {
+            // A keep-alive: there is nothing to be done about it.
+            return Passage::Read;
+        };
+        let glance = Glance::at(message);
+        let passage = match shut {
+            Some(shut)
+                if !self
+                    .guard
+                    .makes_exception(now, remote, shut, &glance, engine) =>
+            {
+                Passage::Drop(shut.label())
+            }
+            Some(_) | None if payer.is_none() && engine.awaits(&glance) => Passage::Read,
+            Some(_) | None => self.valve.judge(payer, &glance, wait),
+        };
+        if let Passage::Drop(why) = passage {
+            self.tally.add_unread(why, 1);
+        }
+        passage
     }
 
     /// Goes by another policy from now on.
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.valve.set_rules(policy.overload);
         self.guard.set_policy(policy);
+    }
+
+    /// The longest wait since it was last asked.
+    pub(super) fn take_worst_wait(&mut self) -> Duration {
+        self.valve.take_worst()
     }
 
     /// How many senders are banned.
@@ -209,6 +252,7 @@ mod tests {
     use mio::{Poll, Token};
 
     use super::*;
+    use crate::call::policy::Overload;
     use crate::config;
     use crate::config::Texts;
     use crate::edge::inbox::{Inbox, inbox};
@@ -332,8 +376,17 @@ mod tests {
             let tally = Tally::new(Arc::clone(&metrics));
             let policy = Arc::new(minimal());
             let guard = Guard::new(clock::now(), [7; 16], policy);
+            let valve = Valve::new(Overload::default(), clock::now(), 1);
             Self {
-                effects: Effects::new(ShardId(0), ports, vec![own, other], None, guard, tally),
+                effects: Effects::new(
+                    ShardId(0),
+                    ports,
+                    vec![own, other],
+                    None,
+                    guard,
+                    valve,
+                    tally,
+                ),
                 own: own_inbox,
                 other: other_inbox,
                 metrics,

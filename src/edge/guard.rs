@@ -17,7 +17,7 @@ use crate::auth::ban::{Ban, Bans, Shut, Verdict, Weight};
 use crate::call::Engine;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Known, Policy};
-use crate::sip::frame;
+use crate::edge::valve::Payer;
 use crate::sip::glance::Glance;
 
 /// The guard of one shard.
@@ -31,7 +31,7 @@ pub(super) struct Guard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Somebody whom the configuration names, or who has logged in.
-    Welcome,
+    Welcome(Payer),
     /// Somebody else, who is heard.
     Stranger,
     /// Somebody else, who is not.
@@ -63,11 +63,13 @@ impl Guard {
 
     /// A datagram has come from `address`; the ban is one that it has earned by coming too often.
     pub(super) fn judge(&mut self, now: Instant, address: IpAddr) -> (Standing, Option<Banned>) {
-        if self.known(address).is_some() {
-            return (Standing::Welcome, None);
+        match self.known(address) {
+            Some(Known::Trunk(trunk)) => return (Standing::Welcome(Payer::Trunk(trunk.0)), None),
+            Some(Known::Buyer) => return (Standing::Welcome(Payer::Other), None),
+            None => {}
         }
         match self.bans.judge(now, address) {
-            Verdict::Friend => (Standing::Welcome, None),
+            Verdict::Friend(trunk) => (Standing::Welcome(Payer::Trunk(trunk)), None),
             Verdict::Read => (Standing::Stranger, None),
             Verdict::Drop(shut) => {
                 let ban = match shut {
@@ -85,15 +87,11 @@ impl Guard {
         now: Instant,
         address: IpAddr,
         shut: Shut,
-        bytes: &[u8],
+        glance: &Glance<'_>,
         engine: &Engine,
     ) -> bool {
-        let Some(message) = frame::datagram(bytes) else {
-            return false;
-        };
-        let glance = Glance::at(message);
         let is_invite = shut == Shut::Banned && glance.is_new_invite();
-        engine.awaits(&glance) || (is_invite && self.bans.lets_invite_pass(now, address))
+        engine.awaits(glance) || (is_invite && self.bans.lets_invite_pass(now, address))
     }
 
     /// Takes note of what somebody did. `Some`: it is banned for it.
@@ -220,7 +218,8 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::Merged
         | Refusal::OldCSeq
         | Refusal::Draining
-        | Refusal::Overload => NOTHING,
+        | Refusal::Overload
+        | Refusal::Shed => NOTHING,
     }
 }
 

@@ -24,6 +24,7 @@ mod pace;
 mod reload;
 mod shard;
 mod supervise;
+mod valve;
 mod writers;
 
 use std::io;
@@ -49,6 +50,7 @@ use crate::edge::guard::Guard;
 use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
+use crate::edge::valve::Valve;
 use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
 use crate::net::sockets;
@@ -186,12 +188,14 @@ impl Edge {
             let mut key = [0; 16];
             Entropy::stream(seed, GUARD_STREAM - u64::from(id)).fill(&mut key);
             let guard = Guard::new(start, key, Arc::clone(&policy));
+            let valve = Valve::new(policy.overload, start, u64::from_ne_bytes([key[0]; 8]));
             let effects = Effects::new(
                 ShardId(id),
                 ports(sockets),
                 mailboxes.clone(),
                 edge.records.clone(),
                 guard,
+                valve,
                 Tally::new(Arc::clone(&metrics)),
             );
             let seat = Seat {

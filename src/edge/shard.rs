@@ -32,6 +32,7 @@ use crate::call::policy::Policy;
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Letter, Order};
 use crate::edge::pace::Pace;
+use crate::edge::valve::Passage;
 use crate::net::clock;
 use crate::net::udp::{Batches, Received};
 use crate::types::ids::ShardId;
@@ -199,18 +200,30 @@ impl Shard {
             let Some(port) = self.effects.ports().get_mut(index) else {
                 continue;
             };
-            let Received { count, is_more } = port.receive(&mut self.batches)?;
+            let Received {
+                count,
+                is_more,
+                wait,
+            } = port.receive(&mut self.batches)?;
             let here = port.here();
             socket.is_readable = is_more;
+            self.effects.observe(now, index, wait);
             for datagram in 0..count {
                 let Some((remote, bytes)) = self.batches.datagram(datagram) else {
                     continue;
                 };
-                if !self.effects.admits(now, remote.ip(), bytes, &self.engine) {
-                    continue;
-                }
                 let flow = here.flow(remote);
-                self.engine.handle(now, Input::Datagram { flow, bytes });
+                let effects = &mut self.effects;
+                let input = match effects.admit(now, remote.ip(), bytes, wait, &self.engine) {
+                    Passage::Read => Input::Datagram { flow, bytes },
+                    Passage::Refuse(retry_after) => Input::Shed {
+                        flow,
+                        bytes,
+                        retry_after,
+                    },
+                    Passage::Drop(_) => continue,
+                };
+                self.engine.handle(now, input);
                 while let Some(output) = self.engine.poll_output() {
                     self.effects.perform(now, output);
                 }
@@ -238,8 +251,9 @@ impl Shard {
                 Order::Hangup(which) => self.step(now, Input::Hangup(which)),
                 Order::Measure(answer) => {
                     let banned = self.effects.banned(now);
+                    let wait = self.effects.take_worst_wait();
                     let gauges = self.engine.gauges();
-                    self.board.write(&gauges, banned, self.is_draining);
+                    self.board.write(&gauges, banned, wait, self.is_draining);
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(());
                 }

@@ -250,6 +250,15 @@ impl Narrator {
         }
     }
 
+    /// Says that new calls are shed because there is too much to do, or that it is over.
+    pub fn handle_overload(&mut self, now: Instant, is_shedding: bool) {
+        if is_shedding && self.faults.is_left(now, FAULTS) {
+            warn!("overload: new calls are refused or dropped");
+        } else if !is_shedding {
+            info!("overload is over");
+        }
+    }
+
     /// Says that the system does not send a request of ours.
     pub fn handle_unsendable(
         &mut self,
@@ -308,7 +317,8 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::NoDialog
         | Refusal::OldCSeq
         | Refusal::Draining
-        | Refusal::Overload => false,
+        | Refusal::Overload
+        | Refusal::Shed => false,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Metrics: every name and label there is, and the registry that Prometheus reads. What shards count
 //! comes by way of their [`Tally`](crate::telemetry::tally::Tally).
 
+use std::time::Duration;
+
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -64,6 +66,7 @@ families! {
     PARSE_ERRORS = Counter "strowger_parse_errors_total" ["kind"] "Messages that cannot be read.";
     BANNED = Gauge "strowger_banned_senders" [] "Addresses (IPv6: networks of 64 bits) that are not heard for now.";
     BANS = Counter "strowger_bans_total" [] "Bans that began.";
+    QUEUE_DELAY = Gauge "strowger_queue_delay_seconds" [] "Longest that datagrams waited to be received, at the least in 100 ms, since last asked.";
     UNREAD = Counter "strowger_unread_total" ["why"] "Datagrams dropped before they were read.";
     REFUSED = Counter "strowger_refused_total" ["why"] "Requests refused before they became a call.";
     CALLS_STARTED = Counter "strowger_calls_started_total" [] "Calls that were let in.";
@@ -137,6 +140,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::OldCSeq,
     Refusal::Draining,
     Refusal::Overload,
+    Refusal::Shed,
 ];
 
 pub(super) const OUTCOMES: &[Outcome] = &[
@@ -173,7 +177,7 @@ pub(super) const TABLES: &[&str] = &["transactions", "calls"];
 pub(super) const UNSENT: &[&str] = &["blocked", "refused"];
 
 /// Why a datagram was not read.
-pub(super) const UNREAD_WHY: &[&str] = &["banned", "rate", "budget"];
+pub(super) const UNREAD_WHY: &[&str] = &["banned", "rate", "budget", "stale", "strained", "shed"];
 
 pub(super) const FORWARDED: &[&str] = &["handed", "dropped"];
 
@@ -188,6 +192,7 @@ pub struct Metrics {
     transactions: [Gauge; 2],
     timers: Gauge,
     banned: Gauge,
+    queue_delay: Gauge,
     receive_drops: Counter,
     records: [Counter; 2],
     log_drops: Counter,
@@ -226,6 +231,7 @@ impl Metrics {
             transactions: sides.map(|side| gauge(&recorder, &TRANSACTIONS, Some(side))),
             timers: gauge(&recorder, &TIMERS, None),
             banned: gauge(&recorder, &BANNED, None),
+            queue_delay: gauge(&recorder, &QUEUE_DELAY, None),
             receive_drops: counter(&recorder, &RECEIVE_DROPS, None),
             records: ["written", "lost"].map(|result| counter(&recorder, &RECORDS, Some(result))),
             log_drops: counter(&recorder, &LOG_DROPS, None),
@@ -285,6 +291,11 @@ impl Metrics {
     /// Says how many senders all shards together do not hear.
     pub fn set_banned(&self, count: usize) {
         self.banned.set(count as f64);
+    }
+
+    /// Says how long datagrams had to wait.
+    pub fn set_queue_delay(&self, wait: Duration) {
+        self.queue_delay.set(wait.as_secs_f64());
     }
 
     /// Says how many datagrams the kernel has dropped so far.

@@ -113,7 +113,7 @@ fn a_friend_is_neither_counted_nor_banned_and_no_ban_holds_against_it() {
     assert_eq!((bans.active(now), bans.friend(now, one)), (0, Some(7)));
     for _ in 0..1000 {
         assert_eq!(bans.charge(now, one, REFUSAL), None);
-        assert_eq!(bans.judge(now, one), Verdict::Friend);
+        assert_eq!(bans.judge(now, one), Verdict::Friend(7));
     }
     let next_day = now + Duration::from_secs(24 * 3600);
     assert_eq!(bans.judge(next_day, one), Verdict::Read);

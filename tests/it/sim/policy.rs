@@ -8,8 +8,8 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HuntBudget, Known, Limits, Listener, Policy, Require, Rules, Strangers,
-    TrunkId, User,
+    DigestUri, Domain, HuntBudget, Known, Limits, Listener, Overload, Policy, Require, Rules,
+    Strangers, TrunkId, User,
 };
 use strowger::routing::buyer::{Buyer, Login, XPhProfile};
 use strowger::routing::directory::{
@@ -156,6 +156,7 @@ impl PolicySpec {
                 guesses: self.guesses,
                 ..Rules::default()
             },
+            overload: Overload::default(),
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
