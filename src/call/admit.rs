@@ -18,6 +18,7 @@ use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
+use crate::call::rescue::tripwire;
 use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::ReplyHead;
@@ -263,6 +264,7 @@ impl Arriving<'_, '_> {
             self.refuse(core, Refusal::Overload, 503);
             return;
         };
+        core.begun = Some(server);
         let early = Early {
             server,
             flow: self.flow,
@@ -277,9 +279,11 @@ impl Arriving<'_, '_> {
             hops,
             early,
         };
+        tripwire("invite");
         if let Some(call) = self.begin(core, call_key, newcomer) {
             registry.insert(self.now, Box::new(call));
         }
+        core.begun = None;
     }
 
     /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.

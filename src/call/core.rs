@@ -25,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) buffer: Vec<u8>,
     /// Key of the To-tags of stateless answers.
     pub(crate) stateless_key: [u8; 16],
+    /// The INVITE that was taken in for a call which is not in the table yet.
+    pub(crate) begun: Option<ServerId>,
     /// What is left of calls that were cancelled.
     pub(crate) leavings: Leavings,
     effects: Vec<Effect<Owner>>,
@@ -87,6 +89,7 @@ impl Core {
             entropy,
             buffer: Vec::with_capacity(4096),
             stateless_key,
+            begun: None,
             leavings: Leavings::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),

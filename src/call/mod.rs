@@ -16,6 +16,7 @@
 //! | requests within an answered call | `relay` |
 //! | BYEs | `closing` |
 //! | answers that nobody waits for | `unwanted` |
+//! | a handler that has panicked | `rescue` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
@@ -39,6 +40,7 @@ mod refuse;
 mod registry;
 mod relay;
 mod requests;
+mod rescue;
 mod responses;
 mod unwanted;
 
@@ -55,6 +57,7 @@ use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
 use crate::call::refuse::Shed;
 use crate::call::registry::Registry;
+use crate::call::rescue::tripwire;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
@@ -104,6 +107,9 @@ impl Engine {
 
     /// Takes in one thing that happened. Afterwards drain [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.registry.take_touched();
+        self.core.begun = None;
+        self.shed = None;
         match input {
             Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
             Input::Shed {
@@ -234,6 +240,7 @@ impl Engine {
             .transact(|layer, out| layer.handle_timeout(now, out));
         while let Some(key) = self.registry.poll_due(now) {
             if let Some(call) = self.registry.call(key) {
+                tripwire("timeout");
                 call.handle_timeout(now, &mut self.core);
             }
             self.registry.attend(now, key);

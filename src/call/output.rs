@@ -123,6 +123,8 @@ pub enum Event {
     },
     /// A message of ours could not be built: a fault of ours, or of the configuration.
     Unbuildable,
+    /// A handler has panicked, a fault of ours: the call that it worked on is given up.
+    Panicked,
     /// A table is full: what would have needed a place was refused.
     TableFull {
         /// Which: `transactions`, `calls`.
@@ -175,6 +177,8 @@ pub enum Refusal {
     Overload,
     /// There is too much to do (503).
     Shed,
+    /// A fault of ours (500).
+    Internal,
 }
 
 impl Refusal {
@@ -203,6 +207,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Overload => "overload",
             Self::Shed => "shed",
+            Self::Internal => "internal",
         }
     }
 }

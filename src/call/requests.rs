@@ -7,6 +7,7 @@ use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
 use crate::call::relay::Asked;
+use crate::call::rescue::tripwire;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Method, Request};
 use crate::transaction::key::ServerKey;
@@ -28,6 +29,7 @@ impl Engine {
                 return;
             }
         };
+        tripwire("request");
         let incoming = self
             .core
             .transact(|layer, out| layer.receive(now, &flow, request, &essentials, out));
@@ -146,6 +148,7 @@ impl Engine {
         if !arriving.passes_basics(&mut self.core) {
             return;
         }
+        tripwire("within");
         let Some((call, side)) = found else {
             if let (Method::Bye, Some(mark)) = (request.method, mark) {
                 self.core.leavings.handle_bye(mark, essentials);
@@ -221,6 +224,7 @@ impl Engine {
             self.core.event(Event::Stray);
             return;
         };
+        tripwire("ack");
         call.handle_ack(now, &mut self.core, side, request, essentials);
         let key = call.key;
         self.registry.attend(now, key);
@@ -256,6 +260,7 @@ impl Engine {
             Some(call) => call.caller_mark.text().to_vec(),
             None => arriving.tag_towards(&self.core, invite),
         };
+        tripwire("cancel");
         arriving.confirm(&mut self.core, key, &tag);
         let Some(call) = call else {
             return;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::call::Engine;
 use crate::call::core::{Owner, Report};
 use crate::call::output::Event;
+use crate::call::rescue::tripwire;
 use crate::call::unwanted::{Unwanted, handle_parting_response};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Response};
@@ -59,6 +60,7 @@ impl Engine {
             | Owner::Caller(_)
             | Owner::RelayIn(_) => None,
         };
+        tripwire("response");
         match (owner, call) {
             (Owner::Attempt(key), Some(call)) => {
                 call.handle_attempt_response(now, core, response, &essentials);
@@ -109,6 +111,7 @@ impl Engine {
             let Some(call) = self.registry.call(key) else {
                 continue;
             };
+            tripwire("report");
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
                 Owner::RelayOut(_) => {

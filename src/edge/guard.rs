@@ -120,6 +120,7 @@ impl Guard {
             | Event::Answered { .. }
             | Event::Ended { .. }
             | Event::Unbuildable
+            | Event::Panicked
             | Event::TableFull { .. } => None,
         }
     }
@@ -219,7 +220,8 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::OldCSeq
         | Refusal::Draining
         | Refusal::Overload
-        | Refusal::Shed => NOTHING,
+        | Refusal::Shed
+        | Refusal::Internal => NOTHING,
     }
 }
 

@@ -17,6 +17,8 @@
 //! Under load it pauses before it looks again ([`Pace`]).
 
 use std::io;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +37,7 @@ use crate::edge::pace::Pace;
 use crate::edge::valve::Passage;
 use crate::net::clock;
 use crate::net::udp::{Batches, Received};
+use crate::sip::flow::Flow;
 use crate::types::ids::ShardId;
 
 /// Token of the inbox's bell; ports have their index.
@@ -223,7 +226,9 @@ impl Shard {
                     },
                     Passage::Drop(_) => continue,
                 };
-                self.engine.handle(now, input);
+                if let Err(panic) = attempt(&mut self.engine, now, input) {
+                    panic.rescue(&mut self.engine, now, Some((flow, bytes)));
+                }
                 while let Some(output) = self.engine.poll_output() {
                     self.effects.perform(now, output);
                 }
@@ -318,9 +323,29 @@ impl Shard {
     }
 
     fn step(&mut self, now: Instant, input: Input<'_>) {
-        self.engine.handle(now, input);
+        if let Err(panic) = attempt(&mut self.engine, now, input) {
+            panic.rescue(&mut self.engine, now, None);
+        }
         while let Some(output) = self.engine.poll_output() {
             self.effects.perform(now, output);
+        }
+    }
+}
+
+/// Has the engine handle one input. A panic costs the call that it worked on; see `call::rescue`.
+fn attempt(engine: &mut Engine, now: Instant, input: Input<'_>) -> Result<(), Panic> {
+    panic::catch_unwind(AssertUnwindSafe(|| engine.handle(now, input))).map_err(|_| Panic)
+}
+
+/// A handler has panicked.
+struct Panic;
+
+impl Panic {
+    /// Gives up the call that was at hand. A panic of the last resort ends the shard.
+    fn rescue(self, engine: &mut Engine, now: Instant, datagram: Option<(Flow, &[u8])>) {
+        let rescue = || engine.rescue(now, datagram);
+        if panic::catch_unwind(AssertUnwindSafe(rescue)).is_err() {
+            engine.discard(now);
         }
     }
 }

@@ -198,6 +198,11 @@ impl Narrator {
                     warn!("a message could not be built");
                 }
             }
+            Event::Panicked => {
+                if self.faults.is_left(now, FAULTS) {
+                    error!("a handler has panicked: its call is given up");
+                }
+            }
             Event::TableFull { table } => {
                 if self.faults.is_left(now, FAULTS) {
                     warn!(table, "table is full: new work is refused");
@@ -318,7 +323,8 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::OldCSeq
         | Refusal::Draining
         | Refusal::Overload
-        | Refusal::Shed => false,
+        | Refusal::Shed
+        | Refusal::Internal => false,
     }
 }
 

@@ -73,6 +73,7 @@ families! {
     CALLS_ENDED = Counter "strowger_calls_ended_total" ["outcome"] "Calls that are over.";
     ATTEMPTS = Counter "strowger_buyer_attempts_total" ["result"] "Buyers tried.";
     UNBUILDABLE = Counter "strowger_unbuildable_total" [] "Messages that could not be built: a fault of ours or of the configuration.";
+    PANICS = Counter "strowger_panics_total" [] "Handlers that panicked, a fault of ours; each cost one call.";
     TABLE_FULL = Counter "strowger_table_full_total" ["table"] "Times that a table had no place left.";
     RECEIVED = Counter "strowger_datagrams_received_total" [] "Datagrams received.";
     SENT = Counter "strowger_datagrams_sent_total" [] "Datagrams sent.";
@@ -141,6 +142,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::Draining,
     Refusal::Overload,
     Refusal::Shed,
+    Refusal::Internal,
 ];
 
 pub(super) const OUTCOMES: &[Outcome] = &[

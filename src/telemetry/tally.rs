@@ -12,9 +12,9 @@ use crate::call::output::Event;
 use crate::call::record::AttemptResult;
 use crate::telemetry::metrics::{
     ATTEMPTS, BANS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family, METHODS,
-    Metrics, OUTCOMES, PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES,
-    RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNREAD,
-    UNREAD_WHY, UNSENT,
+    Metrics, OUTCOMES, PANICS, PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED, REPEATED, REQUESTS,
+    RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT, STRAY, TABLE_FULL, TABLES, UNBUILDABLE,
+    UNREAD, UNREAD_WHY, UNSENT,
 };
 
 /// What one shard has counted.
@@ -32,6 +32,7 @@ pub struct Tally {
     forwards: Labelled,
     unread: Labelled,
     bans: usize,
+    panics: usize,
     repeated: usize,
     retransmissions: usize,
     stray: usize,
@@ -62,6 +63,7 @@ impl Tally {
         let mut single = |family| sheet.add(metrics.counter(family, None));
         Self {
             bans: single(&BANS),
+            panics: single(&PANICS),
             unread,
             repeated: single(&REPEATED),
             retransmissions: single(&RETRANSMISSIONS),
@@ -122,6 +124,7 @@ impl Tally {
                 }
             }
             Event::Unbuildable => sheet.count(self.unbuildable, 1),
+            Event::Panicked => sheet.count(self.panics, 1),
             Event::TableFull { table } => self.table_full.count(table, sheet, metrics),
         }
     }

@@ -404,6 +404,7 @@ impl Watch {
                 self.tally.add("calls");
             }
             Event::Unbuildable => self.fault("a message could not be built".to_owned()),
+            Event::Panicked => self.fault("a handler has panicked".to_owned()),
             Event::TableFull { table } => self.fault(format!("{table} full")),
             Event::Stray => self.tally.add("stray"),
             Event::Repeated => self.tally.add("repeated"),
