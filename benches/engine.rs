@@ -27,8 +27,8 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::Output;
 use strowger::call::policy::{
-    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Policy, Require, Strangers,
-    TrunkId,
+    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Overload, Policy, Require, Rules,
+    Strangers, TrunkId,
 };
 use strowger::routing::buyer::{Buyer, Gateway, XPhProfile};
 use strowger::routing::directory::{
@@ -289,6 +289,8 @@ fn policy() -> Policy {
         strangers: Strangers::Refuse,
         known: Allowlist::new(),
         session: None,
+        guard: Rules::default(),
+        overload: Overload::default(),
         hunt: HuntBudget {
             attempts: 10,
             time: Duration::from_secs(120),

@@ -110,14 +110,14 @@ class Server:
 class Load:
     """sipload on its way; `result` waits for its end."""
 
-    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None, transport="udp"):
+    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None, transport="udp", more=()):
         carrier = "127.0.0.1" if auth == "ip" else "127.0.0.2"
         command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{setup.ports.server}",
                    "-u", f"{carrier}:{setup.ports.carrier}", "-b", f"127.0.0.1:{setup.ports.buyer}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap if nap is None else nap)]
         command += ["-s", transport, "-c", f"{setup.work}/edge"]
         if auth == "digest":
             command += ["-A", "-f", f"{setup.work}/users.csv"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command + list(more), stdout=subprocess.PIPE, text=True)
 
     def result(self):
         out, _ = self.process.communicate()
@@ -131,8 +131,50 @@ class Load:
             self.process.wait()
 
 
+class Quota:
+    """Holds processes to a part of a core, by a cgroup (v1 or v2); use it in a `with`. Needs root."""
+
+    def __init__(self, share):
+        self.share, self.name = share, f"strowger-bench-{os.getpid()}"
+
+    def __enter__(self):
+        self.is_v1 = os.path.isdir("/sys/fs/cgroup/cpu")
+        self.folder = f"/sys/fs/cgroup/{'cpu/' if self.is_v1 else ''}{self.name}"
+        quota = int(self.share * 100_000)
+        try:
+            if not self.is_v1:
+                self.put("/sys/fs/cgroup/cgroup.subtree_control", "+cpu")
+            os.mkdir(self.folder)
+            if self.is_v1:
+                self.put(f"{self.folder}/cpu.cfs_period_us", "100000")
+                self.put(f"{self.folder}/cpu.cfs_quota_us", str(quota))
+            else:
+                self.put(f"{self.folder}/cpu.max", f"{quota} 100000")
+        except OSError as error:
+            raise SystemExit(f"needs a cgroup with a quota of the CPU, as root: {error}")
+        return self
+
+    def hold(self, pids):
+        for pid in pids:
+            self.put(f"{self.folder}/cgroup.procs", str(pid))
+
+    def __exit__(self, *_):
+        for _ in range(50):
+            try:
+                os.rmdir(self.folder)
+                return
+            except OSError:
+                time.sleep(0.1)
+
+    @staticmethod
+    def put(path, text):
+        with open(path, "w") as file:
+            file.write(text)
+
+
 def build_load(work):
-    subprocess.run(["cc", "-O2", "-o", f"{work}/sipload", f"{HERE}/sipload.c", "-lssl", "-lcrypto"], check=True)
+    for program, libraries in (("sipload", ["-lssl", "-lcrypto"]), ("flood", [])):
+        subprocess.run(["cc", "-O2", "-o", f"{work}/{program}", f"{HERE}/{program}.c", *libraries], check=True)
 
 
 def missing():

@@ -10,7 +10,8 @@
 //      <------------------------ 200 <------------------------ 200
 //
 // It batches its system calls and costs about 30 us of CPU per call, so that the server is the bottleneck. It
-// is strict: nothing is sent again, so each lost or late datagram is a failed call. One line of JSON at the end.
+// is strict: nothing is sent again, so each lost or late datagram is a failed call. With -R it sends INVITE and BYE again after
+// 0.5, 1.5, 3.5 and 7.5 s, as a carrier does. One line of JSON at the end.
 // With -s tcp or tls the carrier has one connection to the server, and the buyer takes those that the server opens.
 //
 // Build: cc -O2 -o sipload sipload.c -lssl -lcrypto
@@ -118,7 +119,7 @@ struct call {
     char *dialog; // "target\0Route lines\0To tag\0", once it is answered
     u32 line;     // which of the lines it dials
     unsigned char stage;
-    bool ringing;
+    bool ringing, heard;
 };
 
 struct line {
@@ -132,10 +133,10 @@ static u32 call_count, line_count, run_id;
 static struct sockaddr_in server;
 static int carrier, buyer; // sockets
 static const char *server_text = "127.0.0.1:15060", *carrier_text = "127.0.0.1:15080", *buyer_text = "127.0.0.1:15090";
-static bool use_digest, verbose;
+static bool use_digest, verbose, sends_again;
 static int talk_ms = 200, nap_us;
 
-static u64 started, succeeded, failed, unexpected, received, sent, not_sent;
+static u64 started, succeeded, failed, refused, in_time, again, unexpected, received, sent, not_sent;
 static u64 buyer_invites, buyer_invites_told, buyer_acks, buyer_byes;
 
 // Latency: how many per 10 us, up to a second.
@@ -334,18 +335,19 @@ static void send_invite(u32 id, int cseq, const char *authorization) {
         server_text, id, run_id, cseq, line->user, carrier_text, uri_end, authorization, strlen(CARRIER_SDP), CARRIER_SDP));
 }
 
-static void acknowledge_challenge(u32 id, struct text to) {
+static void acknowledge(u32 id, int cseq, struct text to) {
     const struct line *line = &lines[calls[id].line];
     commit(snprintf(begin(carrier, &server), SPACE,
         "ACK sip:%s@%s SIP/2.0\r\n"
-        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-1\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-%d\r\n"
         "From: <sip:%s@%s>;tag=%xu%u\r\n"
         "To: %.*s\r\n"
         "Call-ID: %u-%x@sipload\r\n"
-        "CSeq: 1 ACK\r\n"
+        "CSeq: %d ACK\r\n"
         "Max-Forwards: 70\r\n"
         "Content-Length: 0\r\n\r\n",
-        line->number, server_text, via_name, carrier_text, run_id, id, line->user, carrier_text, run_id, id, SHOW(to), id, run_id));
+        line->number, server_text, via_name, carrier_text, run_id, id, cseq, line->user, carrier_text, run_id, id, SHOW(to), id, run_id,
+        cseq));
 }
 
 // ACK of the 200, or BYE.
@@ -419,11 +421,12 @@ static void on_invite_answer(u32 id, int status, const struct message *message, 
     if (call->stage == CHALLENGED) {
         if (status == 100) return;
         if (status != 401 && status != 407) {
+            if (status >= 300) acknowledge(id, cseq, message->to), refused++;
             finish(id, false);
             return;
         }
         note(to_challenge, now - call->since);
-        acknowledge_challenge(id, message->to);
+        acknowledge(id, 1, message->to);
         call->stage = INVITED;
         call->since = now;
         answer_challenge(id, message, status);
@@ -434,6 +437,7 @@ static void on_invite_answer(u32 id, int status, const struct message *message, 
         if (status >= 200 && call->stage == TALKING) unexpected++;
         return;
     }
+    call->heard = true;
     if (status < 180) return;
     if (status < 200) {
         if (!call->ringing) note(to_ringing, now - call->since);
@@ -442,6 +446,8 @@ static void on_invite_answer(u32 id, int status, const struct message *message, 
     }
     if (status >= 300) {
         if (verbose) fprintf(stderr, "call %u: %.*s\n", id, SHOW(message->start));
+        acknowledge(id, cseq, message->to);
+        refused++;
         finish(id, false);
         return;
     }
@@ -761,6 +767,37 @@ static void read_lines(const char *numbers, const char *users) {
 
 // ---------------------------------------------------------------- the run
 
+// Requests that may have to be sent again, by how often they were: the pause is the same for all of one queue.
+enum { TIMES = 4, QUEUED = 1 << 20 };
+static struct {
+    struct {
+        u32 id;
+        unsigned char stage;
+        u64 at;
+    } *all;
+    u32 first, end;
+} repeats[TIMES];
+
+static void repeat_later(int times, u32 id, u64 now) {
+    if (!sends_again || times >= TIMES) return;
+    u32 place = repeats[times].end++ % QUEUED;
+    repeats[times].all[place].id = id;
+    repeats[times].all[place].stage = calls[id].stage;
+    repeats[times].all[place].at = now + (500000ul << times);
+}
+
+static void repeat(u64 now) {
+    for (int times = 0; times < TIMES; times++)
+        while (repeats[times].first < repeats[times].end && repeats[times].all[repeats[times].first % QUEUED].at <= now) {
+            u32 place = repeats[times].first++ % QUEUED, id = repeats[times].all[place].id;
+            if (calls[id].stage != repeats[times].all[place].stage || (calls[id].stage != ENDING && calls[id].heard)) continue;
+            again++;
+            if (calls[id].stage == ENDING) send_within(id, "BYE", use_digest ? 3 : 2);
+            else send_invite(id, 1, "");
+            repeat_later(times + 1, id, now);
+        }
+}
+
 enum { BURST = 64 }; // new requests between two looks at the sockets
 
 static void run(double rate, double patience) {
@@ -775,6 +812,7 @@ static void run(double rate, double patience) {
             random = random * 1664525 + 1013904223;
             *call = (struct call){.line = (random >> 8) % line_count, .since = now, .deadline = now + (u64)(patience * 1e6),
                 .stage = use_digest ? CHALLENGED : INVITED};
+            repeat_later(0, next, now);
             send_invite(next++, 1, "");
             started++;
             last_start = now;
@@ -785,8 +823,10 @@ static void run(double rate, double patience) {
             calls[id].stage = ENDING;
             calls[id].since = now;
             calls[id].deadline = now + (u64)(patience * 1e6);
+            repeat_later(0, id, now);
             send_within(id, "BYE", use_digest ? 3 : 2);
         }
+        if (sends_again) repeat(now);
         if (out_count) flush();
         int got = drain(carrier) + drain(buyer);
 
@@ -798,7 +838,7 @@ static void run(double rate, double patience) {
             finish(oldest, false);
         }
         if (next == call_count) {
-            if (!all_started_at) all_started_at = now;
+            if (!all_started_at) all_started_at = now, in_time = succeeded;
             if (now - all_started_at > (u64)((patience + talk_ms / 1000.0 + 1) * 1e6))
                 for (u32 id = 0; id < call_count; id++) finish(id, false);
         }
@@ -820,9 +860,9 @@ static void run(double rate, double patience) {
     getrusage(RUSAGE_SELF, &used);
     double cpu = used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6;
     double elapsed = (last_start - begin_us) / 1e6;
-    printf("{\"started\":%lu,\"ok\":%lu,\"failed\":%lu,\"unexpected\":%lu,\"rate\":%.1f,\"generator_us\":%.2f,\"received\":%lu,\"sent\":%lu,"
+    printf("{\"started\":%lu,\"ok\":%lu,\"failed\":%lu,\"ok_in_time\":%lu,\"refused\":%lu,\"again\":%lu,\"unexpected\":%lu,\"rate\":%.1f,\"generator_us\":%.2f,\"received\":%lu,\"sent\":%lu,"
            "\"not_sent\":%lu,\"buyer_invites\":%lu,\"buyer_invites_told\":%lu,\"buyer_acks\":%lu,\"buyer_byes\":%lu,",
-        started, succeeded, failed, unexpected, elapsed > 0 ? (started - 1) / elapsed : 0, started ? cpu * 1e6 / started : 0, received,
+        started, succeeded, failed, in_time, refused, again, unexpected, elapsed > 0 ? (started - 1) / elapsed : 0, started ? cpu * 1e6 / started : 0, received,
         sent, not_sent, buyer_invites, buyer_invites_told, buyer_acks, buyer_byes);
     printf("\"challenge_ms\":[%.2f,%.2f],\"ringing_ms\":[%.2f,%.2f],\"answer_ms\":[%.2f,%.2f],\"bye_ms\":[%.2f,%.2f]}\n",
         quantile(to_challenge, .5), quantile(to_challenge, .99), quantile(to_ringing, .5), quantile(to_ringing, .99),
@@ -833,7 +873,7 @@ int main(int count, char **arguments) {
     const char *numbers = NULL, *users = NULL, *certificates = NULL;
     double rate = 100, patience = 8;
     int option;
-    while ((option = getopt(count, arguments, "t:u:b:r:m:d:n:f:w:z:s:c:Av")) != -1) switch (option) {
+    while ((option = getopt(count, arguments, "t:u:b:r:m:d:n:f:w:z:s:c:ARv")) != -1) switch (option) {
         case 't': server_text = optarg; break;
         case 'u': carrier_text = optarg; break;
         case 'b': buyer_text = optarg; break;
@@ -847,11 +887,14 @@ int main(int count, char **arguments) {
         case 's': is_stream = strcmp(optarg, "udp"); if (is_stream) via_name = strcmp(optarg, "tls") ? "TCP" : "TLS"; break;
         case 'c': certificates = optarg; break;
         case 'A': use_digest = true; break;
+        case 'R': sends_again = true; break;
         case 'v': verbose = true; break;
         default: numbers = NULL; optind = count; break;
         }
     if (!numbers || !call_count || rate <= 0)
-        fail("-n numbers.csv -m calls [-t server] [-u carrier] [-b buyer] [-r calls/s] [-d talk ms] [-w patience s] [-z nap us] [-A -f users.csv] [-s udp|tcp|tls -c certificates] [-v]");
+        fail("-n numbers.csv -m calls [-t server] [-u carrier] [-b buyer] [-r calls/s] [-d talk ms] [-w patience s] [-z nap us] [-A -f users.csv] [-s udp|tcp|tls -c certificates] [-R] [-v]");
+    if (use_digest && sends_again) fail("-R is for carriers without digest");
+    for (int times = 0; times < TIMES; times++) repeats[times].all = calloc(QUEUED, sizeof *repeats[times].all);
     md5_init();
     run_id = ((u32)getpid() << 12 ^ (u32)now_us()) & 0x7fffffff;
     read_lines(numbers, users);

@@ -1,19 +1,22 @@
 //! The door for callers who show a password: it challenges them and checks their answers.
 //!
 //! ```text
-//! Authorization -> parse -> realm -> nonce -> uri -> password -> nonce-count -> in
+//! Authorization -> parse -> realm -> nonce -> uri -> guesses -> password -> nonce-count -> in
 //! ```
 //!
 //! The cheap checks come before the hashing, and a nonce-count is used up only by those who know the
-//! password. A user whom nobody knows costs the same work and gets the same answer as a wrong password.
+//! password. A user whom nobody knows costs the same work and gets the same answer as a wrong password, and whoever
+//! goes on guessing costs none and gets none.
 
-use std::time::Instant;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
 use crate::auth::digest::{
     Account, Algorithm, Credentials, DigestFault, ParamText, verify, write_quoted,
 };
+use crate::auth::guess::Guesses;
 use crate::auth::nonce::{NonceBook, NonceFault};
 use crate::sip::uri::{SipUri, Uri, is_equivalent};
 use crate::types::ids::{Entropy, ShardId};
@@ -21,6 +24,7 @@ use crate::types::ids::{Entropy, ShardId};
 /// Challenges callers and checks their answers, for one shard.
 pub struct Gate {
     book: NonceBook,
+    guesses: Guesses,
     /// Reused for every challenge.
     value: Vec<u8>,
 }
@@ -76,6 +80,9 @@ pub enum Denial {
     /// The password is right, but the nonce-count was used before.
     #[error("nonce-count was used before")]
     Replayed,
+    /// So many wrong passwords came for this user from where the nonce was sent that no other one is looked at.
+    #[error("too many wrong passwords")]
+    Locked,
     /// No denial: the shard that issued the nonce must judge.
     #[error("nonce belongs to shard {}", .0.0)]
     Elsewhere(ShardId),
@@ -89,7 +96,7 @@ impl Denial {
         match self {
             Self::StaleNonce | Self::ForgedNonce | Self::Replayed => true,
             Self::NoCredentials | Self::BadCredentials | Self::WrongPassword => false,
-            Self::Elsewhere(_) => false,
+            Self::Locked | Self::Elsewhere(_) => false,
         }
     }
 }
@@ -111,6 +118,7 @@ impl Gate {
     pub fn new(secret: &[u8; 32], shard: ShardId, start: Instant, capacity: usize) -> Self {
         Self {
             book: NonceBook::new(secret, shard, start, capacity),
+            guesses: Guesses::new(capacity),
             value: Vec::new(),
         }
     }
@@ -118,19 +126,27 @@ impl Gate {
     /// Remembers up to `capacity` accepted nonces from now on.
     pub fn set_capacity(&mut self, capacity: usize) {
         self.book.set_capacity(capacity);
+        self.guesses.set_capacity(capacity);
+    }
+
+    /// From now on `most` wrong passwords for one user from one address within `lock` are the last that are looked
+    /// at for that long; 0: there is no end to them.
+    pub fn set_guesses(&mut self, most: u32, lock: Duration) {
+        self.guesses.set_rule(most, lock);
     }
 
     /// Hands the values of the WWW-Authenticate headers to `each`: one per algorithm in the order of
-    /// preference (RFC 8760 §2.4), all with one nonce. Nothing of them is kept.
+    /// preference (RFC 8760 §2.4), all with one nonce. Nothing of them is kept. `to` is where they go.
     pub fn challenge(
         &mut self,
         now: Instant,
         entropy: &mut Entropy,
         terms: &Terms<'_>,
+        to: IpAddr,
         why: Denial,
         mut each: impl FnMut(&[u8]),
     ) {
-        let nonce = self.book.issue(now, entropy, terms.realm);
+        let nonce = self.book.issue(now, entropy, terms.realm, to);
         let value = &mut self.value;
         for algorithm in terms.algorithms {
             value.clear();
@@ -167,9 +183,18 @@ impl Gate {
         if !is_for(terms.digest_uri, &credentials.uri.unescaped(), asked.uri) {
             return Err(Denial::BadCredentials);
         }
-        let (account, user) = find(&credentials.username.unescaped()).unzip();
+        let name = credentials.username.unescaped();
+        let guesser = self.guesses.guesser(nonce.place(), terms.realm, &name);
+        if self.guesses.is_locked(now, guesser) {
+            return Err(Denial::Locked);
+        }
+        let (account, user) = find(&name).unzip();
         let is_right = verify(&credentials, asked.method, account);
-        let user = user.filter(|_| is_right).ok_or(Denial::WrongPassword)?;
+        let Some(user) = user.filter(|_| is_right) else {
+            self.guesses.note_failure(now, guesser);
+            return Err(Denial::WrongPassword);
+        };
+        self.guesses.note_success(guesser);
         if !self.book.use_count(now, nonce, count.value) {
             return Err(Denial::Replayed);
         }

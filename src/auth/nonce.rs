@@ -1,22 +1,30 @@
 //! Nonces: each proves itself, so a challenge costs no memory; only accepted ones are remembered.
 //!
 //! ```text
-//! shard  time (ms from start)  random   HMAC-SHA256/128(secret, shard | time | random | realm)
-//! 1      8                     8        16                   bytes, twice as many hexadecimal digits
+//! shard  time (ms from start)  random  place   HMAC-SHA256/128(secret, shard | time | random | place | realm)
+//! 1      8                     4       4       16            bytes, twice as many hexadecimal digits
 //! ```
+//!
+//! The place is a keyed hash of the address that was challenged. An answer may come from another one, for a
+//! carrier has many; but whoever guesses passwords is counted where the challenge went, and that is an address
+//! which it can be reached at: a forged source is never challenged.
 //!
 //! A nonce lives for 60 s. The nonce-counts that an accepted one has used up (RFC 7616 §3.4) are kept
 //! by the shard that issued it, in a window as IPsec keeps one (RFC 4303 §3.4.3): a count above all
 //! seen is taken, one among the 63 below the highest is taken once, an older one never.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use siphasher::sip::SipHasher24;
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
+use crate::auth::source::Source;
 use crate::types::hex::{parse_hex, write_hex};
 use crate::types::ids::{Entropy, ShardId};
 
@@ -26,6 +34,8 @@ use crate::types::ids::{Entropy, ShardId};
 pub struct NonceBook {
     /// HMAC that has taken in the secret.
     keyed: Hmac<Sha256>,
+    /// Key of the places, the same for all shards.
+    place_key: [u8; 16],
     shard: ShardId,
     start: Instant,
     capacity: usize,
@@ -44,8 +54,13 @@ pub struct NonceText([u8; Self::LEN]);
 pub struct Nonce {
     /// When it was issued, in milliseconds from the start. First, so that the table is in order of age.
     time: u64,
+    /// The random half and, below it, the place.
     random: u64,
 }
+
+/// The address that a nonce was given to, as far as 32 bits tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u32);
 
 /// Why a nonce is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -59,6 +74,14 @@ pub enum NonceFault {
     /// It is genuine, but another shard keeps its counts.
     #[error("nonce belongs to shard {}", .0.0)]
     Elsewhere(ShardId),
+}
+
+impl Nonce {
+    /// Where it was sent.
+    #[must_use]
+    pub fn place(self) -> Place {
+        Place(self.random as u32)
+    }
 }
 
 impl NonceText {
@@ -82,8 +105,18 @@ impl NonceBook {
             .iter_mut()
             .zip(secret)
             .for_each(|(place, byte)| *place = *byte);
+        let keyed = Hmac::<Sha256>::new(&block.into());
+        let mut derived = keyed.clone();
+        derived.update(b"place");
+        let mut place_key = [0; 16];
+        let derived = derived.finalize().into_bytes();
+        place_key
+            .iter_mut()
+            .zip(derived)
+            .for_each(|(to, from)| *to = from);
         Self {
-            keyed: Hmac::new(&block.into()),
+            keyed,
+            place_key,
             shard,
             start,
             capacity,
@@ -97,12 +130,19 @@ impl NonceBook {
         self.capacity = capacity;
     }
 
-    /// Makes a nonce for a challenge in `realm`. Nothing of it is kept.
+    /// Makes a nonce for a challenge in `realm` that is sent to `address`. Nothing of it is kept.
     #[must_use]
-    pub fn issue(&self, now: Instant, entropy: &mut Entropy, realm: &str) -> NonceText {
+    pub fn issue(
+        &self,
+        now: Instant,
+        entropy: &mut Entropy,
+        realm: &str,
+        address: IpAddr,
+    ) -> NonceText {
+        let random = entropy.next_u64() & !u64::from(u32::MAX);
         let nonce = Nonce {
             time: self.clock(now),
-            random: entropy.next_u64(),
+            random: random | u64::from(self.place(address).0),
         };
         self.signed(self.shard, nonce, realm)
     }
@@ -172,6 +212,12 @@ impl NonceBook {
         self.accepted.remove(&oldest);
         self.forgotten = self.forgotten.max(Some(oldest.time));
         oldest != newcomer
+    }
+
+    fn place(&self, address: IpAddr) -> Place {
+        let mut hasher = SipHasher24::new_with_key(&self.place_key);
+        Source::of(address).hash(&mut hasher);
+        Place(hasher.finish() as u32)
     }
 
     fn signed(&self, shard: ShardId, nonce: Nonce, realm: &str) -> NonceText {

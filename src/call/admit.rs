@@ -19,6 +19,7 @@ use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
+use crate::call::rescue::tripwire;
 use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
 use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
@@ -153,7 +154,13 @@ impl Arriving<'_, '_> {
             domain.users.get(name).map(|user| (&user.account, user))
         });
         let denial = match verdict {
-            Ok(user) => return Ok((user.trunk, user.name.clone())),
+            Ok(user) => {
+                core.event(Event::LoggedIn {
+                    flow: self.flow,
+                    trunk: user.trunk,
+                });
+                return Ok((user.trunk, user.name.clone()));
+            }
             Err(denial) => denial,
         };
         let why = match denial {
@@ -164,9 +171,14 @@ impl Arriving<'_, '_> {
             Denial::StaleNonce => Refusal::StaleNonce,
             Denial::ForgedNonce => Refusal::ForgedNonce,
             Denial::Replayed => Refusal::Replayed,
+            Denial::Locked => {
+                self.silence(core, Refusal::Locked);
+                return Err(Rejected::Refused);
+            }
         };
+        let to = self.flow.remote.ip();
         let mut challenges = Vec::with_capacity(2);
-        gate.challenge(self.now, &mut core.entropy, &terms, denial, |value| {
+        gate.challenge(self.now, &mut core.entropy, &terms, to, denial, |value| {
             challenges.push(Bytes::copy_from_slice(value));
         });
         // Whoever may have the password is no stranger yet.
@@ -270,6 +282,7 @@ impl Arriving<'_, '_> {
             self.refuse(core, Refusal::Overload, 503);
             return;
         };
+        core.begun = Some(server);
         let early = Early {
             server,
             flow: self.flow,
@@ -286,9 +299,11 @@ impl Arriving<'_, '_> {
             hops,
             early,
         };
+        tripwire("invite");
         if let Some(call) = self.begin(core, call_key, newcomer) {
             registry.insert(self.now, Box::new(call));
         }
+        core.begun = None;
     }
 
     /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.

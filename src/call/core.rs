@@ -28,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) buffer: Vec<u8>,
     /// Key of the To-tags of stateless answers.
     pub(crate) stateless_key: [u8; 16],
+    /// The INVITE that was taken in for a call which is not in the table yet.
+    pub(crate) begun: Option<ServerId>,
     /// What is left of calls that were cancelled.
     pub(crate) leavings: Leavings,
     /// Which gateways are worth a call.
@@ -99,6 +101,7 @@ impl Core {
             entropy,
             buffer: Vec::with_capacity(4096),
             stateless_key,
+            begun: None,
             leavings: Leavings::default(),
             health: Health::default(),
             effects: Vec::new(),

@@ -25,6 +25,15 @@ pub enum Input<'a> {
         /// What there is of a message.
         head: &'a [u8],
     },
+    /// A datagram came in when there is too much to do: if it would begin a call, it is refused with 503.
+    Shed {
+        /// The way it came.
+        flow: Flow,
+        /// All of it.
+        bytes: &'a [u8],
+        /// After how many seconds to try again; `None`: nothing is said of that.
+        retry_after: Option<u32>,
+    },
     /// The transport says that what was sent along `flow` did not get there (RFC 3261 §17.1.4).
     TransportFailed {
         /// The way that failed.

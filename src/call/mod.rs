@@ -20,6 +20,7 @@
 //! | session timers | `session` |
 //! | BYEs | `closing` |
 //! | answers that nobody waits for | `unwanted` |
+//! | a handler that has panicked | `rescue` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
@@ -47,6 +48,7 @@ mod refuse;
 mod registry;
 mod relay;
 mod requests;
+mod rescue;
 mod responses;
 mod session;
 mod unwanted;
@@ -65,11 +67,14 @@ use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::policy::Policy;
 use crate::call::probes::Probes;
+use crate::call::refuse::Shed;
 use crate::call::registry::Registry;
+use crate::call::rescue::tripwire;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::frame;
+use crate::sip::glance::{Glance, Kind};
 use crate::sip::message::{Essentials, Malformed, Message, Method, Request, parse};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -89,6 +94,8 @@ pub struct Engine {
     /// Empty but on the first shard, which asks for all.
     probes: Probes,
     is_draining: bool,
+    /// New calls are refused while the datagram at hand is.
+    shed: Option<Shed>,
 }
 
 impl Engine {
@@ -102,27 +109,42 @@ impl Engine {
         let entropy = Entropy::stream(seed, u64::from(shard.0));
         let mut core = Core::new(shard, entropy, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
+        let mut gate = Gate::new(&nonce_secret, shard, start, policy.limits.nonces);
+        gate.set_guesses(policy.guard.guesses, policy.guard.lock);
         core.health = Health::new(policy.generation);
         let mut probes = Probes::default();
         if shard == PROBING {
             probes.set_policy(start, &mut core, &policy);
         }
         Self {
-            gate: Gate::new(&nonce_secret, shard, start, policy.limits.nonces),
+            gate,
             registry: Registry::new(policy.limits.calls),
             handed_on: HandedOn::new(policy.limits.calls),
             core,
             policy,
             probes,
             is_draining: false,
+            shed: None,
         }
     }
 
     /// Takes in one thing that happened. Afterwards drain [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.registry.take_touched();
+        self.core.begun = None;
+        self.shed = None;
         match input {
             Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
             Input::Broken { flow, error, head } => self.handle_broken(flow, error, head),
+            Input::Shed {
+                flow,
+                bytes,
+                retry_after,
+            } => {
+                self.shed = Some(Shed { retry_after });
+                self.handle_datagram(now, flow, bytes);
+                self.shed = None;
+            }
             Input::TransportFailed { flow } => {
                 self.core
                     .transact(|layer, out| layer.transport_failed(now, &flow, out));
@@ -161,6 +183,22 @@ impl Engine {
         [transactions, calls, probes].into_iter().flatten().min()
     }
 
+    /// Whether what shows this at a glance belongs to a call or a request of ours: it has our tag or our branch,
+    /// which nobody guesses.
+    #[must_use]
+    pub fn awaits(&self, glance: &Glance<'_>) -> bool {
+        match glance.kind {
+            Kind::Request(_) => glance
+                .to_tag
+                .and_then(Mark::parse)
+                .is_some_and(|mark| self.registry.has_mark(mark)),
+            Kind::Response => glance
+                .branch
+                .is_some_and(|branch| self.core.layer.awaits(branch)),
+            Kind::Unreadable => false,
+        }
+    }
+
     /// How much the engine holds. Walks over all calls: ask about once a second.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
@@ -180,6 +218,8 @@ impl Engine {
         self.core.layer.set_timing(policy.timing);
         self.core.layer.set_limit(limits.transactions);
         self.gate.set_capacity(limits.nonces);
+        let guard = policy.guard;
+        self.gate.set_guesses(guard.guesses, guard.lock);
         self.registry.set_limit(limits.calls);
         self.handed_on.set_limit(limits.calls);
         self.core.note_policy(&policy);
@@ -259,6 +299,7 @@ impl Engine {
             .transact(|layer, out| layer.handle_timeout(now, out));
         while let Some(key) = self.registry.poll_due(now) {
             if let Some(call) = self.registry.call(key) {
+                tripwire("timeout");
                 call.handle_timeout(now, &mut self.core);
             }
             self.registry.attend(now, key);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record};
 use crate::routing::buyer::Buyer;
 use crate::sip::flow::Flow;
@@ -80,6 +81,13 @@ pub enum Event {
         /// The answer; `None` is silence.
         status: Option<u16>,
     },
+    /// A user has shown its password: whoever is there hears what is sent there.
+    LoggedIn {
+        /// Where.
+        flow: Flow,
+        /// Its trunk.
+        trunk: TrunkId,
+    },
     /// A call began: it is authenticated, and has a name.
     Started {
         /// The call.
@@ -144,6 +152,8 @@ pub enum Event {
     },
     /// A message of ours could not be built: a fault of ours, or of the configuration.
     Unbuildable,
+    /// A handler has panicked, a fault of ours: the call that it worked on is given up.
+    Panicked,
     /// A table is full: what would have needed a place was refused.
     TableFull {
         /// Which: `transactions`, `calls`.
@@ -211,6 +221,8 @@ pub enum Refusal {
     ForgedNonce,
     /// The nonce-count was used before.
     Replayed,
+    /// So many wrong passwords came before it that this one was not looked at.
+    Locked,
     /// Address and user belong to different trunks.
     TrunkMismatch,
     /// Max-Forwards is used up (483).
@@ -235,6 +247,10 @@ pub enum Refusal {
     Draining,
     /// A table is full (503).
     Overload,
+    /// There is too much to do (503).
+    Shed,
+    /// A fault of ours (500).
+    Internal,
 }
 
 impl Refusal {
@@ -251,6 +267,7 @@ impl Refusal {
             Self::StaleNonce => "stale_nonce",
             Self::ForgedNonce => "forged_nonce",
             Self::Replayed => "replayed",
+            Self::Locked => "locked",
             Self::TrunkMismatch => "trunk_mismatch",
             Self::TooManyHops => "too_many_hops",
             Self::SessionInterval => "session_interval",
@@ -263,6 +280,8 @@ impl Refusal {
             Self::OldCSeq => "old_cseq",
             Self::Draining => "draining",
             Self::Overload => "overload",
+            Self::Shed => "shed",
+            Self::Internal => "internal",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 use crate::auth::allowlist::Allowlist;
+pub use crate::auth::ban::Rules;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 pub use crate::dialog::session_timer::Terms;
@@ -41,9 +42,13 @@ pub struct Policy {
     /// What strangers get.
     pub strangers: Strangers,
     /// Addresses that are no stranger's: those that any trunk lists, and the buyers'.
-    pub known: Allowlist<()>,
+    pub known: Allowlist<Known>,
     /// Session timers (RFC 4028); `None`: none.
     pub session: Option<Terms>,
+    /// What strangers may do before they are not heard any more.
+    pub guard: Rules,
+    /// When there is too much to do.
+    pub overload: Overload,
     /// How a call is offered to buyers.
     pub hunt: HuntBudget,
     /// When a gateway is left alone.
@@ -104,6 +109,15 @@ pub enum Require {
     Certificate,
 }
 
+/// Whose an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// That of the trunk which lists it; of the first one, if several do.
+    Trunk(TrunkId),
+    /// A buyer's.
+    Buyer,
+}
+
 /// Place in [`Policy::trunks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrunkId(pub u32);
@@ -130,6 +144,25 @@ pub enum Strangers {
     Refuse,
     /// A challenge where an INVITE asks for one, and else nothing.
     Silent,
+}
+
+/// When there is too much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overload {
+    /// How long datagrams may wait to be received; zero: as long as it takes.
+    pub target: Duration,
+    /// Wait after which an INVITE is dropped, for the next copy of it is on its way; zero: none is.
+    pub stale: Duration,
+}
+
+impl Default for Overload {
+    /// What `conf/strowger.toml` gives reasons for.
+    fn default() -> Self {
+        Self {
+            target: Duration::from_millis(50),
+            stale: Duration::from_millis(400),
+        }
+    }
 }
 
 /// How a call is offered to buyers.

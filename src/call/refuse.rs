@@ -25,6 +25,13 @@ use crate::sip::uri::Uri;
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::ServerId;
 
+/// That new calls are refused, because there is too much to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shed {
+    /// After how many seconds to try again, if that is said. Carriers take it for the word that the whole of us is down.
+    pub(crate) retry_after: Option<u32>,
+}
+
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 #[derive(Clone, Copy)]
 pub(crate) struct Arriving<'e, 'm> {
@@ -93,6 +100,28 @@ impl<'e, 'm> Arriving<'e, 'm> {
             status: Some(status),
         });
         self.answer(core, status, more);
+    }
+
+    /// Refuses an INVITE of whoever it is.
+    pub(crate) fn shed(&self, core: &mut Core, shed: Shed) {
+        if self.is_shunned {
+            self.silence(core, Refusal::Shed);
+            return;
+        }
+        core.event(Event::Refused {
+            why: Refusal::Shed,
+            flow: self.flow,
+            status: Some(503),
+        });
+        let (reply, tag) = self.reply_head(core);
+        let mut writer = Writer::reply(&mut core.buffer, &reply, 503, Some(&tag));
+        if let Some(seconds) = shed.retry_after {
+            writer.number("Retry-After", seconds);
+        }
+        let built = writer.finish(b"");
+        if let Some(bytes) = core.built(built) {
+            core.transmit(self.flow, bytes);
+        }
     }
 
     /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer, where there is room:

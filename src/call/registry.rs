@@ -19,6 +19,8 @@ pub(crate) struct Registry {
     wheel: Wheel<CallKey>,
     serial: u32,
     limit: usize,
+    /// The call that was last asked for, in order to change it.
+    touched: Option<CallKey>,
 }
 
 /// Call-ID and From-tag of a caller's INVITE, and its CSeq.
@@ -54,6 +56,7 @@ impl Registry {
             wheel: Wheel::new(),
             serial: 0,
             limit,
+            touched: None,
         }
     }
 
@@ -87,7 +90,22 @@ impl Registry {
         self.attend(now, key);
     }
 
+    /// The call that was last asked for, once.
+    pub(crate) fn take_touched(&mut self) -> Option<CallKey> {
+        self.touched.take()
+    }
+
+    /// Takes the call that was last asked for out of the table.
+    pub(crate) fn discard_touched(&mut self) -> Option<Box<Call>> {
+        let key = self.touched.take()?;
+        self.call(key)?;
+        let call = self.calls.try_remove(key.slot as usize)?;
+        self.arrivals.remove(&call.arrival);
+        Some(call)
+    }
+
     pub(crate) fn call(&mut self, key: CallKey) -> Option<&mut Call> {
+        self.touched = Some(key);
         self.calls
             .get_mut(key.slot as usize)
             .map(|call| &mut **call)
@@ -96,10 +114,18 @@ impl Registry {
 
     /// The call that a tag of ours belongs to.
     pub(crate) fn marked(&mut self, mark: Mark) -> Option<&mut Call> {
-        self.calls
+        let call = self
+            .calls
             .get_mut(mark.slot as usize)
             .map(|call| &mut **call)
-            .filter(|call| call.side_of(mark).is_some())
+            .filter(|call| call.side_of(mark).is_some())?;
+        self.touched = Some(call.key);
+        Some(call)
+    }
+
+    pub(crate) fn has_mark(&self, mark: Mark) -> bool {
+        let call = self.calls.get(mark.slot as usize);
+        call.is_some_and(|call| call.side_of(mark).is_some())
     }
 
     pub(crate) fn named(&self, uuid: CallUuid) -> Option<CallKey> {

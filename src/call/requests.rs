@@ -6,6 +6,7 @@ use crate::call::Engine;
 use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
 use crate::call::refuse::Arriving;
+use crate::call::rescue::tripwire;
 use crate::call::within::AskedWithin;
 use crate::routing::trunk::Refer;
 use crate::sip::flow::Flow;
@@ -29,6 +30,7 @@ impl Engine {
                 return;
             }
         };
+        tripwire("request");
         let incoming = self
             .core
             .transact(|layer, out| layer.receive(now, &flow, request, &essentials, out));
@@ -83,6 +85,9 @@ impl Engine {
             return;
         }
         match request.method {
+            Method::Invite if let Some(shed) = self.shed => {
+                arriving.shed(&mut self.core, shed);
+            }
             Method::Invite => {
                 let elsewhere = if arriving.has_hops_left(&mut self.core) {
                     arriving.admit(
@@ -144,6 +149,7 @@ impl Engine {
         if !arriving.passes_basics(&mut self.core) {
             return;
         }
+        tripwire("within");
         let Some((call, side)) = found else {
             if let (Method::Bye, Some(mark)) = (request.method, mark) {
                 self.core.leavings.handle_bye(mark, essentials);
@@ -238,6 +244,7 @@ impl Engine {
             self.core.event(Event::Stray);
             return;
         };
+        tripwire("ack");
         call.handle_ack(now, &mut self.core, side, request, essentials);
         let key = call.key;
         self.registry.attend(now, key);
@@ -276,6 +283,7 @@ impl Engine {
             Some(call) => call.caller_mark.text().to_vec(),
             None => arriving.tag_towards(&self.core, invite),
         };
+        tripwire("cancel");
         arriving.confirm(&mut self.core, key, &tag);
         let Some(call) = call else {
             return;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::call::Engine;
 use crate::call::core::{Owner, Report};
 use crate::call::output::Event;
+use crate::call::rescue::tripwire;
 use crate::call::unwanted::{Unwanted, handle_parting_response};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Response};
@@ -62,6 +63,7 @@ impl Engine {
             | Owner::Probe(_)
             | Owner::RelayIn(_) => None,
         };
+        tripwire("response");
         match (owner, call) {
             (Owner::Attempt(key), Some(call)) => {
                 call.handle_attempt_response(now, core, response, &essentials);
@@ -137,6 +139,7 @@ impl Engine {
                 continue;
             };
             let is_lost = matches!(report, Report::Failed { .. });
+            tripwire("report");
             match owner {
                 Owner::Attempt(_) => call.handle_attempt_failure(now, &mut self.core, id),
                 Owner::RelayOut(_) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::auth::allowlist::Allowlist;
-use crate::call::policy::Domain;
+use crate::call::policy::{Domain, Known};
 use crate::call::record::Outcome;
 use crate::config::desk::Desk;
 use crate::config::doors::Doors;
@@ -20,7 +20,7 @@ pub(super) struct Carriers {
     pub(super) domains: HashMap<Box<str>, Arc<Domain>>,
     pub(super) trunks: Vec<Arc<Trunk>>,
     /// All that any trunk lists.
-    pub(super) listed: Allowlist<()>,
+    pub(super) listed: Allowlist<Known>,
     /// Names that trunks' certificates show.
     pub(super) peers: Vec<Arc<str>>,
 }

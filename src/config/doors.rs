@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::Algorithm;
-use crate::call::policy::{DigestUri, Domain, Require, TrunkId, User};
+use crate::call::policy::{DigestUri, Domain, Known, Require, TrunkId, User};
 use crate::config::desk::{Desk, Place};
 use crate::config::raw::{self, Section, Spot};
 use crate::config::routes;
@@ -25,7 +25,7 @@ pub(super) struct Doors<'d> {
     /// Ids of the trunks so far, and where they stand.
     trunks: Vec<(&'d str, Place)>,
     /// All that any trunk lists.
-    listed: Allowlist<()>,
+    listed: Allowlist<Known>,
     /// Names that certificates are to show.
     peers: Vec<Arc<str>>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Closed {
     /// By name and alias.
     pub(super) domains: HashMap<Box<str>, Arc<Domain>>,
     /// The addresses that any trunk lists.
-    pub(super) listed: Allowlist<()>,
+    pub(super) listed: Allowlist<Known>,
     /// The names that certificates are to show.
     pub(super) peers: Vec<Arc<str>>,
 }
@@ -135,7 +135,10 @@ impl<'d> Doors<'d> {
 
         let nets = nets(section, desk);
         for net in &nets {
-            self.listed.insert(net.value, ());
+            let known = Known::Trunk(id);
+            if let Some(first) = self.listed.insert(net.value, known) {
+                self.listed.insert(net.value, first);
+            }
         }
         let users = users::read(section, desk);
         let certificates = certificates(section, desk);

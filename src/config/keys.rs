@@ -14,6 +14,8 @@ pub(super) const ROOT: Shape = Shape {
         "telemetry",
         "timers",
         "limits",
+        "guard",
+        "overload",
         "hunt",
         "session",
         "health",
@@ -97,6 +99,27 @@ pub(super) const TIMERS: Shape = Shape {
 pub(super) const LIMITS: Shape = Shape {
     name: "limits",
     keys: &["calls", "transactions", "nonces", "call_time"],
+};
+
+pub(super) const GUARD: Shape = Shape {
+    name: "guard",
+    keys: &[
+        "refusals",
+        "window",
+        "ban",
+        "longest_ban",
+        "rate",
+        "burst",
+        "strangers",
+        "senders",
+        "guesses",
+        "lock",
+    ],
+};
+
+pub(super) const OVERLOAD: Shape = Shape {
+    name: "overload",
+    keys: &["target", "stale"],
 };
 
 pub(super) const HUNT: Shape = Shape {
@@ -241,6 +264,8 @@ pub(super) const ALL: &[&Shape] = &[
     &TELEMETRY,
     &TIMERS,
     &LIMITS,
+    &GUARD,
+    &OVERLOAD,
     &HUNT,
     &SESSION,
     &HEALTH,

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::policy::{Listener, Policy};
+use crate::call::policy::{Known, Listener, Policy};
 use crate::sip::flow::PeerId;
 
 pub use self::fault::{Fault, Faults};
@@ -166,7 +166,10 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let mut names = carriers.peers;
     let buyers = directory.buyers.values();
     for gateway in buyers.flat_map(|buyer| &buyer.gateways) {
-        known.insert(gateway.address.ip().into(), ());
+        let address = gateway.address.ip().into();
+        if let Some(first) = known.insert(address, Known::Buyer) {
+            known.insert(address, first);
+        }
         names.extend(gateway.tls_name.clone());
     }
     let peers = peers(names, &root, desk);
@@ -184,6 +187,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             timing: node.timing,
             strangers: node.strangers,
             known,
+            guard: node.guard,
+            overload: node.overload,
             hunt: node.hunt,
             session: node.session,
             health: node.health,

@@ -1,10 +1,11 @@
-//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[hunt]`, `[health]`: the process and its bounds.
+//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[guard]`, `[overload]`, `[hunt]`, `[health]`,
+//! `[session]`, `[connections]`: the process and its bounds.
 
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::call::policy::{HealthTerms, HuntBudget, Limits, Strangers, Terms};
+use crate::call::policy::{HealthTerms, HuntBudget, Limits, Overload, Rules, Strangers, Terms};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
@@ -25,6 +26,8 @@ pub(super) struct Read<'d> {
     pub(super) telemetry: Telemetry,
     pub(super) timing: Timing,
     pub(super) limits: Limits,
+    pub(super) guard: Rules,
+    pub(super) overload: Overload,
     pub(super) hunt: HuntBudget,
     pub(super) session: Option<Terms>,
     pub(super) health: HealthTerms,
@@ -63,6 +66,8 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         telemetry: telemetry(root, desk),
         timing: timing(root, desk),
         limits: limits(root, desk),
+        guard: guard(root, desk),
+        overload: overload(root, desk),
         hunt: hunt(root, desk),
         session: session(root, desk),
         health: health(root, desk),
@@ -193,6 +198,55 @@ fn connections(root: &Section<'_>, desk: &mut Desk<'_>) -> Connections {
     }
 }
 
+fn guard(root: &Section<'_>, desk: &mut Desk<'_>) -> Rules {
+    let default = Rules::default();
+    let Some(section) = root.section("guard", &keys::GUARD, desk) else {
+        return default;
+    };
+    let mut count = |key, default, most| {
+        let value = section.integer(key, i64::from(default), 0..=most, desk);
+        u32::try_from(value).unwrap_or(default)
+    };
+    let refusals = count("refusals", default.refusals, 1_000_000);
+    let rate = count("rate", default.rate, 1_000_000);
+    let burst = count("burst", default.burst, 1_000_000);
+    let strangers = count("strangers", default.strangers, 1_000_000);
+    let guesses = count("guesses", default.guesses, 1_000_000);
+    let second = millis(1_000);
+    let rules = Rules {
+        refusals,
+        window: section.duration("window", default.window, second..=DAY, desk),
+        ban: section.duration("ban", default.ban, second..=DAY, desk),
+        longest_ban: section.duration("longest_ban", default.longest_ban, second..=DAY, desk),
+        rate,
+        burst,
+        strangers,
+        senders: section.count("senders", default.senders, 64..=MOST_SENDERS, desk),
+        guesses,
+        lock: section.duration("lock", default.lock, second..=DAY, desk),
+    };
+    if rules.longest_ban < rules.ban {
+        desk.fault(
+            section.place_of("longest_ban"),
+            "is shorter than ban",
+            "each further ban is twice as long, up to longest_ban",
+        );
+    }
+    rules
+}
+
+fn overload(root: &Section<'_>, desk: &mut Desk<'_>) -> Overload {
+    let default = Overload::default();
+    let Some(section) = root.section("overload", &keys::OVERLOAD, desk) else {
+        return default;
+    };
+    let most = millis(10_000);
+    Overload {
+        target: section.duration("target", default.target, Duration::ZERO..=most, desk),
+        stale: section.duration("stale", default.stale, Duration::ZERO..=most, desk),
+    }
+}
+
 fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {
     let section = root.section("hunt", &keys::HUNT, desk);
     HuntBudget {
@@ -279,6 +333,8 @@ const SESSION: Duration = Duration::from_secs(1_800);
 /// What everybody must take (RFC 4028 §4).
 const LEAST_SESSION: Duration = Duration::from_secs(90);
 const PDD: Duration = Duration::from_secs(3);
+/// At 72 bytes each.
+const MOST_SENDERS: i64 = 10_000_000;
 /// Slots are numbered by 32 bits; no table of this size fits a machine anyway.
 const MOST_ENTRIES: i64 = 100_000_000;
 

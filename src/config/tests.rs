@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::*;
-use crate::call::policy::{Require, Strangers, Terms, TrunkId};
+use crate::call::policy::{Known, Overload, Require, Rules, Strangers, Terms, TrunkId};
 use crate::routing::directory::Source as Sender;
 use crate::routing::trunk::Refer;
 use crate::types::number::Number;
@@ -114,6 +114,10 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(documented.timing, minimal.timing);
     assert_eq!(documented.limits, minimal.limits);
     assert_eq!(documented.hunt, minimal.hunt);
+    assert_eq!(documented.guard, minimal.guard);
+    assert_eq!(minimal.guard, Rules::default());
+    assert_eq!(documented.overload, minimal.overload);
+    assert_eq!(minimal.overload, Overload::default());
     assert_eq!(documented.strangers, minimal.strangers);
     assert_eq!(documented.product, minimal.product);
     let (described, plain) = (
@@ -135,6 +139,21 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(described.ring_timeout, plain.ring_timeout);
     assert_eq!(described.response_timeout, plain.response_timeout);
     assert_eq!(described.x_ph_profile, plain.x_ph_profile);
+}
+
+#[test]
+fn what_the_guard_is_told_is_checked() {
+    let text = format!("{MINIMAL}\n[guard]\nrefusals = -1\nban = \"2h\"\nsenders = 3\n");
+
+    let faults = load_main(&text).err().expect("faults").to_string();
+
+    for fault in [
+        "guard.refusals: -1 is out of range",
+        "guard.longest_ban: is shorter than ban",
+        "guard.senders: 3 is out of range",
+    ] {
+        assert!(faults.contains(fault), "{fault}: {faults}");
+    }
 }
 
 #[test]
@@ -588,7 +607,11 @@ fn gateways_are_in_order_of_priority_and_keep_their_own_uri() {
     );
     for gateway in ["203.0.113.21", "203.0.113.22"] {
         let address = gateway.parse().expect("an address");
-        assert_eq!(policy.known.longest_match(address), Some(()), "{gateway}");
+        assert_eq!(
+            policy.known.longest_match(address),
+            Some(Known::Buyer),
+            "{gateway}"
+        );
     }
 }
 

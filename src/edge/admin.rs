@@ -78,6 +78,11 @@ impl Panel {
         // What does not answer shows what it held when it last did.
         let _ = self.measure().await;
         self.metrics.set_gauges(&self.gauges());
+        let banned = self.boards.iter().map(|board| board.banned());
+        self.metrics.set_banned(banned.sum());
+        let waits = self.boards.iter().map(|board| board.worst_wait());
+        self.metrics
+            .set_queue_delay(waits.max().unwrap_or_default());
         let drops = self.sockets.iter().map(sockets::receive_drops);
         self.metrics.set_receive_drops(drops.map(u64::from).sum());
         self.metrics.set_log_drops(writers::log_drops());

@@ -1,17 +1,24 @@
 //! Does what the engine's outputs say.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::call::Engine;
 use crate::call::output::{Event, Output};
+use crate::call::policy::Policy;
+use crate::edge::guard::{Banned, Guard, Standing};
 use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::postroom::Postroom;
+use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::sip::flow::{Flow, Transport};
+use crate::sip::frame;
+use crate::sip::glance::Glance;
 use crate::telemetry::log::{Allowance, Narrator};
 use crate::telemetry::tally::Tally;
 use crate::types::ids::ShardId;
@@ -29,6 +36,8 @@ pub(super) struct Effects {
     records: Option<Records>,
     tally: Tally,
     narrator: Narrator,
+    guard: Guard,
+    valve: Valve,
     report: Report,
     failures: Allowance,
 }
@@ -37,15 +46,30 @@ pub(super) struct Effects {
 /// strangers can cause them. Timers find the others.
 const FAILURES: u32 = 200;
 
+/// The ways out of a shard.
+pub(super) struct Ways {
+    /// Over UDP, one per listener that speaks it.
+    pub(super) ports: Vec<Port>,
+    /// Over TCP and TLS; `None`: nobody listens there.
+    pub(super) lines: Option<Arc<Lines<Postroom>>>,
+    /// To all shards, the own one included.
+    pub(super) shards: Vec<Mailbox>,
+}
+
 impl Effects {
     pub(super) fn new(
         own: ShardId,
-        ports: Vec<Port>,
-        lines: Option<Arc<Lines<Postroom>>>,
-        shards: Vec<Mailbox>,
+        ways: Ways,
         records: Option<Records>,
+        guard: Guard,
+        valve: Valve,
         tally: Tally,
     ) -> Self {
+        let Ways {
+            ports,
+            lines,
+            shards,
+        } = ways;
         Self {
             own,
             places: places(&ports),
@@ -54,6 +78,8 @@ impl Effects {
             shards,
             records,
             tally,
+            guard,
+            valve,
             narrator: Narrator::default(),
             report: Report::default(),
             failures: Allowance::default(),
@@ -97,7 +123,14 @@ impl Effects {
             Output::Event(event) => {
                 self.keep(&event);
                 self.tally.handle_event(&event);
-                self.narrator.handle_event(now, &event);
+                if let Event::Refused { flow, .. } | Event::Malformed { flow, .. } = &event {
+                    let is_stranger = self.guard.is_stranger(now, flow.remote.ip());
+                    self.narrator.handle_refusal(now, &event, is_stranger);
+                } else {
+                    self.narrator.handle_event(now, &event);
+                }
+                let banned = self.guard.handle_event(now, &event);
+                self.tell_ban(now, banned);
             }
             Output::Record(record) => {
                 if let Some(records) = &self.records
@@ -126,6 +159,13 @@ impl Effects {
         }
     }
 
+    /// Ends a connection whose peer is not heard any more.
+    pub(super) fn hang_up(&self, flow: Flow) {
+        if let Some(lines) = &self.lines {
+            lines.end(flow);
+        }
+    }
+
     /// A call came by this connection: it stays, whoever the peer is.
     fn keep(&self, event: &Event) {
         if let Event::Started { flow, .. } = event
@@ -133,6 +173,81 @@ impl Effects {
             && let Some(lines) = &self.lines
         {
             lines.keep(*flow);
+        }
+    }
+
+    /// Takes note of a batch that was received on the port at `index`.
+    pub(super) fn observe(&mut self, now: Instant, index: usize, wait: Option<Duration>) {
+        self.valve.observe(now, index, wait);
+        match self.valve.poll_change() {
+            Some(Stage::Shedding { .. }) => self.narrator.handle_overload(now, true),
+            Some(Stage::Calm) => self.narrator.handle_overload(now, false),
+            Some(Stage::Strained) | None => {}
+        }
+    }
+
+    /// What is to become of a datagram that has come from `remote` and waited for `wait` at most.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        remote: IpAddr,
+        bytes: &[u8],
+        wait: Option<Duration>,
+        engine: &Engine,
+    ) -> Passage {
+        let (standing, banned) = self.guard.judge(now, remote);
+        if banned.is_some() {
+            self.tell_ban(now, banned);
+        }
+        let is_open = self.valve.is_open(wait);
+        let (payer, shut) = match standing {
+            Standing::Welcome(_) | Standing::Stranger if is_open => return Passage::Read,
+            Standing::Welcome(payer) => (Some(payer), None),
+            Standing::Stranger => (None, None),
+            Standing::Shut(shut) => (None, Some(shut)),
+        };
+        let Some(message) = frame::datagram(bytes) else {
+            // A keep-alive: there is nothing to be done about it.
+            return Passage::Read;
+        };
+        let glance = Glance::at(message);
+        let passage = match shut {
+            Some(shut)
+                if !self
+                    .guard
+                    .makes_exception(now, remote, shut, &glance, engine) =>
+            {
+                Passage::Drop(shut.label())
+            }
+            Some(_) | None if payer.is_none() && engine.awaits(&glance) => Passage::Read,
+            Some(_) | None => self.valve.judge(payer, &glance, wait),
+        };
+        if let Passage::Drop(why) = passage {
+            self.tally.add_unread(why, 1);
+        }
+        passage
+    }
+
+    /// Goes by another policy from now on.
+    pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.valve.set_rules(policy.overload);
+        self.guard.set_policy(policy);
+    }
+
+    /// The longest wait since it was last asked.
+    pub(super) fn take_worst_wait(&mut self) -> Duration {
+        self.valve.take_worst()
+    }
+
+    /// How many senders are banned.
+    pub(super) fn banned(&self, now: Instant) -> usize {
+        self.guard.banned(now)
+    }
+
+    fn tell_ban(&mut self, now: Instant, banned: Option<Banned>) {
+        if let Some(Banned { ban, why }) = banned {
+            self.tally.add_ban();
+            self.narrator.handle_ban(now, &ban, why);
         }
     }
 
@@ -209,11 +324,14 @@ fn places(ports: &[Port]) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, UdpSocket};
-    use std::sync::Arc;
+    use std::path::Path;
 
     use mio::{Poll, Token};
 
     use super::*;
+    use crate::call::policy::Overload;
+    use crate::config;
+    use crate::config::Texts;
     use crate::edge::inbox::{Inbox, inbox};
     use crate::net::clock;
     use crate::sip::flow::{ListenerId, PeerId};
@@ -333,8 +451,22 @@ mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             let ports = vec![Port::new(socket, ListenerId(0))];
             let tally = Tally::new(Arc::clone(&metrics));
+            let policy = Arc::new(minimal());
+            let guard = Guard::new(clock::now(), [7; 16], policy);
+            let valve = Valve::new(Overload::default(), clock::now(), 1);
             Self {
-                effects: Effects::new(ShardId(0), ports, None, vec![own, other], None, tally),
+                effects: Effects::new(
+                    ShardId(0),
+                    Ways {
+                        ports,
+                        lines: None,
+                        shards: vec![own, other],
+                    },
+                    None,
+                    guard,
+                    valve,
+                    tally,
+                ),
                 own: own_inbox,
                 other: other_inbox,
                 metrics,
@@ -346,6 +478,12 @@ mod tests {
             let text = self.metrics.render();
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
+    }
+
+    fn minimal() -> Policy {
+        let source = Texts::of("minimal.toml", include_str!("../../conf/minimal.toml"));
+        let settings = config::load(Path::new("minimal.toml"), &source, 1);
+        settings.map(|settings| settings.policy).unwrap()
     }
 
     fn flow(transport: Transport, remote: SocketAddr) -> Flow {

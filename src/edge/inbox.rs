@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mio::{Registry, Token, Waker};
@@ -179,11 +180,21 @@ pub(super) struct Board {
     server_transactions: AtomicUsize,
     client_transactions: AtomicUsize,
     timers: AtomicUsize,
+    banned: AtomicUsize,
+    /// In microseconds.
+    worst_wait: AtomicUsize,
     is_draining: AtomicBool,
 }
 
 impl Board {
-    pub(super) fn write(&self, gauges: &Gauges, is_draining: bool) {
+    pub(super) fn write(
+        &self,
+        gauges: &Gauges,
+        banned: usize,
+        worst_wait: Duration,
+        is_draining: bool,
+    ) {
+        let worst_wait = usize::try_from(worst_wait.as_micros()).unwrap_or(usize::MAX);
         let pairs = [
             (&self.calls_ringing, gauges.calls_ringing),
             (&self.calls_talking, gauges.calls_talking),
@@ -191,6 +202,8 @@ impl Board {
             (&self.server_transactions, gauges.server_transactions),
             (&self.client_transactions, gauges.client_transactions),
             (&self.timers, gauges.timers),
+            (&self.banned, banned),
+            (&self.worst_wait, worst_wait),
         ];
         for (shown, value) in pairs {
             shown.store(value, Ordering::Relaxed);
@@ -202,6 +215,16 @@ impl Board {
     /// Whether the shard has heard that it is to refuse new calls.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Senders that the shard does not hear.
+    pub(super) fn banned(&self) -> usize {
+        self.banned.load(Ordering::Relaxed)
+    }
+
+    /// The longest that its datagrams had to wait, between the last two times that it was asked.
+    pub(super) fn worst_wait(&self) -> Duration {
+        Duration::from_micros(self.worst_wait.load(Ordering::Relaxed) as u64)
     }
 
     /// Adds what the shard holds to `sum`.
@@ -230,8 +253,6 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use mio::{Events, Poll};
 
     use super::*;

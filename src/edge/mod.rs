@@ -18,12 +18,14 @@ pub mod demo;
 mod disk;
 mod drain;
 mod effects;
+mod guard;
 mod inbox;
 mod pace;
 mod postroom;
 mod reload;
 mod shard;
 mod supervise;
+mod valve;
 mod writers;
 
 use std::io;
@@ -44,11 +46,13 @@ use crate::call::policy::Listener;
 use crate::call::record::Record;
 use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
-use crate::edge::effects::Effects;
+use crate::edge::effects::{Effects, Ways};
+use crate::edge::guard::Guard;
 use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
+use crate::edge::valve::Valve;
 use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
 use crate::net::sockets;
@@ -59,11 +63,14 @@ use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tally::Tally;
-use crate::types::ids::ShardId;
+use crate::types::ids::{Entropy, ShardId};
 
 pub use disk::Disk;
 pub use supervise::Crashed;
 pub use writers::{Log, LogError};
+
+/// Streams of the seed that the guards' keys are taken from: below that of the engines' nonces, far above the shards' own.
+const GUARD_STREAM: u64 = u64::MAX - 1;
 
 /// Why the edge could not be started.
 #[derive(Debug, Error)]
@@ -195,12 +202,20 @@ impl Edge {
         // The same for all shards: so one can tell a nonce that another has given out.
         let (seed, start) = (disk::draw()?, clock::now());
         for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
+            let mut key = [0; 16];
+            Entropy::stream(seed, GUARD_STREAM - u64::from(id)).fill(&mut key);
+            let guard = Guard::new(start, key, Arc::clone(&policy));
+            let valve = Valve::new(policy.overload, start, u64::from_ne_bytes([key[0]; 8]));
             let effects = Effects::new(
                 ShardId(id),
-                ports(sockets),
-                edge.streams.as_ref().map(Streams::lines),
-                mailboxes.clone(),
+                Ways {
+                    ports: ports(sockets),
+                    lines: edge.streams.as_ref().map(Streams::lines),
+                    shards: mailboxes.clone(),
+                },
                 edge.records.clone(),
+                guard,
+                valve,
                 Tally::new(Arc::clone(&metrics)),
             );
             let seat = Seat {

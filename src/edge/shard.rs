@@ -17,6 +17,8 @@
 //! Under load it pauses before it looks again ([`Pace`]).
 
 use std::io;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,8 +34,10 @@ use crate::call::policy::Policy;
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Letter, Order};
 use crate::edge::pace::Pace;
+use crate::edge::valve::Passage;
 use crate::net::clock;
 use crate::net::udp::{Batches, Received};
+use crate::sip::flow::Flow;
 use crate::types::ids::ShardId;
 
 /// Token of the inbox's bell; ports have their index.
@@ -199,15 +203,32 @@ impl Shard {
             let Some(port) = self.effects.ports().get_mut(index) else {
                 continue;
             };
-            let Received { count, is_more } = port.receive(&mut self.batches)?;
+            let Received {
+                count,
+                is_more,
+                wait,
+            } = port.receive(&mut self.batches)?;
             let here = port.here();
             socket.is_readable = is_more;
+            self.effects.observe(now, index, wait);
             for datagram in 0..count {
                 let Some((remote, bytes)) = self.batches.datagram(datagram) else {
                     continue;
                 };
                 let flow = here.flow(remote);
-                self.engine.handle(now, Input::Datagram { flow, bytes });
+                let effects = &mut self.effects;
+                let input = match effects.admit(now, remote.ip(), bytes, wait, &self.engine) {
+                    Passage::Read => Input::Datagram { flow, bytes },
+                    Passage::Refuse(retry_after) => Input::Shed {
+                        flow,
+                        bytes,
+                        retry_after,
+                    },
+                    Passage::Drop(_) => continue,
+                };
+                if let Err(panic) = attempt(&mut self.engine, now, input) {
+                    panic.rescue(&mut self.engine, now, Some((flow, bytes)));
+                }
                 while let Some(output) = self.engine.poll_output() {
                     self.effects.perform(now, output);
                 }
@@ -224,7 +245,10 @@ impl Shard {
         self.inbox.hush();
         while let Some(order) = self.inbox.next_order() {
             match order {
-                Order::Policy(policy) => self.step(now, Input::Policy(policy)),
+                Order::Policy(policy) => {
+                    self.effects.set_policy(Arc::clone(&policy));
+                    self.step(now, Input::Policy(policy));
+                }
                 Order::Drain => {
                     self.is_draining = true;
                     self.step(now, Input::Drain(true));
@@ -244,7 +268,10 @@ impl Shard {
                     self.step(now, input);
                 }
                 Order::Measure(answer) => {
-                    self.board.write(&self.engine.gauges(), self.is_draining);
+                    let banned = self.effects.banned(now);
+                    let wait = self.effects.take_worst_wait();
+                    let gauges = self.engine.gauges();
+                    self.board.write(&gauges, banned, wait, self.is_draining);
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(());
                 }
@@ -253,10 +280,7 @@ impl Shard {
         self.is_rung = true;
         for _ in 0..LETTER_BATCH {
             match self.inbox.next_letter() {
-                Some(Letter::Datagram { flow, bytes }) => {
-                    let bytes = &bytes;
-                    self.step(now, Input::Datagram { flow, bytes });
-                }
+                Some(Letter::Datagram { flow, bytes }) => self.hear(now, flow, &bytes),
                 Some(Letter::Broken { flow, error, head }) => {
                     let head = &head;
                     self.step(now, Input::Broken { flow, error, head });
@@ -269,6 +293,28 @@ impl Shard {
                     return;
                 }
             }
+        }
+    }
+
+    /// Takes in a message that a connection brought, or another shard, which has let it in already.
+    fn hear(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let passage = if flow.transport.is_reliable() {
+            let remote = flow.remote.ip();
+            self.effects.admit(now, remote, bytes, None, &self.engine)
+        } else {
+            Passage::Read
+        };
+        match passage {
+            Passage::Read => self.step(now, Input::Datagram { flow, bytes }),
+            Passage::Refuse(retry_after) => self.step(
+                now,
+                Input::Shed {
+                    flow,
+                    bytes,
+                    retry_after,
+                },
+            ),
+            Passage::Drop(_) => self.effects.hang_up(flow),
         }
     }
 
@@ -313,9 +359,29 @@ impl Shard {
     }
 
     fn step(&mut self, now: Instant, input: Input<'_>) {
-        self.engine.handle(now, input);
+        if let Err(panic) = attempt(&mut self.engine, now, input) {
+            panic.rescue(&mut self.engine, now, None);
+        }
         while let Some(output) = self.engine.poll_output() {
             self.effects.perform(now, output);
+        }
+    }
+}
+
+/// Has the engine handle one input. A panic costs the call that it worked on; see `call::rescue`.
+fn attempt(engine: &mut Engine, now: Instant, input: Input<'_>) -> Result<(), Panic> {
+    panic::catch_unwind(AssertUnwindSafe(|| engine.handle(now, input))).map_err(|_| Panic)
+}
+
+/// A handler has panicked.
+struct Panic;
+
+impl Panic {
+    /// Gives up the call that was at hand. A panic of the last resort ends the shard.
+    fn rescue(self, engine: &mut Engine, now: Instant, datagram: Option<(Flow, &[u8])>) {
+        let rescue = || engine.rescue(now, datagram);
+        if panic::catch_unwind(AssertUnwindSafe(rescue)).is_err() {
+            engine.discard(now);
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The life of a running edge: signals in, a clean end out.
 
 use std::io;
+use std::panic;
+use std::panic::PanicHookInfo;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::Source;
 use crate::edge::Edge;
@@ -41,6 +44,7 @@ impl Edge {
     ///
     /// When a shard has crashed.
     pub fn supervise(mut self, config: &Path, source: &dyn Source) -> Result<(), Crashed> {
+        panic::set_hook(Box::new(tell_panic));
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -98,5 +102,16 @@ impl Edge {
                 None => {}
             }
         }
+    }
+}
+
+/// Says where a thread has panicked, once a second at most, for whoever can cause one can cause many. The words are left out:
+/// they may be a peer's.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let second = clock::wall().as_secs();
+    if LAST.swap(second, Ordering::Relaxed) != second {
+        let place = panic.location().map(ToString::to_string);
+        error!(place, "panic");
     }
 }

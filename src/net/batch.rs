@@ -13,6 +13,7 @@ use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::time::Duration;
 
 /// Datagrams received per call at most.
 pub(super) const RECEIVE_BATCH: usize = 64;
@@ -44,9 +45,17 @@ pub(super) struct Inbound {
     names: *mut [Name],
     /// Points into `buffers`, owned.
     parts: *mut [libc::iovec],
-    /// Points into `names` and `parts`.
+    /// Where the kernel writes when the first datagram came, owned. Only the first is asked for: it has waited longest, and
+    /// each that is asked costs the kernel a copy.
+    control: *mut Control,
+    /// Points into `names`, `parts` and `control`.
     headers: Vec<libc::mmsghdr>,
+    /// Datagrams that the last call brought.
+    count: usize,
 }
+
+/// Room for a control message with one time, aligned for its head.
+type Control = [u64; 8];
 
 impl Inbound {
     /// Allocates the buffers; the kernel maps them as they are first used.
@@ -61,6 +70,7 @@ impl Inbound {
             })
             .collect();
         let parts = Box::into_raw(parts);
+        let control = Box::into_raw(Box::new([0; 8]));
         let headers = (0..RECEIVE_BATCH)
             .map(|index| {
                 header(
@@ -74,14 +84,22 @@ impl Inbound {
             buffers,
             names,
             parts,
+            control,
             headers,
+            count: 0,
         }
     }
 
     /// Receives what is there, up to [`RECEIVE_BATCH`] datagrams, without waiting.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        if let Some(first) = self.headers.first_mut() {
+            // The last call wrote there how much it used.
+            first.msg_hdr.msg_control = self.control.cast();
+            first.msg_hdr.msg_controllen = size_of::<Control>();
+        }
         // SAFETY: each header points to a name and a part that this value owns and that nothing
-        // borrows while `&mut self` is held; each part points to ROOM bytes of its own.
+        // borrows while `&mut self` is held; each part points to ROOM bytes of its own, and the first header besides
+        // to a control buffer of the length that it says, which this value owns too.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -91,7 +109,33 @@ impl Inbound {
                 ptr::null_mut(),
             )
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error());
+        self.count = count.as_ref().copied().unwrap_or(0);
+        count
+    }
+
+    /// When the first datagram of the last [`receive`](Self::receive) came, from the epoch on; `None` if the socket was
+    /// not [asked to say](stamp) or nothing came.
+    pub(super) fn arrived(&self) -> Option<Duration> {
+        let message = &raw const self.headers.first().filter(|_| self.count > 0)?.msg_hdr;
+        // SAFETY: `message` points to a header of ours; the kernel filled `control` up to the length that it wrote there, all
+        // of it is initialised, and the CMSG macros stay within it.
+        let time = unsafe {
+            let mut control = libc::CMSG_FIRSTHDR(message);
+            loop {
+                let entry = control.as_ref()?;
+                match (entry.cmsg_level, entry.cmsg_type) {
+                    (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                        break libc::CMSG_DATA(control)
+                            .cast::<libc::timespec>()
+                            .read_unaligned();
+                    }
+                    _ => control = libc::CMSG_NXTHDR(message, control),
+                }
+            }
+        };
+        let seconds = u64::try_from(time.tv_sec).ok()?;
+        Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
     }
 
     /// The `index`th datagram of the last [`receive`](Self::receive), and who sent it. To be asked
@@ -116,11 +160,12 @@ impl Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        // SAFETY: the three came from `Box::into_raw` in `new` and are freed only here.
+        // SAFETY: the four came from `Box::into_raw` in `new` and are freed only here.
         unsafe {
             drop(Box::from_raw(self.buffers));
             drop(Box::from_raw(self.names));
             drop(Box::from_raw(self.parts));
+            drop(Box::from_raw(self.control));
         }
     }
 }
@@ -239,6 +284,11 @@ fn is_unreachable(error: &libc::sock_extended_err) -> bool {
         (libc::SO_EE_ORIGIN_ICMP, 12) | (libc::SO_EE_ORIGIN_ICMP6, 1 | 4) => true,
         _ => false,
     }
+}
+
+/// Has the kernel note when each datagram came.
+pub(super) fn stamp(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
 }
 
 /// Sets an option whose value is an `int`.
@@ -397,6 +447,32 @@ mod tests {
                 assert_eq!(inbound.take(index), Some((from, bytes.as_slice())));
             }
         }
+    }
+
+    #[test]
+    fn the_first_of_a_batch_says_when_it_came() {
+        let (sender, receiver) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+        let remote = receiver.local_addr().unwrap();
+        let mut inbound = Inbound::new();
+        let arrived = |inbound: &mut Inbound| {
+            sender.send_to(b"x", remote).unwrap();
+            assert_eq!(inbound.receive(receiver.as_fd()).unwrap(), 1);
+            inbound.arrived()
+        };
+
+        assert_eq!(arrived(&mut inbound), None, "nobody asked");
+        stamp(receiver.as_fd()).unwrap();
+        let times: Vec<_> = (0..3).filter_map(|_| arrived(&mut inbound)).collect();
+
+        let now = crate::net::clock::wall();
+        assert!(times.is_sorted() && times.len() == 3, "{times:?}");
+        assert!(
+            times
+                .iter()
+                .all(|time| now - *time < Duration::from_secs(10))
+        );
+        assert!(inbound.receive(receiver.as_fd()).is_err());
+        assert_eq!(inbound.arrived(), None, "nothing came");
     }
 
     #[test]

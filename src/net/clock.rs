@@ -1,6 +1,6 @@
 //! The clock: the only place that reads the time.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::telemetry::record::Anchor;
 
@@ -12,6 +12,17 @@ use crate::telemetry::record::Anchor;
 )]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Reads the time of day as the kernel stamps datagrams with: from the epoch on.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place that the lint sends everyone to"
+)]
+pub fn wall() -> Duration {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.unwrap_or_default()
 }
 
 /// Reads both clocks at once, so that instants can be written as times of day.

@@ -154,6 +154,7 @@ fn open_udp(address: SocketAddr, is_shared: bool) -> io::Result<UdpSocket> {
     }
     socket.set_reuse_port(is_shared)?;
     socket.set_nonblocking(true)?;
+    batch::stamp(socket.as_fd())?;
     enlarge(&socket, address);
     socket.bind(&address.into())?;
     Ok(socket.into())

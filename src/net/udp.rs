@@ -13,11 +13,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::net::batch;
 use crate::net::batch::{Inbound, Outbound};
+use crate::net::clock;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 
 /// Messages that wait for a blocked socket at most; what comes beyond is dropped, as a router would.
@@ -56,6 +58,8 @@ pub struct Received {
     pub count: usize,
     /// Whether there may be more.
     pub is_more: bool,
+    /// How long the first one, which came before the others, had waited; `None` if that is not known.
+    pub wait: Option<Duration>,
 }
 
 /// What happened to the messages sent, summed up over flushes.
@@ -158,7 +162,14 @@ impl Port {
                 _ => (0, true),
             },
         };
-        Ok(Received { count, is_more })
+        let arrived = batches.inbound.arrived();
+        // The time of day may have been set back meanwhile.
+        let wait = arrived.map(|arrived| clock::wall().saturating_sub(arrived));
+        Ok(Received {
+            count,
+            is_more,
+            wait,
+        })
     }
 
     /// Queues `bytes` for the next flush. A blocked port with a full queue drops it, and `report`

@@ -14,6 +14,7 @@ mod essentials;
 pub mod extensions;
 pub mod flow;
 pub mod frame;
+pub mod glance;
 pub mod header;
 pub mod message;
 pub mod name;

@@ -19,6 +19,7 @@ use tracing::{Subscriber, debug, error, info, warn};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::auth::ban::Ban;
 use crate::call::output::{Event, GatewayChange, Refusal};
 use crate::call::record::{AttemptResult, Record};
 use crate::config::LogFormat;
@@ -99,6 +100,7 @@ pub fn subscriber(
 #[derive(Default)]
 pub struct Narrator {
     refusals: Allowance,
+    bans: Allowance,
     faults: Allowance,
     /// Buyers that are configured wrongly, here or there.
     misfits: Allowance,
@@ -114,11 +116,11 @@ impl Narrator {
             | Event::Response { .. }
             | Event::Repeated
             | Event::Retransmitted
+            | Event::LoggedIn { .. }
             | Event::Stray => {}
-            Event::Malformed { error, flow } => {
-                debug!(remote = %flow.remote, %error, "malformed message");
+            Event::Malformed { .. } | Event::Refused { .. } => {
+                self.handle_refusal(now, event, false);
             }
-            Event::Refused { why, flow, status } => self.refused(now, *why, flow.remote, *status),
             Event::Started {
                 uuid,
                 trunk,
@@ -224,11 +226,46 @@ impl Narrator {
                     warn!("a message could not be built");
                 }
             }
+            Event::Panicked => {
+                if self.faults.is_left(now, FAULTS) {
+                    error!("a handler has panicked: its call is given up");
+                }
+            }
             Event::TableFull { table } => {
                 if self.faults.is_left(now, FAULTS) {
                     warn!(table, "table is full: new work is refused");
                 }
             }
+        }
+    }
+
+    /// Writes a line about a message that got nowhere. What a stranger does is told in any case but where digest
+    /// begins; what those do who may be here, only if it tells of an attack.
+    pub fn handle_refusal(&mut self, now: Instant, event: &Event, is_stranger: bool) {
+        if let Event::Malformed { error, flow } = event {
+            let remote = flow.remote;
+            if is_stranger && self.refusals.is_left(now, REFUSALS) {
+                info!(target: "strowger::refused", remote = %remote.ip(), port = remote.port(), why = "malformed", %error, "refused");
+            } else {
+                debug!(%remote, %error, "malformed message");
+            }
+        } else if let Event::Refused { why, flow, status } = event {
+            let is_told = is_attack(*why) || (is_stranger && !is_beginning(*why));
+            self.refused(now, is_told, *why, flow.remote, *status);
+        }
+    }
+
+    /// Says that a sender is not heard any more.
+    pub fn handle_ban(&mut self, now: Instant, ban: &Ban, why: &'static str) {
+        if self.bans.is_left(now, REFUSALS) {
+            info!(
+                target: "strowger::banned",
+                remote = %ban.source,
+                why,
+                seconds = ban.length.as_secs(),
+                bans = ban.count,
+                "banned"
+            );
         }
     }
 
@@ -246,6 +283,15 @@ impl Narrator {
         }
     }
 
+    /// Says that new calls are shed because there is too much to do, or that it is over.
+    pub fn handle_overload(&mut self, now: Instant, is_shedding: bool) {
+        if is_shedding && self.faults.is_left(now, FAULTS) {
+            warn!("overload: new calls are refused or dropped");
+        } else if !is_shedding {
+            info!("overload is over");
+        }
+    }
+
     /// Says that the system does not send a request of ours.
     pub fn handle_unsendable(
         &mut self,
@@ -259,9 +305,16 @@ impl Narrator {
         }
     }
 
-    fn refused(&mut self, now: Instant, why: Refusal, remote: SocketAddr, status: Option<u16>) {
+    fn refused(
+        &mut self,
+        now: Instant,
+        is_told: bool,
+        why: Refusal,
+        remote: SocketAddr,
+        status: Option<u16>,
+    ) {
         let why_label = why.label();
-        if is_attack(why) && self.refusals.is_left(now, REFUSALS) {
+        if is_told && self.refusals.is_left(now, REFUSALS) {
             info!(target: "strowger::refused", remote = %remote.ip(), port = remote.port(), why = why_label, status, "refused");
         } else {
             debug!(target: "strowger::refused", remote = %remote.ip(), port = remote.port(), why = why_label, status, "refused");
@@ -285,6 +338,7 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::WrongPassword
         | Refusal::ForgedNonce
         | Refusal::Replayed
+        | Refusal::Locked
         | Refusal::TrunkMismatch => true,
         Refusal::NoCredentials
         | Refusal::StaleNonce
@@ -298,8 +352,15 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::NoDialog
         | Refusal::OldCSeq
         | Refusal::Draining
-        | Refusal::Overload => false,
+        | Refusal::Overload
+        | Refusal::Shed
+        | Refusal::Internal => false,
     }
+}
+
+/// Whether it is how digest begins.
+fn is_beginning(why: Refusal) -> bool {
+    matches!(why, Refusal::NoCredentials | Refusal::StaleNonce)
 }
 
 /// So many per second.
@@ -355,7 +416,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, sync_channel};
 
+    use regex::Regex;
+
     use super::*;
+    use crate::auth::source::Source;
     use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
     use crate::routing::trunk::Refer;
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
@@ -400,6 +464,75 @@ mod tests {
         });
 
         assert_eq!(lines.len(), 200);
+    }
+
+    #[test]
+    fn what_strangers_do_is_told_and_a_ban_in_any_case() {
+        let malformed = || Event::Malformed {
+            error: crate::sip::error::ParseError::Nul,
+            flow: flow(),
+        };
+        let ban = Ban {
+            source: Source::of(flow().remote.ip()),
+            length: Duration::from_secs(120),
+            count: 2,
+        };
+        let lines = lines_of("info", |narrator, now| {
+            for is_stranger in [false, true] {
+                for why in [Refusal::Method, Refusal::NoCredentials] {
+                    narrator.handle_refusal(now, &refused(why), is_stranger);
+                }
+                narrator.handle_refusal(now, &malformed(), is_stranger);
+            }
+            narrator.handle_ban(now, &ban, "method");
+        });
+
+        let ends = [
+            " INFO strowger::refused: refused remote=192.0.2.66 port=5060 why=\"method\" status=403\n",
+            " INFO strowger::refused: refused remote=192.0.2.66 port=5060 why=\"malformed\" error=NUL byte in the head\n",
+            " INFO strowger::banned: banned remote=192.0.2.66 why=\"method\" seconds=120 bans=2\n",
+        ];
+        assert_eq!(lines.len(), ends.len(), "{lines:#?}");
+        for (line, end) in lines.iter().zip(ends) {
+            assert!(line.ends_with(end), "{line}");
+        }
+    }
+
+    /// The expression of the README's fail2ban filter, as fail2ban reads it: behind the time, with an address for
+    /// `<HOST>`.
+    #[test]
+    fn the_filter_of_the_readme_finds_the_address_in_every_line_that_it_should() {
+        const README: &str = include_str!("../../README.md");
+        let expression = README
+            .lines()
+            .find_map(|line| line.strip_prefix("failregex = "))
+            .expect("a failregex");
+        let host = r"(?:(?P<ip4>(?:\d{1,3}\.){3}\d{1,3})|\[?(?P<ip6>[0-9a-fA-F:]+)\]?)";
+        let filter = Regex::new(&expression.replace("<HOST>", host)).expect("an expression");
+        let found = |line: &str| {
+            let (_, behind_the_time) = line.split_once(' ').expect("a time");
+            let found = filter.captures(behind_the_time.trim_end())?;
+            let address = found.name("ip4").or(found.name("ip6"))?;
+            Some(address.as_str().to_owned())
+        };
+
+        for (address, source) in [("192.0.2.66", "192.0.2.66"), ("2001:db8::7", "2001:db8::")] {
+            let ban = Ban {
+                source: Source::of(address.parse().unwrap()),
+                length: Duration::from_secs(60),
+                count: 1,
+            };
+            let lines = lines_of("info", |narrator, now| {
+                narrator.handle_ban(now, &ban, "method")
+            });
+
+            assert_eq!(found(&lines[0]).as_deref(), Some(source), "{}", lines[0]);
+        }
+        // One wrong password is no ban: the filter leaves it to us to count.
+        let lines = lines_of("info", |narrator, now| {
+            narrator.handle_event(now, &refused(Refusal::WrongPassword));
+        });
+        assert_eq!(found(&lines[0]), None);
     }
 
     #[test]
@@ -486,13 +619,17 @@ mod tests {
     }
 
     fn refused(why: Refusal) -> Event {
-        let flow = Flow {
+        let status = Some(403);
+        let flow = flow();
+        Event::Refused { why, flow, status }
+    }
+
+    fn flow() -> Flow {
+        Flow {
             transport: Transport::Udp,
             listener: ListenerId(0),
             remote: "192.0.2.66:5060".parse().unwrap(),
             peer: PeerId::NOBODY,
-        };
-        let status = Some(403);
-        Event::Refused { why, flow, status }
+        }
     }
 }

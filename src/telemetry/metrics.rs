@@ -1,6 +1,8 @@
 //! Metrics: every name and label there is, and the registry that Prometheus reads. What shards count
 //! comes by way of their [`Tally`](crate::telemetry::tally::Tally).
 
+use std::time::Duration;
+
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -62,6 +64,10 @@ families! {
     RETRANSMISSIONS = Counter "strowger_retransmissions_total" [] "Messages sent again because no answer came.";
     STRAY = Counter "strowger_stray_total" [] "Responses and ACKs that belong to nothing.";
     PARSE_ERRORS = Counter "strowger_parse_errors_total" ["kind"] "Messages that cannot be read.";
+    BANNED = Gauge "strowger_banned_senders" [] "Addresses (IPv6: networks of 64 bits) that are not heard for now.";
+    BANS = Counter "strowger_bans_total" [] "Bans that began.";
+    QUEUE_DELAY = Gauge "strowger_queue_delay_seconds" [] "Longest that datagrams waited to be received, at the least in 100 ms, since last asked.";
+    UNREAD = Counter "strowger_unread_total" ["why"] "Datagrams dropped before they were read.";
     REFUSED = Counter "strowger_refused_total" ["why"] "Requests refused before they became a call.";
     CALLS_STARTED = Counter "strowger_calls_started_total" [] "Calls that were let in.";
     CALLS_ENDED = Counter "strowger_calls_ended_total" ["outcome"] "Calls that are over.";
@@ -70,6 +76,7 @@ families! {
     GATEWAY_CHANGES = Counter "strowger_gateway_changes_total" ["to"] "Times that a shard began to leave a gateway alone (down), and took it up again (up).";
     GATEWAYS_DOWN = Gauge "strowger_gateways_down" ["buyer"] "Gateways that are left alone, added up over the shards.";
     UNBUILDABLE = Counter "strowger_unbuildable_total" [] "Messages that could not be built: a fault of ours or of the configuration.";
+    PANICS = Counter "strowger_panics_total" [] "Handlers that panicked, a fault of ours; each cost one call.";
     TABLE_FULL = Counter "strowger_table_full_total" ["table"] "Times that a table had no place left.";
     RECEIVED = Counter "strowger_datagrams_received_total" [] "Datagrams received.";
     SENT = Counter "strowger_datagrams_sent_total" [] "Datagrams sent.";
@@ -132,6 +139,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::StaleNonce,
     Refusal::ForgedNonce,
     Refusal::Replayed,
+    Refusal::Locked,
     Refusal::TrunkMismatch,
     Refusal::TooManyHops,
     Refusal::SessionInterval,
@@ -144,6 +152,8 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::OldCSeq,
     Refusal::Draining,
     Refusal::Overload,
+    Refusal::Shed,
+    Refusal::Internal,
 ];
 
 pub(super) const OUTCOMES: &[Outcome] = &[
@@ -186,6 +196,9 @@ pub(super) const TABLES: &[&str] = &["transactions", "calls"];
 /// Why a datagram was not sent: the socket was blocked, the system refused.
 pub(super) const UNSENT: &[&str] = &["blocked", "refused"];
 
+/// Why a datagram was not read.
+pub(super) const UNREAD_WHY: &[&str] = &["banned", "rate", "budget", "stale", "strained", "shed"];
+
 pub(super) const FORWARDED: &[&str] = &["handed", "dropped"];
 
 /// The metrics of one edge. Each edge has its own, so that several can live in one process.
@@ -198,6 +211,8 @@ pub struct Metrics {
     calls: [Gauge; 3],
     transactions: [Gauge; 2],
     timers: Gauge,
+    banned: Gauge,
+    queue_delay: Gauge,
     receive_drops: Counter,
     records: [Counter; 2],
     log_drops: Counter,
@@ -235,6 +250,8 @@ impl Metrics {
             calls: calls.map(|state| gauge(&recorder, &CALLS, Some(state))),
             transactions: sides.map(|side| gauge(&recorder, &TRANSACTIONS, Some(side))),
             timers: gauge(&recorder, &TIMERS, None),
+            banned: gauge(&recorder, &BANNED, None),
+            queue_delay: gauge(&recorder, &QUEUE_DELAY, None),
             receive_drops: counter(&recorder, &RECEIVE_DROPS, None),
             records: ["written", "lost"].map(|result| counter(&recorder, &RECORDS, Some(result))),
             log_drops: counter(&recorder, &LOG_DROPS, None),
@@ -309,6 +326,16 @@ impl Metrics {
         server.set(gauges.server_transactions as f64);
         client.set(gauges.client_transactions as f64);
         self.timers.set(gauges.timers as f64);
+    }
+
+    /// Says how many senders all shards together do not hear.
+    pub fn set_banned(&self, count: usize) {
+        self.banned.set(count as f64);
+    }
+
+    /// Says how long datagrams had to wait.
+    pub fn set_queue_delay(&self, wait: Duration) {
+        self.queue_delay.set(wait.as_secs_f64());
     }
 
     /// Says how many datagrams the kernel has dropped so far.

@@ -11,10 +11,10 @@ use metrics::Counter;
 use crate::call::output::{Event, GatewayChange};
 use crate::call::record::AttemptResult;
 use crate::telemetry::metrics::{
-    ATTEMPTS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family, GATEWAY_CHANGES,
-    GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED,
-    REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT, SKIP_REASONS, SKIPS,
-    STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNSENT,
+    ATTEMPTS, BANS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family,
+    GATEWAY_CHANGES, GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PANICS, PARSE_ERRORS, RECEIVED,
+    REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT,
+    SKIP_REASONS, SKIPS, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNREAD, UNREAD_WHY, UNSENT,
 };
 
 /// What one shard has counted.
@@ -32,6 +32,9 @@ pub struct Tally {
     table_full: Labelled,
     send_drops: Labelled,
     forwards: Labelled,
+    unread: Labelled,
+    bans: usize,
+    panics: usize,
     repeated: usize,
     retransmissions: usize,
     stray: usize,
@@ -60,8 +63,12 @@ impl Tally {
         let table_full = labelled(&TABLE_FULL, &mut TABLES.iter().copied());
         let send_drops = labelled(&SEND_DROPS, &mut UNSENT.iter().copied());
         let forwards = labelled(&FORWARDS, &mut FORWARDED.iter().copied());
+        let unread = labelled(&UNREAD, &mut UNREAD_WHY.iter().copied());
         let mut single = |family| sheet.add(metrics.counter(family, None));
         Self {
+            bans: single(&BANS),
+            panics: single(&PANICS),
+            unread,
             repeated: single(&REPEATED),
             retransmissions: single(&RETRANSMISSIONS),
             stray: single(&STRAY),
@@ -98,6 +105,8 @@ impl Tally {
                 self.parse_errors.count(error.label(), sheet, metrics);
             }
             Event::Refused { why, .. } => self.refused.count(why.label(), sheet, metrics),
+            // It is a request, and will be a call.
+            Event::LoggedIn { .. } => {}
             Event::Started { .. } => sheet.count(self.started, 1),
             Event::AttemptFailed { result, .. } => {
                 self.attempts.count(result.label(), sheet, metrics);
@@ -130,6 +139,7 @@ impl Tally {
                 }
             }
             Event::Unbuildable => sheet.count(self.unbuildable, 1),
+            Event::Panicked => sheet.count(self.panics, 1),
             Event::TableFull { table } => self.table_full.count(table, sheet, metrics),
         }
     }
@@ -160,6 +170,16 @@ impl Tally {
         for (result, count) in FORWARDED.iter().zip([handed, dropped]) {
             self.forwards.add(result, count, &mut self.sheet, metrics);
         }
+    }
+
+    /// Counts datagrams that were dropped before they were read.
+    pub fn add_unread(&mut self, why: &'static str, count: u64) {
+        self.unread.add(why, count, &mut self.sheet, &self.metrics);
+    }
+
+    /// Counts a ban that has begun.
+    pub fn add_ban(&mut self) {
+        self.sheet.count(self.bans, 1);
     }
 
     /// Makes what was counted since the last time visible to Prometheus.

@@ -160,6 +160,12 @@ impl<O: Copy> Clients<O> {
         slot.is_some_and(|slot| slot.serial == id.serial)
     }
 
+    /// Whether a transaction of ours has this branch.
+    pub(super) fn has_mark(&self, mark: &Mark) -> bool {
+        let slot = self.slots.get(mark.slot as usize);
+        slot.is_some_and(|slot| slot.nonce == [(mark.nonce >> 64) as u64, mark.nonce as u64])
+    }
+
     pub(super) fn stop_resending(&mut self, id: ClientId) {
         match slot(&mut self.slots, id).map(|slot| &mut slot.state) {
             Some(State::Invite(_, machine)) => machine.stop_resending(),

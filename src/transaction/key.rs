@@ -13,6 +13,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128::{self, Hasher128};
 
 use crate::sip::message::{Essentials, Method};
+use crate::types::ids::Mark;
 
 /// What a branch begins with that is unique to its transaction (RFC 3261 §8.1.1.7).
 pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
@@ -72,6 +73,11 @@ impl Keys {
         hasher.write(tag);
         hasher.finish()
     }
+}
+
+/// The mark in a branch of ours.
+pub(super) fn mark_in(branch: &[u8]) -> Option<Mark> {
+    branch.strip_prefix(MAGIC_COOKIE).and_then(Mark::parse)
 }
 
 /// Whether a branch begins with the magic cookie.

@@ -20,7 +20,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::clients::Clients;
-use super::key::{Keys, MAGIC_COOKIE, ServerKey};
+use super::key::{Keys, ServerKey, mark_in};
 use super::servers::Servers;
 use super::timing::Timing;
 use super::wheel::Wheel;
@@ -326,6 +326,11 @@ impl<O: Copy> Layer<O> {
         self.clients.set_owner(id, owner);
     }
 
+    /// Whether a response with this branch answers a request of ours.
+    pub fn awaits(&self, branch: &[u8]) -> bool {
+        mark_in(branch).is_some_and(|mark| self.clients.has_mark(&mark))
+    }
+
     /// Takes in a response. That to an INVITE is acknowledged here if it is a 300-699, and if it is
     /// a repeated 2xx, with the ACK given to [`acked`](Self::acked).
     pub fn receive_response(
@@ -335,8 +340,7 @@ impl<O: Copy> Layer<O> {
         essentials: &ResponseEssentials<'_>,
         out: &mut Sink<O>,
     ) -> Answer<O> {
-        let branch = essentials.via.branch().unwrap_or_default();
-        let Some(mark) = branch.strip_prefix(MAGIC_COOKIE).and_then(Mark::parse) else {
+        let Some(mark) = essentials.via.branch().and_then(mark_in) else {
             return Answer::Stray;
         };
         if mark.shard != self.shard {
@@ -369,7 +373,7 @@ impl<O: Copy> Layer<O> {
             return;
         };
         let branch = via.branch().unwrap_or_default();
-        let mark = branch.strip_prefix(MAGIC_COOKIE).and_then(Mark::parse);
+        let mark = mark_in(branch);
         let Some(mark) = mark.filter(|mark| mark.shard == self.shard) else {
             return;
         };

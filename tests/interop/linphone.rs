@@ -96,7 +96,7 @@ impl Linphone {
     }
 
     /// Waits until it has said this.
-    fn says(&mut self, words: &str) {
+    fn says(&self, words: &str) {
         let said = eventually(Duration::from_secs(10), || {
             self.process.said().contains(words)
         });

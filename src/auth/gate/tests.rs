@@ -263,6 +263,69 @@ fn a_user_with_quotes_in_its_name_is_found() {
 }
 
 #[test]
+fn after_five_wrong_passwords_no_other_is_looked_at_for_a_while() {
+    let mut bench = Bench::new();
+    let lock = Duration::from_secs(900);
+    bench.gate.set_guesses(5, lock);
+    for guess in 0..5 {
+        let wrong = bench.answered("alice", &format!("guess-{guess}"), 1);
+        assert_eq!(bench.check(&wrong), Err(Denial::WrongPassword));
+    }
+
+    let before = FINISHED.get();
+    for _ in 0..1000 {
+        let right = bench.answered("alice", "canary", 1);
+        let hashes = FINISHED.get();
+        assert_eq!(bench.check(&right), Err(Denial::Locked));
+        assert_eq!(FINISHED.get(), hashes, "no digest is computed");
+    }
+    assert!(FINISHED.get() > before);
+
+    // Neither another user there is locked, nor the same one elsewhere.
+    let other = bench.answered("al\"i\\ce", "canary", 1);
+    assert_eq!(bench.check(&other), Ok("al\"i\\ce"));
+    bench.home = "192.0.2.8".parse().unwrap();
+    let elsewhere = bench.answered("alice", "canary", 1);
+    assert_eq!(bench.check(&elsewhere), Ok("alice"));
+    bench.home = HOME;
+    bench.now += lock;
+    let later = bench.answered("alice", "canary", 1);
+    assert_eq!(bench.check(&later), Ok("alice"));
+}
+
+#[test]
+fn users_that_nobody_knows_are_locked_like_others() {
+    let mut bench = Bench::new();
+    bench.gate.set_guesses(5, Duration::from_secs(900));
+
+    let [known, unknown] = ["alice", "nobody"].map(|name| {
+        let guesses = (0..8).map(|guess| bench.answered(name, &format!("{guess}"), 1));
+        let guesses: Vec<_> = guesses.collect();
+        guesses
+            .iter()
+            .map(|guess| bench.check(guess))
+            .collect::<Vec<_>>()
+    });
+
+    assert_eq!(known, unknown);
+    assert_eq!(known[4], Err(Denial::WrongPassword));
+    assert_eq!(known[5], Err(Denial::Locked));
+}
+
+#[test]
+fn a_right_password_wipes_out_the_wrong_ones() {
+    let mut bench = Bench::new();
+    bench.gate.set_guesses(2, Duration::from_secs(900));
+
+    for _ in 0..3 {
+        let wrong = bench.answered("alice", "oops", 1);
+        assert_eq!(bench.check(&wrong), Err(Denial::WrongPassword));
+        let right = bench.answered("alice", "canary", 1);
+        assert_eq!(bench.check(&right), Ok("alice"));
+    }
+}
+
+#[test]
 fn a_hundred_thousand_challenges_are_not_remembered() {
     let mut bench = Bench::new();
     for _ in 0..100_000 {
@@ -270,6 +333,7 @@ fn a_hundred_thousand_challenges_are_not_remembered() {
             bench.now,
             &mut bench.entropy,
             &terms(REALM, BOTH),
+            HOME,
             Denial::NoCredentials,
             |_| {},
         );
@@ -281,6 +345,7 @@ fn a_hundred_thousand_challenges_are_not_remembered() {
 const REALM: &str = "example.com";
 const URI: &str = "sip:+15555550100@example.com";
 const SECRET: [u8; 32] = [7; 32];
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 const BOTH: &[Algorithm] = &[Algorithm::Sha256, Algorithm::Md5];
 
 /// A gate, and a client that knows how to answer.
@@ -288,6 +353,7 @@ struct Bench {
     gate: Gate,
     entropy: Entropy,
     now: Instant,
+    home: IpAddr,
     realm: &'static str,
     offer: &'static [Algorithm],
     digest_uri: DigestUri,
@@ -311,6 +377,7 @@ impl Bench {
             gate: Gate::new(&SECRET, ShardId(1), now, 8),
             entropy: Entropy::from_seed([3; 32]),
             now,
+            home: HOME,
             realm: REALM,
             offer: BOTH,
             digest_uri: DigestUri::Exact,
@@ -326,6 +393,7 @@ impl Bench {
             self.now,
             &mut self.entropy,
             &terms(self.realm, self.offer),
+            self.home,
             why,
             |value| values.push(String::from_utf8(value.to_vec()).unwrap()),
         );

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+
 #[test]
 fn a_nonce_is_accepted_for_sixty_seconds() {
     let mut bench = Bench::new(8);
@@ -51,6 +53,26 @@ fn another_secret_makes_it_forged_and_another_shard_is_named() {
 
     assert_eq!(at_stranger, Err(NonceFault::Forged));
     assert_eq!(at_sibling, Err(NonceFault::Elsewhere(ShardId(1))));
+}
+
+#[test]
+fn a_nonce_says_where_it_was_sent_and_all_shards_agree() {
+    let mut bench = Bench::new(8);
+    let sibling = NonceBook::new(&[7; 32], ShardId(2), bench.now, 8);
+    let stranger = NonceBook::new(&[8; 32], ShardId(1), bench.now, 8);
+    let mut place = |book: &NonceBook, address: &str| {
+        let address = address.parse().unwrap();
+        let text = book.issue(bench.now, &mut bench.entropy, REALM, address);
+        book.check(bench.now, REALM, text.as_bytes())
+            .unwrap()
+            .place()
+    };
+
+    let home = place(&bench.book, "192.0.2.7");
+    assert_eq!(place(&bench.book, "::ffff:192.0.2.7"), home);
+    assert_eq!(place(&sibling, "192.0.2.7"), home);
+    assert_ne!(place(&bench.book, "192.0.2.8"), home);
+    assert_ne!(place(&stranger, "192.0.2.7"), home, "nobody can tell");
 }
 
 #[test]
@@ -229,7 +251,7 @@ impl Bench {
     }
 
     fn issue(&mut self) -> NonceText {
-        self.book.issue(self.now, &mut self.entropy, REALM)
+        self.book.issue(self.now, &mut self.entropy, REALM, HOME)
     }
 
     fn nonce(&mut self) -> Nonce {

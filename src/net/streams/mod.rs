@@ -32,6 +32,7 @@ use tokio::runtime::{self, Handle, Runtime};
 use tokio::time;
 
 use crate::auth::allowlist::Allowlist;
+use crate::call::policy::Known;
 use crate::config::Connections;
 use crate::net::sockets;
 use crate::net::streams::connection::{Mailbox, Outgoing, Wire, mailbox};
@@ -78,7 +79,7 @@ pub trait Bring: Send + Sync + 'static {
 /// What connections go by; a reload replaces it.
 pub struct Terms {
     /// Addresses that are no stranger's.
-    pub known: Allowlist<()>,
+    pub known: Allowlist<Known>,
     /// How many there may be, and how long.
     pub connections: Connections,
     /// `None`: there is no TLS.
@@ -220,6 +221,13 @@ impl<B: Bring> Lines<B> {
         if let Some(line) = lock(&self.table).by_flow.get(&flow) {
             line.is_kept.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Ends the connection of `flow`, if there is one.
+    pub fn end(&self, flow: Flow) {
+        let table = lock(&self.table);
+        let serial = table.by_flow.get(&flow).map(|line| line.serial);
+        table.evict(serial);
     }
 
     fn is_known(&self, address: IpAddr) -> bool {

@@ -255,7 +255,7 @@ impl Bench {
             socket,
         };
         let mut known = Allowlist::new();
-        known.insert("127.0.0.1/32".parse().unwrap(), ());
+        known.insert("127.0.0.1/32".parse().unwrap(), Known::Buyer);
         let terms = Terms {
             known,
             connections,

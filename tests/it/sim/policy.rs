@@ -8,8 +8,8 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Policy, Require, Strangers,
-    Terms, TrunkId, User,
+    DigestUri, Domain, HealthTerms, HuntBudget, Known, Limits, Listener, Overload, Policy, Require,
+    Rules, Strangers, Terms, TrunkId, User,
 };
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::directory::{
@@ -92,6 +92,8 @@ pub(crate) struct PolicySpec {
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
     pub(crate) strangers: Strangers,
+    /// Wrong passwords after which none is looked at; 0 never ends, for people here go on trying.
+    pub(crate) guesses: u32,
     pub(crate) generation: u64,
     /// Names of headers that the trunk passes, in lower case.
     pub(crate) pass_headers: Vec<String>,
@@ -114,6 +116,7 @@ impl Default for PolicySpec {
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
             strangers: Strangers::Refuse,
+            guesses: 0,
             generation: 1,
             pass_headers: Vec::new(),
             aliases: Vec::new(),
@@ -171,6 +174,11 @@ impl PolicySpec {
             strangers: self.strangers,
             known: self.known(),
             session: self.session,
+            guard: Rules {
+                guesses: self.guesses,
+                ..Rules::default()
+            },
+            overload: Overload::default(),
             hunt: HuntBudget {
                 attempts: 10,
                 time: Duration::from_secs(120),
@@ -181,15 +189,18 @@ impl PolicySpec {
     }
 
     /// Whoever is listed, and the buyers.
-    fn known(&self) -> Allowlist<()> {
+    fn known(&self) -> Allowlist<Known> {
         let mut known = Allowlist::new();
         let buyers = self.lines.iter().flatten();
         let buyers =
             buyers.flat_map(|buyer| [buyer.address].into_iter().chain(buyer.others.clone()));
         let buyers = buyers.map(|address| address.ip());
         let carriers = self.sources.iter().copied().chain([addr(CARRIER).ip()]);
-        for address in buyers.chain(carriers) {
-            known.insert(address.into(), ());
+        for address in buyers {
+            known.insert(address.into(), Known::Buyer);
+        }
+        for address in carriers {
+            known.insert(address.into(), Known::Trunk(TrunkId(0)));
         }
         known
     }

@@ -422,6 +422,7 @@ impl Watch {
                 self.tally.add("calls");
             }
             Event::Unbuildable => self.fault("a message could not be built".to_owned()),
+            Event::Panicked => self.fault("a handler has panicked".to_owned()),
             Event::TableFull { table } => self.fault(format!("{table} full")),
             Event::Stray => self.tally.add("stray"),
             Event::Repeated => self.tally.add("repeated"),
@@ -429,7 +430,8 @@ impl Watch {
             Event::Malformed { .. } => self.tally.add("malformed"),
             Event::Refused { why, .. } => self.tally.add(why.label()),
             Event::Request { method } => self.tally.add(method),
-            Event::Response { .. }
+            Event::LoggedIn { .. }
+            | Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Skipped { .. }
             | Event::Gateway { .. }

@@ -1,0 +1,235 @@
+//! Who is heard: asked of every datagram before it is read.
+//!
+//! ```text
+//!   named in the configuration ─────────────────────────────> read
+//!   friend (logged in within a day) ────────────────────────> read
+//!   stranger ── not banned, within its rate and the budget ─> read
+//!            └─ else, if it belongs to a call of ours ──────> read
+//!            └─ else, if banned and an INVITE, now and then > read
+//!            └─ else ──> dropped and counted
+//! ```
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::auth::ban::{Ban, Bans, Shut, Verdict, Weight};
+use crate::call::Engine;
+use crate::call::output::{Event, Refusal};
+use crate::call::policy::{Known, Policy};
+use crate::edge::valve::Payer;
+use crate::sip::glance::Glance;
+
+/// The guard of one shard.
+pub(super) struct Guard {
+    policy: Arc<Policy>,
+    familiar: Familiar,
+    bans: Bans,
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Somebody whom the configuration names, or who has logged in.
+    Welcome(Payer),
+    /// Somebody else, who is heard.
+    Stranger,
+    /// Somebody else, who is not.
+    Shut(Shut),
+}
+
+/// A ban that has begun, and what for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Banned {
+    pub(super) ban: Ban,
+    pub(super) why: &'static str,
+}
+
+impl Guard {
+    /// `key` is drawn at random, see [`Bans::new`].
+    pub(super) fn new(start: Instant, key: [u8; 16], policy: Arc<Policy>) -> Self {
+        Self {
+            bans: Bans::new(start, key, policy.guard),
+            familiar: Familiar::default(),
+            policy,
+        }
+    }
+
+    pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.bans.set_rules(policy.guard);
+        self.familiar = Familiar::default();
+        self.policy = policy;
+    }
+
+    /// A datagram has come from `address`; the ban is one that it has earned by coming too often.
+    pub(super) fn judge(&mut self, now: Instant, address: IpAddr) -> (Standing, Option<Banned>) {
+        match self.known(address) {
+            Some(Known::Trunk(trunk)) => return (Standing::Welcome(Payer::Trunk(trunk.0)), None),
+            Some(Known::Buyer) => return (Standing::Welcome(Payer::Other), None),
+            None => {}
+        }
+        match self.bans.judge(now, address) {
+            Verdict::Friend(trunk) => (Standing::Welcome(Payer::Trunk(trunk)), None),
+            Verdict::Read => (Standing::Stranger, None),
+            Verdict::Drop(shut) => {
+                let ban = match shut {
+                    Shut::Rate => self.charge(now, address, FLOOD, shut.label()),
+                    Shut::Banned | Shut::Budget => None,
+                };
+                (Standing::Shut(shut), ban)
+            }
+        }
+    }
+
+    /// Whether a datagram is read though its sender is shut out.
+    pub(super) fn makes_exception(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        shut: Shut,
+        glance: &Glance<'_>,
+        engine: &Engine,
+    ) -> bool {
+        let is_invite = shut == Shut::Banned && glance.is_new_invite();
+        engine.awaits(glance) || (is_invite && self.bans.lets_invite_pass(now, address))
+    }
+
+    /// Takes note of what somebody did. `Some`: it is banned for it.
+    pub(super) fn handle_event(&mut self, now: Instant, event: &Event) -> Option<Banned> {
+        match event {
+            Event::Refused { why, flow, .. } => {
+                self.charge(now, flow.remote.ip(), weight(*why), why.label())
+            }
+            Event::Malformed { flow, .. } => {
+                self.charge(now, flow.remote.ip(), REFUSAL, "malformed")
+            }
+            Event::LoggedIn { flow, trunk } => {
+                let address = flow.remote.ip();
+                if self.known(address).is_none() {
+                    self.bans.befriend(now, address, trunk.0);
+                }
+                None
+            }
+            Event::Request { .. }
+            | Event::Response { .. }
+            | Event::Repeated
+            | Event::Retransmitted
+            | Event::Stray
+            | Event::Started { .. }
+            | Event::AttemptFailed { .. }
+            | Event::Answered { .. }
+            | Event::Ended { .. }
+            | Event::Skipped { .. }
+            | Event::Gateway { .. }
+            | Event::Unbuildable
+            | Event::Panicked
+            | Event::TableFull { .. } => None,
+        }
+    }
+
+    /// Whether nobody has named `address`, and nobody has logged in there.
+    pub(super) fn is_stranger(&mut self, now: Instant, address: IpAddr) -> bool {
+        self.known(address).is_none() && self.bans.friend(now, address).is_none()
+    }
+
+    /// How many are banned.
+    pub(super) fn banned(&self, now: Instant) -> usize {
+        self.bans.active(now)
+    }
+
+    fn charge(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        weight: Weight,
+        why: &'static str,
+    ) -> Option<Banned> {
+        if weight == NOTHING || self.known(address).is_some() {
+            return None;
+        }
+        let ban = self.bans.charge(now, address, weight)?;
+        Some(Banned { ban, why })
+    }
+
+    fn known(&mut self, address: IpAddr) -> Option<Known> {
+        self.familiar.known(address).or_else(|| {
+            let known = self.policy.known.longest_match(address)?;
+            self.familiar.note(address, known);
+            Some(known)
+        })
+    }
+}
+
+/// Those who came last of those whom the configuration names: a search in its list would cost each datagram of theirs
+/// as much as a lookup of its call. Strangers are not in it, so they push nobody out.
+struct Familiar([Option<(IpAddr, Known)>; Self::PLACES]);
+
+impl Familiar {
+    const PLACES: usize = 64;
+
+    fn known(&self, address: IpAddr) -> Option<Known> {
+        match self.0.get(Self::place(address)) {
+            Some(Some((one, known))) if *one == address => Some(*known),
+            Some(_) | None => None,
+        }
+    }
+
+    fn note(&mut self, address: IpAddr, known: Known) {
+        if let Some(place) = self.0.get_mut(Self::place(address)) {
+            *place = Some((address, known));
+        }
+    }
+
+    fn place(address: IpAddr) -> usize {
+        let bits = match address {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                (bits >> 64) as u64 ^ bits as u64
+            }
+        };
+        // Fibonacci hashing: neighbours get places of their own.
+        (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
+    }
+}
+
+impl Default for Familiar {
+    fn default() -> Self {
+        Self([None; Self::PLACES])
+    }
+}
+
+/// What a refusal weighs if a stranger earned it. A request without credentials is how digest begins, and a nonce that
+/// we do not know is what a client has left from before our restart; either goes on to be a login, or adds up.
+fn weight(why: Refusal) -> Weight {
+    match why {
+        Refusal::WrongPassword | Refusal::Locked => Weight(20),
+        Refusal::UnknownDomain
+        | Refusal::UnknownAddress
+        | Refusal::UnknownCertificate
+        | Refusal::BadCredentials
+        | Refusal::Replayed
+        | Refusal::TrunkMismatch
+        | Refusal::TooManyHops
+        | Refusal::BadExtension
+        | Refusal::BadScheme
+        | Refusal::Method
+        | Refusal::NoDialog => REFUSAL,
+        Refusal::ForgedNonce => Weight(5),
+        Refusal::NoCredentials | Refusal::StaleNonce => Weight(1),
+        // Of those who were let in, or nothing that they can help.
+        Refusal::Loop
+        | Refusal::SessionInterval
+        | Refusal::Merged
+        | Refusal::OldCSeq
+        | Refusal::Draining
+        | Refusal::Overload
+        | Refusal::Shed
+        | Refusal::Internal => NOTHING,
+    }
+}
+
+const REFUSAL: Weight = Weight(10);
+/// Of a datagram beyond the rate.
+const FLOOD: Weight = Weight(1);
+const NOTHING: Weight = Weight(0);
