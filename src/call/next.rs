@@ -181,6 +181,7 @@ impl Call {
                 essentials,
                 max_forwards: hunt.max_forwards,
                 hops: hunt.hops,
+                sender: hunt.sender,
             };
             let made = offer.make(now, core, buyer, gateway);
             let (call_id, result) = match &made {

@@ -11,10 +11,10 @@ use metrics::Counter;
 use crate::call::output::{Event, GatewayChange};
 use crate::call::record::AttemptResult;
 use crate::telemetry::metrics::{
-    ATTEMPTS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family, GATEWAY_CHANGES,
-    GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED,
-    REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT, SKIP_REASONS, SKIPS,
-    STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNSENT,
+    ATTEMPTS, CALLERS_REFUSED, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family,
+    GATEWAY_CHANGES, GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PARSE_ERRORS, RECEIVED, REFUSALS,
+    REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT,
+    SKIP_REASONS, SKIPS, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNSENT,
 };
 
 /// What one shard has counted.
@@ -36,6 +36,7 @@ pub struct Tally {
     retransmissions: usize,
     stray: usize,
     started: usize,
+    callers_refused: usize,
     unbuildable: usize,
     received: usize,
     sent: usize,
@@ -66,6 +67,7 @@ impl Tally {
             retransmissions: single(&RETRANSMISSIONS),
             stray: single(&STRAY),
             started: single(&CALLS_STARTED),
+            callers_refused: single(&CALLERS_REFUSED),
             unbuildable: single(&UNBUILDABLE),
             received: single(&RECEIVED),
             sent: single(&SENT),
@@ -99,6 +101,7 @@ impl Tally {
             }
             Event::Refused { why, .. } => self.refused.count(why.label(), sheet, metrics),
             Event::Started { .. } => sheet.count(self.started, 1),
+            Event::CallerRefused { .. } => sheet.count(self.callers_refused, 1),
             Event::AttemptFailed { result, .. } => {
                 self.attempts.count(result.label(), sheet, metrics);
             }

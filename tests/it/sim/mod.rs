@@ -21,6 +21,7 @@ mod client;
 pub(crate) mod desk;
 mod dice;
 pub(crate) mod digest;
+mod firewall;
 mod gateways;
 mod health;
 mod leg;

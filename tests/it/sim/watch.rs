@@ -429,7 +429,8 @@ impl Watch {
             Event::Malformed { .. } => self.tally.add("malformed"),
             Event::Refused { why, .. } => self.tally.add(why.label()),
             Event::Request { method } => self.tally.add(method),
-            Event::Response { .. }
+            Event::CallerRefused { .. }
+            | Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Skipped { .. }
             | Event::Gateway { .. }
