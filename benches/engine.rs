@@ -36,6 +36,7 @@ use strowger::routing::directory::{
 };
 use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
+use strowger::sip::rules::HeaderRules;
 use strowger::transaction::Timing;
 use strowger::types::ids::ShardId;
 use strowger::types::number::{Number, NumberPlan};
@@ -221,8 +222,8 @@ fn policy() -> Policy {
         offers_reliable: true,
         refer: Refer::Refuse,
         x_ph_profile: XPhProfile::Raw,
-        headers: Vec::new(),
-        pass_headers: Vec::new(),
+        headers: HeaderRules::default(),
+        is_trusted: false,
     });
     let line = Line {
         campaign: CampaignId(0),
@@ -258,7 +259,10 @@ fn policy() -> Policy {
                 tech_prefix: None,
                 assume_e164: false,
             },
-            pass_headers: Vec::new(),
+            headers: HeaderRules::default(),
+            is_trusted: false,
+            caller_ids: None,
+            twilio_accounts: Vec::new(),
             refer: Refer::Refuse,
             answers: Vec::new(),
         })],
@@ -297,6 +301,7 @@ fn policy() -> Policy {
             pdd: Duration::from_secs(3),
         },
         health: HealthTerms::default(),
+        twilio: Allowlist::new(),
     }
 }
 

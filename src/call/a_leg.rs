@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
-use crate::call::headers;
+use crate::call::headers::{self, Crossing};
 use crate::call::output::Event;
 use crate::call::policy::Policy;
 use crate::call::provisional::Provisional;
@@ -16,7 +17,7 @@ use crate::dialog::session_timer::Agreed;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::{Flow, Transport};
-use crate::sip::message::Response;
+use crate::sip::message::{Request, Response};
 use crate::transaction::layer::ServerId;
 use crate::transaction::timing::{Backoff, Timing};
 
@@ -95,7 +96,7 @@ impl Early {
         core: &mut Core,
         policy: &Policy,
         tag: &[u8],
-        response: &Response<'_>,
+        with: (&Response<'_>, Crossing<'_>),
         (agreed, refer): (Option<Agreed>, Refer),
     ) -> Option<Bytes> {
         let built = write_reply_with(
@@ -105,7 +106,7 @@ impl Early {
             tag,
             policy,
             self.flow,
-            Some(response),
+            Some(with),
             |writer| {
                 headers::write_refer(writer, refer);
                 write_agreed(writer, agreed);
@@ -137,7 +138,7 @@ pub(crate) fn write_reply(
     tag: &[u8],
     policy: &Policy,
     flow: Flow,
-    other: Option<&Response<'_>>,
+    other: Option<(&Response<'_>, Crossing<'_>)>,
 ) -> Result<Bytes, BuildError> {
     write_reply_with(buffer, reply, status, tag, policy, flow, other, |_| {})
 }
@@ -154,7 +155,7 @@ pub(crate) fn write_reply_with(
     tag: &[u8],
     policy: &Policy,
     flow: Flow,
-    other: Option<&Response<'_>>,
+    other: Option<(&Response<'_>, Crossing<'_>)>,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> Result<Bytes, BuildError> {
     let mut writer = Writer::reply(buffer, reply, status, Some(tag));
@@ -168,10 +169,10 @@ pub(crate) fn write_reply_with(
         writer.field("Server", product.as_bytes());
     }
     more(&mut writer);
-    let Some(other) = other else {
+    let Some((other, crossing)) = other else {
         return writer.finish(b"");
     };
-    headers::pass_body(&mut writer, &other.head);
+    crossing.pass_response(&mut writer, &other.head);
     writer.finish(other.head.body())
 }
 
@@ -217,11 +218,28 @@ impl Call {
 
     /// The caller gave up (CANCEL, or BYE in the early dialog): 487 to its INVITE, CANCEL to the buyer.
     /// A CANCEL that comes after our final response changes nothing (RFC 3261 §9.2).
-    pub(crate) fn handle_caller_gone(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(_) = &self.state else {
+    pub(crate) fn handle_caller_gone(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        flow: Flow,
+        request: &Request<'_>,
+    ) {
+        let State::Hunting(hunting) = &self.state else {
             return;
         };
-        self.cancel_attempt(now, core);
+        let Attempt {
+            buyer, flow: to, ..
+        } = &hunting.attempt;
+        let crossing = Crossing::from(
+            Side::Caller,
+            &self.policy,
+            (&self.trunk, buyer),
+            flow.remote.ip(),
+            self.policy.advertised(to.listener),
+        );
+        let lines = core.last_words(crossing, request);
+        self.cancel_attempt(now, core, lines.as_deref());
         self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
     }
 

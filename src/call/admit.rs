@@ -13,6 +13,7 @@ use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
+use crate::call::identity::judge;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::provisional::Provisional;
@@ -62,7 +63,7 @@ impl Arriving<'_, '_> {
         };
         let listed = domain.allow.longest_match(self.flow.remote.ip());
         match (domain.require, listed) {
-            (Require::Ip | Require::Either, Some(trunk)) => self.let_in(core, trunk, None),
+            (Require::Ip | Require::Either, Some(trunk)) => self.let_address_in(core, trunk),
             (Require::Certificate, _) => match domain.peers.get(&self.flow.peer) {
                 Some(trunk) => self.let_in(core, *trunk, None),
                 None => {
@@ -105,6 +106,31 @@ impl Arriving<'_, '_> {
                 Err(Rejected::Refused)
             }
         }
+    }
+
+    /// Somebody at a listed address. Twilio's are shared by all of its customers: there, the account that
+    /// Twilio names must be the trunk's.
+    fn let_address_in(&self, core: &mut Core, trunk: TrunkId) -> Result<Caller, Rejected> {
+        let caller = self.let_in(core, trunk, None)?;
+        let accounts = &caller.trunk.twilio_accounts;
+        if accounts.is_empty() || !self.policy.is_twilio(self.flow.remote.ip()) {
+            return Ok(caller);
+        }
+        let head = &self.request.head;
+        let named: SmallVec<[&[u8]; 2]> = head
+            .fields()
+            .iter()
+            .filter(|field| field.name == Name::Other)
+            .filter(|field| head.raw_name(field).eq_ignore_ascii_case(TWILIO_ACCOUNT))
+            .map(|field| head.value(field))
+            .collect();
+        if let [named] = *named
+            && accounts.iter().any(|account| account.as_bytes() == named)
+        {
+            return Ok(caller);
+        }
+        self.refuse_stranger(core, Refusal::TwilioAccount);
+        Err(Rejected::Refused)
     }
 
     /// Nobody we know: 403, or nothing at all.
@@ -317,10 +343,13 @@ impl Arriving<'_, '_> {
         } = newcomer;
         let uuid = CallUuid::new(&mut core.entropy);
         let decision = decide(&self.policy.directory, &trunk, dialled);
-        let caller_number = match Uri::parse(self.essentials.from.uri) {
-            Ok(uri) => uri.dialled().and_then(|raw| trunk.plan.normalize(raw).ok()),
-            Err(_) => None,
-        };
+        let (caller_number, is_refused) = judge(&trunk, &self.request.head, self.essentials);
+        if is_refused {
+            core.event(Event::CallerRefused {
+                trunk: trunk.id.clone(),
+                flow: self.flow,
+            });
+        }
         let (campaign, afid, sid) = match &decision {
             Ok(decide::Decision {
                 campaign, source, ..
@@ -390,6 +419,7 @@ impl Arriving<'_, '_> {
             until: self.now + self.policy.hunt.time,
             max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
             hops,
+            sender: self.flow.remote.ip(),
         };
         let made = call.offer_next(self.now, core, &mut hunt, self.request, self.essentials);
         let Some(attempt) = made else {
@@ -415,6 +445,9 @@ impl Call {
         self.settle(now, core, outcome, status, Side::Edge);
     }
 }
+
+/// The account that a call of Twilio's is billed to; its customers cannot set it.
+const TWILIO_ACCOUNT: &[u8] = b"X-Twilio-AccountSid";
 
 fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
     match refusal {

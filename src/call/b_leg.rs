@@ -3,6 +3,7 @@
 //! Each attempt has a Call-ID, a From-tag and a branch of its own, so that nothing of one buyer's turn can
 //! be taken for another's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,18 +13,18 @@ use crate::call::a_leg::write_contact;
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::Credentials;
 use crate::call::facts::{call_key, hop_token};
-use crate::call::headers;
+use crate::call::headers::{self, Crossing};
+use crate::call::identity::{CallerId, without_ours};
 use crate::call::policy::Policy;
 use crate::call::provisional::EarlyDialog;
-use crate::call::record::Record;
+use crate::call::record::{Record, Side};
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::trunk::Trunk;
-use crate::sip::build::{BuildError, Writer, unfold_into};
+use crate::sip::build::{BuildError, Writer};
 use crate::sip::extensions;
 use crate::sip::flow::{Flow, Transport};
-use crate::sip::header::NameAddr;
-use crate::sip::message::{Essentials, Method, Request};
-use crate::sip::retreaver::{self, RetreaverHeaders};
+use crate::sip::message::{Essentials, Method, Name, Request};
+use crate::sip::retreaver::RetreaverHeaders;
 use crate::sip::uri::{Uri, is_secure};
 use crate::transaction::layer::ClientId;
 use crate::types::ids::Mark;
@@ -93,6 +94,8 @@ pub(crate) struct Offer<'c, 'm> {
     pub(crate) hops: u8,
     /// A gateway that takes no connection.
     pub(crate) without_tcp: Option<&'c Arc<Gateway>>,
+    /// Who sent the caller's INVITE.
+    pub(crate) sender: IpAddr,
 }
 
 /// Why a buyer could not be sent anything.
@@ -221,11 +224,21 @@ impl Offer<'_, '_> {
         writer
             .via(flow.transport, advertise, &branch)
             .number("Max-Forwards", u32::from(self.max_forwards));
-        write_from(&mut writer, &self.essentials.from, advertise, &mark.text());
+        let head = &self.request.head;
+        let caller = CallerId::new(self.trunk, head, &self.essentials.from);
+        let withheld = caller.withheld_from(buyer);
+        let peers = (self.trunk, buyer);
+        let crossing = Crossing::from(Side::Caller, self.policy, peers, self.sender, advertise);
+        caller.write_from(&mut writer, buyer, advertise, &mark.text());
+        if head.first(Name::Identity).is_some() && crossing.is_open_to(Name::Identity, withheld) {
+            write_signed_to(&mut writer, self.essentials.to.uri, uri);
+        } else {
+            writer.parts("To", &[b"<", uri, b">"]);
+        }
         writer
-            .parts("To", &[b"<", uri, b">"])
             .field("Call-ID", call_id)
             .cseq(FIRST_CSEQ, Method::Invite);
+        caller.write_asserted(&mut writer, buyer, advertise);
         write_contact(&mut writer, self.policy, flow, is_secure(uri));
         writer.field("Allow", headers::ALLOW);
         headers::write_refer(&mut writer, buyer.refer);
@@ -244,10 +257,10 @@ impl Offer<'_, '_> {
         if let Some(hop) = &hop {
             writer.field(headers::HOP, hop);
         }
-        for (name, value) in &buyer.headers {
+        for (name, value) in &buyer.headers.set {
             writer.foreign(name, value.as_bytes());
         }
-        headers::pass_request(&mut writer, &self.request.head, self.trunk, buyer);
+        crossing.pass_request(&mut writer, head, withheld);
         writer.finish(self.request.head.body())
     }
 }
@@ -273,46 +286,23 @@ impl Offer<'_, '_> {
     }
 }
 
-/// The caller as the buyer sees it: display name and user as they came, at our own address, so that the
-/// carrier's network stays hidden.
-fn write_from(writer: &mut Writer<'_>, from: &NameAddr<'_>, advertise: &str, tag: &[u8]) {
-    let mut unfolded = Vec::new();
-    let display = if memchr::memchr(b'\r', from.display).is_some() {
-        unfold_into(&mut unfolded, from.display);
-        &unfolded
-    } else {
-        from.display
+/// To of an INVITE whose caller is signed (RFC 8224 §4.1): the signature holds for the number that was
+/// dialled, so that stays; the host is the buyer's.
+fn write_signed_to(writer: &mut Writer<'_>, dialled: &[u8], uri: &[u8]) {
+    let user = match Uri::parse(dialled) {
+        Ok(Uri::Sip(dialled)) => dialled.user,
+        Ok(Uri::Tel(dialled)) => Some(dialled.number),
+        Ok(Uri::Other { .. }) | Err(_) => None,
     };
-    // The caller's text must not be mistaken for a header of ours, however carelessly it is read.
-    let display = without_ours(display, b"");
-    let space: &[u8] = if display.is_empty() { b"" } else { b" " };
-    let (user, host): (&[u8], &[u8]) = match Uri::parse(from.uri) {
-        Ok(Uri::Sip(uri)) if is_anonymous(uri.host_text) => {
-            (uri.user.unwrap_or(b"anonymous"), uri.host_text)
+    let user = user.map(|user| without_ours(user, b""));
+    match (user, Uri::parse(uri)) {
+        (Some(user), Ok(Uri::Sip(buyer))) if !user.is_empty() => {
+            writer.parts("To", &[b"<sip:", user, b"@", buyer.host_text, b">"]);
         }
-        Ok(Uri::Sip(uri)) => (uri.user.unwrap_or(b"anonymous"), advertise.as_bytes()),
-        Ok(Uri::Tel(uri)) => (uri.number, advertise.as_bytes()),
-        Ok(Uri::Other { .. }) | Err(_) => (b"anonymous", advertise.as_bytes()),
-    };
-    let user = without_ours(user, b"anonymous");
-    writer.parts(
-        "From",
-        &[display, space, b"<sip:", user, b"@", host, b">;tag=", tag],
-    );
-}
-
-/// `text`, or `instead` if it names one of our headers.
-fn without_ours<'a>(text: &'a [u8], instead: &'a [u8]) -> &'a [u8] {
-    if retreaver::names_ours(text) {
-        instead
-    } else {
-        text
+        _ => {
+            writer.parts("To", &[b"<", uri, b">"]);
+        }
     }
-}
-
-/// `anonymous.invalid` (RFC 3323 §4.1.1.3) says that the caller is withheld, and must go on saying so.
-fn is_anonymous(host: &[u8]) -> bool {
-    host.eq_ignore_ascii_case(b"anonymous.invalid")
 }
 
 /// CSeq of an attempt's first INVITE.

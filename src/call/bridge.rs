@@ -11,7 +11,7 @@ use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::{Credentials, reread};
-use crate::call::headers;
+use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
@@ -22,6 +22,7 @@ use crate::dialog::Dialog;
 use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
 use crate::sip::extensions;
+use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Head, Method, Name, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
@@ -183,6 +184,13 @@ impl Call {
             buyer.owed = Some(owed);
         }
         let terms = self.policy.session.as_ref();
+        let crossing = Crossing::from(
+            Side::Buyer,
+            &self.policy,
+            (&self.trunk, &attempt.buyer),
+            attempt.flow.remote.ip(),
+            self.policy.advertised(early.flow.listener),
+        );
         let caller = reread(&early.request).and_then(|request| {
             let essentials = request.essentials().ok()?;
             let mut dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
@@ -195,7 +203,7 @@ impl Call {
                 core,
                 &self.policy,
                 &tag,
-                answer,
+                (answer, crossing),
                 (agreed, self.trunk.refer),
             )?;
             let awaiting = AwaitAck::new(now, &self.policy.timing, essentials.cseq, early.flow, ok);
@@ -226,6 +234,7 @@ impl Call {
         now: Instant,
         core: &mut Core,
         side: Side,
+        flow: Flow,
         request: &Request<'_>,
         essentials: &Essentials<'_>,
     ) {
@@ -250,8 +259,17 @@ impl Call {
             let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
                 return;
             };
+            let who = talking.who.clone();
             let other = talking.leg(side.other());
-            other.acknowledge(core, (self.key, &self.policy), owed, Some(request));
+            let crossing = Crossing::from(
+                side,
+                &self.policy,
+                (&self.trunk, &who),
+                flow.remote.ip(),
+                self.policy.advertised(other.dialog.flow().listener),
+            );
+            let with = Some((request, crossing));
+            other.acknowledge(core, (self.key, &self.policy), owed, with);
             other.note_told(&request.head);
             self.state = State::Talking(talking);
         }
@@ -289,7 +307,7 @@ impl Leg {
         core: &mut Core,
         (key, policy): (CallKey, &Policy),
         owed: OwedAck,
-        with: Option<&Request<'_>>,
+        with: Option<(&Request<'_>, Crossing<'_>)>,
     ) {
         let branch = core.mark(key.slot).text();
         let flow = self.dialog.flow();
@@ -305,8 +323,8 @@ impl Leg {
             credentials.write(&mut writer);
         }
         let built = match with {
-            Some(ack) => {
-                headers::pass_body(&mut writer, &ack.head);
+            Some((ack, crossing)) => {
+                crossing.pass_within(&mut writer, Method::Ack, &ack.head);
                 writer.finish(ack.head.body())
             }
             None => writer.finish(b""),

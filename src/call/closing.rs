@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::a_leg::{AwaitAck, Early, Waited, write_reason};
+use crate::call::a_leg::{AwaitAck, Early, Waited};
 use crate::call::bridge::{Leg, Talking};
+use crate::call::bye::{Challenged, Why, send_bye};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
-use crate::call::policy::Policy;
+use crate::call::headers::Crossing;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::Dialog;
-use crate::routing::buyer::{Buyer, Login};
-use crate::sip::message::{Essentials, Method, Response};
+use crate::routing::buyer::Buyer;
+use crate::sip::flow::Flow;
+use crate::sip::message::{Essentials, Request, Response};
 use crate::transaction::layer::ClientId;
 
 /// What is left of an answered call.
@@ -24,8 +25,7 @@ pub(crate) struct Ending {
     buyer: Option<Farewell>,
     /// For the buyer's challenge to our BYE.
     who: Arc<Buyer>,
-    /// Why we hang up, for Reason; `None` if a side did.
-    why: Option<Outcome>,
+    why: Why,
 }
 
 /// One side that is yet to be told.
@@ -98,12 +98,29 @@ impl Ending {
 
 impl Call {
     /// One side sent BYE (already answered): ends the other.
-    pub(crate) fn handle_bye(&mut self, now: Instant, core: &mut Core, side: Side) {
+    pub(crate) fn handle_bye(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        side: Side,
+        flow: Flow,
+        request: &Request<'_>,
+    ) {
         match &mut self.state {
-            State::Talking(_) => {
+            State::Talking(talking) => {
+                let out = talking.dialog(side.other()).flow();
+                let crossing = Crossing::from(
+                    side,
+                    &self.policy,
+                    (&self.trunk, &talking.who),
+                    flow.remote.ip(),
+                    self.policy.advertised(out.listener),
+                );
+                let said = core.last_words(crossing, request);
                 self.drop_relays(now, core);
                 self.settle(now, core, Outcome::Completed, 200, side);
-                self.end_sides(now, core, &[side.other()], None);
+                let why = said.map_or(Why::Unsaid, Why::Theirs);
+                self.end_sides(now, core, &[side.other()], why);
             }
             // Both hung up at once: that side needs no BYE any more, ours will be answered or not.
             State::Ending(ending) => match ending.farewell(side) {
@@ -120,7 +137,7 @@ impl Call {
             },
             State::Hunting(_) => {
                 if side == Side::Caller {
-                    self.handle_caller_gone(now, core);
+                    self.handle_caller_gone(now, core, flow, request);
                 }
             }
             State::Gone => {}
@@ -131,14 +148,14 @@ impl Call {
     pub(crate) fn hang_up(&mut self, now: Instant, core: &mut Core, outcome: Outcome, by: Side) {
         self.drop_relays(now, core);
         self.settle(now, core, outcome, 200, by);
-        self.end_sides(now, core, &[Side::Caller, Side::Buyer], Some(outcome));
+        self.end_sides(now, core, &[Side::Caller, Side::Buyer], Why::Ours(outcome));
     }
 
     /// Ends the call, whatever its state, because the operator says so.
     pub(crate) fn stop(&mut self, now: Instant, core: &mut Core) {
         match &self.state {
             State::Hunting(_) => {
-                self.cancel_attempt(now, core);
+                self.cancel_attempt(now, core, None);
                 self.fail(now, core, Outcome::Stopped, Side::Edge);
             }
             State::Talking(_) => self.hang_up(now, core, Outcome::Stopped, Side::Edge),
@@ -146,7 +163,7 @@ impl Call {
         }
     }
 
-    fn end_sides(&mut self, now: Instant, core: &mut Core, sides: &[Side], why: Option<Outcome>) {
+    fn end_sides(&mut self, now: Instant, core: &mut Core, sides: &[Side], why: Why) {
         let State::Talking(talking) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
@@ -165,8 +182,8 @@ impl Call {
             why,
         };
         for (side, leg) in [(Side::Caller, caller), (Side::Buyer, buyer)] {
-            *ending.farewell(side) = if sides.contains(&side) {
-                self.farewell(now, core, leg, why)
+            let farewell = if sides.contains(&side) {
+                self.farewell(now, core, leg, &ending.why)
             } else {
                 let Leg {
                     dialog, awaiting, ..
@@ -179,18 +196,13 @@ impl Call {
                     },
                 })
             };
+            *ending.farewell(side) = farewell;
         }
         self.state = State::Ending(Box::new(ending));
         self.leave_if_done();
     }
 
-    fn farewell(
-        &self,
-        now: Instant,
-        core: &mut Core,
-        leg: Leg,
-        why: Option<Outcome>,
-    ) -> Option<Farewell> {
+    fn farewell(&self, now: Instant, core: &mut Core, leg: Leg, why: &Why) -> Option<Farewell> {
         let Leg {
             mut dialog,
             awaiting,
@@ -251,14 +263,14 @@ impl Call {
         let State::Ending(ending) = &mut self.state else {
             return;
         };
-        let why = ending.why;
         if let Some(mut farewell) = ending.farewell(side).take()
             && let Phase::Unacknowledged {
                 is_bye_due: true, ..
             } = farewell.phase
         {
-            *ending.farewell(side) = send_bye(now, core, &policy, &mut farewell.dialog, owner, why)
-                .map(|bye| Farewell::new(farewell.dialog, bye));
+            let (dialog, why) = (&mut farewell.dialog, &ending.why);
+            let sent = send_bye(now, core, &policy, dialog, owner, why);
+            *ending.farewell(side) = sent.map(|bye| Farewell::new(farewell.dialog, bye));
         }
         self.leave_if_done();
     }
@@ -283,14 +295,14 @@ impl Call {
     pub(crate) fn handle_bye_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
         let owner = Owner::Closing(self.key);
         if let State::Ending(ending) = &mut self.state {
-            let why = ending.why;
+            let why = ending.why.clone();
             for side in [Side::Caller, Side::Buyer] {
                 if let Some(farewell) = ending.farewell(side)
                     && let Phase::Sent { client, bye, .. } = &mut farewell.phase
                     && *client == id
                     && farewell.dialog.lose_connection()
                     && let Some(again) =
-                        send_bye(now, core, &self.policy, &mut farewell.dialog, owner, why)
+                        send_bye(now, core, &self.policy, &mut farewell.dialog, owner, &why)
                 {
                     (*client, *bye) = again;
                     return;
@@ -368,11 +380,11 @@ impl Call {
         early: &Early,
     ) {
         let outcome = Outcome::Internal;
-        let why = Some(outcome);
+        let why = Why::Ours(outcome);
         early.refuse(now, core, &self.caller_mark.text(), 500, outcome.label());
         self.settle(now, core, outcome, 500, Side::Edge);
         let owner = Owner::Closing(self.key);
-        let buyer = send_bye(now, core, &self.policy, &mut dialog, owner, why)
+        let buyer = send_bye(now, core, &self.policy, &mut dialog, owner, &why)
             .map(|bye| Farewell::new(dialog, bye));
         self.state = State::Ending(Box::new(Ending {
             caller: None,
@@ -391,94 +403,4 @@ impl Call {
             self.state = State::Gone;
         }
     }
-}
-
-/// A BYE of ours to a buyer, and its challenge to it.
-pub(crate) struct Challenged<'a, 'm> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) login: &'a Login,
-    pub(crate) sent: &'a Bytes,
-    pub(crate) response: &'a Response<'m>,
-}
-
-impl Challenged<'_, '_> {
-    /// Sends the BYE once more, with credentials; `None` if there are none that would do.
-    pub(crate) fn repeat(
-        &self,
-        now: Instant,
-        core: &mut Core,
-        dialog: &mut Dialog,
-        owner: Owner,
-    ) -> Option<(ClientId, Bytes)> {
-        let sent = reread(self.sent)?;
-        let credentials = Credentials::answer(core, self.login, &sent, self.response)?;
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)?
-        };
-        let branch = core.layer.branch(client);
-        let flow = dialog.flow();
-        let repeat = Repeat {
-            policy: self.policy,
-            flow,
-            branch: &branch,
-            cseq: dialog.next_cseq(),
-            credentials: Some(&credentials),
-            interval: None,
-        };
-        let Some(bye) = repeat.write(core, &sent) else {
-            core.layer.release(client);
-            return None;
-        };
-        let copy = bye.clone();
-        core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
-        Some((client, bye))
-    }
-}
-
-/// Status and text of the Reason of our BYE.
-fn reason_of(why: Outcome) -> (u16, &'static str) {
-    if why == Outcome::SessionExpired {
-        (408, "Session timer expired")
-    } else {
-        (200, why.label())
-    }
-}
-
-/// Sends a BYE within `dialog`; `None` if it cannot be sent.
-pub(crate) fn send_bye(
-    now: Instant,
-    core: &mut Core,
-    policy: &Policy,
-    dialog: &mut Dialog,
-    owner: Owner,
-    why: Option<Outcome>,
-) -> Option<(ClientId, Bytes)> {
-    let client = {
-        let Core { layer, entropy, .. } = &mut *core;
-        layer.prepare(entropy)?
-    };
-    let branch = core.layer.branch(client);
-    let flow = dialog.flow();
-    let cseq = dialog.next_cseq();
-    let mut writer = dialog.write_request(
-        &mut core.buffer,
-        Method::Bye,
-        cseq,
-        policy.advertised(flow.listener),
-        &branch,
-        70,
-    );
-    if let Some(why) = why {
-        let (status, text) = reason_of(why);
-        write_reason(&mut writer, status, text);
-    }
-    let built = writer.finish(b"");
-    let Some(bye) = core.built(built) else {
-        core.layer.release(client);
-        return None;
-    };
-    let copy = bye.clone();
-    core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
-    Some((client, bye))
 }

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
-use crate::sip::message::Method;
+use crate::sip::message::{Method, Request};
 use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -234,6 +235,19 @@ impl Core {
                 None
             }
         }
+    }
+
+    /// What of one side's BYE or CANCEL the other side is to hear.
+    pub(crate) fn last_words(
+        &mut self,
+        crossing: Crossing<'_>,
+        request: &Request<'_>,
+    ) -> Option<Box<[u8]>> {
+        let lines = crossing.last_words(&mut self.buffer, request);
+        lines.unwrap_or_else(|_| {
+            self.event(Event::Unbuildable);
+            None
+        })
     }
 
     /// Sends a message that no transaction looks after.

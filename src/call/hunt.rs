@@ -1,5 +1,6 @@
 //! The hunt: buyers in turn until one answers, and what each answer means for the next.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::headers::Crossing;
 use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
 use crate::call::provisional::reread_response;
-use crate::call::record::AttemptResult;
+use crate::call::record::{AttemptResult, Side};
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Gateway;
@@ -35,6 +37,8 @@ pub(crate) struct Hunt {
     pub(crate) until: Instant,
     pub(crate) max_forwards: u8,
     pub(crate) hops: u8,
+    /// Who sent the caller's INVITE.
+    pub(crate) sender: IpAddr,
 }
 
 impl Call {
@@ -99,8 +103,16 @@ impl Call {
         let State::Hunting(hunting) = &mut self.state else {
             return;
         };
+        let attempt = &hunting.attempt;
+        let crossing = Crossing::from(
+            Side::Buyer,
+            &self.policy,
+            (&self.trunk, &attempt.buyer),
+            attempt.flow.remote.ip(),
+            self.policy.advertised(hunting.early.flow.listener),
+        );
         let (status, with) = if response.head.body().is_empty() || is_last {
-            (response.status, Some(response))
+            (response.status, Some((response, crossing)))
         } else {
             (180, None)
         };
@@ -157,7 +169,7 @@ impl Call {
             Sign::Unclear
         };
         self.note_health(now, core, sign);
-        self.abandon_attempt(now, core);
+        self.abandon_attempt(now, core, None);
         self.end_attempt(now, core, None, result);
         self.hunt_on(now, core, next);
     }
@@ -223,15 +235,15 @@ impl Call {
         }
     }
 
-    /// Takes back the current INVITE because the call is over.
-    pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core) {
+    /// Takes back the current INVITE because the call is over; `lines` is what the caller has to say to it.
+    pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core, lines: Option<&[u8]>) {
         self.note_health(now, core, Sign::Unclear);
-        self.abandon_attempt(now, core);
+        self.abandon_attempt(now, core, lines);
         self.end_attempt(now, core, None, AttemptResult::Cancelled);
     }
 
     /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
-    fn abandon_attempt(&self, now: Instant, core: &mut Core) {
+    fn abandon_attempt(&self, now: Instant, core: &mut Core, lines: Option<&[u8]>) {
         if let State::Hunting(hunting) = &self.state {
             let Attempt { client, buyer, .. } = &hunting.attempt;
             let (client, spent) = (*client, hunting.attempt.spent());
@@ -242,7 +254,7 @@ impl Call {
                 .then(|| core.leavings.insert(buyer, spent))
                 .flatten();
             let owner = key.map_or(Owner::Abandoned(spent), Owner::Unwanted);
-            core.transact(|layer, out| layer.cancel(now, client, owner, out));
+            core.transact(|layer, out| layer.cancel_with(now, client, owner, lines, out));
             let held = hunting.attempt.held.as_deref().and_then(reread_response);
             if let Some((response, essentials)) = held {
                 let unwanted = self.unwanted(&response, &essentials);

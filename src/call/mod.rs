@@ -11,14 +11,15 @@
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | reliable provisional responses, on both legs | `provisional` |
-//! | the INVITE to a buyer | `b_leg`, its challenge `credentials`, its headers `headers` |
+//! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
+//! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | session timers | `session` |
-//! | BYEs | `closing` |
+//! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
 //! | a handler that has panicked | `rescue` |
 //! | the call key and the hop token | `facts` |
@@ -27,6 +28,7 @@ mod a_leg;
 mod admit;
 mod b_leg;
 mod bridge;
+mod bye;
 #[expect(clippy::module_inception, reason = "the file of the type Call")]
 mod call;
 mod closing;
@@ -37,6 +39,7 @@ mod facts;
 mod headers;
 mod health;
 mod hunt;
+mod identity;
 pub mod input;
 mod next;
 pub mod output;

@@ -182,6 +182,7 @@ impl Call {
                 max_forwards: hunt.max_forwards,
                 hops: hunt.hops,
                 without_tcp: hunt.without_tcp.as_ref(),
+                sender: hunt.sender,
             };
             let made = offer.make(now, core, buyer, gateway);
             let (call_id, result) = match &made {

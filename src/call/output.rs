@@ -101,6 +101,13 @@ pub enum Event {
         /// The carrier's Call-ID.
         call_id: Box<[u8]>,
     },
+    /// A caller's number is none of its trunk's `caller_ids`: buyers are not told who calls.
+    CallerRefused {
+        /// The trunk it came by.
+        trunk: Arc<str>,
+        /// Who sent it.
+        flow: Flow,
+    },
     /// One buyer's turn is over without an answer.
     AttemptFailed {
         /// The call.
@@ -225,6 +232,8 @@ pub enum Refusal {
     Locked,
     /// Address and user belong to different trunks.
     TrunkMismatch,
+    /// One of Twilio's addresses, but none of the trunk's accounts.
+    TwilioAccount,
     /// Max-Forwards is used up (483).
     TooManyHops,
     /// A session interval that is too short (422).
@@ -269,6 +278,7 @@ impl Refusal {
             Self::Replayed => "replayed",
             Self::Locked => "locked",
             Self::TrunkMismatch => "trunk_mismatch",
+            Self::TwilioAccount => "twilio_account",
             Self::TooManyHops => "too_many_hops",
             Self::SessionInterval => "session_interval",
             Self::Loop => "loop",

@@ -53,6 +53,8 @@ pub struct Policy {
     pub hunt: HuntBudget,
     /// When a gateway is left alone.
     pub health: HealthTerms,
+    /// Twilio's addresses: what it alone can set is believed from there.
+    pub twilio: Allowlist<()>,
 }
 
 /// One listener.
@@ -236,6 +238,12 @@ impl Policy {
             remote,
             peer: gateway.peer(),
         })
+    }
+
+    /// Whether this is an address of Twilio's, which all of its customers share.
+    #[must_use]
+    pub fn is_twilio(&self, address: IpAddr) -> bool {
+        self.twilio.longest_match(address).is_some()
     }
 
     /// The listener that reaches `address` by `transport`: the first of the same address family.

@@ -22,9 +22,10 @@ use bytes::Bytes;
 
 use crate::call::a_leg::{Early, write_reply_with};
 use crate::call::b_leg::Attempt;
+use crate::call::bye::Challenged;
 use crate::call::call::{Call, State};
-use crate::call::closing::Challenged;
 use crate::call::core::{CallKey, Core, Owner};
+use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::Dialog;
@@ -102,9 +103,9 @@ impl Early {
         policy: &Policy,
         tag: &[u8],
         status: u16,
-        with: Option<&Response<'_>>,
+        with: Option<(&Response<'_>, Crossing<'_>)>,
     ) {
-        let has_body = with.is_some_and(|with| !with.head.body().is_empty());
+        let has_body = with.is_some_and(|(with, _)| !with.head.body().is_empty());
         let Some(provisional) = &mut self.provisional else {
             let built = self.write_ringing(core, policy, tag, status, with, None);
             core.respond(now, self.server, (&self.reply, tag), status, built);
@@ -152,7 +153,7 @@ impl Early {
         policy: &Policy,
         tag: &[u8],
         status: u16,
-        with: Option<&Response<'_>>,
+        with: Option<(&Response<'_>, Crossing<'_>)>,
         rseq: Option<u32>,
     ) -> Result<Bytes, BuildError> {
         write_reply_with(
@@ -396,7 +397,7 @@ impl Call {
             Fired::Nothing => {}
             Fired::Again(response) => core.retransmit(hunting.early.flow, response),
             Fired::InVain => {
-                self.cancel_attempt(now, core);
+                self.cancel_attempt(now, core, None);
                 self.fail(now, core, Outcome::NoPrack, Side::Caller);
             }
         }

@@ -11,15 +11,19 @@ use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
-use crate::call::headers;
+use crate::call::headers::{self, Crossing};
+use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
 use crate::call::session::{Told, write_agreed};
 use crate::call::within::{AskedWithin, GLARE_RETRY, begins_exchange, refreshes_target};
+use crate::dialog::Dialog;
 use crate::dialog::session_timer::Agreed;
+use crate::routing::buyer::Buyer;
+use crate::routing::trunk::Trunk;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::extensions;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Method, Name, Response, ResponseEssentials};
+use crate::sip::message::{Method, Name, Request, Response, ResponseEssentials};
 use crate::transaction::layer::{ClientId, ServerId};
 
 /// One request on its way.
@@ -52,6 +56,20 @@ pub(crate) struct Relay {
     tries: u8,
 }
 
+impl Relay {
+    /// The way of its answer, from the side that was asked in `asked`.
+    fn back<'p>(
+        &self,
+        policy: &'p Policy,
+        peers: (&'p Trunk, &'p Buyer),
+        asked: &Dialog,
+    ) -> Crossing<'p> {
+        let sender = asked.flow().remote.ip();
+        let advertise = policy.advertised(self.flow.listener);
+        Crossing::from(self.from.other(), policy, peers, sender, advertise)
+    }
+}
+
 impl Call {
     /// Sends one side's request on to the other.
     pub(crate) fn relay(
@@ -75,6 +93,7 @@ impl Call {
         };
         let is_invite = request.method == Method::Invite;
         let keeps_sent = from == Side::Caller && talking.who.login.is_some();
+        let who = talking.who.clone();
         let leg = talking.leg(from.other());
         let prepared = core.prepare();
         let Some(client) = prepared else {
@@ -102,7 +121,14 @@ impl Call {
         if request.method == Method::Refer {
             headers::pass_refer(&mut writer, &request.head);
         }
-        headers::pass_within(&mut writer, &request.head);
+        let crossing = Crossing::from(
+            from,
+            &self.policy,
+            (&self.trunk, &who),
+            flow.remote.ip(),
+            self.policy.advertised(out.listener),
+        );
+        crossing.pass_within(&mut writer, request.method, &request.head);
         let built = writer.finish(request.head.body());
         let Some(bytes) = core.built(built) else {
             core.layer.release(client);
@@ -168,6 +194,8 @@ impl Call {
             if let Some(relay) =
                 relay.filter(|relay| relay.is_invite && !relay.is_mute && response.status > 100)
             {
+                let peers = (&*self.trunk, &*talking.who);
+                let back = relay.back(&self.policy, peers, talking.dialog(relay.from.other()));
                 let built = write_reply(
                     &mut core.buffer,
                     &relay.reply,
@@ -175,7 +203,7 @@ impl Call {
                     b"",
                     &self.policy,
                     relay.flow,
-                    Some(response),
+                    Some((response, back)),
                 );
                 core.respond(
                     now,
@@ -218,13 +246,30 @@ impl Call {
     }
 
     /// The asking side takes its INVITE back.
-    pub(crate) fn handle_relay_cancel(&self, now: Instant, core: &mut Core, server: ServerId) {
-        let key = self.key;
+    pub(crate) fn handle_relay_cancel(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        server: ServerId,
+        flow: Flow,
+        request: &Request<'_>,
+    ) {
+        let owner = Owner::RelayOut(self.key);
         if let State::Talking(talking) = &self.state
             && let Some(relay) = talking.relays.iter().find(|relay| relay.server == server)
         {
-            let client = relay.client;
-            core.transact(|layer, out| layer.cancel(now, client, Owner::RelayOut(key), out));
+            let (client, asked) = (relay.client, talking.dialog(relay.from.other()));
+            let crossing = Crossing::from(
+                relay.from,
+                &self.policy,
+                (&self.trunk, &talking.who),
+                flow.remote.ip(),
+                self.policy.advertised(asked.flow().listener),
+            );
+            let lines = core.last_words(crossing, request);
+            core.transact(|layer, out| {
+                layer.cancel_with(now, client, owner, lines.as_deref(), out);
+            });
         }
     }
 
@@ -249,6 +294,8 @@ impl Call {
             }
         }
         let agreed = relay.agreed;
+        let peers = (&*self.trunk, &*talking.who);
+        let back = relay.back(&self.policy, peers, talking.dialog(relay.from.other()));
         let built = write_reply_with(
             &mut core.buffer,
             &relay.reply,
@@ -256,7 +303,7 @@ impl Call {
             b"",
             &self.policy,
             relay.flow,
-            Some(response),
+            Some((response, back)),
             |writer| write_agreed(writer, agreed),
         );
         if relay.is_refresh {
@@ -317,10 +364,17 @@ impl Call {
             writer.number("Retry-After", GLARE_RETRY);
         }
         if let Some(response) = response {
-            for name in [Name::RetryAfter, Name::Reason] {
-                if let Some(value) = response.head.first(name) {
-                    writer.unfolded(name.text(), value);
-                }
+            if let Some(value) = response.head.first(Name::RetryAfter) {
+                let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
+                writer.field(
+                    "Retry-After",
+                    value.get(..digits.count()).unwrap_or_default(),
+                );
+            }
+            if let State::Talking(talking) = &self.state {
+                let peers = (&*self.trunk, &*talking.who);
+                let back = relay.back(&self.policy, peers, talking.dialog(lost));
+                back.pass_refusal(&mut writer, &response.head);
             }
         }
         let built = writer.finish(b"");

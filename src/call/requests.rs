@@ -48,7 +48,7 @@ impl Engine {
         }
         match incoming {
             Incoming::Absorbed => {}
-            Incoming::Ack => self.handle_ack(now, request, &essentials),
+            Incoming::Ack => self.handle_ack(now, flow, request, &essentials),
             Incoming::Cancel { key, invite } => {
                 self.note_request(request);
                 self.handle_cancel(now, flow, request, key, invite, &essentials);
@@ -199,7 +199,7 @@ impl Engine {
         }
         if request.method == Method::Bye {
             arriving.confirm(&mut self.core, key, b"");
-            call.handle_bye(now, &mut self.core, side);
+            call.handle_bye(now, &mut self.core, side, flow, request);
         } else if request.method == Method::Prack {
             if request.head.body().is_empty() {
                 arriving.confirm(&mut self.core, key, b"");
@@ -233,7 +233,13 @@ impl Engine {
         self.registry.attend(now, key);
     }
 
-    fn handle_ack(&mut self, now: Instant, request: &Request<'_>, essentials: &Essentials<'_>) {
+    fn handle_ack(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+    ) {
         let mark = essentials.to.tag().and_then(Mark::parse);
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
@@ -245,7 +251,7 @@ impl Engine {
             return;
         };
         tripwire("ack");
-        call.handle_ack(now, &mut self.core, side, request, essentials);
+        call.handle_ack(now, &mut self.core, side, flow, request, essentials);
         let key = call.key;
         self.registry.attend(now, key);
     }
@@ -289,9 +295,9 @@ impl Engine {
             return;
         };
         if let Owner::RelayIn(_) = owner {
-            call.handle_relay_cancel(now, &mut self.core, invite);
+            call.handle_relay_cancel(now, &mut self.core, invite, flow, request);
         } else {
-            call.handle_caller_gone(now, &mut self.core);
+            call.handle_caller_gone(now, &mut self.core, flow, request);
         }
         let key = call.key;
         self.registry.attend(now, key);

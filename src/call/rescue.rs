@@ -76,7 +76,7 @@ impl Call {
     fn abandon(&mut self, now: Instant, core: &mut Core) {
         match &self.state {
             State::Hunting(_) => {
-                self.cancel_attempt(now, core);
+                self.cancel_attempt(now, core, None);
                 self.fail(now, core, Outcome::Internal, Side::Edge);
             }
             State::Talking(_) => self.hang_up(now, core, Outcome::Internal, Side::Edge),

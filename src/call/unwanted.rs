@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::call::closing::{Challenged, send_bye};
+use crate::call::bye::{Challenged, Why, send_bye};
 use crate::call::core::{Core, Owner};
 use crate::call::policy::Policy;
 use crate::dialog::Dialog;
@@ -61,7 +61,14 @@ impl Unwanted<'_, '_> {
     /// Acknowledges it, and ends the dialog that it began (§9.1, §13.2.2.4).
     pub(crate) fn acknowledge_and_end(&self, now: Instant, core: &mut Core, spent: u8) {
         let mut dialog = self.acknowledge(core, spent);
-        send_bye(now, core, self.policy, &mut dialog, Owner::Nobody, None);
+        send_bye(
+            now,
+            core,
+            self.policy,
+            &mut dialog,
+            Owner::Nobody,
+            &Why::Unsaid,
+        );
     }
 
     /// The same, for a buyer that may challenge the BYE.
@@ -71,7 +78,7 @@ impl Unwanted<'_, '_> {
         core.layer.set_owner(self.id, Owner::Abandoned(spent));
         let mut dialog = self.acknowledge(core, spent);
         let owner = Owner::Parting(key);
-        let bye = send_bye(now, core, self.policy, &mut dialog, owner, None);
+        let bye = send_bye(now, core, self.policy, &mut dialog, owner, &Why::Unsaid);
         let mark = self.essentials.from.tag().and_then(Mark::parse);
         match bye {
             Some((_, bye)) => core.leavings.part(key, Parting { mark, dialog, bye }),

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::config::desk::{Desk, Place};
 use crate::config::gateways;
+use crate::config::headers;
 use crate::config::keys;
 use crate::config::listen::Listeners;
-use crate::config::raw::{self, Section};
+use crate::config::raw::Section;
 use crate::config::routes::{self, Companies};
 use crate::config::value;
 use crate::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
@@ -72,8 +73,8 @@ fn read_one(
     let profile = section.choice("x_ph_profile", PROFILES, desk);
     let reliable = section.choice("reliable", RELIABLE, desk);
     let refer = routes::refer(section, desk);
-    let headers = headers(section, desk);
-    let pass_headers = routes::pass_headers(section, desk);
+    let rules = headers::rules(section, &keys::BUYER_HEADERS, desk);
+    let is_trusted = headers::is_trusted(section, desk);
     Some(Buyer {
         id: id.into(),
         gateways: gateways?,
@@ -85,8 +86,8 @@ fn read_one(
         offers_reliable: reliable.is_none_or(|found| found.value),
         refer,
         x_ph_profile: profile.map_or_else(XPhProfile::default, |found| found.value),
-        headers,
-        pass_headers,
+        headers: rules,
+        is_trusted,
     })
 }
 
@@ -131,37 +132,6 @@ fn login(
         password: password?.value,
         realm: realm.map_or(host, |realm| realm.value).into(),
     })
-}
-
-fn headers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<(Box<str>, Box<str>)> {
-    let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
-    for (name, value) in section.entries("headers", desk) {
-        let Some(text) = value.value.as_str() else {
-            raw::wrong_type(value, "a text in quotes", desk);
-            continue;
-        };
-        if text.chars().any(char::is_control) {
-            desk.fault(
-                value.place,
-                format!("the value of `{}` holds control characters", name.value),
-                "one line of text",
-            );
-        }
-        if headers
-            .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name.value))
-        {
-            desk.fault(
-                name.place,
-                format!("`{}` is set twice", name.value),
-                "names of headers are the same in upper and lower case",
-            );
-        }
-        if routes::is_free_header(name, desk) {
-            headers.push((name.value.into(), text.into()));
-        }
-    }
-    headers
 }
 
 const SECOND: Duration = Duration::from_secs(1);

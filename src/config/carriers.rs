@@ -8,7 +8,9 @@ use crate::call::policy::{Domain, Known};
 use crate::call::record::Outcome;
 use crate::config::desk::Desk;
 use crate::config::doors::Doors;
+use crate::config::headers;
 use crate::config::keys;
+use crate::config::networks::Networks;
 use crate::config::raw::{self, Section};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
@@ -26,7 +28,12 @@ pub(super) struct Carriers {
 }
 
 /// Reads all domains and trunks.
-pub(super) fn read(root: &Section<'_>, companies: &Companies<'_>, desk: &mut Desk<'_>) -> Carriers {
+pub(super) fn read<'d>(
+    root: &Section<'d>,
+    networks: Networks<'d>,
+    companies: &Companies<'_>,
+    desk: &mut Desk<'_>,
+) -> Carriers {
     let domains = root.sections("domain", &keys::DOMAIN, desk);
     let trunks = root.sections("trunk", &keys::TRUNK, desk);
     if domains.is_empty() {
@@ -39,7 +46,7 @@ pub(super) fn read(root: &Section<'_>, companies: &Companies<'_>, desk: &mut Des
     if trunks.is_empty() {
         root.missing_or_empty("trunk", "without one nobody is let in: add [[trunk]]", desk);
     }
-    let mut doors = Doors::default();
+    let mut doors = Doors::new(networks);
     for section in &domains {
         doors.add_domain(section, desk);
     }
@@ -64,7 +71,10 @@ fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut 
         id: id.into(),
         company: company.unwrap_or(CompanyId(0)),
         plan: plan(section, desk),
-        pass_headers: routes::pass_headers(section, desk),
+        headers: headers::rules(section, &keys::TRUNK_HEADERS, desk),
+        is_trusted: headers::is_trusted(section, desk),
+        caller_ids: headers::caller_ids(section, desk),
+        twilio_accounts: twilio_accounts(section, desk),
         refer: routes::refer(section, desk),
         answers: answers(section, desk),
     }
@@ -105,6 +115,28 @@ fn plan(section: &Section<'_>, desk: &mut Desk<'_>) -> NumberPlan {
         tech_prefix: prefix.map(|prefix| prefix.value.into()),
         assume_e164: section.flag("assume_e164", false, desk),
     }
+}
+
+/// The accounts of Twilio's whose calls are this trunk's.
+fn twilio_accounts(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Box<str>> {
+    let mut accounts = Vec::new();
+    for account in section.list("twilio_accounts", desk) {
+        let hex = account.value.strip_prefix("AC").unwrap_or_default();
+        let is_one = hex.len() == 32
+            && hex
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if is_one {
+            accounts.push(account.value.into());
+        } else {
+            desk.fault(
+                account.place,
+                format!("`{}` is no account SID", account.value.escape_debug()),
+                "`AC` and 32 digits from 0 to 9 and a to f, as Twilio's console shows it",
+            );
+        }
+    }
+    accounts
 }
 
 fn answers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<(Box<str>, u16)> {

@@ -10,6 +10,7 @@ use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::Algorithm;
 use crate::call::policy::{DigestUri, Domain, Known, Require, TrunkId, User};
 use crate::config::desk::{Desk, Place};
+use crate::config::networks::{self, Networks};
 use crate::config::raw::{self, Section, Spot};
 use crate::config::routes;
 use crate::config::users::{self, Login, Proof};
@@ -17,8 +18,8 @@ use crate::config::value;
 use crate::sip::flow::PeerId;
 
 /// The domains while trunks are put into them.
-#[derive(Default)]
 pub(super) struct Doors<'d> {
+    networks: Networks<'d>,
     drafts: Vec<Draft>,
     /// Place in `drafts`, by name and alias.
     names: HashMap<Box<str>, usize>,
@@ -50,6 +51,18 @@ struct Draft {
 }
 
 impl<'d> Doors<'d> {
+    /// No domain yet; `networks` is what trunks may list by name.
+    pub(super) fn new(networks: Networks<'d>) -> Self {
+        Self {
+            networks,
+            drafts: Vec::new(),
+            names: HashMap::new(),
+            trunks: Vec::new(),
+            listed: Allowlist::new(),
+            peers: Vec::new(),
+        }
+    }
+
     /// Adds a domain, which lets nobody in yet.
     pub(super) fn add_domain(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) {
         let name = section.need("name", "sip.example.com", desk);
@@ -133,7 +146,7 @@ impl<'d> Doors<'d> {
         let name = name.map_or("", |name| name.value);
         self.trunks.push((name, place));
 
-        let nets = nets(section, desk);
+        let (nets, twilio) = self.nets(section, desk);
         for net in &nets {
             let known = Known::Trunk(id);
             if let Some(first) = self.listed.insert(net.value, known) {
@@ -148,6 +161,9 @@ impl<'d> Doors<'d> {
             self.admit_users(*draft, id, &users, desk);
             self.admit_certificates(*draft, id, &certificates, desk);
             self.has_a_way_in(*draft, section, *place, desk);
+            if let Some(entry) = twilio {
+                self.is_not_open_to_twilio(*draft, entry, section, desk);
+            }
         }
         self.ha1s_fit(&drafts, &users, desk);
         name
@@ -297,6 +313,43 @@ impl<'d> Doors<'d> {
         }
     }
 
+    /// All prefixes that a trunk lists, each with where it does; and where it lists Twilio's.
+    fn nets(
+        &self,
+        section: &Section<'_>,
+        desk: &mut Desk<'_>,
+    ) -> (Vec<Spot<IpNet>>, Option<Place>) {
+        let (mut nets, mut twilio) = (Vec::new(), None);
+        for entry in section.list("allow", desk) {
+            let place = entry.place;
+            if entry.value == networks::TWILIO {
+                twilio = Some(place);
+            }
+            let found = self.networks.resolve(entry, desk);
+            nets.extend(found.into_iter().map(|value| Spot { value, place }));
+        }
+        (nets, twilio)
+    }
+
+    /// Twilio's addresses are those of all its customers, so they let nobody in by themselves.
+    fn is_not_open_to_twilio(
+        &self,
+        draft: usize,
+        entry: Place,
+        section: &Section<'_>,
+        desk: &mut Desk<'_>,
+    ) {
+        let require = self.drafts.get(draft).and_then(|draft| draft.require);
+        let takes_address = matches!(require, Some(Require::Ip | Require::Either));
+        if takes_address && !section.is_filled("twilio_accounts") {
+            desk.fault(
+                entry,
+                "lets all customers of Twilio's in, for they share these addresses",
+                "name yours: twilio_accounts = [\"AC...\"], or use a domain that requires digest",
+            );
+        }
+    }
+
     /// An HA1 holds for one realm, and for the algorithm it was made with.
     fn ha1s_fit(&self, drafts: &[(usize, Place)], users: &[Login<'_>], desk: &mut Desk<'_>) {
         let domains: Vec<&Domain> = drafts
@@ -417,39 +470,6 @@ fn certificates(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<Box<str>
         }
     }
     names
-}
-
-fn nets(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<IpNet>> {
-    let mut nets = Vec::new();
-    for text in section.list("allow", desk) {
-        let Ok(net) = text.value.parse::<IpNet>() else {
-            desk.fault(
-                text.place,
-                format!("`{}` is no prefix", text.value),
-                "for example \"192.0.2.0/24\", \"192.0.2.7/32\" or \"2001:db8::/48\"",
-            );
-            continue;
-        };
-        if net.prefix_len() == 0 {
-            desk.fault(
-                text.place,
-                format!("`{}` lets everybody in", text.value),
-                "name the carrier's own prefixes, or use a domain that requires \"digest\"",
-            );
-        } else if net != net.trunc() {
-            desk.fault(
-                text.place,
-                format!("`{}` has bits behind the prefix", text.value),
-                format!("write \"{}\", or a longer prefix", net.trunc()),
-            );
-        } else {
-            nets.push(Spot {
-                value: net,
-                place: text.place,
-            });
-        }
-    }
-    nets
 }
 
 const REQUIRE: &[(&str, Require)] = &[

@@ -20,6 +20,7 @@ pub(super) const ROOT: Shape = Shape {
         "session",
         "health",
         "domain",
+        "network",
         "trunk",
         "company",
         "publisher",
@@ -34,6 +35,7 @@ pub(super) const ROOT: Shape = Shape {
 pub(super) const ROUTING_ROOT: Shape = Shape {
     name: "",
     keys: &[
+        "network",
         "company",
         "publisher",
         "campaign",
@@ -168,10 +170,23 @@ pub(super) const TRUNK: Shape = Shape {
         "country",
         "tech_prefix",
         "assume_e164",
-        "pass_headers",
+        "headers",
         "refer",
+        "identity",
+        "caller_ids",
+        "twilio_accounts",
         "answers",
     ],
+};
+
+pub(super) const TRUNK_HEADERS: Shape = Shape {
+    name: "trunk.headers",
+    keys: &["pass_from", "pass_to", "remove"],
+};
+
+pub(super) const NETWORK: Shape = Shape {
+    name: "network",
+    keys: &["name", "as_of", "prefixes"],
 };
 
 pub(super) const USER: Shape = Shape {
@@ -230,7 +245,7 @@ pub(super) const BUYER: Shape = Shape {
         "refer",
         "x_ph_profile",
         "headers",
-        "pass_headers",
+        "identity",
     ],
 };
 
@@ -244,6 +259,11 @@ pub(super) const GATEWAY: Shape = Shape {
         "priority",
         "weight",
     ],
+};
+
+pub(super) const BUYER_HEADERS: Shape = Shape {
+    name: "buyer.headers",
+    keys: &["pass_from", "pass_to", "remove", "set"],
 };
 
 /// Where a secret stands if not in the configuration itself.
@@ -276,6 +296,9 @@ pub(super) const ALL: &[&Shape] = &[
     &COMPANY,
     &PUBLISHER,
     &CAMPAIGN,
+    &TRUNK_HEADERS,
+    &BUYER_HEADERS,
+    &NETWORK,
     &NUMBER,
     &NUMBERS,
     &BUYER,

@@ -15,8 +15,10 @@ mod desk;
 mod doors;
 mod fault;
 mod gateways;
+mod headers;
 mod keys;
 mod listen;
+mod networks;
 mod node;
 mod raw;
 mod routes;
@@ -159,7 +161,9 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let tls = tls::read(&root, desk);
     let listeners = listen::read(&root, root.has("tls"), desk);
     let companies = routes::Companies::read(&roots, desk);
-    let carriers = carriers::read(&root, &companies, desk);
+    let networks = networks::Networks::read(&roots, desk);
+    let twilio = networks.twilio();
+    let carriers = carriers::read(&root, networks, &companies, desk);
     let lists = bulk::open(&roots, desk);
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;
@@ -192,6 +196,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             hunt: node.hunt,
             session: node.session,
             health: node.health,
+            twilio,
         },
         node: node.node,
         listeners: listeners.list,

@@ -295,16 +295,6 @@ pub(super) fn unknown<'a>(
     );
 }
 
-/// Headers of callers that may pass, in lower case.
-pub(super) fn pass_headers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Box<str>> {
-    let names = section.list("pass_headers", desk);
-    names
-        .into_iter()
-        .filter(|name| is_free_header(*name, desk))
-        .map(|name| name.value.to_ascii_lowercase().into())
-        .collect()
-}
-
 /// What a trunk's callers or a buyer may do with REFER.
 pub(super) fn refer(section: &Section<'_>, desk: &mut Desk<'_>) -> Refer {
     let refer = section.choice("refer", REFER, desk);

@@ -812,8 +812,58 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "sip:sales@203.0.113.20\"",
-        "sip:sales@203.0.113.20\"\nheaders = { x-a = \"1\", X-A = \"2\" }",
-        "buyer.headers: `x-a` is set twice",
+        "sip:sales@203.0.113.20\"\nheaders.set = { x-a = \"1\", X-A = \"2\" }",
+        "buyer.headers.set: `x-a` is set twice",
+    ),
+    (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nheaders.pass_to = [\"privacy\"]",
+        "buyer.headers.pass_to: `privacy` says who calls, so no list lets it pass",
+    ),
+    (
+        "allow = [",
+        "headers.pass_from = [\"X*\"]\nallow = [",
+        "trunk.headers.pass_from: `X*` stands for too much",
+    ),
+    (
+        "allow = [",
+        "headers.remove = [\"X-PH-*\"]\nallow = [",
+        "trunk.headers.remove: `X-PH-` is the edge's own",
+    ),
+    (
+        "allow = [",
+        "headers.set = { X-A = \"1\" }\nallow = [",
+        "trunk.headers.set: unknown key",
+    ),
+    (
+        "allow = [",
+        "identity = \"trust\"\nallow = [",
+        "trunk.identity: `trust` is not known",
+    ),
+    (
+        "allow = [",
+        "caller_ids = [\"12125550100\"]\nallow = [",
+        "trunk.caller_ids: `12125550100` names no numbers",
+    ),
+    (
+        "allow = [",
+        "twilio_accounts = [\"AC12\"]\nallow = [",
+        "trunk.twilio_accounts: `AC12` is no account SID",
+    ),
+    (
+        "allow = [",
+        "allow = [\"office\", ",
+        "trunk.allow: there is no network `office`",
+    ),
+    (
+        "[[trunk]]",
+        "[[network]]\nname = \"office\"\n[[trunk]]",
+        "network.prefixes: is missing",
+    ),
+    (
+        "allow = [",
+        "allow = [\"twilio\"]\n[[network]]\nname = \"twilio\"\nprefixes = [\"192.0.2.0/24\", ",
+        "trunk.allow: lets all customers of Twilio's in, for they share these addresses",
     ),
     (
         "id = \"acme\"\nkey_secret",
@@ -890,6 +940,10 @@ fn load_conf(name: &str) -> Result<Settings, Faults> {
     let source = Texts::of("conf/strowger.toml", STROWGER)
         .and("conf/minimal.toml", MINIMAL)
         .and("conf/demo.toml", include_str!("../../conf/demo.toml"))
+        .and(
+            "conf/twilio-cidrs.toml",
+            include_str!("../../conf/twilio-cidrs.toml"),
+        )
         .and(
             "conf/routing/wind.toml",
             include_str!("../../conf/routing/wind.toml"),

@@ -120,6 +120,7 @@ impl Guard {
             | Event::Answered { .. }
             | Event::Ended { .. }
             | Event::Skipped { .. }
+            | Event::CallerRefused { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable
             | Event::Panicked
@@ -210,6 +211,7 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::BadCredentials
         | Refusal::Replayed
         | Refusal::TrunkMismatch
+        | Refusal::TwilioAccount
         | Refusal::TooManyHops
         | Refusal::BadExtension
         | Refusal::BadScheme

@@ -11,6 +11,7 @@ use crate::routing::trunk::Refer;
 use crate::routing::weight;
 use crate::sip::flow::{PeerId, Transport};
 pub use crate::sip::retreaver::Profile as XPhProfile;
+use crate::sip::rules::HeaderRules;
 use crate::types::secret::Secret;
 
 /// One buyer, as configured.
@@ -35,10 +36,10 @@ pub struct Buyer {
     pub refer: Refer,
     /// How the values of X-PH headers are encoded.
     pub x_ph_profile: XPhProfile,
-    /// Headers of its own, name and value, both checked.
-    pub headers: Vec<(Box<str>, Box<str>)>,
-    /// Names of headers of the caller that it gets besides the safe ones, in lower case.
-    pub pass_headers: Vec<Box<str>>,
+    /// Which headers pass to it and from it, and those of its own.
+    pub headers: HeaderRules,
+    /// Whether it may know who calls though that is private, and gets P-Asserted-Identity.
+    pub is_trusted: bool,
 }
 
 impl fmt::Debug for Buyer {
@@ -182,8 +183,8 @@ mod tests {
             offers_reliable: true,
             refer: Refer::Refuse,
             x_ph_profile: XPhProfile::Raw,
-            headers: Vec::new(),
-            pass_headers: Vec::new(),
+            headers: HeaderRules::default(),
+            is_trusted: false,
         }
     }
 }

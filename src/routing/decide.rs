@@ -71,6 +71,7 @@ mod tests {
     use crate::routing::buyer::{Gateway, XPhProfile};
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
     use crate::routing::trunk::{CompanyId, Refer};
+    use crate::sip::rules::HeaderRules;
     use crate::types::number::NumberPlan;
     use crate::types::secret::Secret;
 
@@ -141,7 +142,10 @@ mod tests {
                 tech_prefix: None,
                 assume_e164: false,
             },
-            pass_headers: Vec::new(),
+            headers: HeaderRules::default(),
+            is_trusted: false,
+            caller_ids: None,
+            twilio_accounts: Vec::new(),
             refer: Refer::Refuse,
             answers: Vec::new(),
         }
@@ -196,8 +200,8 @@ mod tests {
             offers_reliable: true,
             refer: Refer::Refuse,
             x_ph_profile: XPhProfile::Raw,
-            headers: Vec::new(),
-            pass_headers: Vec::new(),
+            headers: HeaderRules::default(),
+            is_trusted: false,
         })
     }
 }

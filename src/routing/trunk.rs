@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::sip::rules::HeaderRules;
 use crate::types::number::NumberPlan;
+use crate::types::range::NumberSet;
 
 /// One trunk, as configured.
 pub struct Trunk {
@@ -13,10 +15,16 @@ pub struct Trunk {
     pub company: CompanyId,
     /// How its numbers are read.
     pub plan: NumberPlan,
-    /// Names of headers that may pass from it to buyers besides the safe ones, in lower case.
-    pub pass_headers: Vec<Box<str>>,
+    /// Which headers pass from it and to it.
+    pub headers: HeaderRules,
     /// What its callers may do with REFER.
     pub refer: Refer,
+    /// Whether its P-Asserted-Identity is believed.
+    pub is_trusted: bool,
+    /// The only numbers that its callers may have; `None`: any.
+    pub caller_ids: Option<NumberSet>,
+    /// Where it is known by Twilio's addresses: the accounts that are let in.
+    pub twilio_accounts: Vec<Box<str>>,
     /// Final status of its own for an outcome (`number_unknown`, `all_busy`, ...), by label.
     pub answers: Vec<(Box<str>, u16)>,
 }

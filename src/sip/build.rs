@@ -100,6 +100,31 @@ impl<'b> Writer<'b> {
         writer
     }
 
+    /// Starts header lines that a message is to have later; `buf` is cleared.
+    pub fn lines(buf: &'b mut Vec<u8>) -> Self {
+        buf.clear();
+        Self {
+            buf,
+            lines: 0,
+            is_poisoned: false,
+        }
+    }
+
+    /// Gives header lines for [`append`](Self::append); `None` if there are none.
+    pub fn finish_lines(self) -> Result<Option<Box<[u8]>>, BuildError> {
+        if self.is_poisoned || breaks(self.buf) != 2 * self.lines {
+            return Err(BuildError::Poisoned);
+        }
+        Ok((self.lines > 0).then(|| Box::from(self.buf.as_slice())))
+    }
+
+    /// Writes the lines that [`finish_lines`](Self::finish_lines) gave.
+    pub fn append(&mut self, lines: &[u8]) -> &mut Self {
+        self.buf.extend_from_slice(lines);
+        self.lines += memchr::memchr_iter(b'\n', lines).count();
+        self
+    }
+
     /// Writes one header.
     pub fn field(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
         self.parts(name, &[value])
@@ -242,12 +267,13 @@ pub fn ack_for_failure(
         .head
         .first_field(Name::To)
         .map(|to| (&response.head, to));
-    within_invite(buf, invite, Method::Ack, to)
+    within_invite(buf, invite, Method::Ack, to, b"")
 }
 
-/// Writes the CANCEL of an INVITE (RFC 3261 §9.1) from the bytes of our own INVITE.
-pub fn cancel_for(buf: &mut Vec<u8>, invite: &[u8]) -> Result<Bytes, BuildError> {
-    within_invite(buf, invite, Method::Cancel, None)
+/// Writes the CANCEL of an INVITE (RFC 3261 §9.1) from the bytes of our own INVITE. `lines` are what it
+/// has besides, from [`Writer::finish_lines`].
+pub fn cancel_for(buf: &mut Vec<u8>, invite: &[u8], lines: &[u8]) -> Result<Bytes, BuildError> {
+    within_invite(buf, invite, Method::Cancel, None, lines)
 }
 
 /// A request of the INVITE's own transaction: same Request-URI, topmost Via, Route, From, Call-ID and
@@ -257,6 +283,7 @@ fn within_invite(
     invite: &[u8],
     method: Method<'_>,
     to: Option<(&Head<'_>, &Field)>,
+    lines: &[u8],
 ) -> Result<Bytes, BuildError> {
     let Ok(Message::Request(invite)) = parse(invite) else {
         return Err(BuildError::NoInvite);
@@ -280,7 +307,7 @@ fn within_invite(
             (_, None) => return Err(BuildError::NoInvite),
         };
     }
-    writer.cseq(essentials.cseq, method);
+    writer.cseq(essentials.cseq, method).append(lines);
     writer.finish(b"")
 }
 

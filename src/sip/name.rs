@@ -167,6 +167,11 @@ impl Name {
         }
     }
 
+    /// All that are known.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
+    }
+
     /// Whether it may stand only once in a message (RFC 3261 §7.3.1) and a reader that took the
     /// other one would see another message.
     #[must_use]

@@ -137,6 +137,9 @@ impl Narrator {
                     "call begins"
                 );
             }
+            Event::CallerRefused { trunk, flow } => {
+                debug!(target: "strowger::call", %trunk, remote = %flow.remote, "caller is none of the trunk's caller_ids: withheld");
+            }
             Event::AttemptFailed {
                 uuid,
                 buyer,
@@ -339,7 +342,8 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::ForgedNonce
         | Refusal::Replayed
         | Refusal::Locked
-        | Refusal::TrunkMismatch => true,
+        | Refusal::TrunkMismatch
+        | Refusal::TwilioAccount => true,
         Refusal::NoCredentials
         | Refusal::StaleNonce
         | Refusal::TooManyHops
@@ -423,6 +427,7 @@ mod tests {
     use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
     use crate::routing::trunk::Refer;
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
+    use crate::sip::rules::HeaderRules;
     use crate::types::ids::{CallUuid, Entropy};
 
     #[test]
@@ -610,8 +615,8 @@ mod tests {
                 offers_reliable: true,
                 refer: Refer::Refuse,
                 x_ph_profile: XPhProfile::Raw,
-                headers: Vec::new(),
-                pass_headers: Vec::new(),
+                headers: HeaderRules::default(),
+                is_trusted: false,
             }),
             result,
             after: Duration::ZERO,

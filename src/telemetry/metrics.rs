@@ -70,6 +70,7 @@ families! {
     UNREAD = Counter "strowger_unread_total" ["why"] "Datagrams dropped before they were read.";
     REFUSED = Counter "strowger_refused_total" ["why"] "Requests refused before they became a call.";
     CALLS_STARTED = Counter "strowger_calls_started_total" [] "Calls that were let in.";
+    CALLERS_REFUSED = Counter "strowger_callers_refused_total" [] "Calls whose caller's number is none of the trunk's caller_ids, and was withheld.";
     CALLS_ENDED = Counter "strowger_calls_ended_total" ["outcome"] "Calls that are over.";
     ATTEMPTS = Counter "strowger_buyer_attempts_total" ["result"] "Gateways of buyers tried.";
     SKIPS = Counter "strowger_buyer_skips_total" ["why"] "Buyers, or gateways of theirs, that were passed over.";
@@ -141,6 +142,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::Replayed,
     Refusal::Locked,
     Refusal::TrunkMismatch,
+    Refusal::TwilioAccount,
     Refusal::TooManyHops,
     Refusal::SessionInterval,
     Refusal::Loop,

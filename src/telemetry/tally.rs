@@ -11,10 +11,11 @@ use metrics::Counter;
 use crate::call::output::{Event, GatewayChange};
 use crate::call::record::AttemptResult;
 use crate::telemetry::metrics::{
-    ATTEMPTS, BANS, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS, Family,
-    GATEWAY_CHANGES, GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PANICS, PARSE_ERRORS, RECEIVED,
-    REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS, SEND_DROPS, SENT,
-    SKIP_REASONS, SKIPS, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNREAD, UNREAD_WHY, UNSENT,
+    ATTEMPTS, BANS, CALLERS_REFUSED, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS,
+    Family, GATEWAY_CHANGES, GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PANICS, PARSE_ERRORS,
+    RECEIVED, REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS,
+    SEND_DROPS, SENT, SKIP_REASONS, SKIPS, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNREAD,
+    UNREAD_WHY, UNSENT,
 };
 
 /// What one shard has counted.
@@ -39,6 +40,7 @@ pub struct Tally {
     retransmissions: usize,
     stray: usize,
     started: usize,
+    callers_refused: usize,
     unbuildable: usize,
     received: usize,
     sent: usize,
@@ -73,6 +75,7 @@ impl Tally {
             retransmissions: single(&RETRANSMISSIONS),
             stray: single(&STRAY),
             started: single(&CALLS_STARTED),
+            callers_refused: single(&CALLERS_REFUSED),
             unbuildable: single(&UNBUILDABLE),
             received: single(&RECEIVED),
             sent: single(&SENT),
@@ -108,6 +111,7 @@ impl Tally {
             // It is a request, and will be a call.
             Event::LoggedIn { .. } => {}
             Event::Started { .. } => sheet.count(self.started, 1),
+            Event::CallerRefused { .. } => sheet.count(self.callers_refused, 1),
             Event::AttemptFailed { result, .. } => {
                 self.attempts.count(result.label(), sheet, metrics);
             }

@@ -57,6 +57,8 @@ enum State {
         give_up: Instant,
         /// The TU wants it cancelled, which must wait for a provisional response.
         cancel_wanted: bool,
+        /// What the CANCEL will say besides.
+        cancel_lines: Option<Box<[u8]>>,
     },
     Proceeding {
         invite: Packet,
@@ -106,22 +108,34 @@ impl ClientInvite {
                 resend: (!reliable).then(|| Backoff::start(now, timing.t1)),
                 give_up: now + timing.patience(),
                 cancel_wanted: false,
+                cancel_lines: None,
             },
         }
     }
 
     /// Cancels the INVITE: as soon as a provisional response is there, the CANCEL goes out that
-    /// `write` makes of the INVITE. After a final response there is nothing to cancel.
+    /// `write` makes of the INVITE and `lines`. After a final response there is nothing to cancel.
     pub fn cancel(
         &mut self,
         now: Instant,
         timing: &Timing,
-        write: impl FnOnce(&[u8]) -> Option<Bytes>,
+        lines: Option<&[u8]>,
+        write: impl FnOnce(&[u8], &[u8]) -> Option<Bytes>,
         out: &mut Vec<Output>,
     ) {
         match &mut self.state {
-            State::Calling { cancel_wanted, .. } => *cancel_wanted = true,
+            State::Calling {
+                cancel_wanted,
+                cancel_lines,
+                ..
+            } => {
+                if !*cancel_wanted {
+                    *cancel_lines = lines.map(Box::from);
+                }
+                *cancel_wanted = true;
+            }
             State::Proceeding { invite } => {
+                let write = |invite: &[u8]| write(invite, lines.unwrap_or_default());
                 let cancelling = Cancelling::new(now, timing, invite.clone(), write, out);
                 self.state = State::Cancelling(Box::new(cancelling));
             }
@@ -140,22 +154,26 @@ impl ClientInvite {
         }
     }
 
-    /// Takes in a 1xx; `true` if it is for the TU. `write_cancel` makes a CANCEL of the INVITE.
+    /// Takes in a 1xx; `true` if it is for the TU. `write_cancel` makes a CANCEL of the INVITE and the lines
+    /// that it shall have besides.
     pub fn handle_provisional(
         &mut self,
         now: Instant,
         timing: &Timing,
-        write_cancel: impl FnOnce(&[u8]) -> Option<Bytes>,
+        write_cancel: impl FnOnce(&[u8], &[u8]) -> Option<Bytes>,
         out: &mut Vec<Output>,
     ) -> bool {
-        match &self.state {
+        match &mut self.state {
             State::Calling {
                 invite,
                 cancel_wanted,
+                cancel_lines,
                 ..
             } => {
-                let invite = invite.clone();
+                let (invite, lines) = (invite.clone(), cancel_lines.take());
                 self.state = if *cancel_wanted {
+                    let lines = lines.as_deref().unwrap_or_default();
+                    let write_cancel = |invite: &[u8]| write_cancel(invite, lines);
                     let cancelling = Cancelling::new(now, timing, invite, write_cancel, out);
                     State::Cancelling(Box::new(cancelling))
                 } else {

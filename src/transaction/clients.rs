@@ -139,7 +139,13 @@ impl<O: Copy> Clients<O> {
         self.settle(step, id);
     }
 
-    pub(super) fn cancel(&mut self, step: &mut Step<'_, O>, id: ClientId, new_owner: O) {
+    pub(super) fn cancel(
+        &mut self,
+        step: &mut Step<'_, O>,
+        id: ClientId,
+        new_owner: O,
+        lines: Option<&[u8]>,
+    ) {
         let Some(slot) = slot(&mut self.slots, id) else {
             return;
         };
@@ -147,8 +153,9 @@ impl<O: Copy> Clients<O> {
             State::Invite(owner, machine) => {
                 *owner = new_owner;
                 let buffer = &mut self.buffer;
-                let write = |invite: &[u8]| build::cancel_for(buffer, invite).ok();
-                machine.cancel(step.now, step.timing, write, &mut self.outputs);
+                let write =
+                    |invite: &[u8], lines: &[u8]| build::cancel_for(buffer, invite, lines).ok();
+                machine.cancel(step.now, step.timing, lines, write, &mut self.outputs);
             }
             State::NonInvite(..) | State::Reserved => {} // Only an INVITE can be cancelled.
         }
@@ -213,7 +220,9 @@ impl<O: Copy> Clients<O> {
             State::Invite(owner, machine) if method == Method::Invite => {
                 let for_user = match response.status {
                     ..200 => {
-                        let write = |invite: &[u8]| build::cancel_for(buffer, invite).ok();
+                        let write = |invite: &[u8], lines: &[u8]| {
+                            build::cancel_for(buffer, invite, lines).ok()
+                        };
                         machine.handle_provisional(now, timing, write, out)
                     }
                     200..300 => {

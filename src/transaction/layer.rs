@@ -15,6 +15,8 @@
 //! Each transaction has one owner, a name of the TU's (`O`) that comes back with all that concerns
 //! it. One that is over is dropped, and its id is then good for nothing: methods ignore it.
 
+mod cancel;
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -298,15 +300,6 @@ impl<O: Copy> Layer<O> {
         let bytes = request;
         let (clients, mut step) = self.client_step(now, out);
         clients.send_request(&mut step, id, Packet { flow, bytes }, owner);
-    }
-
-    /// Cancels an INVITE; `owner` gets what comes of it: the final response, which may be a 2xx that
-    /// crossed the CANCEL, or [`Effect::TimedOut`].
-    ///
-    /// The CANCEL goes out once a provisional response is there; none if the final one comes first.
-    pub fn cancel(&mut self, now: Instant, id: ClientId, owner: O, out: &mut Sink<O>) {
-        let (clients, mut step) = self.client_step(now, out);
-        clients.cancel(&mut step, id, owner);
     }
 
     /// Sends an INVITE without any response no more: its peer is taken for dead. A late answer is still

@@ -3,4 +3,5 @@
 pub(crate) mod hex;
 pub mod ids;
 pub mod number;
+pub mod range;
 pub mod secret;

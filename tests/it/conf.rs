@@ -14,6 +14,8 @@ fn every_configuration_that_we_ship_loads() {
         name.extension()
             .is_some_and(|extension| extension == "toml")
     });
+    // A part of a configuration; strowger.toml takes it in.
+    names.retain(|name| !name.ends_with("twilio-cidrs.toml"));
     assert!(names.len() >= 3, "{names:?}");
 
     for name in names {

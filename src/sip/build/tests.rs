@@ -320,14 +320,14 @@ fn the_ack_of_a_failure_is_the_invites_own_with_the_responses_to() {
 #[test]
 fn the_cancel_is_the_invites_own() {
     assert_eq!(
-        text(cancel_for(&mut Vec::new(), OURS.as_bytes())),
+        text(cancel_for(&mut Vec::new(), OURS.as_bytes(), b"")),
         "CANCEL sip:b@192.0.2.7:5070;transport=udp SIP/2.0\r\n\
          Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK77;rport\r\nMax-Forwards: 70\r\n\
          Route: <sip:p.example.com;lr>\r\nFrom: <sip:a@example.com>;tag=1\r\n\
          To: <sip:b@example.com>\r\nCall-ID: c\r\nCSeq: 7 CANCEL\r\nContent-Length: 0\r\n\r\n"
     );
     assert_eq!(
-        cancel_for(&mut Vec::new(), b"junk"),
+        cancel_for(&mut Vec::new(), b"junk", b""),
         Err(BuildError::NoInvite)
     );
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::call::record::{Attempt, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
 use crate::routing::trunk::Refer;
+use crate::sip::rules::HeaderRules;
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
 
@@ -151,7 +152,7 @@ fn buyer(id: &str) -> Arc<Buyer> {
         offers_reliable: true,
         refer: Refer::Refuse,
         x_ph_profile: XPhProfile::Raw,
-        headers: Vec::new(),
-        pass_headers: Vec::new(),
+        headers: HeaderRules::default(),
+        is_trusted: false,
     })
 }

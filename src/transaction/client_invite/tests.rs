@@ -228,16 +228,18 @@ impl Sim {
     fn cancel(&mut self) -> Vec<Output> {
         let mut out = Vec::new();
         let timing = Timing::default();
-        self.tx.cancel(self.now, &timing, write("CANCEL"), &mut out);
+        let write = |invite: &[u8], _: &[u8]| write("CANCEL")(invite);
+        self.tx.cancel(self.now, &timing, None, write, &mut out);
         out
     }
 
     fn provisional(&mut self) -> (bool, Vec<Output>) {
         let mut out = Vec::new();
         let timing = Timing::default();
+        let write = |invite: &[u8], _: &[u8]| write("CANCEL")(invite);
         let up = self
             .tx
-            .handle_provisional(self.now, &timing, write("CANCEL"), &mut out);
+            .handle_provisional(self.now, &timing, write, &mut out);
         (up, out)
     }
 

@@ -22,6 +22,7 @@ mod connections;
 pub(crate) mod desk;
 mod dice;
 pub(crate) mod digest;
+mod firewall;
 mod gateways;
 mod health;
 mod leg;

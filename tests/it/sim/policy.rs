@@ -17,8 +17,10 @@ use strowger::routing::directory::{
 };
 use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::Transport;
+use strowger::sip::rules::{HeaderRules, NameList};
 use strowger::transaction::timing::Timing;
 use strowger::types::number::{Number, NumberPlan};
+use strowger::types::range::NumberSet;
 use strowger::types::secret::Secret;
 
 /// Where the edge listens.
@@ -57,6 +59,9 @@ pub(crate) struct BuyerSpec {
     pub(crate) offers_reliable: bool,
     pub(crate) refer: Refer,
     pub(crate) profile: XPhProfile,
+    /// Names of headers of its own that pass to the caller.
+    pub(crate) pass_from: Vec<String>,
+    pub(crate) is_trusted: bool,
 }
 
 impl BuyerSpec {
@@ -72,8 +77,22 @@ impl BuyerSpec {
             offers_reliable: true,
             refer: Refer::Refuse,
             profile: XPhProfile::Raw,
+            pass_from: Vec::new(),
+            is_trusted: false,
         }
     }
+}
+
+/// What a trunk is trusted with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TrustSpec {
+    pub(crate) is_trusted: bool,
+    pub(crate) caller_ids: Option<Vec<String>>,
+    pub(crate) pass_to: Vec<String>,
+    pub(crate) remove: Vec<String>,
+    pub(crate) twilio_accounts: Vec<String>,
+    /// Twilio's addresses.
+    pub(crate) twilio: Vec<IpAddr>,
 }
 
 /// What a policy is made of.
@@ -95,8 +114,10 @@ pub(crate) struct PolicySpec {
     /// Wrong passwords after which none is looked at; 0 never ends, for people here go on trying.
     pub(crate) guesses: u32,
     pub(crate) generation: u64,
-    /// Names of headers that the trunk passes, in lower case.
+    /// Names of headers that the trunk passes.
     pub(crate) pass_headers: Vec<String>,
+    /// What the trunk says of headers and callers besides.
+    pub(crate) trust: TrustSpec,
     /// Numbers besides that go to line 0.
     pub(crate) aliases: Vec<String>,
     /// The edge's listeners, all at one address.
@@ -119,6 +140,7 @@ impl Default for PolicySpec {
             guesses: 0,
             generation: 1,
             pass_headers: Vec::new(),
+            trust: TrustSpec::default(),
             aliases: Vec::new(),
             transports: vec![Transport::Udp],
         }
@@ -140,10 +162,23 @@ impl PolicySpec {
                 tech_prefix: None,
                 assume_e164: false,
             },
-            pass_headers: self
-                .pass_headers
+            headers: HeaderRules {
+                pass_from: names(&self.pass_headers),
+                pass_to: names(&self.trust.pass_to),
+                remove: names(&self.trust.remove),
+                ..HeaderRules::default()
+            },
+            is_trusted: self.trust.is_trusted,
+            caller_ids: self.trust.caller_ids.as_ref().map(|texts| {
+                let mut set = NumberSet::default();
+                texts.iter().for_each(|text| assert!(set.insert(text)));
+                set
+            }),
+            twilio_accounts: self
+                .trust
+                .twilio_accounts
                 .iter()
-                .map(|name| name.as_str().into())
+                .map(|one| one.as_str().into())
                 .collect(),
             refer: self.refer,
             answers: Vec::new(),
@@ -185,6 +220,13 @@ impl PolicySpec {
                 pdd: Duration::from_secs(3),
             },
             health: HealthTerms::default(),
+            twilio: {
+                let mut twilio = Allowlist::new();
+                for address in &self.trust.twilio {
+                    twilio.insert((*address).into(), ());
+                }
+                twilio
+            },
         })
     }
 
@@ -308,7 +350,18 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         offers_reliable: spec.offers_reliable,
         refer: spec.refer,
         x_ph_profile: spec.profile,
-        headers: vec![("X-Buyer".into(), "one".into())],
-        pass_headers: Vec::new(),
+        headers: {
+            let mut rules = HeaderRules {
+                pass_from: names(&spec.pass_from),
+                ..HeaderRules::default()
+            };
+            rules.insert_set("X-Buyer", "one");
+            rules
+        },
+        is_trusted: spec.is_trusted,
     })
+}
+
+fn names(names: &[String]) -> NameList {
+    names.iter().map(String::as_str).collect()
 }

@@ -24,7 +24,7 @@ fn a_folded_reason_comes_through_on_one_line() {
     let said = talk.buyer_says(&asked.reply(488, "bob").with("Reason", reason));
 
     assert_eq!(ladder(&said), ["carrier 488 INFO"]);
-    assert_eq!(said[0].message.value("Reason"), "Q.850 ;cause=16");
+    assert_eq!(said[0].message.value("Reason"), "Q.850;cause=16");
 }
 
 #[test]

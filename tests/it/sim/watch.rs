@@ -431,6 +431,7 @@ impl Watch {
             Event::Refused { why, .. } => self.tally.add(why.label()),
             Event::Request { method } => self.tally.add(method),
             Event::LoggedIn { .. }
+            | Event::CallerRefused { .. }
             | Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Skipped { .. }
