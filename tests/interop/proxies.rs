@@ -186,7 +186,7 @@ impl Place {
 
         let requests = peer.messages().into_iter().filter(is_within);
         let requests: Vec<_> = requests.collect();
-        let methods: Vec<_> = requests.iter().map(|one| method(one)).collect();
+        let methods: Vec<_> = requests.iter().map(method).collect();
         assert_eq!(methods, wanted, "{}", peer.flow());
         for request in &requests {
             assert_eq!(values(request, "X-Route"), way, "{}", request.text);
