@@ -10,6 +10,7 @@ use crate::calls::is_completed;
 use crate::edge::Edge;
 use crate::process::Process;
 use crate::process::eventually;
+use crate::sipp::Running;
 use crate::sipp::Sipp;
 use crate::site::BY_ADDRESS;
 use crate::site::BY_EITHER_DIGEST;
@@ -21,10 +22,8 @@ use crate::site::USER;
 
 #[test]
 fn linphone_calls_over_udp_and_hangs_up() {
-    let mut site = Site::new();
-    let buyer = site.buyer("first");
-    let edge = Edge::start(&site);
-    let mut buyer = Sipp::buyer("buyer_answers", buyer).start(site.folder());
+    let (site, edge) = place();
+    let mut buyer = buyer(&site, "buyer_answers");
 
     let mut caller = Linphone::start(&site, Transport::Udp, BY_ADDRESS);
     caller.calls(BY_ADDRESS);
@@ -42,10 +41,8 @@ fn linphone_calls_over_udp_and_hangs_up() {
 /// Its TCP connections do not come from its own address, so it has to log in; two algorithms are offered.
 #[test]
 fn linphone_calls_over_tcp_by_digest_and_the_buyer_hangs_up() {
-    let mut site = Site::new();
-    let buyer = site.buyer("first");
-    let edge = Edge::start(&site);
-    let mut buyer = Sipp::buyer("buyer_hangs_up", buyer).start(site.folder());
+    let (site, edge) = place();
+    let mut buyer = buyer(&site, "buyer_hangs_up");
 
     let mut caller = Linphone::start(&site, Transport::Tcp, BY_EITHER_DIGEST);
     caller.calls(BY_EITHER_DIGEST);
@@ -56,10 +53,27 @@ fn linphone_calls_over_tcp_by_digest_and_the_buyer_hangs_up() {
     let record = edge.record();
     is_completed(&record, "first", "buyer");
     assert_eq!(record["user"], USER.0);
-    let opened = edge.sum_of("strowger_connections_opened_total");
-    assert_eq!(opened, 1.0, "the BYE goes along the caller's connection");
+    let opened = edge.sum_of("strowger_connections_opened_total{by=\"us\"}");
+    assert_eq!(
+        opened, 1.0,
+        "only to the buyer: the BYE goes along the caller's own"
+    );
     edge.holds_no_call();
     caller.quits();
+}
+
+/// Its offers are so long that they may not go by UDP, so its buyers are called by TCP.
+fn place() -> (Site, Edge) {
+    let mut site = Site::new();
+    let buyer = site.next_buyer();
+    site.buyer_with("first", buyer, |buyer| buyer.transport = Transport::Tcp);
+    let edge = Edge::start(&site);
+    (site, edge)
+}
+
+fn buyer(site: &Site, scenario: &str) -> Running {
+    let buyer = Sipp::buyer(scenario, site.first_buyer()).over(Transport::Tcp);
+    buyer.start(site.folder())
 }
 
 /// A linphonec that runs.

@@ -25,6 +25,7 @@ pub(crate) struct Sipp {
     transport: Transport,
     arguments: Vec<String>,
     blanks: Vec<(String, String)>,
+    more_sdp: String,
 }
 
 /// A SIPp that runs.
@@ -45,6 +46,7 @@ impl Sipp {
             transport: Transport::Udp,
             arguments: Vec::new(),
             blanks: Vec::new(),
+            more_sdp: "a=sendrecv".to_owned(),
         }
         .calls(1)
     }
@@ -80,6 +82,12 @@ impl Sipp {
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments
             .extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Makes the SDP of its messages longer by so many bytes and a few more.
+    pub(crate) fn with_more_sdp(mut self, bytes: usize) -> Self {
+        self.more_sdp = format!("a=sendrecv\n      a=x-more:{}", "x".repeat(bytes));
         self
     }
 
@@ -145,7 +153,7 @@ impl Sipp {
             assert!(text.contains(blank), "{blank} in {}", self.scenario);
             text = text.replace(blank, value);
         }
-        self.written_for_transport(&text)
+        self.written_for_transport(&text.replace("a=sendrecv", &self.more_sdp))
     }
 
     /// The scenarios are written for UDP: Via and Contact say how this peer is reached.

@@ -117,6 +117,47 @@ fn a_call_over_tls_let_in_by_certificate_from_an_address_that_is_not_listed() {
     place.ends();
 }
 
+/// RFC 3261 §18.1.1. The buyer is configured for UDP, and here listens to TCP alone.
+#[test]
+fn an_invite_that_is_too_long_for_udp_goes_to_the_buyer_by_tcp() {
+    let mut site = Site::new();
+    let address = site.buyer("first");
+    let edge = Edge::start(&site);
+
+    let buyer = Sipp::buyer("buyer_answers", address).over(Transport::Tcp);
+    let mut buyer = buyer.start(site.folder());
+    let carrier = call(&site, "carrier_call").with_more_sdp(800);
+    let mut carrier = carrier.start(site.folder());
+    carrier.passes();
+    buyer.passes();
+
+    is_completed(&edge.record(), "first", "caller");
+    let invite = buyer.received_one("INVITE");
+    assert!(invite.text.len() > 1300, "{} bytes", invite.text.len());
+    assert!(invite.one("Via").starts_with("SIP/2.0/TCP "));
+    edge.holds_no_call();
+}
+
+#[test]
+fn an_invite_that_is_too_long_for_udp_goes_by_udp_to_a_buyer_that_refuses_tcp() {
+    let mut site = Site::new();
+    let address = site.buyer("first");
+    let edge = Edge::start(&site);
+
+    let mut buyer = Sipp::buyer("buyer_answers", address).start(site.folder());
+    let carrier = call(&site, "carrier_call").with_more_sdp(800);
+    let mut carrier = carrier.start(site.folder());
+    carrier.passes();
+    buyer.passes();
+
+    let record = edge.record();
+    assert_eq!(record["outcome"], "completed", "{record:#}");
+    let invite = buyer.received_one("INVITE");
+    assert!(invite.text.len() > 1300, "{} bytes", invite.text.len());
+    assert!(invite.one("Via").starts_with("SIP/2.0/UDP "));
+    edge.holds_no_call();
+}
+
 /// A site, its edge, and a buyer that is reached by one transport.
 struct Place {
     edge: Edge,
