@@ -8,7 +8,7 @@
 //! Each test starts an edge of its own on loopback addresses of its own, so the tests run beside one
 //! another. What the peers do is in `sipp/*.xml`; what the edge makes of it is asserted here by the peers'
 //! exit codes, by what went over the wire (SIPp's message trace), by the call records, and by the gauge of
-//! calls, which returns to zero. Debian: `apt-get install sip-tester baresip-core`.
+//! calls, which returns to zero. Debian: `apt-get install sip-tester baresip-core sipvicious`.
 
 #![cfg(test)]
 #![expect(
@@ -27,6 +27,7 @@ mod process;
 mod refusals;
 mod repeats;
 mod rest;
+mod scanners;
 mod sipp;
 mod site;
 mod trace;

@@ -38,6 +38,7 @@ pub(crate) struct Site {
     buyers: Vec<Buyer>,
     listed: Vec<Ipv4Addr>,
     secret: String,
+    strangers: &'static str,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -75,7 +76,14 @@ impl Site {
             buyers: Vec::new(),
             listed: Vec::new(),
             secret: "interop-only-node-secret".to_owned(),
+            strangers: "refuse",
         }
+    }
+
+    /// That says nothing to strangers.
+    pub(crate) fn silent(mut self) -> Self {
+        self.strangers = "silent";
+        self
     }
 
     /// With another secret of the node: edges that share it are one site.
@@ -157,6 +165,7 @@ impl Site {
         let edge = self.edge();
         let carrier = self.carrier();
         let secret = &self.secret;
+        let strangers = self.strangers;
         let listed: String = self
             .listed
             .iter()
@@ -177,6 +186,9 @@ bind = "{edge}:5060"
 
 [http]
 bind = "{edge}:9090"
+
+[sip]
+strangers = "{strangers}"
 
 [telemetry]
 log = "debug"

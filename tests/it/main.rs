@@ -19,6 +19,8 @@ mod replay;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
 mod shards;
 #[cfg(test)]
 mod sim;

@@ -18,7 +18,7 @@
 
 mod client;
 pub(crate) mod desk;
-mod dice;
+pub(crate) mod dice;
 pub(crate) mod digest;
 mod leg;
 mod phone;
