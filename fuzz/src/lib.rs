@@ -7,6 +7,8 @@
 //! `tests/it/replay.rs` runs the same functions over `seeds/` on stable, so a finding that is kept there
 //! stays found.
 
+mod sequence;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use strowger::auth::digest::{Credentials, verify};
@@ -16,11 +18,14 @@ use strowger::sip::error::ParseError;
 use strowger::sip::extensions;
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::frame::{self, Frame, StreamFramer};
+use strowger::sip::glance::{Glance, Kind, REACH};
 use strowger::sip::header::{AuthParams, NameAddr, Via, name_addrs};
-use strowger::sip::message::{Head, Message, Name, Request, parse};
+use strowger::sip::message::{Head, Message, Method, Name, Request, parse};
 use strowger::sip::retreaver::{Profile, RetreaverHeaders, is_reserved};
 use strowger::sip::scan::MAX_MESSAGE;
 use strowger::sip::uri::{Uri, is_equivalent};
+
+pub use self::sequence::sequence;
 
 /// Where all packets come from.
 const SOURCE: Flow = Flow {
@@ -36,7 +41,9 @@ pub fn datagram(data: &[u8]) {
     let Some(bytes) = frame::datagram(data) else {
         return;
     };
-    match parse(bytes) {
+    let parsed = parse(bytes);
+    check_glance(bytes, parsed.as_ref().ok());
+    match parsed {
         Err(malformed) => {
             if let Some(request) = malformed.answerable {
                 check_head(&request.head);
@@ -64,6 +71,32 @@ pub fn datagram(data: &[u8]) {
             let writer = Writer::response(buf, response.status, "Any");
             check_copy(&response.head, writer);
         }
+    }
+}
+
+/// A glance says the same as reading, as far as it goes.
+fn check_glance(bytes: &[u8], parsed: Option<&Message<'_>>) {
+    let glance = Glance::at(bytes);
+    if bytes.len() > REACH {
+        return;
+    }
+    match parsed {
+        Some(Message::Request(request)) => {
+            assert_eq!(glance.kind, Kind::Request(request.method));
+            if let Ok(essentials) = request.essentials() {
+                assert_eq!(glance.to_tag, essentials.to.tag());
+                let has_some = request.head.first(Name::Authorization).is_some();
+                let is_invite = request.method == Method::Invite;
+                assert_eq!(glance.has_credentials, has_some && is_invite);
+            }
+        }
+        Some(Message::Response(response)) => {
+            assert_eq!(glance.kind, Kind::Response);
+            if let Ok(essentials) = response.essentials() {
+                assert_eq!(glance.branch, essentials.via.branch());
+            }
+        }
+        None => {}
     }
 }
 

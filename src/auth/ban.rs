@@ -141,8 +141,9 @@ pub struct Bans {
 #[derive(Debug, Clone, Copy)]
 struct Place {
     source: Source,
-    /// What it sends: its datagrams, or, while it is banned, its INVITEs.
+    /// What it sends: its datagrams, or, while it is banned, its INVITEs without credentials.
     rate: Bucket,
+    /// What it is charged with, or, while it is banned, its INVITEs with credentials.
     offences: Bucket,
     seen: u64,
     banned_until: u64,
@@ -213,11 +214,24 @@ impl Bans {
         Verdict::Read
     }
 
-    /// Whether an INVITE of a banned sender is read all the same.
-    pub fn lets_invite_pass(&mut self, now: Instant, address: IpAddr) -> bool {
+    /// Whether an INVITE of a banned sender is read all the same. Those with credentials are counted apart, so that a user
+    /// who has been challenged is heard however many others come from there.
+    pub fn lets_invite_pass(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        has_credentials: bool,
+    ) -> bool {
         let now = self.clock(now);
         let is_let = match self.find(Source::of(address)) {
-            Some(place) => place.rate.takes(now, TRICKLE, TRICKLE_BURST * TRICKLE),
+            Some(place) => {
+                let bucket = if has_credentials {
+                    &mut place.offences
+                } else {
+                    &mut place.rate
+                };
+                bucket.takes(now, TRICKLE, TRICKLE_BURST * TRICKLE)
+            }
             None => true,
         };
         is_let && (self.rules.strangers == 0 || self.has_budget(now))
@@ -380,10 +394,9 @@ fn micros(duration: Duration) -> u64 {
 const SECOND: u64 = 1_000_000;
 /// What of their common budget strangers may use up at once.
 const BUDGET_DEPTH: u64 = SECOND / 5;
-/// Time between two INVITEs of a banned sender that are read, and how many may come at once: the one that is
-/// challenged, the one that answers, and each of them again.
+/// Time between two INVITEs of a banned sender that are read, and how many may come at once: one, and the same again.
 const TRICKLE: u64 = 2 * SECOND;
-const TRICKLE_BURST: u64 = 4;
+const TRICKLE_BURST: u64 = 2;
 /// How long a login makes a friend.
 const FRIENDSHIP: Duration = Duration::from_secs(24 * 3600);
 

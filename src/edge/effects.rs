@@ -195,7 +195,7 @@ impl Effects {
         wait: Option<Duration>,
         engine: &Engine,
     ) -> Passage {
-        let (standing, banned) = self.guard.judge(now, remote);
+        let (standing, banned) = self.guard.judge(now, remote, bytes);
         if banned.is_some() {
             self.tell_ban(now, banned);
         }

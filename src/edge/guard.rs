@@ -62,7 +62,12 @@ impl Guard {
     }
 
     /// A datagram has come from `address`; the ban is one that it has earned by coming too often.
-    pub(super) fn judge(&mut self, now: Instant, address: IpAddr) -> (Standing, Option<Banned>) {
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        bytes: &[u8],
+    ) -> (Standing, Option<Banned>) {
         match self.known(address) {
             Some(Known::Trunk(trunk)) => return (Standing::Welcome(Payer::Trunk(trunk.0)), None),
             Some(Known::Buyer) => return (Standing::Welcome(Payer::Other), None),
@@ -70,6 +75,11 @@ impl Guard {
         }
         match self.bans.judge(now, address) {
             Verdict::Friend(trunk) => (Standing::Welcome(Payer::Trunk(trunk)), None),
+            // It is answered, and so is the one that ends in a ban: a scanner goes through users with it.
+            Verdict::Read if bytes.starts_with(b"OPTIONS ") => {
+                let ban = self.charge(now, address, QUESTION, "options");
+                (Standing::Stranger, ban)
+            }
             Verdict::Read => (Standing::Stranger, None),
             Verdict::Drop(shut) => {
                 let ban = match shut {
@@ -91,7 +101,9 @@ impl Guard {
         engine: &Engine,
     ) -> bool {
         let is_invite = shut == Shut::Banned && glance.is_new_invite();
-        engine.awaits(glance) || (is_invite && self.bans.lets_invite_pass(now, address))
+        let has_credentials = glance.has_credentials;
+        engine.awaits(glance)
+            || (is_invite && self.bans.lets_invite_pass(now, address, has_credentials))
     }
 
     /// Takes note of what somebody did. `Some`: it is banned for it.
@@ -218,7 +230,8 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::Method
         | Refusal::NoDialog => REFUSAL,
         Refusal::ForgedNonce => Weight(5),
-        Refusal::NoCredentials | Refusal::StaleNonce => Weight(1),
+        Refusal::NoCredentials => QUESTION,
+        Refusal::StaleNonce => Weight(1),
         // Of those who were let in, or nothing that they can help.
         Refusal::Loop
         | Refusal::SessionInterval
@@ -232,6 +245,8 @@ fn weight(why: Refusal) -> Weight {
 }
 
 const REFUSAL: Weight = Weight(10);
+/// Of what is answered, but is all that a scanner needs: 29 of it in a minute are enough.
+const QUESTION: Weight = Weight(7);
 /// Of a datagram beyond the rate.
 const FLOOD: Weight = Weight(1);
 const NOTHING: Weight = Weight(0);

@@ -36,6 +36,7 @@ mod proxies;
 mod refusals;
 mod repeats;
 mod rest;
+mod scanners;
 mod sipp;
 mod site;
 mod streams;

@@ -63,6 +63,7 @@ pub(crate) struct Site {
     listed: Vec<Ipv4Addr>,
     served: BTreeSet<String>,
     secret: String,
+    strangers: &'static str,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -124,7 +125,14 @@ impl Site {
             listed: Vec::new(),
             served: BTreeSet::new(),
             secret: "interop-only-node-secret".to_owned(),
+            strangers: "refuse",
         }
+    }
+
+    /// That says nothing to strangers.
+    pub(crate) fn silent(mut self) -> Self {
+        self.strangers = "silent";
+        self
     }
 
     /// With another secret of the node: edges that share it are one site.
@@ -242,6 +250,7 @@ impl Site {
         let edge = self.edge();
         let carrier = self.carrier();
         let secret = &self.secret;
+        let strangers = self.strangers;
         let listed: String = self
             .listed
             .iter()
@@ -286,6 +295,9 @@ ca = "{authority}"
 
 [http]
 bind = "{edge}:9090"
+
+[sip]
+strangers = "{strangers}"
 
 [telemetry]
 log = "debug"

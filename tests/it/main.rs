@@ -22,6 +22,8 @@ mod replay;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
 mod shards;
 #[cfg(test)]
 mod sim;

@@ -34,7 +34,7 @@ const NASTY: &[&[u8]] = &[
 ];
 
 #[test]
-fn no_text_of_a_peers_leaves_its_line_of_the_log() {
+fn row_17_no_text_of_a_peers_leaves_its_line_of_the_log() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let (sender, receiver) = sync_channel(100_000);
         static DROPS: AtomicU64 = AtomicU64::new(0);

@@ -34,6 +34,24 @@ fn x_ph_headers_hold_what_the_fuzz_target_asks() {
     replay("retreaver", "messages/smuggle", targets::retreaver);
 }
 
+#[test]
+fn sequences_hold_what_the_fuzz_target_asks() {
+    replay("sequence", "fuzz/none", targets::sequence);
+    // Programs of dice, so that more than the seeds runs on stable.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..RUNS {
+        let program: Vec<u8> = (0..400)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            })
+            .collect();
+        targets::sequence(&program);
+    }
+}
+
 /// Every kept input, every message of `folder` in the collection, and each cut short and with one byte
 /// changed, at some places.
 fn replay(target: &str, folder: &str, run: fn(&[u8])) {
@@ -58,6 +76,8 @@ fn replay(target: &str, folder: &str, run: fn(&[u8])) {
     }
 }
 
+/// Sequences that are drawn.
+const RUNS: usize = 1500;
 /// Where a file is cut and changed, at equal distances.
 const PLACES: usize = 20;
 /// What it is changed to, in turn.

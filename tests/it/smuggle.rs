@@ -83,7 +83,7 @@ const DISGUISES: &[(&str, &[u8])] = &[
 ];
 
 #[test]
-fn no_disguise_of_ours_gets_a_header_through() {
+fn row_11_no_disguise_of_ours_gets_a_header_through() {
     for (name, line) in DISGUISES {
         let mut desk = Desk::with(&PolicySpec {
             lines: vec![specs(1)],

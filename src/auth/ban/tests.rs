@@ -127,11 +127,13 @@ fn a_banned_sender_is_heard_now_and_then_if_it_calls() {
         bans.charge(now, address(1), REFUSAL);
     }
 
-    let at_once = (0..100).filter(|_| bans.lets_invite_pass(now, address(1)));
-    assert_eq!(at_once.count(), 4);
+    for has_credentials in [false, true] {
+        let pass = |_: &u32| bans.lets_invite_pass(now, address(1), has_credentials);
+        assert_eq!((0..100).filter(pass).count(), 2, "{has_credentials}");
+    }
     let seconds = (1..=60).filter(|second| {
         let at = now + Duration::from_secs(*second);
-        bans.lets_invite_pass(at, address(1))
+        bans.lets_invite_pass(at, address(1), false)
     });
     assert_eq!(seconds.count(), 30);
 }

@@ -36,6 +36,28 @@ fn a_queue_that_is_empty_now_and_then_is_no_overload() {
     }
 }
 
+/// The kernel stamps with the time of day, which an operator may set.
+#[test]
+fn row_34_a_clock_that_jumps_sheds_nothing() {
+    let (mut valve, start) = bench();
+    let hour = 3600 * 1000 * MS;
+    let mut dropped = 0;
+
+    for ms in 0..10_000 {
+        // What was on its way while the clock was set forward seems to have waited for an hour; set back, for nothing.
+        let wait = match ms {
+            5000 => hour,
+            7000 => Duration::ZERO,
+            _ => MS,
+        };
+        valve.observe(start + ms * MS, 0, Some(wait));
+        dropped += u32::from(!valve.is_open(Some(wait)));
+        assert_eq!(name(&valve), "calm");
+    }
+
+    assert_eq!(dropped, 1, "one batch of INVITEs, which come again");
+}
+
 #[test]
 fn the_worst_port_counts() {
     let (mut valve, start) = bench();

@@ -1,11 +1,12 @@
 //! The program itself: exit codes, signals, what it prints.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use super::site::{Buyer, Carrier, Site, http_get};
+use crate::security::figure;
 
 #[test]
 fn check_lists_every_fault_and_exits_with_64() {
@@ -73,7 +74,7 @@ fn usage_is_explained_and_wrong_usage_is_64() {
 }
 
 #[test]
-fn a_drain_refuses_new_calls_and_ends_with_the_last_one() {
+fn row_40_a_drain_refuses_new_calls_and_ends_with_the_last_one() {
     let buyer = Buyer::start();
     let site = Site::with_buyer(1, buyer.address);
     let mut process = Process::start(&site);
@@ -150,17 +151,60 @@ fn strowger(site: &Site, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Neither a log that nobody reads nor scrapers that do not read what they asked for keep a call waiting.
+#[test]
+fn row_41_a_blocked_log_and_stuck_scrapers() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let text = fs::read_to_string(&site.config).unwrap();
+    fs::write(
+        &site.config,
+        text.replace("log = \"info\"", "log = \"trace\""),
+    )
+    .unwrap();
+    let process = Process::start(&site);
+    let stuck: Vec<TcpStream> = (0..50)
+        .map(|_| {
+            let mut stream = TcpStream::connect(process.http).unwrap();
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+
+    // A pipe holds 64 KiB; nobody reads from here on.
+    for _ in 0..300 {
+        let mut carrier = Carrier::new(process.sip);
+        carrier.call("+12125550101");
+        carrier.hang_up();
+    }
+
+    let (status, metrics) = http_get(process.http, "/metrics");
+    assert_eq!(status, 200);
+    let ended = "strowger_calls_ended_total{outcome=\"completed\"} 300";
+    assert!(metrics.lines().any(|line| line == ended), "{metrics}");
+    let kib: usize = site.records().len() * 3;
+    figure(
+        41,
+        &format!(
+            "300 calls with a log of {kib} lines and more that nobody reads, beside {} stuck scrapers: all completed",
+            stuck.len()
+        ),
+    );
+}
+
 /// A running program.
-struct Process {
+pub(super) struct Process {
     child: Child,
     lines: BufReader<ChildStdout>,
-    sip: SocketAddr,
+    pub(super) sip: SocketAddr,
     http: SocketAddr,
 }
 
 impl Process {
     /// Starts it, and reads from its log where it listens.
-    fn start(site: &Site) -> Self {
+    pub(super) fn start(site: &Site) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_strowger"))
             .arg("--config")
             .arg(&site.config)
@@ -196,7 +240,7 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: i32) {
+    pub(super) fn signal(&self, signal: i32) {
         let name = match signal {
             libc::SIGHUP => "-HUP",
             _ => "-TERM",
@@ -212,7 +256,13 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    fn exit_code(&mut self) -> Option<i32> {
+    /// Number of its open descriptors.
+    pub(super) fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    pub(super) fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

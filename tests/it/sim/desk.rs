@@ -254,9 +254,14 @@ impl Desk {
     }
 
     pub(crate) fn with(spec: &PolicySpec) -> Self {
+        Self::seeded(spec, [7; 32])
+    }
+
+    /// With the secrets that `seed` stands for: those of another start.
+    pub(crate) fn seeded(spec: &PolicySpec, seed: [u8; 32]) -> Self {
         let start = epoch();
         Self {
-            engine: Engine::new(ShardId(0), [7; 32], start, spec.build()),
+            engine: Engine::new(ShardId(0), seed, start, spec.build()),
             start,
             now: start,
             events: Vec::new(),

@@ -20,7 +20,7 @@ mod asked;
 mod client;
 mod connections;
 pub(crate) mod desk;
-mod dice;
+pub(crate) mod dice;
 pub(crate) mod digest;
 mod firewall;
 mod gateways;

@@ -111,6 +111,8 @@ pub(crate) struct PolicySpec {
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
     pub(crate) strangers: Strangers,
+    /// What every domain offers.
+    pub(crate) algorithms: Vec<Algorithm>,
     /// Wrong passwords after which none is looked at; 0 never ends, for people here go on trying.
     pub(crate) guesses: u32,
     pub(crate) generation: u64,
@@ -137,6 +139,7 @@ impl Default for PolicySpec {
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
             strangers: Strangers::Refuse,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             guesses: 0,
             generation: 1,
             pass_headers: Vec::new(),
@@ -277,7 +280,7 @@ impl PolicySpec {
         Domain {
             realm: REALM.into(),
             require,
-            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            algorithms: self.algorithms.clone(),
             digest_uri: DigestUri::Exact,
             allow,
             users: HashMap::from([(USER.as_bytes().into(), user)]),
