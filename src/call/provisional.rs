@@ -94,7 +94,7 @@ impl Provisional {
 
 impl Early {
     /// Sends a provisional response, reliably where the caller wants that: our own tag and Contact; with it
-    /// goes the body of the buyer's, if any.
+    /// goes the body of the buyer's, if any. `false`: the caller hears nothing.
     pub(crate) fn ring(
         &mut self,
         now: Instant,
@@ -103,26 +103,26 @@ impl Early {
         tag: &[u8],
         status: u16,
         with: Option<&Response<'_>>,
-    ) {
+    ) -> bool {
         let has_body = with.is_some_and(|with| !with.head.body().is_empty());
         let Some(provisional) = &mut self.provisional else {
             let built = self.write_ringing(core, policy, tag, status, with, None);
             core.respond(now, self.server, (&self.reply, tag), status, built);
-            return;
+            return true;
         };
         if provisional.is_mute {
-            return;
+            return false;
         }
         if !provisional.is_required && !has_body {
             let built = self.write_ringing(core, policy, tag, status, with, None);
             core.respond(now, self.server, (&self.reply, tag), status, built);
-            return;
+            return true;
         }
         let is_waiting = provisional.reliable.is_waiting();
         // An answer is not given up for mere ringing.
         let keeps = provisional.next.as_ref().is_some_and(|next| next.has_body);
         if is_waiting && keeps && !has_body {
-            return;
+            return true;
         }
         let rseq = provisional.reliable.rseq();
         let rseq = if is_waiting {
@@ -132,7 +132,7 @@ impl Early {
         };
         let built = self.write_ringing(core, policy, tag, status, with, Some(rseq));
         let Some(response) = core.built(built) else {
-            return;
+            return false;
         };
         let next = Next {
             status,
@@ -144,6 +144,7 @@ impl Early {
         } else if let Some(provisional) = &mut self.provisional {
             provisional.next = Some(next);
         }
+        true
     }
 
     fn write_ringing(
