@@ -105,19 +105,15 @@ impl Early {
         with: Option<&Response<'_>>,
     ) -> bool {
         let has_body = with.is_some_and(|with| !with.head.body().is_empty());
-        let Some(provisional) = &mut self.provisional else {
-            let built = self.write_ringing(core, policy, tag, status, with, None);
-            core.respond(now, self.server, (&self.reply, tag), status, built);
-            return true;
+        let provisional = match &self.provisional {
+            Some(provisional) if provisional.is_mute => return false,
+            Some(provisional) if provisional.is_required || has_body => provisional,
+            Some(_) | None => {
+                let built = self.write_ringing(core, policy, tag, status, with, None);
+                core.respond(now, self.server, (&self.reply, tag), status, built);
+                return true;
+            }
         };
-        if provisional.is_mute {
-            return false;
-        }
-        if !provisional.is_required && !has_body {
-            let built = self.write_ringing(core, policy, tag, status, with, None);
-            core.respond(now, self.server, (&self.reply, tag), status, built);
-            return true;
-        }
         let is_waiting = provisional.reliable.is_waiting();
         // An answer is not given up for mere ringing.
         let keeps = provisional.next.as_ref().is_some_and(|next| next.has_body);

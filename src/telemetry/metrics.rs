@@ -160,6 +160,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::Completed,
     Outcome::CallerHungUp,
     Outcome::NotANumber,
+    Outcome::NumberIncomplete,
     Outcome::NumberUnknown,
     Outcome::NoBuyer,
     Outcome::NoAnswer,
@@ -168,6 +169,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoAck,
     Outcome::LegLost,
     Outcome::SessionExpired,
+    Outcome::TimeLimit,
     Outcome::Stopped,
     Outcome::Internal,
 ];
