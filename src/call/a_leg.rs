@@ -30,6 +30,8 @@ pub(crate) struct Early {
     pub(crate) request: Bytes,
     /// CSeq of the caller's last request in the early dialog.
     pub(crate) cseq: u32,
+    /// Where the caller has moved since (RFC 3311 §5.2).
+    pub(crate) contact: Option<Box<[u8]>>,
     /// How the caller wants provisional responses; `None`: as RFC 3261 has them.
     pub(crate) provisional: Option<Box<Provisional>>,
 }

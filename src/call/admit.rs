@@ -315,6 +315,7 @@ impl Arriving<'_, '_> {
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),
             cseq: self.essentials.cseq,
+            contact: None,
             provisional: Provisional::wanted(core, self.request, self.essentials),
         };
         core.answer_early(self.now, server, &early.reply);

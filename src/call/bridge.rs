@@ -195,6 +195,9 @@ impl Call {
             let essentials = request.essentials().ok()?;
             let mut dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
             dialog.advance(early.cseq, early.flow);
+            if let Some(contact) = &early.contact {
+                dialog.refresh_target(contact);
+            }
             let asked = Asked::of(&request.head);
             // One that is too short was refused before.
             let agreed = terms.and_then(|terms| terms.answer(&asked, None).ok().flatten());

@@ -118,10 +118,12 @@ impl Call {
         };
         let tag = self.caller_mark.text();
         hunting.ring_at = None;
-        hunting
+        let is_heard = hunting
             .early
             .ring(now, core, &self.policy, &tag, status, with);
-        self.note_ringing(now);
+        if is_heard {
+            self.note_ringing(now);
+        }
     }
 
     /// No buyer has rung for so long that the caller would take the line for dead: ringing of our own.
@@ -131,8 +133,9 @@ impl Call {
         };
         if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
             let tag = self.caller_mark.text();
-            hunting.early.ring(now, core, &self.policy, &tag, 180, None);
-            self.note_ringing(now);
+            if hunting.early.ring(now, core, &self.policy, &tag, 180, None) {
+                self.note_ringing(now);
+            }
         }
     }
 

@@ -95,7 +95,7 @@ impl Provisional {
 
 impl Early {
     /// Sends a provisional response, reliably where the caller wants that: our own tag and Contact; with it
-    /// goes the body of the buyer's, if any.
+    /// goes the body of the buyer's, if any. `false`: the caller hears nothing.
     pub(crate) fn ring(
         &mut self,
         now: Instant,
@@ -104,26 +104,22 @@ impl Early {
         tag: &[u8],
         status: u16,
         with: Option<(&Response<'_>, Crossing<'_>)>,
-    ) {
+    ) -> bool {
         let has_body = with.is_some_and(|(with, _)| !with.head.body().is_empty());
-        let Some(provisional) = &mut self.provisional else {
-            let built = self.write_ringing(core, policy, tag, status, with, None);
-            core.respond(now, self.server, (&self.reply, tag), status, built);
-            return;
+        let provisional = match &self.provisional {
+            Some(provisional) if provisional.is_mute => return false,
+            Some(provisional) if provisional.is_required || has_body => provisional,
+            Some(_) | None => {
+                let built = self.write_ringing(core, policy, tag, status, with, None);
+                core.respond(now, self.server, (&self.reply, tag), status, built);
+                return true;
+            }
         };
-        if provisional.is_mute {
-            return;
-        }
-        if !provisional.is_required && !has_body {
-            let built = self.write_ringing(core, policy, tag, status, with, None);
-            core.respond(now, self.server, (&self.reply, tag), status, built);
-            return;
-        }
         let is_waiting = provisional.reliable.is_waiting();
         // An answer is not given up for mere ringing.
         let keeps = provisional.next.as_ref().is_some_and(|next| next.has_body);
         if is_waiting && keeps && !has_body {
-            return;
+            return true;
         }
         let rseq = provisional.reliable.rseq();
         let rseq = if is_waiting {
@@ -133,7 +129,7 @@ impl Early {
         };
         let built = self.write_ringing(core, policy, tag, status, with, Some(rseq));
         let Some(response) = core.built(built) else {
-            return;
+            return false;
         };
         let next = Next {
             status,
@@ -145,6 +141,7 @@ impl Early {
         } else if let Some(provisional) = &mut self.provisional {
             provisional.next = Some(next);
         }
+        true
     }
 
     fn write_ringing(

@@ -32,7 +32,11 @@ pub(crate) struct Relay {
     server: ServerId,
     reply: ReplyHead,
     client: ClientId,
-    pub(crate) is_invite: bool,
+    /// Whether an INVITE asks, which is answered until its ACK.
+    asked_by_invite: bool,
+    /// Whether an INVITE of ours asks on, which is acknowledged. It may stand for an UPDATE that the other side does
+    /// not take.
+    asks_by_invite: bool,
     /// Whether no other offer may pass before it is answered.
     pub(crate) begins_exchange: bool,
     /// CSeq on the asking side.
@@ -91,10 +95,17 @@ impl Call {
         let State::Talking(talking) = &mut self.state else {
             return;
         };
-        let is_invite = request.method == Method::Invite;
+        let asked_by_invite = request.method == Method::Invite;
         let keeps_sent = from == Side::Caller && talking.who.login.is_some();
         let who = talking.who.clone();
         let leg = talking.leg(from.other());
+        let asks_by_invite =
+            asked_by_invite || (begins_exchange(request) && leg.takes_update == Some(false));
+        let method = if asks_by_invite {
+            Method::Invite
+        } else {
+            request.method
+        };
         let prepared = core.prepare();
         let Some(client) = prepared else {
             core.answer(now, server, &reply, 503, Some(GLARE_RETRY));
@@ -105,7 +116,7 @@ impl Call {
         let cseq = leg.dialog.next_cseq();
         let mut writer = leg.dialog.write_request(
             &mut core.buffer,
-            request.method,
+            method,
             cseq,
             self.policy.advertised(out.listener),
             &branch,
@@ -138,27 +149,21 @@ impl Call {
         let sent = keeps_sent.then(|| bytes.clone());
         let is_told = refreshes_target(request.method) && leg.keeps_told();
         let told = is_told.then(|| Told::of(&request.head)).flatten();
-        let owner = Owner::RelayOut(key);
-        core.transact(|layer, sink| {
-            if is_invite {
-                layer.send_invite(now, client, out, bytes, owner, sink);
-            } else {
-                layer.send_request(now, client, out, bytes, owner, sink);
-            }
-        });
+        core.send(now, client, (method, bytes), out, Owner::RelayOut(key));
         talking.relays.push(Relay {
             from,
             server,
             reply,
             client,
-            is_invite,
+            asked_by_invite,
+            asks_by_invite,
             begins_exchange: begins_exchange(request),
             is_mute: extensions::lists(&request.head, Name::Require, extensions::RELIABLE),
             is_refresh: refreshes_target(request.method),
             agreed,
             told,
             asked_cseq: essentials.cseq,
-            is_late_offer: is_invite && request.head.body().is_empty(),
+            is_late_offer: asked_by_invite && request.head.body().is_empty(),
             contact: refreshes_target(request.method)
                 .then(|| {
                     essentials
@@ -191,8 +196,8 @@ impl Call {
         };
         if response.status < 200 {
             let relay = talking.relays.get(place);
-            if let Some(relay) =
-                relay.filter(|relay| relay.is_invite && !relay.is_mute && response.status > 100)
+            if let Some(relay) = relay
+                .filter(|relay| relay.asked_by_invite && !relay.is_mute && response.status > 100)
             {
                 let peers = (&*self.trunk, &*talking.who);
                 let back = relay.back(&self.policy, peers, talking.dialog(relay.from.other()));
@@ -216,6 +221,11 @@ impl Call {
             return;
         }
         let relay = talking.relays.swap_remove(place);
+        if response.status == 422 && relay.is_refresh {
+            let terms = self.policy.session;
+            let asked = talking.leg(relay.from.other());
+            asked.note_too_short(terms.as_ref(), response);
+        }
         match response.status {
             401 | 407 => self.repeat_relay(now, core, relay, response),
             200..300 => self.complete_relay(now, core, relay, response, essentials),
@@ -321,7 +331,7 @@ impl Call {
             response.status,
             built,
         );
-        if relay.is_invite {
+        if relay.asks_by_invite {
             core.layer.set_owner(relay.client, Owner::AbandonedWithin);
             let owed = OwedAck {
                 client: relay.client,
@@ -334,6 +344,8 @@ impl Call {
             } else {
                 asked.acknowledge(core, (self.key, &self.policy), owed, None);
             }
+        }
+        if relay.asked_by_invite {
             talking.leg(relay.from).awaiting = answered.map(|ok| {
                 AwaitAck::new(now, &self.policy.timing, relay.asked_cseq, relay.flow, ok)
             });
@@ -356,11 +368,13 @@ impl Call {
             && matches!(&self.state, State::Talking(talking) if talking.is_awaiting(lost));
         let answer = match status {
             300..=399 | 401 | 407 => 500,
+            // The interval is ours, and is longer the next time.
+            422 => 500,
             481 if is_too_early => 500,
             other => other,
         };
         let mut writer = Writer::reply(&mut core.buffer, &relay.reply, answer, None);
-        if is_too_early {
+        if is_too_early || status == 422 {
             writer.number("Retry-After", GLARE_RETRY);
         }
         if let Some(response) = response {
@@ -444,14 +458,8 @@ impl Call {
             return None;
         };
         let copy = bytes.clone();
-        let (owner, is_invite) = (Owner::RelayOut(key), relay.is_invite);
-        core.transact(|layer, out| {
-            if is_invite {
-                layer.send_invite(now, client, flow, bytes, owner, out);
-            } else {
-                layer.send_request(now, client, flow, bytes, owner, out);
-            }
-        });
+        let message = (sent.method, bytes);
+        core.send(now, client, message, flow, Owner::RelayOut(key));
         Some((client, copy, credentials))
     }
 
@@ -462,9 +470,9 @@ impl Call {
         };
         talking.drop_refreshes(now, core);
         for relay in mem::take(&mut talking.relays) {
-            let status = if relay.is_invite { 487 } else { 481 };
+            let status = if relay.asked_by_invite { 487 } else { 481 };
             core.answer(now, relay.server, &relay.reply, status, None);
-            if relay.is_invite {
+            if relay.asks_by_invite {
                 let client = relay.client;
                 core.transact(|layer, out| layer.cancel(now, client, Owner::AbandonedWithin, out));
             } else {

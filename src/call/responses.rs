@@ -146,8 +146,7 @@ impl Engine {
                     call.handle_relay_failure(now, &mut self.core, id, is_lost);
                 }
                 Owner::Refresh(_) => {
-                    let status = if is_lost { 500 } else { 408 };
-                    call.handle_refresh_failure(now, &mut self.core, id, status);
+                    call.handle_refresh_failure(now, &mut self.core, id, is_lost);
                 }
                 Owner::Closing(_) if is_lost => call.handle_bye_failure(now, &mut self.core, id),
                 Owner::Closing(_) => call.handle_bye_done(id),

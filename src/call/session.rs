@@ -358,13 +358,13 @@ impl Call {
         }
     }
 
-    /// A refresh of ours that got no answer. 408: that side is gone; 500: the transport failed, which may pass.
+    /// A refresh of ours that got no answer: that side is gone. `is_lost`: only its transport failed, which may pass.
     pub(crate) fn handle_refresh_failure(
         &mut self,
         now: Instant,
         core: &mut Core,
         id: ClientId,
-        status: u16,
+        is_lost: bool,
     ) {
         let State::Talking(talking) = &mut self.state else {
             return;
@@ -372,10 +372,11 @@ impl Call {
         let Some((side, _)) = talking.take_refresh(id) else {
             return;
         };
-        if status == 408 {
-            self.hang_up(now, core, Outcome::SessionExpired, side);
-        } else {
+        if is_lost {
+            talking.leg(side).dialog.lose_connection();
             self.put_refresh_off(now, side, PAUSE);
+        } else {
+            self.hang_up(now, core, Outcome::SessionExpired, side);
         }
     }
 
@@ -452,6 +453,14 @@ impl Leg {
         let accepted = terms.and_then(|terms| terms.accepted(&asked));
         if before.is_some() {
             self.agree(now, accepted.or(before));
+        }
+    }
+
+    /// The peer wants a longer interval than it agreed to: the next request asks for it.
+    pub(crate) fn note_too_short(&mut self, terms: Option<&Terms>, response: &Response<'_>) {
+        let raised = terms.and_then(|terms| terms.raised(&response.head));
+        if let (Some(session), Some(interval)) = (&mut self.session, raised) {
+            session.timer.raise(interval);
         }
     }
 

@@ -99,7 +99,7 @@ impl Call {
     /// A request in an early dialog: nobody has answered, so there is nobody to relay to yet. An UPDATE without
     /// offer concerns this leg alone; anything else may come again in a while (RFC 3311 §5.2).
     fn answer_early_request(
-        &self,
+        &mut self,
         now: Instant,
         core: &mut Core,
         asked: &AskedWithin<'_, '_>,
@@ -108,6 +108,16 @@ impl Call {
         if !asked.is_bare_update() {
             core.answer(now, asked.server, reply, 500, Some(GLARE_RETRY));
             return;
+        }
+        if let (State::Hunting(hunting), Some(contact)) =
+            (&mut self.state, &asked.essentials.contact)
+        {
+            let tag = asked.essentials.from.tag();
+            if asked.side == Side::Caller {
+                hunting.early.contact = Some(Box::from(contact.uri));
+            } else if let Some(early) = hunting.attempt.early_of(tag) {
+                early.dialog.refresh_target(contact.uri);
+            }
         }
         let (buffer, policy) = (&mut core.buffer, &self.policy);
         let built = write_reply(buffer, reply, 200, b"", policy, asked.flow, None);

@@ -162,6 +162,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::Completed,
     Outcome::CallerHungUp,
     Outcome::NotANumber,
+    Outcome::NumberIncomplete,
     Outcome::NumberUnknown,
     Outcome::NoBuyer,
     Outcome::NoAnswer,
@@ -170,6 +171,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoAck,
     Outcome::LegLost,
     Outcome::SessionExpired,
+    Outcome::TimeLimit,
     Outcome::Stopped,
     Outcome::Internal,
 ];

@@ -133,9 +133,7 @@ impl Phone {
     pub(super) fn handle_update(&mut self, turn: &mut Turn<'_>, at: usize, message: &Msg) {
         let has_offer = !message.body.is_empty();
         if self.plan.takes_update == Some(false) {
-            if !has_offer {
-                self.fault("an UPDATE, though Allow names none".to_owned());
-            }
+            self.fault("an UPDATE, though Allow names none".to_owned());
             self.reply(turn, at, 405);
         } else if has_offer && self.is_exchanging() {
             self.reply(turn, at, 491);

@@ -446,3 +446,30 @@ fn trap_07_a_prack_that_was_overtaken_counts() {
     let said = desk.say(CARRIER, &caller_request("INFO", 3, &invite, &ok));
     assert_eq!(ladder(&said), ["carrier 500 INFO"]);
 }
+
+/// RFC 3311 §5.2: UPDATE moves the target, before the answer as after it.
+#[test]
+fn trap_07_a_side_that_moves_before_the_answer_is_followed() {
+    let mut desk = Desk::new(1);
+    let invite = reliable_invite("Supported");
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let early = desk.say_from(buyer(0), &reliably(&offered, 183, 1).with_sdp(ANSWER));
+    let early = find(&early, "carrier 183 INVITE");
+    let moved =
+        buyer_request("UPDATE", 1, &offered, "bob").set("Contact", "<sip:bob@198.51.100.11:5060>");
+    assert_eq!(ladder(&desk.say_from(buyer(0), &moved)), ["b0 200 UPDATE"]);
+    let said = desk.say_from(buyer(0), &reliably(&offered, 180, 2));
+    assert_eq!(ladder(&said)[0], "b1 PRACK");
+    desk.say(CARRIER, &prack(&invite, &early, 2));
+    let moved =
+        caller_request("UPDATE", 3, &invite, &early).set("Contact", "<sip:ann@192.0.2.10:5070>");
+    desk.say(CARRIER, &moved);
+
+    let said = desk.say_from(buyer(0), &answer(&offered, 200, "bob"));
+    let ok = find(&said, "carrier 200 INVITE");
+    desk.say(CARRIER, &caller_request("ACK", 1, &invite, &ok));
+
+    let bye = buyer_request("BYE", 2, &offered, "bob");
+    let said = desk.say_from(buyer(0), &bye);
+    assert_eq!(ladder(&said), ["b0 200 BYE", "192.0.2.10:5070 BYE"]);
+}

@@ -417,3 +417,22 @@ fn trap_08_a_bye_that_crosses_a_refresh_leaves_nothing_behind() {
         }
     }
 }
+
+/// The interval of the other leg is ours, so the one who asks hears of no 422.
+#[test]
+fn trap_08_a_422_to_a_relayed_reinvite_does_not_cross() {
+    let mut talk = timed_talk(&[], &[("x", "400;refresher=uac")]);
+    let reinvite = talk.caller("INVITE", 2).with_sdp(OFFER);
+    let asked = find(&talk.caller_says(&reinvite), "b0 INVITE");
+
+    let said = talk.buyer_says(&asked.reply(422, "bob").with("Min-SE", "1000"));
+
+    assert_eq!(ladder(&said), ["b0 ACK", "carrier 500 INVITE"]);
+    let refused = find(&said, "carrier 500 INVITE");
+    assert_eq!(refused.value("Retry-After"), "2");
+    assert_eq!(refused.first("Min-SE"), None);
+    talk.caller_says(&ack_of_failure(&reinvite, &refused));
+    let again = talk.caller("INVITE", 3).with_sdp(OFFER);
+    let asked = find(&talk.caller_says(&again), "b0 INVITE");
+    assert_eq!(asked.value("Session-Expires"), "1000;refresher=uac");
+}

@@ -375,3 +375,84 @@ fn trap_06_an_offer_in_update_meets_other_offers_with_491_or_500() {
         assert_eq!(said, ["carrier UPDATE"]);
     }
 }
+
+/// A peer whose Allow knows no UPDATE gets the offer by re-INVITE, and the other side its answer all the same.
+#[test]
+fn trap_06_an_offer_in_update_goes_by_reinvite_to_whom_takes_no_update() {
+    for status in [200, 488] {
+        let mut desk = Desk::new(1);
+        let invite = invite();
+        let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+        let ok = answer(&offered, 200, "bob")
+            .with("Allow", "INVITE, ACK, BYE")
+            .with_sdp(ANSWER);
+        let said = desk.say_from(buyer(0), &ok);
+        let ok = find(&said, "carrier 200 INVITE");
+        desk.say(CARRIER, &caller_request("ACK", 1, &invite, &ok));
+
+        let update = caller_request("UPDATE", 2, &invite, &ok).with_sdp(OFFER);
+        let said = desk.say(CARRIER, &update);
+        assert_eq!(ladder(&said), ["b0 INVITE"]);
+        let asked = &said[0].message;
+        assert_eq!(
+            (asked.body.as_str(), asked.value("CSeq")),
+            (OFFER, "2 INVITE")
+        );
+        // A provisional response to an INVITE says nothing to an UPDATE.
+        let said = desk.say_from(buyer(0), &answer(asked, 180, "bob"));
+        assert_eq!(ladder(&said), NOTHING);
+        let crossing = buyer_request("INVITE", 1, &offered, "bob").with_sdp(OFFER);
+        let said = desk.say_from(buyer(0), &crossing);
+        assert_eq!(ladder(&said), ["b0 100 INVITE", "b0 491 INVITE"]);
+
+        let answered = answer(asked, status, "bob").with_sdp(ANSWER);
+        let said = desk.say_from(buyer(0), &answered);
+
+        let told = format!("carrier {status} UPDATE");
+        let mut ladder = ladder(&said);
+        ladder.sort();
+        assert_eq!(ladder, ["b0 ACK", &*told]);
+        let told = find(&said, &told);
+        assert_eq!(told.body, if status == 200 { ANSWER } else { "" });
+        // Without offer, it concerns nobody else.
+        let bare = caller_request("UPDATE", 3, &invite, &ok);
+        let said = desk.say(CARRIER, &bare);
+        assert_eq!(super::ladder(&said), ["carrier 200 UPDATE"]);
+        let bye = caller_request("BYE", 4, &invite, &ok);
+        let ours = find(&desk.say(CARRIER, &bye), "b0 BYE");
+        desk.say_from(buyer(0), &ours.reply(200, "bob"));
+        assert_eq!(desk.rest(), Gauges::default());
+    }
+}
+
+/// The call ends while the re-INVITE that stands for an UPDATE is open.
+#[test]
+fn trap_06_a_bye_that_crosses_such_a_reinvite_leaves_nothing_behind() {
+    let mut desk = Desk::new(1);
+    let invite = invite();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let ok = answer(&offered, 200, "bob")
+        .with("Allow", "INVITE")
+        .with_sdp(ANSWER);
+    let ok = find(&desk.say_from(buyer(0), &ok), "carrier 200 INVITE");
+    desk.say(CARRIER, &caller_request("ACK", 1, &invite, &ok));
+    let update = caller_request("UPDATE", 2, &invite, &ok).with_sdp(OFFER);
+    let asked = find(&desk.say(CARRIER, &update), "b0 INVITE");
+    desk.say_from(buyer(0), &asked.reply(100, ""));
+
+    let said = desk.say(CARRIER, &caller_request("BYE", 3, &invite, &ok));
+
+    assert_eq!(
+        ladder(&said),
+        [
+            "carrier 200 BYE",
+            "carrier 481 UPDATE",
+            "b0 CANCEL",
+            "b0 BYE"
+        ]
+    );
+    let late = answer(&asked, 200, "bob").with_sdp(ANSWER);
+    assert_eq!(ladder(&desk.say_from(buyer(0), &late)), ["b0 ACK"]);
+    desk.say_from(buyer(0), &find(&said, "b0 BYE").reply(200, "bob"));
+    assert_eq!(desk.rest(), Gauges::default());
+}
