@@ -105,6 +105,29 @@ fn the_carrier_cancels(transport: Transport) {
     place.edge.holds_no_call();
 }
 
+#[test]
+fn over_tls_a_buyers_proxy_of_another_name_gets_no_call() {
+    refused_if_named(CARRIER_NAME, "other.example.com", 603);
+}
+
+#[test]
+fn over_tls_a_carriers_proxy_of_another_name_is_not_let_in() {
+    refused_if_named("other.example.com", BUYER_NAME, 403);
+}
+
+fn refused_if_named(before: &str, behind: &str, status: u16) {
+    let place = Place::named(Transport::Tls, before, behind);
+
+    let buyer = Sipp::buyer("buyer_answers", place.site.first_buyer());
+    let mut buyer = buyer.start(place.site.folder());
+    let carrier = place.carrier("carrier_refused").blank("status", status);
+    carrier.start(place.site.folder()).passes();
+
+    assert!(buyer.messages().is_empty(), "{}", buyer.flow());
+    buyer.stop();
+    place.edge.holds_no_call();
+}
+
 /// A site between two proxies.
 struct Place {
     edge: Edge,
@@ -115,6 +138,11 @@ struct Place {
 
 impl Place {
     fn new(transport: Transport) -> Self {
+        Self::named(transport, CARRIER_NAME, BUYER_NAME)
+    }
+
+    /// The same with these names in the proxies' certificates.
+    fn named(transport: Transport, carriers: &str, buyers: &str) -> Self {
         let mut site = Site::new();
         let (before, behind) = (site.carriers_proxy(), site.buyers_proxy());
         site.list(before);
@@ -126,9 +154,9 @@ impl Place {
             transport.port(),
             transport.name()
         );
-        let before = Kamailio::start(&site, before, CARRIER_NAME, &next);
+        let before = Kamailio::start(&site, before, carriers, &next);
         let next = format!("sip:{}:5060", site.first_buyer());
-        let behind = Kamailio::start(&site, behind, BUYER_NAME, &next);
+        let behind = Kamailio::start(&site, behind, buyers, &next);
         Self {
             edge,
             _proxies: [before, behind],
@@ -137,18 +165,22 @@ impl Place {
         }
     }
 
-    /// Runs a call that goes as both scenarios say.
-    fn passes(&self, carrier: &str, buyer: &str) -> (Running, Running) {
-        let mut buyer = Sipp::buyer(buyer, self.site.first_buyer()).start(self.site.folder());
+    /// The carrier, who calls by way of its proxy.
+    fn carrier(&self, scenario: &str) -> Sipp {
         let domain = match self.transport {
             Transport::Udp | Transport::Tcp => BY_ADDRESS,
             Transport::Tls => BY_CERTIFICATE,
         };
         let proxy = self.site.carriers_proxy();
-        let carrier = Sipp::carrier(carrier, self.site.carrier(), proxy)
+        Sipp::carrier(scenario, self.site.carrier(), proxy)
             .key("number", NUMBER)
-            .key("domain", domain);
-        let mut carrier = carrier.start(self.site.folder());
+            .key("domain", domain)
+    }
+
+    /// Runs a call that goes as both scenarios say.
+    fn passes(&self, carrier: &str, buyer: &str) -> (Running, Running) {
+        let mut buyer = Sipp::buyer(buyer, self.site.first_buyer()).start(self.site.folder());
+        let mut carrier = self.carrier(carrier).start(self.site.folder());
         carrier.passes();
         buyer.passes();
         (carrier, buyer)
