@@ -47,7 +47,7 @@ pub mod policy;
 mod probes;
 mod provisional;
 pub mod record;
-mod refuse;
+pub mod refuse;
 mod registry;
 mod relay;
 mod requests;

@@ -32,6 +32,15 @@ pub(crate) struct Shed {
     pub(crate) retry_after: Option<u32>,
 }
 
+/// What the To-tags of these refusals begin with: no tag of ours that anything is kept for does.
+const SHED_TAG: &[u8] = b"shed";
+
+/// Whether a To-tag is that of an INVITE that was refused because there is too much to do, so that its ACK is of no use.
+#[must_use]
+pub fn is_shed_tag(tag: &[u8]) -> bool {
+    tag.starts_with(SHED_TAG)
+}
+
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 #[derive(Clone, Copy)]
 pub(crate) struct Arriving<'e, 'm> {
@@ -113,7 +122,10 @@ impl<'e, 'm> Arriving<'e, 'm> {
             flow: self.flow,
             status: Some(503),
         });
-        let (reply, tag) = self.reply_head(core);
+        let (reply, mut tag) = self.reply_head(core);
+        tag.iter_mut()
+            .zip(SHED_TAG)
+            .for_each(|(to, from)| *to = *from);
         let mut writer = Writer::reply(&mut core.buffer, &reply, 503, Some(&tag));
         if let Some(seconds) = shed.retry_after {
             writer.number("Retry-After", seconds);

@@ -15,9 +15,8 @@
 //! up to the same share, so that a trunk that floods takes nothing from one that does not. What belongs to a call is never
 //! shed, nor are responses.
 //!
-//! A call that is shed gets 503, but no more of them than a third of the calls let in: to refuse one costs a sixth of what to
-//! serve one costs, so at twice the load refusals alone would eat a seventh of the server. The others hear
-//! nothing, and send again.
+//! A call that is shed gets 503 without anything being kept. To refuse it costs a seventh of what to serve it costs; to say nothing
+//! costs more, for carriers send an INVITE again four times in eight seconds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,6 +24,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::call::policy::Overload;
+use crate::call::refuse::is_shed_tag;
 use crate::sip::glance::{Glance, Kind};
 use crate::sip::message::Method;
 
@@ -84,7 +84,6 @@ struct Window {
     waits: SmallVec<[Option<Duration>; 4]>,
     admitted: u32,
     asked: u32,
-    refused: u32,
     service: u32,
 }
 
@@ -156,6 +155,10 @@ impl Valve {
             Kind::Unreadable => return Passage::Drop(STRAINED),
             Kind::Request(method) => method,
         };
+        if method == Method::Ack && glance.to_tag.is_some_and(is_shed_tag) {
+            // It is of a call that we refused without keeping anything.
+            return Passage::Drop(SHED);
+        }
         if glance.to_tag.is_some() {
             return Passage::Read;
         }
@@ -241,10 +244,6 @@ impl Valve {
                 return Passage::Read;
             }
         }
-        if self.window.refused > self.window.admitted / REFUSED_PER_ADMITTED {
-            return Passage::Drop(SHED);
-        }
-        self.window.refused += 1;
         Passage::Refuse((self.shed > 0.5).then(|| self.retry_after()))
     }
 
@@ -341,7 +340,6 @@ impl Window {
             waits: SmallVec::new(),
             admitted: 0,
             asked: 0,
-            refused: 0,
             service: 0,
         }
     }
@@ -379,8 +377,6 @@ const CALM: u32 = 5;
 const FIRST_CUT: f64 = 0.8;
 /// Requests outside dialogs, besides INVITEs, per window.
 const SERVICE: u32 = 10;
-/// How many calls let in pay for one that is told 503.
-const REFUSED_PER_ADMITTED: u32 = 3;
 
 /// Labels of the metric.
 const STALE: &str = "stale";

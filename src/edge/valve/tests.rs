@@ -252,11 +252,12 @@ fn without_a_target_nothing_is_shed() {
     }
 }
 
-/// A server that does 4,000 units of work a second is offered calls of four units: two for the INVITE and, a while
-/// later, two for the rest of it. To refuse one costs half a unit, to drop one a twentieth.
+/// A server that holds 1,000 calls a second; half of a call's work comes with the INVITE, half later. To refuse one costs 9 % of
+/// a call, as measured: an INVITE in, a 503 out, an ACK in. So at twice the load no more than 90 % can be served, at three
+/// times 80 %.
 #[test]
-fn at_twice_and_thrice_the_load_nine_tenths_of_the_capacity_are_served() {
-    for (offered, least) in [(1.0, 0.97), (1.5, 0.9), (2.0, 0.9), (3.0, 0.85)] {
+fn at_twice_and_thrice_the_load_most_of_the_capacity_is_served() {
+    for (offered, least) in [(1.0, 0.97), (1.5, 0.90), (2.0, 0.85), (3.0, 0.72)] {
         let run = simulate(offered, 12);
         assert!(
             run.goodput >= least,
@@ -265,6 +266,19 @@ fn at_twice_and_thrice_the_load_nine_tenths_of_the_capacity_are_served() {
         );
         assert_eq!(run.lost, 0);
     }
+}
+
+#[test]
+fn the_ack_of_a_refusal_is_not_read_and_others_are() {
+    let (mut valve, _) = shedding();
+    let ack = |tag: &str| format!("ACK sip:a@b SIP/2.0\r\nTo: <sip:a@b>;tag={tag}\r\n\r\n");
+    let payer = Some(Payer::Trunk(0));
+
+    assert_eq!(
+        judge(&mut valve, payer, &ack("shed0f")),
+        Passage::Drop(SHED)
+    );
+    assert_eq!(judge(&mut valve, payer, &ack("0fshed")), Passage::Read);
 }
 
 struct Run {
@@ -310,9 +324,9 @@ fn simulate(offered: f64, seconds: u64) -> Run {
                 judge(&mut valve, Some(Payer::Trunk(0)), INVITE_TEXT)
             };
             time += match passage {
-                Passage::Read => 2.0 * CALL / 2.0,
-                Passage::Refuse(_) => 0.5 * CALL / 2.0,
-                Passage::Drop(_) => 0.05 * CALL / 2.0,
+                Passage::Read => CALL,
+                Passage::Refuse(_) => 0.18 * CALL,
+                Passage::Drop(_) => 0.05 * CALL,
             };
             if passage == Passage::Read && is_invite {
                 admitted += 1;
