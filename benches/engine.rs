@@ -31,6 +31,7 @@ use strowger::call::policy::{
     Strangers, TrunkId,
 };
 use strowger::routing::buyer::{Buyer, Gateway, XPhProfile};
+use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
@@ -217,6 +218,7 @@ fn policy() -> Policy {
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(4),
+        caps: Caps::default(),
         probe: None,
         login: None,
         offers_reliable: true,
@@ -254,6 +256,7 @@ fn policy() -> Policy {
         trunks: vec![Arc::new(Trunk {
             id: "t1".into(),
             company: CompanyId(0),
+            caps: Caps::default(),
             plan: NumberPlan {
                 country: "1".into(),
                 tech_prefix: None,

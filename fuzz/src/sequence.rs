@@ -4,7 +4,7 @@
 //! The input is a program, one byte per deed and one or two for what goes with it. Whatever is done: nothing panics, all that is
 //! said can be read, a call that began is recorded once, and when all is over nothing is left.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use strowger::auth::digest::{Answer, answer, strongest};
 use strowger::call::Engine;
 use strowger::call::input::{Input, Which};
 use strowger::call::output::{Event, Gauges, Output};
+use strowger::call::places::{Party, Verdict};
 use strowger::call::policy::Policy;
 use strowger::config;
 use strowger::config::Texts;
@@ -47,6 +48,7 @@ require = "ip"
 name = "digest.example.com"
 require = "digest"
 [[trunk]]
+max_calls = 4
 id = "carrier"
 company = "acme"
 domains = ["ip.example.com", "digest.example.com"]
@@ -59,6 +61,7 @@ key_secret = "fuzz-only-fuzz-only-fuzz"
 afid = "a"
 company = "acme"
 [[buyer]]
+max_calls = 2
 id = "first"
 company = "acme"
 uri = "sip:sales@203.0.113.20"
@@ -122,6 +125,8 @@ struct Run {
     serial: u32,
     started: HashSet<[u8; 16]>,
     recorded: HashSet<[u8; 16]>,
+    /// Places taken.
+    places: BTreeMap<Party, u32>,
 }
 
 impl Run {
@@ -137,6 +142,7 @@ impl Run {
             serial: 0,
             started: HashSet::new(),
             recorded: HashSet::new(),
+            places: BTreeMap::new(),
         }
     }
 
@@ -421,6 +427,31 @@ impl Run {
             match output {
                 Output::Transmit { flow, bytes } => self.hear(&flow, &bytes),
                 Output::Forward { .. } | Output::Probed { .. } => {}
+                Output::Reserve {
+                    ticket,
+                    party,
+                    caps,
+                } => {
+                    let taken = self.places.entry(party.clone()).or_default();
+                    let is_free = caps.max_calls.is_none_or(|most| *taken < most);
+                    *taken += u32::from(is_free);
+                    let verdict = if is_free {
+                        Verdict::Granted
+                    } else {
+                        Verdict::Full
+                    };
+                    let party = &party;
+                    let answer = Input::Reserved {
+                        ticket,
+                        party,
+                        verdict,
+                    };
+                    self.engine.handle(self.now, answer);
+                }
+                Output::Release(party) => {
+                    let taken = self.places.get_mut(&party).expect("it was granted");
+                    *taken = taken.checked_sub(1).expect("a place is given back once");
+                }
                 Output::Event(Event::Started { uuid, .. }) => {
                     assert!(self.started.insert(*uuid.as_bytes()), "a call starts once");
                 }
@@ -467,6 +498,8 @@ impl Run {
         let end = self.now + Duration::from_secs(24 * 3600);
         self.run_timers(end);
         assert_eq!(self.engine.gauges(), Gauges::default(), "nothing is left");
+        let mut taken = self.places.values();
+        assert!(taken.all(|taken| *taken == 0), "no place is left");
         assert_eq!(self.started, self.recorded, "every call is recorded");
     }
 }

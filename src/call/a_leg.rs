@@ -208,14 +208,15 @@ pub(crate) fn write_reason(writer: &mut Writer<'_>, status: u16, why: &str) {
 impl Call {
     /// Ends a call that no buyer has answered: a final response to the caller, and the record.
     pub(crate) fn fail(&mut self, now: Instant, core: &mut Core, outcome: Outcome, by: Side) {
-        if let State::Hunting(hunting) = &self.state {
-            let status = Self::status_for(&self.trunk, outcome);
-            hunting
-                .early
-                .refuse(now, core, &self.caller_mark.text(), status, outcome.label());
-            self.settle(now, core, outcome, status, by);
-            self.state = State::Gone;
-        }
+        let early = match &self.state {
+            State::Hunting(hunting) => &hunting.early,
+            State::Asking(asking) => &asking.early,
+            State::Talking(_) | State::Ending(_) | State::Gone => return,
+        };
+        let status = Self::status_for(&self.trunk, outcome);
+        early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
+        self.settle(now, core, outcome, status, by);
+        self.state = State::Gone;
     }
 
     /// The caller gave up (CANCEL, or BYE in the early dialog): 487 to its INVITE, CANCEL to the buyer.
@@ -227,7 +228,9 @@ impl Call {
         flow: Flow,
         request: &Request<'_>,
     ) {
+        self.drop_asking(now, core, Outcome::CallerHungUp);
         let State::Hunting(hunting) = &self.state else {
+            self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
             return;
         };
         let Attempt {
@@ -247,11 +250,14 @@ impl Call {
 
     /// The status that a caller gets for an outcome, unless its trunk wants another.
     pub(crate) fn status_for(trunk: &Trunk, outcome: Outcome) -> u16 {
-        trunk
-            .answers
-            .iter()
-            .find(|(label, _)| **label == *outcome.label())
-            .map_or_else(|| status_of(outcome), |(_, status)| *status)
+        Self::status_by_label(trunk, outcome.label()).unwrap_or_else(|| status_of(outcome))
+    }
+
+    /// The status that a trunk wants for an outcome or a refusal; `None`: the usual one.
+    pub(crate) fn status_by_label(trunk: &Trunk, label: &str) -> Option<u16> {
+        let mut answers = trunk.answers.iter();
+        let found = answers.find(|(known, _)| **known == *label);
+        found.map(|(_, status)| *status)
     }
 
     /// Tells that the caller hears ringing for the first time.
@@ -288,7 +294,7 @@ fn status_of(outcome: Outcome) -> u16 {
         Outcome::NotANumber | Outcome::NumberUnknown => 404,
         Outcome::NumberIncomplete => 484,
         Outcome::NoBuyer | Outcome::NoAnswer => 603,
-        Outcome::AllBusy => 486,
+        Outcome::AllBusy | Outcome::AllCapped => 486,
         Outcome::Internal => 500,
         Outcome::Stopped => 503,
         Outcome::NoPrack => 504,

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
 use crate::call::a_leg::Early;
-use crate::call::call::{Call, Hunting, State};
+use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
@@ -333,7 +333,7 @@ impl Arriving<'_, '_> {
         core.begun = None;
     }
 
-    /// Makes the call, and offers it to the first buyer. `None`: it ended at once, and is recorded.
+    /// Makes the call, and lets it begin. `None`: it ended at once, and is recorded.
     fn begin(&self, core: &mut Core, key: CallKey, newcomer: Newcomer) -> Option<Call> {
         let Newcomer {
             caller: Caller { trunk, user },
@@ -364,13 +364,6 @@ impl Arriving<'_, '_> {
                 (None, None, None)
             }
         };
-        core.event(Event::Started {
-            uuid,
-            trunk: trunk.id.clone(),
-            flow: self.flow,
-            dialled: dialled.ok(),
-            call_id: Box::from(self.essentials.call_id),
-        });
         let record = Box::new(Record {
             uuid,
             generation: self.policy.generation,
@@ -400,50 +393,45 @@ impl Arriving<'_, '_> {
             trunk,
             caller_mark: core.mark(key.slot),
             buyer_mark: None,
+            holds_trunk: false,
+            held_buyer: None,
             record: Some(record),
             state: State::Gone,
             scheduled: SmallVec::new(),
         };
-        let campaign = match decision {
-            Ok(decision) => decision.campaign.clone(),
-            Err(refusal) => {
-                call.refuse_at_once(self.now, core, &early, outcome_of(refusal));
-                return None;
-            }
+        let plan = match decision {
+            Ok(decision) => Ok(Hunt {
+                campaign: decision.campaign.clone(),
+                next: 0,
+                gateways: SmallVec::new(),
+                without_tcp: None,
+                is_last_resort: false,
+                until: self.now + self.policy.hunt.time,
+                max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
+                hops,
+                sender: self.flow.remote.ip(),
+            }),
+            Err(refusal) => Err(outcome_of(refusal)),
         };
-        let mut hunt = Hunt {
-            campaign,
-            next: 0,
-            gateways: SmallVec::new(),
-            without_tcp: None,
-            is_last_resort: false,
-            until: self.now + self.policy.hunt.time,
-            max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
-            hops,
-            sender: self.flow.remote.ip(),
-        };
-        let made = call.offer_next(self.now, core, &mut hunt, self.request, self.essentials);
-        let Some(attempt) = made else {
-            let outcome = call.sum_up();
-            call.refuse_at_once(self.now, core, &early, outcome);
-            return None;
-        };
-        call.state = State::Hunting(Box::new(Hunting {
-            early,
-            hunt,
-            attempt,
-            ring_at: Some(self.now + self.policy.hunt.pdd),
-        }));
-        Some(call)
+        let asked = (self.request, self.essentials);
+        call.begin(self.now, core, early, plan, asked);
+        (!call.is_gone()).then_some(call)
     }
 }
 
 impl Call {
     /// Ends a call that no buyer could be offered.
-    fn refuse_at_once(&mut self, now: Instant, core: &mut Core, early: &Early, outcome: Outcome) {
+    pub(crate) fn refuse_at_once(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        early: &Early,
+        outcome: Outcome,
+    ) {
         let status = Self::status_for(&self.trunk, outcome);
         early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
         self.settle(now, core, outcome, status, Side::Edge);
+        self.state = State::Gone;
     }
 }
 

@@ -11,6 +11,7 @@
 //!   gone: refused, cancelled, no buyer answered
 //! ```
 //!
+//! Where a trunk or a buyer takes so many calls and no more, a call is Asking before it is Hunting (`places`).
 //! The record is written on the way out of Hunting to nothing, or of Talking.
 
 use std::sync::Arc;
@@ -25,9 +26,11 @@ use crate::call::closing::Ending;
 use crate::call::core::{CallKey, Core};
 use crate::call::hunt::Hunt;
 use crate::call::output::{Event, Output};
+use crate::call::places::Asking;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
+use crate::routing::buyer::Buyer;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::flow::Flow;
 use crate::sip::message::Essentials;
@@ -46,6 +49,10 @@ pub(crate) struct Call {
     pub(crate) caller_mark: Mark,
     /// Our tag towards the buyer whose turn it is, or who answered.
     pub(crate) buyer_mark: Option<Mark>,
+    /// Whether it has a place of its trunk's.
+    pub(crate) holds_trunk: bool,
+    /// The buyer of whom it has a place.
+    pub(crate) held_buyer: Option<Arc<Buyer>>,
     /// What the record will say; taken when it is written.
     pub(crate) record: Option<Box<Record>>,
     pub(crate) state: State,
@@ -55,6 +62,8 @@ pub(crate) struct Call {
 
 /// Where the call stands.
 pub(crate) enum State {
+    /// It waits for a place of its trunk or of a buyer.
+    Asking(Box<Asking>),
     /// Buyers are tried in turn.
     Hunting(Box<Hunting>),
     /// A buyer answered.
@@ -103,7 +112,10 @@ impl Call {
         match (side, &self.state) {
             (Side::Caller | Side::Edge, _) => self.trunk.refer,
             (Side::Buyer, State::Talking(talking)) => talking.who.refer,
-            (Side::Buyer, State::Hunting(_) | State::Ending(_) | State::Gone) => Refer::Refuse,
+            (
+                Side::Buyer,
+                State::Asking(_) | State::Hunting(_) | State::Ending(_) | State::Gone,
+            ) => Refer::Refuse,
         }
     }
 
@@ -111,6 +123,9 @@ impl Call {
     pub(crate) fn is_of(&self, side: Side, essentials: &Essentials<'_>) -> bool {
         let (call_id, tag) = (essentials.call_id, essentials.from.tag());
         match &self.state {
+            State::Asking(_) => {
+                side == Side::Caller && self.arrival.is_of(call_id, tag.unwrap_or_default())
+            }
             State::Hunting(_) if side == Side::Caller => {
                 self.arrival.is_of(call_id, tag.unwrap_or_default())
             }
@@ -135,6 +150,7 @@ impl Call {
         flow: Flow,
     ) -> bool {
         match &mut self.state {
+            State::Asking(asking) => side == Side::Caller && asking.early.advance(cseq),
             State::Hunting(hunting) if side == Side::Caller => hunting.early.advance(cseq),
             State::Hunting(hunting) => hunting
                 .attempt
@@ -148,9 +164,19 @@ impl Call {
         }
     }
 
+    /// The caller's INVITE, while it has no final answer.
+    pub(crate) fn early_mut(&mut self) -> Option<&mut Early> {
+        match &mut self.state {
+            State::Asking(asking) => Some(&mut asking.early),
+            State::Hunting(hunting) => Some(&mut hunting.early),
+            State::Talking(_) | State::Ending(_) | State::Gone => None,
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is next wanted.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
+            State::Asking(asking) => Some(asking.poll_timeout()),
             State::Hunting(hunting) => hunting.poll_timeout(),
             State::Talking(talking) => talking.poll_timeout(),
             State::Ending(ending) => ending.poll_timeout(),
@@ -161,6 +187,10 @@ impl Call {
     /// Lets every timer due at `now` fire.
     pub(crate) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
         match &self.state {
+            State::Asking(_) => {
+                self.handle_asking_timeout(now, core);
+                self.handle_provisional_timeout(now, core);
+            }
             State::Hunting(_) => {
                 self.handle_attempt_timeout(now, core);
                 self.handle_ring_timeout(now, core);
@@ -184,6 +214,7 @@ impl Call {
         let Some(mut record) = self.record.take() else {
             return;
         };
+        self.release_places(core);
         record.ended = now;
         record.outcome = outcome;
         record.status = status;

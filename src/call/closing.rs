@@ -135,7 +135,7 @@ impl Call {
                 }) => *tries = u8::MAX,
                 None => {}
             },
-            State::Hunting(_) => {
+            State::Asking(_) | State::Hunting(_) => {
                 if side == Side::Caller {
                     self.handle_caller_gone(now, core, flow, request);
                 }
@@ -154,7 +154,8 @@ impl Call {
     /// Ends the call, whatever its state, because the operator says so.
     pub(crate) fn stop(&mut self, now: Instant, core: &mut Core) {
         match &self.state {
-            State::Hunting(_) => {
+            State::Asking(_) | State::Hunting(_) => {
+                self.drop_asking(now, core, Outcome::Stopped);
                 self.cancel_attempt(now, core, None);
                 self.fail(now, core, Outcome::Stopped, Side::Edge);
             }

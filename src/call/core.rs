@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) leavings: Leavings,
     /// Which gateways are worth a call.
     pub(crate) health: Health,
+    /// Questions for places so far.
+    pub(crate) rounds: u32,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -105,6 +107,7 @@ impl Core {
             begun: None,
             leavings: Leavings::default(),
             health: Health::default(),
+            rounds: 0,
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),

@@ -17,6 +17,7 @@ use crate::call::provisional::reread_response;
 use crate::call::record::{AttemptResult, Side};
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
+use crate::routing::buyer::Buyer;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Campaign;
 use crate::sip::message::{Name, Response, ResponseEssentials};
@@ -39,6 +40,13 @@ pub(crate) struct Hunt {
     pub(crate) hops: u8,
     /// Who sent the caller's INVITE.
     pub(crate) sender: IpAddr,
+}
+
+impl Hunt {
+    /// The buyer whose gateways are being tried.
+    pub(crate) fn current(&self) -> Option<&Arc<Buyer>> {
+        self.campaign.buyers.get(self.next.checked_sub(1)?)
+    }
 }
 
 impl Call {
@@ -234,12 +242,19 @@ impl Call {
             State::Hunting(hunting) if is_trunk_failure && !hunting.attempt.has_rung => {
                 Next::Gateway
             }
-            State::Hunting(_) | State::Talking(_) | State::Ending(_) | State::Gone => Next::Buyer,
+            State::Asking(_)
+            | State::Hunting(_)
+            | State::Talking(_)
+            | State::Ending(_)
+            | State::Gone => Next::Buyer,
         }
     }
 
     /// Takes back the current INVITE because the call is over; `lines` is what the caller has to say to it.
     pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core, lines: Option<&[u8]>) {
+        if !matches!(self.state, State::Hunting(_)) {
+            return;
+        }
         self.note_health(now, core, Sign::Unclear);
         self.abandon_attempt(now, core, lines);
         self.end_attempt(now, core, None, AttemptResult::Cancelled);
@@ -284,7 +299,7 @@ impl Call {
                 response,
                 essentials,
             }),
-            State::Talking(_) | State::Ending(_) | State::Gone => None,
+            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
@@ -50,6 +51,15 @@ pub enum Input<'a> {
     Drain(bool),
     /// End this call, or all of them, as if both sides had hung up.
     Hangup(Which),
+    /// The answer to [`Output::Reserve`](crate::call::output::Output).
+    Reserved {
+        /// The question.
+        ticket: Ticket,
+        /// Whose place it was about.
+        party: &'a Party,
+        /// The answer.
+        verdict: Verdict,
+    },
     /// Another shard found out by OPTIONS whether a gateway is there.
     Probed {
         /// The buyer's id.

@@ -15,6 +15,7 @@
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | which buyer is next, and which gateway of it | `next` |
+//! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
@@ -43,6 +44,7 @@ mod identity;
 pub mod input;
 mod next;
 pub mod output;
+pub mod places;
 pub mod policy;
 mod probes;
 mod provisional;
@@ -68,6 +70,7 @@ use crate::call::elsewhere::HandedOn;
 use crate::call::health::Health;
 use crate::call::input::{Input, Which};
 use crate::call::output::{Event, Gauges, Output};
+use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::probes::Probes;
 use crate::call::refuse::Shed;
@@ -162,6 +165,11 @@ impl Engine {
             Input::Policy(policy) => self.handle_policy(now, policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
+            Input::Reserved {
+                ticket,
+                party,
+                verdict,
+            } => self.handle_reserved(now, ticket, party, verdict),
             Input::Probed {
                 buyer,
                 gateway,
@@ -230,6 +238,22 @@ impl Engine {
             self.probes.set_policy(now, &mut self.core, &policy);
         }
         self.policy = policy;
+    }
+
+    /// The answer to a call's question for a place. If the call does not wait for it any more, the place goes
+    /// back.
+    fn handle_reserved(&mut self, now: Instant, ticket: Ticket, party: &Party, verdict: Verdict) {
+        let key = ticket.call();
+        match self.registry.call(key).filter(|call| call.awaits(ticket)) {
+            Some(call) => {
+                call.handle_reserved(now, &mut self.core, Some(verdict));
+                self.registry.attend(now, key);
+            }
+            None if verdict == Verdict::Granted => {
+                self.core.output(Output::Release(party.clone()));
+            }
+            None => {}
+        }
     }
 
     /// What the first shard found out, unless the gateway is not ours any more.

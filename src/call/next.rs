@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 use smallvec::smallvec;
 
 use crate::call::b_leg::{Attempt, NotSent, Offer};
-use crate::call::call::{Call, State};
+use crate::call::call::{Call, Hunting, State};
 use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::health::{Offered, Standing};
 use crate::call::hunt::Hunt;
 use crate::call::output::Event;
+use crate::call::places::{Party, Ticket};
 use crate::call::policy::Policy;
-use crate::call::record::{self, AttemptResult, Outcome, Side, Skipped, WhySkipped};
+use crate::call::record::{self, AttemptResult, Outcome, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::directory::Campaign;
 use crate::sip::message::{Essentials, Request};
@@ -34,6 +35,20 @@ pub(crate) enum Next {
     Gateway,
     /// At the next buyer.
     Buyer,
+}
+
+/// How far the hunt got.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is returned"
+)]
+pub(crate) enum Step {
+    /// An INVITE is out.
+    Tried(Attempt),
+    /// A place at a buyer was asked for.
+    Asking(Ticket),
+    /// Nobody is left.
+    Nobody,
 }
 
 /// What an attempt showed of its gateway.
@@ -83,7 +98,7 @@ impl Call {
     }
 
     /// Notes that a buyer, or a gateway of it, is passed over.
-    fn skip(
+    pub(crate) fn skip(
         &mut self,
         now: Instant,
         core: &mut Core,
@@ -108,27 +123,27 @@ impl Call {
 
     /// Offers the call to whoever is next; with nobody left, tells the caller.
     pub(crate) fn hunt_on(&mut self, now: Instant, core: &mut Core, next: Next) {
-        let State::Hunting(mut hunting) = mem::replace(&mut self.state, State::Gone) else {
+        let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
+        let Hunting {
+            early,
+            mut hunt,
+            ring_at,
+            ..
+        } = *hunting;
         if next == Next::Buyer {
-            hunting.hunt.gateways.clear();
+            hunt.gateways.clear();
         }
-        let found = reread(&hunting.early.request).and_then(|request| {
+        let step = reread(&early.request).and_then(|request| {
             let essentials = request.essentials().ok()?;
-            self.offer_next(now, core, &mut hunting.hunt, &request, &essentials)
+            Some(self.offer_next(now, core, &mut hunt, &request, &essentials))
         });
-        let is_over = found.is_none();
-        if let Some(attempt) = found {
-            hunting.attempt = attempt;
-        }
-        self.state = State::Hunting(hunting);
-        if is_over {
-            self.fail(now, core, self.sum_up(), Side::Edge);
-        }
+        let step = step.unwrap_or(Step::Nobody);
+        self.enter(now, core, (early, ring_at), hunt, step);
     }
 
-    /// Tries gateways and buyers from the next on until an INVITE is out.
+    /// Tries gateways and buyers from the next on until an INVITE is out, or a place must be asked for.
     pub(crate) fn offer_next(
         &mut self,
         now: Instant,
@@ -136,13 +151,26 @@ impl Call {
         hunt: &mut Hunt,
         request: &Request<'_>,
         essentials: &Essentials<'_>,
-    ) -> Option<Attempt> {
+    ) -> Step {
+        self.try_next(now, core, hunt, request, essentials)
+            .unwrap_or(Step::Nobody)
+    }
+
+    fn try_next(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        hunt: &mut Hunt,
+        request: &Request<'_>,
+        essentials: &Essentials<'_>,
+    ) -> Option<Step> {
         let policy = self.policy.clone();
         let companies = &policy.directory.companies;
         let company = companies.get(usize::from(hunt.campaign.company.0))?;
         let campaign = hunt.campaign.clone();
         loop {
             let Some(place) = hunt.gateways.pop() else {
+                self.release_buyer(core);
                 if hunt.is_last_resort {
                     return None;
                 } else if let Some(buyer) = campaign.buyers.get(hunt.next) {
@@ -170,6 +198,12 @@ impl Call {
             let record = self.record.as_mut()?;
             if now >= hunt.until || record.attempts.len() >= policy.hunt.attempts {
                 return None;
+            }
+            if buyer.caps.is_limited() && self.held_buyer.is_none() {
+                // It comes again, with the place.
+                hunt.gateways.push(place);
+                let party = Party::Buyer(buyer.id.clone());
+                return Some(Step::Asking(core.reserve(self.key, party, buyer.caps)));
             }
             let offer = Offer {
                 key: self.key,
@@ -208,7 +242,7 @@ impl Call {
                         gateway,
                     });
                     self.buyer_mark = Some(attempt.mark);
-                    return Some(attempt);
+                    return Some(Step::Tried(attempt));
                 }
                 Err(_) => self.end_attempt(now, core, None, result),
             }
@@ -222,7 +256,13 @@ impl Call {
             .as_ref()
             .map_or(&[][..], |record| &record.attempts);
         if attempts.is_empty() {
-            Outcome::NoBuyer
+            let mut skipped = self.record.iter().flat_map(|record| &record.skipped);
+            let is_capped = skipped.any(|one| one.why != WhySkipped::GatewayDown);
+            if is_capped {
+                Outcome::AllCapped
+            } else {
+                Outcome::NoBuyer
+            }
         } else if attempts
             .iter()
             .all(|attempt| attempt.result == AttemptResult::Busy)

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record};
 use crate::routing::buyer::Buyer;
+use crate::routing::caps::Caps;
 use crate::sip::flow::Flow;
 use crate::types::ids::{CallUuid, ShardId};
 use crate::types::number::Number;
@@ -31,6 +33,18 @@ pub enum Output {
         /// All of it.
         bytes: Bytes,
     },
+    /// Reserve a place, if there is one within `caps`, and answer by
+    /// [`Input::Reserved`](crate::call::input::Input): now or later, but once.
+    Reserve {
+        /// The question.
+        ticket: Ticket,
+        /// Whose place.
+        party: Party,
+        /// How many there are.
+        caps: Caps,
+    },
+    /// Take back a place that was granted.
+    Release(Party),
     /// Tell the other shards, by [`Input::Probed`](crate::call::input::Input), what OPTIONS found out.
     Probed {
         /// The buyer's id.
@@ -127,6 +141,13 @@ pub enum Event {
         buyer: Arc<Buyer>,
         /// Why.
         why: crate::call::record::WhySkipped,
+    },
+    /// A call found no place at a trunk or a buyer.
+    LimitReached {
+        /// Whose limit.
+        party: Party,
+        /// Which; `None`: whoever counts did not answer.
+        verdict: Option<Verdict>,
     },
     /// A gateway is left alone from now on, or gets calls again. Each shard finds out for itself.
     Gateway {
@@ -260,6 +281,12 @@ pub enum Refusal {
     Shed,
     /// A fault of ours (500).
     Internal,
+    /// The trunk has as many calls as it may.
+    TrunkCalls,
+    /// The trunk's calls come too fast.
+    TrunkCps,
+    /// Whoever counts the trunk's calls does not answer.
+    LimitUnknown,
 }
 
 impl Refusal {
@@ -292,6 +319,9 @@ impl Refusal {
             Self::Overload => "overload",
             Self::Shed => "shed",
             Self::Internal => "internal",
+            Self::TrunkCalls => "trunk_calls",
+            Self::TrunkCps => "trunk_cps",
+            Self::LimitUnknown => "limit_unknown",
         }
     }
 }

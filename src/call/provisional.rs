@@ -335,10 +335,10 @@ impl EarlyDialog {
 impl Call {
     /// A PRACK of the caller's; `false`: it acknowledges nothing that waits for it.
     pub(crate) fn matches_prack(&mut self, side: Side, request: &Request<'_>) -> bool {
-        let State::Hunting(hunting) = &mut self.state else {
+        let Some(early) = self.early_mut() else {
             return false;
         };
-        let provisional = hunting.early.provisional.as_mut();
+        let provisional = early.provisional.as_mut();
         side == Side::Caller
             && provisional.is_some_and(|provisional| {
                 provisional.reliable.handle_prack(RAck::of(&request.head))
@@ -347,17 +347,19 @@ impl Call {
 
     /// The caller has acknowledged a provisional response: what waited for that goes out.
     pub(crate) fn go_on_after_prack(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(hunting) = &mut self.state else {
+        let policy = self.policy.clone();
+        let Some(early) = self.early_mut() else {
             return;
         };
-        let next = hunting
-            .early
-            .provisional
-            .as_mut()
-            .and_then(|provisional| provisional.next.take());
-        let Some(held) = hunting.attempt.held.take() else {
-            if let Some(next) = next {
-                hunting.early.ring_reliably(now, core, &self.policy, next);
+        let provisional = early.provisional.as_mut();
+        let next = provisional.and_then(|provisional| provisional.next.take());
+        let held = match &mut self.state {
+            State::Hunting(hunting) => hunting.attempt.held.take(),
+            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
+        };
+        let Some(held) = held else {
+            if let (Some(next), Some(early)) = (next, self.early_mut()) {
+                early.ring_reliably(now, core, &policy, next);
             }
             return;
         };
@@ -381,18 +383,16 @@ impl Call {
 
     /// Sends the provisional response again, or gives the caller up that never acknowledges it.
     pub(crate) fn handle_provisional_timeout(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(hunting) = &mut self.state else {
+        let timing = self.policy.timing;
+        let Some(early) = self.early_mut() else {
             return;
         };
-        let Some(provisional) = &mut hunting.early.provisional else {
+        let Some(provisional) = &mut early.provisional else {
             return;
         };
-        match provisional
-            .reliable
-            .handle_timeout(now, &self.policy.timing)
-        {
+        match provisional.reliable.handle_timeout(now, &timing) {
             Fired::Nothing => {}
-            Fired::Again(response) => core.retransmit(hunting.early.flow, response),
+            Fired::Again(response) => core.retransmit(early.flow, response),
             Fired::InVain => {
                 self.cancel_attempt(now, core, None);
                 self.fail(now, core, Outcome::NoPrack, Side::Caller);

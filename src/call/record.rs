@@ -88,6 +88,12 @@ pub struct Skipped {
 pub enum WhySkipped {
     /// The gateway is down: its trunk failed lately, or it does not answer OPTIONS.
     GatewayDown,
+    /// The buyer has as many calls as it takes.
+    BuyerCalls,
+    /// The buyer had as many calls within the second as it takes.
+    BuyerCps,
+    /// Whoever counts the buyer's calls does not answer.
+    LimitUnknown,
 }
 
 impl WhySkipped {
@@ -96,6 +102,9 @@ impl WhySkipped {
     pub fn label(self) -> &'static str {
         match self {
             Self::GatewayDown => "gateway_down",
+            Self::BuyerCalls => "buyer_calls",
+            Self::BuyerCps => "buyer_cps",
+            Self::LimitUnknown => "limit_unknown",
         }
     }
 }
@@ -162,6 +171,8 @@ pub enum Outcome {
     NumberUnknown,
     /// The campaign has no buyer to offer it to.
     NoBuyer,
+    /// Nobody was tried: the buyers have as many calls as they take.
+    AllCapped,
     /// Every buyer was tried; nobody answered.
     NoAnswer,
     /// Every buyer was tried; all were busy.
@@ -193,6 +204,7 @@ impl Outcome {
             Self::NumberIncomplete => "number_incomplete",
             Self::NumberUnknown => "number_unknown",
             Self::NoBuyer => "no_buyer",
+            Self::AllCapped => "all_capped",
             Self::NoAnswer => "no_answer",
             Self::AllBusy => "all_busy",
             Self::NoPrack => "no_prack",

@@ -182,7 +182,7 @@ impl Registry {
     pub(crate) fn count(&self, gauges: &mut Gauges) {
         for (_, call) in &self.calls {
             match call.state {
-                State::Hunting(_) => gauges.calls_ringing += 1,
+                State::Asking(_) | State::Hunting(_) => gauges.calls_ringing += 1,
                 State::Talking(_) => gauges.calls_talking += 1,
                 State::Ending(_) | State::Gone => gauges.calls_ending += 1,
             }

@@ -54,6 +54,7 @@ impl Engine {
         }
         if let Some(mut call) = self.registry.discard_touched() {
             call.settle(now, &mut self.core, Outcome::Internal, 500, Side::Edge);
+            call.release_places(&mut self.core);
         }
     }
 
@@ -75,7 +76,8 @@ impl Call {
     /// Ends the call as far as it is still there.
     fn abandon(&mut self, now: Instant, core: &mut Core) {
         match &self.state {
-            State::Hunting(_) => {
+            State::Asking(_) | State::Hunting(_) => {
+                self.drop_asking(now, core, Outcome::Internal);
                 self.cancel_attempt(now, core, None);
                 self.fail(now, core, Outcome::Internal, Side::Edge);
             }
@@ -83,6 +85,7 @@ impl Call {
             State::Ending(_) | State::Gone => {}
         }
         self.settle(now, core, Outcome::Internal, 500, Side::Edge);
+        self.release_places(core);
     }
 }
 

@@ -53,7 +53,7 @@ impl Call {
         let talking = match &mut self.state {
             State::Talking(talking) => talking,
             // No buyer has answered, so there is nobody to relay to yet.
-            State::Hunting(_) => {
+            State::Asking(_) | State::Hunting(_) => {
                 self.answer_early_request(now, core, asked, &reply);
                 return;
             }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::carriers;
 use crate::config::desk::{Desk, Place};
 use crate::config::gateways;
 use crate::config::headers;
@@ -81,6 +82,7 @@ fn read_one(
         priority: i32::try_from(priority).unwrap_or(1),
         ring_timeout: ring,
         response_timeout: response,
+        caps: carriers::caps(section, desk),
         probe,
         login,
         offers_reliable: reliable.is_none_or(|found| found.value),

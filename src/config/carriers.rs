@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::auth::allowlist::Allowlist;
+use crate::call::output::Refusal;
 use crate::call::policy::{Domain, Known};
 use crate::call::record::Outcome;
 use crate::config::desk::Desk;
@@ -14,6 +15,7 @@ use crate::config::networks::Networks;
 use crate::config::raw::{self, Section};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
+use crate::routing::caps::Caps;
 use crate::routing::trunk::{CompanyId, Trunk};
 use crate::types::number::NumberPlan;
 
@@ -70,6 +72,7 @@ fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut 
     Trunk {
         id: id.into(),
         company: company.unwrap_or(CompanyId(0)),
+        caps: caps(section, desk),
         plan: plan(section, desk),
         headers: headers::rules(section, &keys::TRUNK_HEADERS, desk),
         is_trusted: headers::is_trusted(section, desk),
@@ -77,6 +80,19 @@ fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut 
         twilio_accounts: twilio_accounts(section, desk),
         refer: routes::refer(section, desk),
         answers: answers(section, desk),
+    }
+}
+
+/// How many calls a trunk may bring, or a buyer takes.
+pub(super) fn caps(section: &Section<'_>, desk: &mut Desk<'_>) -> Caps {
+    let mut cap = |key, most| {
+        let count = section.count(key, 1, 1..=most, desk);
+        let is_there = section.has(key);
+        is_there.then(|| u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    Caps {
+        max_calls: cap("max_calls", 10_000_000),
+        max_cps: cap("max_cps", 1_000_000),
     }
 }
 
@@ -140,7 +156,13 @@ fn twilio_accounts(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Box<str>> 
 }
 
 fn answers(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<(Box<str>, u16)> {
-    let known = || ANSWERED.iter().map(|outcome| outcome.label());
+    let known = || {
+        let refusals = REFUSED.iter().map(|refusal| refusal.label());
+        ANSWERED
+            .iter()
+            .map(|outcome| outcome.label())
+            .chain(refusals)
+    };
     let mut answers = Vec::new();
     for (name, status) in section.entries("answers", desk) {
         if !known().any(|label| label == name.value) {
@@ -171,6 +193,10 @@ const ANSWERED: &[Outcome] = &[
     Outcome::NotANumber,
     Outcome::NumberUnknown,
     Outcome::NoBuyer,
+    Outcome::AllCapped,
     Outcome::NoAnswer,
     Outcome::AllBusy,
 ];
+
+/// Refusals of the same kind.
+const REFUSED: &[Refusal] = &[Refusal::TrunkCalls, Refusal::TrunkCps];

@@ -766,6 +766,16 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "buyer.probe: 1s is out of range",
     ),
     (
+        "sip:sales@203.0.113.20\"",
+        "sip:sales@203.0.113.20\"\nmax_calls = 0",
+        "buyer.max_calls: 0 is out of range",
+    ),
+    (
+        "allow = [",
+        "max_cps = \"many\"\nallow = [",
+        "trunk.max_cps: is a text",
+    ),
+    (
         "[[listen]]",
         "[health]\nfailures = 0\n[[listen]]",
         "health.failures: 0 is out of range",

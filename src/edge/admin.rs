@@ -23,6 +23,7 @@ use tracing::error;
 
 use crate::call::output::Gauges;
 use crate::edge::inbox::{Board, Mailbox, Order};
+use crate::edge::ledger::Ledger;
 use crate::edge::writers;
 use crate::net::{http, sockets};
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What is known of a running edge, for whoever asks.
 pub(super) struct Panel {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) mailboxes: Vec<Mailbox>,
     pub(super) boards: Vec<Arc<Board>>,
     /// Second handles of the shards' sockets.
@@ -85,6 +87,8 @@ impl Panel {
             .set_queue_delay(waits.max().unwrap_or_default());
         let drops = self.sockets.iter().map(sockets::receive_drops);
         self.metrics.set_receive_drops(drops.map(u64::from).sum());
+        let (trunks, buyers) = self.ledger.taken();
+        self.metrics.set_places(trunks, buyers);
         self.metrics.set_log_drops(writers::log_drops());
         self.metrics.render()
     }

@@ -8,14 +8,17 @@ use bytes::Bytes;
 
 use crate::call::Engine;
 use crate::call::output::{Event, Output};
+use crate::call::places::{Party, Verdict};
 use crate::call::policy::Policy;
 use crate::edge::guard::{Banned, Guard, Standing};
 use crate::edge::inbox::{Letter, Mailbox, Order};
+use crate::edge::ledger::Till;
 use crate::edge::postroom::Postroom;
 use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
+use crate::routing::caps::Caps;
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::frame;
 use crate::sip::glance::Glance;
@@ -34,6 +37,7 @@ pub(super) struct Effects {
     /// By [`ShardId`], the own one included.
     shards: Vec<Mailbox>,
     records: Option<Records>,
+    till: Till,
     tally: Tally,
     narrator: Narrator,
     guard: Guard,
@@ -61,6 +65,7 @@ impl Effects {
         own: ShardId,
         ways: Ways,
         records: Option<Records>,
+        till: Till,
         guard: Guard,
         valve: Valve,
         tally: Tally,
@@ -77,6 +82,7 @@ impl Effects {
             lines,
             shards,
             records,
+            till,
             tally,
             guard,
             valve,
@@ -88,6 +94,11 @@ impl Effects {
 
     pub(super) fn ports(&mut self) -> &mut [Port] {
         &mut self.ports
+    }
+
+    /// Takes a place of a trunk or a buyer for a call, if there is one.
+    pub(super) fn reserve(&mut self, now: Instant, party: &Party, caps: Caps) -> Verdict {
+        self.till.reserve(now, party, caps)
     }
 
     /// Does one thing; messages wait for the [`flush`](Self::flush).
@@ -103,6 +114,9 @@ impl Effects {
                     _ => self.tally.add_forwards(0, 1),
                 }
             }
+            // Answered where the engine is at hand.
+            Output::Reserve { .. } => {}
+            Output::Release(party) => self.till.release(&party),
             Output::Probed {
                 buyer,
                 gateway,
@@ -333,6 +347,7 @@ mod tests {
     use crate::config;
     use crate::config::Texts;
     use crate::edge::inbox::{Inbox, inbox};
+    use crate::edge::ledger::Ledger;
     use crate::net::clock;
     use crate::sip::flow::{ListenerId, PeerId};
     use crate::telemetry::metrics::Metrics;
@@ -463,6 +478,7 @@ mod tests {
                         shards: vec![own, other],
                     },
                     None,
+                    Ledger::new(clock::now()).till(),
                     guard,
                     valve,
                     tally,

@@ -133,6 +133,7 @@ impl Guard {
             | Event::Ended { .. }
             | Event::Skipped { .. }
             | Event::CallerRefused { .. }
+            | Event::LimitReached { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable
             | Event::Panicked
@@ -239,6 +240,9 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::OldCSeq
         | Refusal::Draining
         | Refusal::Overload
+        | Refusal::TrunkCalls
+        | Refusal::TrunkCps
+        | Refusal::LimitUnknown
         | Refusal::Shed
         | Refusal::Internal => NOTHING,
     }

@@ -20,6 +20,7 @@ mod drain;
 mod effects;
 mod guard;
 mod inbox;
+mod ledger;
 mod pace;
 mod postroom;
 mod reload;
@@ -49,6 +50,7 @@ use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
 use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
+use crate::edge::ledger::Ledger;
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
@@ -178,7 +180,11 @@ impl Edge {
             Postroom::new(mailboxes.clone(), &metrics)
         })?;
         let boards: Vec<Arc<Board>> = doors.iter().map(|_| Arc::default()).collect();
+        // The same for all shards: so one can tell a nonce that another has given out.
+        let (seed, start) = (disk::draw()?, clock::now());
+        let ledger = Ledger::new(start);
         let panel = Arc::new(Panel {
+            ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
             mailboxes: mailboxes.clone(),
             boards: boards.clone(),
@@ -199,8 +205,6 @@ impl Edge {
             fixed,
             generation,
         };
-        // The same for all shards: so one can tell a nonce that another has given out.
-        let (seed, start) = (disk::draw()?, clock::now());
         for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
             let mut key = [0; 16];
             Entropy::stream(seed, GUARD_STREAM - u64::from(id)).fill(&mut key);
@@ -214,6 +218,7 @@ impl Edge {
                     shards: mailboxes.clone(),
                 },
                 edge.records.clone(),
+                ledger.till(),
                 guard,
                 valve,
                 Tally::new(Arc::clone(&metrics)),

@@ -30,6 +30,7 @@ use tracing::error;
 
 use crate::call::Engine;
 use crate::call::input::Input;
+use crate::call::output::Output;
 use crate::call::policy::Policy;
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Letter, Order};
@@ -229,9 +230,7 @@ impl Shard {
                 if let Err(panic) = attempt(&mut self.engine, now, input) {
                     panic.rescue(&mut self.engine, now, Some((flow, bytes)));
                 }
-                while let Some(output) = self.engine.poll_output() {
-                    self.effects.perform(now, output);
-                }
+                drain(&mut self.engine, &mut self.effects, now);
             }
             total += count as u64;
         }
@@ -362,8 +361,31 @@ impl Shard {
         if let Err(panic) = attempt(&mut self.engine, now, input) {
             panic.rescue(&mut self.engine, now, None);
         }
-        while let Some(output) = self.engine.poll_output() {
-            self.effects.perform(now, output);
+        drain(&mut self.engine, &mut self.effects, now);
+    }
+}
+
+/// Does all that the engine says. A question for a place is answered in the same breath.
+fn drain(engine: &mut Engine, effects: &mut Effects, now: Instant) {
+    while let Some(output) = engine.poll_output() {
+        let Output::Reserve {
+            ticket,
+            party,
+            caps,
+        } = output
+        else {
+            effects.perform(now, output);
+            continue;
+        };
+        let verdict = effects.reserve(now, &party, caps);
+        let party = &party;
+        let answer = Input::Reserved {
+            ticket,
+            party,
+            verdict,
+        };
+        if let Err(panic) = attempt(engine, now, answer) {
+            panic.rescue(engine, now, None);
         }
     }
 }

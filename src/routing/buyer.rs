@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::routing::caps::Caps;
 use crate::routing::trunk::Refer;
 use crate::routing::weight;
 use crate::sip::flow::{PeerId, Transport};
@@ -26,6 +27,8 @@ pub struct Buyer {
     pub ring_timeout: Duration,
     /// How long it may say nothing at all.
     pub response_timeout: Duration,
+    /// How many calls it takes.
+    pub caps: Caps,
     /// How often its gateways are asked, by OPTIONS, whether they are there; `None`: never.
     pub probe: Option<Duration>,
     /// What to answer a challenge with; `None`: a challenge is a failure.
@@ -178,6 +181,7 @@ mod tests {
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),
+            caps: Caps::default(),
             probe: None,
             login: None,
             offers_reliable: true,

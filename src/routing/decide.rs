@@ -69,6 +69,7 @@ mod tests {
 
     use super::*;
     use crate::routing::buyer::{Gateway, XPhProfile};
+    use crate::routing::caps::Caps;
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
     use crate::routing::trunk::{CompanyId, Refer};
     use crate::sip::rules::HeaderRules;
@@ -137,6 +138,7 @@ mod tests {
         Trunk {
             id: "carrier".into(),
             company: CompanyId(company),
+            caps: Caps::default(),
             plan: NumberPlan {
                 country: "1".into(),
                 tech_prefix: None,
@@ -195,6 +197,7 @@ mod tests {
             priority: 1,
             ring_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(4),
+            caps: Caps::default(),
             probe: None,
             login: None,
             offers_reliable: true,

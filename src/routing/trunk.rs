@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::routing::caps::Caps;
 use crate::sip::rules::HeaderRules;
 use crate::types::number::NumberPlan;
 use crate::types::range::NumberSet;
@@ -13,6 +14,8 @@ pub struct Trunk {
     pub id: Arc<str>,
     /// The company whose numbers it may dial.
     pub company: CompanyId,
+    /// How many calls it may bring.
+    pub caps: Caps,
     /// How its numbers are read.
     pub plan: NumberPlan,
     /// Which headers pass from it and to it.

@@ -21,6 +21,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::auth::ban::Ban;
 use crate::call::output::{Event, GatewayChange, Refusal};
+use crate::call::places::{Party, Verdict};
 use crate::call::record::{AttemptResult, Record};
 use crate::config::LogFormat;
 
@@ -104,6 +105,8 @@ pub struct Narrator {
     faults: Allowance,
     /// Buyers that are configured wrongly, here or there.
     misfits: Allowance,
+    /// Limits of trunks and buyers that are reached.
+    limits: Allowance,
     losses: Allowance,
 }
 
@@ -177,6 +180,11 @@ impl Narrator {
                     why = why.label(),
                     "buyer passed over"
                 );
+            }
+            Event::LimitReached { party, verdict } => {
+                if self.limits.is_left(now, FAULTS) {
+                    warn!(party = %PartyName(party), why = limit_label(*verdict), "limit reached");
+                }
             }
             // Once for each change, so a buyer cannot write many lines.
             Event::Gateway {
@@ -358,7 +366,31 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::Draining
         | Refusal::Overload
         | Refusal::Shed
-        | Refusal::Internal => false,
+        | Refusal::Internal
+        | Refusal::TrunkCalls
+        | Refusal::TrunkCps
+        | Refusal::LimitUnknown => false,
+    }
+}
+
+fn limit_label(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Granted) => "granted",
+        Some(Verdict::Full) => "calls",
+        Some(Verdict::TooFast) => "cps",
+        None => "unknown",
+    }
+}
+
+/// `trunk carrier-1`, `buyer sunny`.
+struct PartyName<'p>(&'p Party);
+
+impl fmt::Display for PartyName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Party::Trunk(id) => write!(f, "trunk {id}"),
+            Party::Buyer(id) => write!(f, "buyer {id}"),
+        }
     }
 }
 
@@ -425,6 +457,7 @@ mod tests {
     use super::*;
     use crate::auth::source::Source;
     use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
+    use crate::routing::caps::Caps;
     use crate::routing::trunk::Refer;
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
     use crate::sip::rules::HeaderRules;
@@ -610,6 +643,7 @@ mod tests {
                 priority: 1,
                 ring_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
+                caps: Caps::default(),
                 probe: None,
                 login: None,
                 offers_reliable: true,

@@ -75,6 +75,7 @@ families! {
     ATTEMPTS = Counter "strowger_buyer_attempts_total" ["result"] "Gateways of buyers tried.";
     SKIPS = Counter "strowger_buyer_skips_total" ["why"] "Buyers, or gateways of theirs, that were passed over.";
     GATEWAY_CHANGES = Counter "strowger_gateway_changes_total" ["to"] "Times that a shard began to leave a gateway alone (down), and took it up again (up).";
+    PLACES = Gauge "strowger_places_taken" ["kind"] "Calls that have a place of a trunk or a buyer with a limit.";
     GATEWAYS_DOWN = Gauge "strowger_gateways_down" ["buyer"] "Gateways that are left alone, added up over the shards.";
     UNBUILDABLE = Counter "strowger_unbuildable_total" [] "Messages that could not be built: a fault of ours or of the configuration.";
     PANICS = Counter "strowger_panics_total" [] "Handlers that panicked, a fault of ours; each cost one call.";
@@ -156,6 +157,9 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::Overload,
     Refusal::Shed,
     Refusal::Internal,
+    Refusal::TrunkCalls,
+    Refusal::TrunkCps,
+    Refusal::LimitUnknown,
 ];
 
 pub(super) const OUTCOMES: &[Outcome] = &[
@@ -165,6 +169,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NumberIncomplete,
     Outcome::NumberUnknown,
     Outcome::NoBuyer,
+    Outcome::AllCapped,
     Outcome::NoAnswer,
     Outcome::AllBusy,
     Outcome::NoPrack,
@@ -190,7 +195,12 @@ pub(super) const RESULTS: &[AttemptResult] = &[
     AttemptResult::Cancelled,
 ];
 
-pub(super) const SKIP_REASONS: &[WhySkipped] = &[WhySkipped::GatewayDown];
+pub(super) const SKIP_REASONS: &[WhySkipped] = &[
+    WhySkipped::GatewayDown,
+    WhySkipped::BuyerCalls,
+    WhySkipped::BuyerCps,
+    WhySkipped::LimitUnknown,
+];
 
 /// What has become of a gateway.
 pub(super) const GATEWAY_STATES: &[&str] = &["down", "up"];
@@ -217,6 +227,7 @@ pub struct Metrics {
     timers: Gauge,
     banned: Gauge,
     queue_delay: Gauge,
+    places: [Gauge; 2],
     receive_drops: Counter,
     records: [Counter; 2],
     log_drops: Counter,
@@ -256,6 +267,7 @@ impl Metrics {
             timers: gauge(&recorder, &TIMERS, None),
             banned: gauge(&recorder, &BANNED, None),
             queue_delay: gauge(&recorder, &QUEUE_DELAY, None),
+            places: ["trunk", "buyer"].map(|kind| gauge(&recorder, &PLACES, Some(kind))),
             receive_drops: counter(&recorder, &RECEIVE_DROPS, None),
             records: ["written", "lost"].map(|result| counter(&recorder, &RECORDS, Some(result))),
             log_drops: counter(&recorder, &LOG_DROPS, None),
@@ -340,6 +352,13 @@ impl Metrics {
     /// Says how long datagrams had to wait.
     pub fn set_queue_delay(&self, wait: Duration) {
         self.queue_delay.set(wait.as_secs_f64());
+    }
+
+    /// Says how many places are taken: of trunks and of buyers.
+    pub fn set_places(&self, trunks: u64, buyers: u64) {
+        let [of_trunks, of_buyers] = &self.places;
+        of_trunks.set(trunks as f64);
+        of_buyers.set(buyers as f64);
     }
 
     /// Says how many datagrams the kernel has dropped so far.

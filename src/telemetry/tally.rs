@@ -116,6 +116,8 @@ impl Tally {
                 self.attempts.count(result.label(), sheet, metrics);
             }
             Event::Skipped { why, .. } => self.skips.count(why.label(), sheet, metrics),
+            // Skipped or Refused tells the same.
+            Event::LimitReached { .. } => {}
             Event::Gateway { buyer, change, .. } => {
                 let (to, by) = match change {
                     GatewayChange::Down { .. } => ("down", 1.0),

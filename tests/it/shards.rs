@@ -209,6 +209,7 @@ impl Pair {
                     said.extend(self.tell(1 - shard, input));
                 }
                 Output::Event(Event::Request { method }) => self.requests.push(method),
+                Output::Reserve { .. } | Output::Release(_) => panic!("nobody has a limit"),
                 Output::Event(_) | Output::Record(_) => {}
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::call::input::Input;
 use crate::call::output::{Gauges, Output};
+use crate::call::places::Verdict;
 use crate::call::policy::Policy;
 use crate::config;
 use crate::config::Texts;
@@ -39,6 +40,7 @@ const CASES: &[(&str, &str)] = &[
     ("response", "answer"),
     ("timeout", "wait"),
     ("report", "unreachable"),
+    ("reserved", "invite"),
 ];
 
 #[test]
@@ -60,6 +62,7 @@ fn row_42_a_panic_in_any_handler_costs_one_call_and_no_other() {
                 bench.hang_up(other);
             }
             bench.rest();
+            assert_eq!(bench.places, 0, "{place}, {fails_twice}: no place is left");
             let gauges = bench.engine.gauges();
             let calls = gauges.calls_ringing + gauges.calls_talking + gauges.calls_ending;
             assert_eq!(calls, 0, "{place}, {fails_twice}: no call is left");
@@ -123,6 +126,8 @@ struct Bench {
     panics: usize,
     completed: usize,
     outcomes: Vec<&'static str>,
+    /// Places of the trunk and the buyer, both of which have limits, that are taken.
+    places: i32,
 }
 
 impl Bench {
@@ -140,6 +145,7 @@ impl Bench {
             panics: 0,
             completed: 0,
             outcomes: Vec::new(),
+            places: 0,
         }
     }
 
@@ -241,6 +247,17 @@ impl Bench {
                     said.push(text);
                 }
                 Output::Probed { .. } => {}
+                Output::Reserve { ticket, party, .. } => {
+                    self.places += 1;
+                    let (party, verdict) = (&party, Verdict::Granted);
+                    let granted = Input::Reserved {
+                        ticket,
+                        party,
+                        verdict,
+                    };
+                    said.extend(self.tell(granted, None));
+                }
+                Output::Release(_) => self.places -= 1,
                 Output::Record(record) => {
                     self.outcomes.push(record.outcome.label());
                     self.completed += usize::from(
@@ -293,7 +310,10 @@ fn header<'m>(message: &'m str, name: &str) -> &'m str {
 }
 
 fn policy() -> Policy {
-    let source = Texts::of("minimal.toml", include_str!("../../../conf/minimal.toml"));
+    let text = include_str!("../../../conf/minimal.toml")
+        .replace("[[trunk]]", "[[trunk]]\nmax_calls = 9")
+        .replace("[[buyer]]", "[[buyer]]\nmax_calls = 9");
+    let source = Texts::of("minimal.toml", text);
     let settings = config::load(Path::new("minimal.toml"), &source, 1);
     settings.map(|settings| settings.policy).unwrap()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::call::record::{Attempt, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
+use crate::routing::caps::Caps;
 use crate::routing::trunk::Refer;
 use crate::sip::rules::HeaderRules;
 use crate::types::ids::{CallUuid, Entropy};
@@ -147,6 +148,7 @@ fn buyer(id: &str) -> Arc<Buyer> {
         priority: 1,
         ring_timeout: Duration::from_secs(30),
         response_timeout: Duration::from_secs(5),
+        caps: Caps::default(),
         probe: None,
         login: None,
         offers_reliable: true,

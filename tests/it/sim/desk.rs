@@ -10,11 +10,13 @@ use bytes::Bytes;
 use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges, Output};
+use strowger::call::places::{Party, Ticket};
 use strowger::call::record::Record;
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
 use strowger::types::ids::ShardId;
 
+use super::ledger::Ledger;
 use super::policy::{BuyerSpec, CARRIER, PolicySpec, ROAMER, STRANGER, addr, number};
 use super::seeds::epoch;
 use super::text::{Msg, bare};
@@ -27,6 +29,9 @@ pub(crate) struct Desk {
     now: Instant,
     pub(crate) events: Vec<Event>,
     pub(crate) records: Vec<Record>,
+    pub(crate) ledger: Ledger,
+    /// Questions for places are kept here instead of being answered.
+    pub(crate) questions: Option<Vec<(Ticket, Party)>>,
 }
 
 /// One thing that the engine said.
@@ -266,6 +271,8 @@ impl Desk {
             now: start,
             events: Vec::new(),
             records: Vec::new(),
+            ledger: Ledger::default(),
+            questions: None,
         }
     }
 
@@ -314,6 +321,27 @@ impl Desk {
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Probed { .. } => {}
+                Output::Reserve {
+                    ticket,
+                    party,
+                    caps,
+                } => {
+                    if let Some(questions) = &mut self.questions {
+                        questions.push((ticket, party));
+                        continue;
+                    }
+                    let verdict = self.ledger.reserve(self.now, &party, caps);
+                    let party = &party;
+                    let answer = Input::Reserved {
+                        ticket,
+                        party,
+                        verdict,
+                    };
+                    self.engine.handle(self.now, answer);
+                }
+                Output::Release(party) => {
+                    assert!(self.ledger.release(&party), "{party:?} given back twice");
+                }
                 Output::Event(event) => self.events.push(event),
                 Output::Record(record) => self.records.push(*record),
             }
@@ -343,6 +371,7 @@ impl Desk {
             self.now = self.now.max(due);
             self.tell(Input::Timeout);
         }
+        assert!(self.ledger.taken().is_empty(), "places are still taken");
         self.engine.gauges()
     }
 

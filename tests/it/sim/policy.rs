@@ -12,6 +12,7 @@ use strowger::call::policy::{
     Rules, Strangers, Terms, TrunkId, User,
 };
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
+use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
@@ -55,6 +56,7 @@ pub(crate) struct BuyerSpec {
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
     pub(crate) probe: Option<Duration>,
+    pub(crate) caps: Caps,
     pub(crate) has_login: bool,
     pub(crate) offers_reliable: bool,
     pub(crate) refer: Refer,
@@ -73,6 +75,7 @@ impl BuyerSpec {
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
             probe: None,
+            caps: Caps::default(),
             has_login: false,
             offers_reliable: true,
             refer: Refer::Refuse,
@@ -108,6 +111,8 @@ pub(crate) struct PolicySpec {
     pub(crate) session: Option<Terms>,
     pub(crate) refer: Refer,
     pub(crate) calls: usize,
+    /// The carrier's limits.
+    pub(crate) caps: Caps,
     pub(crate) transactions: usize,
     pub(crate) sid: Option<String>,
     pub(crate) strangers: Strangers,
@@ -136,6 +141,7 @@ impl Default for PolicySpec {
             session: None,
             refer: Refer::Refuse,
             calls: 1000,
+            caps: Caps::default(),
             transactions: 10_000,
             sid: Some("sub-7".to_owned()),
             strangers: Strangers::Refuse,
@@ -160,6 +166,7 @@ impl PolicySpec {
         let trunk = Trunk {
             id: "carrier".into(),
             company: CompanyId(0),
+            caps: self.caps,
             plan: NumberPlan {
                 country: "1".into(),
                 tech_prefix: None,
@@ -344,6 +351,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
+        caps: spec.caps,
         probe: spec.probe,
         login: spec.has_login.then(|| Login {
             username: USER.into(),

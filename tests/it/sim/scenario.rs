@@ -10,6 +10,7 @@ use super::policy::{
 };
 use strowger::call::policy::Terms;
 use strowger::routing::buyer::XPhProfile;
+use strowger::routing::caps::Caps;
 use strowger::routing::trunk::Refer;
 
 /// One run.
@@ -22,6 +23,10 @@ pub(crate) struct Scenario {
     pub(crate) call_time: Duration,
     pub(crate) session: Option<Terms>,
     pub(crate) refer: Refer,
+    /// The trunk's limits; each buyer has its own.
+    pub(crate) caps: Caps,
+    /// How long the answer to a question for a place takes, in milliseconds; `None`: it comes in the same breath.
+    pub(crate) counting: Option<(u64, u64)>,
 }
 
 /// One call.
@@ -99,6 +104,8 @@ impl Scenario {
             }),
             refer: dice.pick(&[Refer::Refuse, Refer::Relay]),
             call_time: dice.pick(&[20, 60, 90, 600]).pipe(Duration::from_secs),
+            caps: draw_caps(dice),
+            counting: dice.pick(&[None, None, Some((0, 30)), Some((0, 2500))]),
         }
     }
 
@@ -109,6 +116,7 @@ impl Scenario {
             call_time: self.call_time,
             session: self.session,
             refer: self.refer,
+            caps: self.caps,
             ..PolicySpec::default()
         }
     }
@@ -274,6 +282,7 @@ fn draw_buyer(dice: &mut Dice, call: usize, buyer: usize) -> BuyerPlan {
     if dice.chance(20) {
         spec.profile = XPhProfile::Plivo;
     }
+    spec.caps = draw_caps(dice);
     let mut plan = Plan {
         tries: dice.chance(70),
         compact: dice.chance(15),
@@ -307,6 +316,15 @@ fn draw_buyer(dice: &mut Dice, call: usize, buyer: usize) -> BuyerPlan {
         spec,
         plan,
         is_unreachable: dice.chance(4),
+    }
+}
+
+/// No limits, mostly.
+fn draw_caps(dice: &mut Dice) -> Caps {
+    let draw = |dice: &mut Dice| dice.chance(20).then(|| dice.pick(&[1, 1, 2, 9]));
+    Caps {
+        max_calls: draw(dice),
+        max_cps: draw(dice),
     }
 }
 

@@ -60,6 +60,11 @@ impl CallWatch {
     }
 }
 
+/// Where a buyer stands in its call's list.
+fn place_of(name: &str, call: &CallWatch) -> Option<usize> {
+    call.buyers.iter().position(|buyer| *buyer.name == *name)
+}
+
 /// What is wrong with a record, at the moment it is written.
 pub(crate) fn check_record(
     now: Instant,
@@ -85,8 +90,8 @@ pub(crate) fn check_record(
     must(
         attempts
             .iter()
-            .zip(&call.buyers)
-            .all(|(one, buyer)| *one.buyer.id == *buyer.name),
+            .map(|one| place_of(&one.buyer.id, call))
+            .is_sorted_by(|one, next| one < next),
         "and buyers out of order",
     );
     must(
@@ -135,7 +140,11 @@ pub(crate) fn check_record(
         }
         Outcome::NoBuyer => must(line && call.buyers.is_empty() && record.status == 603, "?"),
         Outcome::NoAnswer | Outcome::AllBusy => {
-            let tried_all = attempts.len() == call.buyers.len() && !attempts.is_empty();
+            let met = |name: &str| {
+                attempts.iter().any(|one| *one.buyer.id == *name)
+                    || record.skipped.iter().any(|one| *one.buyer.id == *name)
+            };
+            let tried_all = call.buyers.iter().all(|one| met(&one.name)) && !attempts.is_empty();
             let is_late = record.ended >= record.began + Duration::from_secs(120);
             must(tried_all || is_late, "with buyers left");
             let all_busy = statuses.iter().all(|status| matches!(status, 486 | 600));
@@ -150,6 +159,11 @@ pub(crate) fn check_record(
             );
         }
         Outcome::NoPrack => must(call.is_unreliable && record.status == 504, "but it came"),
+        Outcome::AllCapped => {
+            let skipped = record.skipped.len() == call.buyers.len();
+            must(attempts.is_empty() && skipped, "with buyers left");
+            must(record.status == 486, "with the wrong end");
+        }
         Outcome::NoAck => must(call.is_answered && call.is_unreliable, "but it came"),
         Outcome::LegLost => must(call.is_answered, "without answer"),
         Outcome::SessionExpired => must(call.is_answered && call.is_unreliable, "but it did not"),

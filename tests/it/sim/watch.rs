@@ -435,6 +435,7 @@ impl Watch {
             | Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Skipped { .. }
+            | Event::LimitReached { .. }
             | Event::Gateway { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
@@ -450,6 +451,9 @@ impl Watch {
         self.tally.add(record.outcome.label());
         for attempt in &record.attempts {
             self.tally.add(attempt.result.label());
+        }
+        for skipped in &record.skipped {
+            self.tally.add(skipped.why.label());
         }
         let call_id = String::from_utf8_lossy(&record.call_id).into_owned();
         let Some(leg) = self.legs.get(&call_id) else {

@@ -11,11 +11,14 @@ use bytes::Bytes;
 use strowger::call::Engine;
 use strowger::call::input::{Input, Which};
 use strowger::call::output::{Event, Gauges, Output};
+use strowger::call::places;
+use strowger::call::places::{Party, Ticket};
 use strowger::call::policy::Policy;
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::types::ids::{CallUuid, ShardId};
 
 use super::dice::Dice;
+use super::ledger::Ledger;
 use super::phone::{Act, Phone, Turn};
 use super::policy::{STRANGER, addr};
 use super::scenario::{Incident, Scenario};
@@ -35,6 +38,8 @@ enum Parcel {
     },
     /// The network says that nobody is there.
     Failed(SocketAddr),
+    /// Whoever counts places answers.
+    Reserved(Ticket, Party, places::Verdict),
     Incident(Incident),
 }
 
@@ -58,6 +63,7 @@ pub(crate) struct World {
     /// The last message of a user agent, to be damaged.
     last_heard: Bytes,
     acts: Vec<Act>,
+    ledger: Ledger,
     /// All that went by, if it is to be shown.
     trace: Option<Vec<String>>,
     steps: u32,
@@ -93,6 +99,7 @@ impl World {
             last_started: None,
             last_heard: Bytes::new(),
             acts: Vec::new(),
+            ledger: Ledger::default(),
             trace: is_traced.then(Vec::new),
             steps: 0,
             scenario,
@@ -195,6 +202,15 @@ impl World {
                 let flow = flow(address);
                 self.tell_edge(Input::TransportFailed { flow });
             }
+            Parcel::Reserved(ticket, party, verdict) => {
+                self.note(|| format!("    {party:?} {verdict:?}"));
+                let party = &party;
+                self.tell_edge(Input::Reserved {
+                    ticket,
+                    party,
+                    verdict,
+                });
+            }
             Parcel::Incident(incident) => self.happen(incident),
         }
     }
@@ -277,6 +293,36 @@ impl World {
                     self.watch.fault(format!("a datagram for shard {shard:?}"));
                 }
                 Output::Probed { .. } => {}
+                Output::Reserve {
+                    ticket,
+                    party,
+                    caps,
+                } => {
+                    let mut verdict = self.ledger.reserve(self.now, &party, caps);
+                    // Calls of others, which are not seen here.
+                    let is_buyer = matches!(party, Party::Buyer(_));
+                    if is_buyer && verdict == places::Verdict::Granted && self.dice.chance(20) {
+                        let _ = self.ledger.release(&party);
+                        verdict = places::Verdict::Full;
+                    }
+                    if let Some((least, most)) = self.scenario.counting {
+                        let after = self.dice.millis(least, most);
+                        self.post(after, Parcel::Reserved(ticket, party, verdict));
+                        continue;
+                    }
+                    let party = &party;
+                    let answer = Input::Reserved {
+                        ticket,
+                        party,
+                        verdict,
+                    };
+                    self.engine.handle(self.now, answer);
+                }
+                Output::Release(party) => {
+                    if !self.ledger.release(&party) {
+                        self.watch.fault(format!("{party:?} given back twice"));
+                    }
+                }
                 Output::Event(event) => {
                     if let Event::Started { uuid, .. } = &event {
                         self.last_started = Some(*uuid);
@@ -391,6 +437,10 @@ impl World {
         if gauges != Gauges::default() {
             self.watch
                 .fault(format!("something is left behind: {gauges:?}"));
+        }
+        if !self.ledger.taken().is_empty() {
+            let taken = format!("places are still taken: {:?}", self.ledger.taken());
+            self.watch.fault(taken);
         }
         for phone in &self.phones {
             self.watch.check_phone(phone);

@@ -1,0 +1,357 @@
+//! Places of a trunk or a buyer that takes so many calls and no more.
+//!
+//! Shards share them, and one day nodes will, so they are not counted here: a place is asked for by
+//! [`Output::Reserve`](crate::call::output::Output), granted or refused by
+//! [`Input::Reserved`](crate::call::input::Input), and given back by `Output::Release`, exactly once. A call
+//! waits for the answer, in its own state; the shell may give it in the same breath, or later.
+//!
+//! ```text
+//!   INVITE -- trunk limited? --> Asking -- granted --> buyer limited? --> Asking -- granted --> Hunting
+//!                                  |                       ^                |
+//!                                  v refused               | next buyer     v refused: passed over
+//!                                486, 480                  +----------------+
+//! ```
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::call::a_leg::Early;
+use crate::call::call::{Call, Hunting, State};
+use crate::call::core::{CallKey, Core};
+use crate::call::credentials::reread;
+use crate::call::hunt::Hunt;
+use crate::call::next::Step;
+use crate::call::output::{Event, Output, Refusal};
+use crate::call::record::{Outcome, WhySkipped};
+use crate::call::rescue::tripwire;
+use crate::routing::caps::Caps;
+use crate::sip::message::{Essentials, Request};
+
+/// Who has places.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Party {
+    /// The trunk of this id.
+    Trunk(Arc<str>),
+    /// The buyer of this id.
+    Buyer(Arc<str>),
+}
+
+/// Names a question for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    call: CallKey,
+    /// Tells the questions of one call from one another.
+    round: u32,
+}
+
+impl Ticket {
+    pub(crate) fn call(self) -> CallKey {
+        self.call
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The call has a place, until it is given back.
+    Granted,
+    /// All places are taken.
+    Full,
+    /// So many calls came within the second.
+    TooFast,
+}
+
+/// What a call holds while it waits for a place.
+pub(crate) struct Asking {
+    pub(crate) early: Early,
+    /// When the caller hears ringing.
+    ring_at: Option<Instant>,
+    ticket: Ticket,
+    /// When it is taken for refused.
+    until: Instant,
+    wanted: Wanted,
+}
+
+/// Whose place.
+enum Wanted {
+    /// The trunk's; then this is done.
+    Trunk(Plan),
+    /// That of the buyer before `Hunt::next`.
+    Buyer(Hunt),
+}
+
+/// What becomes of a call that was let in.
+pub(crate) type Plan = Result<Hunt, Outcome>;
+
+impl Asking {
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        let provisional = self.early.provisional.as_ref();
+        let resend = provisional.and_then(|provisional| provisional.poll_timeout());
+        resend.map_or(self.until, |resend| resend.min(self.until))
+    }
+
+    /// Whether the call has begun, for everybody but the caller.
+    fn has_begun(&self) -> bool {
+        matches!(self.wanted, Wanted::Buyer(_))
+    }
+}
+
+impl Core {
+    /// Asks for a place for a call.
+    pub(crate) fn reserve(&mut self, call: CallKey, party: Party, caps: Caps) -> Ticket {
+        self.rounds = self.rounds.wrapping_add(1);
+        let ticket = Ticket {
+            call,
+            round: self.rounds,
+        };
+        self.output(Output::Reserve {
+            ticket,
+            party,
+            caps,
+        });
+        ticket
+    }
+}
+
+impl Call {
+    /// A call whose INVITE was let in: asks for a place of its trunk, if those are limited, and goes on.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        early: Early,
+        plan: Plan,
+        (request, essentials): (&Request<'_>, &Essentials<'_>),
+    ) {
+        let ring_at = Some(now + self.policy.hunt.pdd);
+        let caps = self.trunk.caps;
+        if !caps.is_limited() {
+            self.launch(now, core, (early, ring_at), plan, (request, essentials));
+            return;
+        }
+        let party = Party::Trunk(self.trunk.id.clone());
+        let ticket = core.reserve(self.key, party, caps);
+        self.ask(now, (early, ring_at), ticket, Wanted::Trunk(plan));
+    }
+
+    /// Tells of the call, and offers it to the first buyer.
+    fn launch(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (early, ring_at): (Early, Option<Instant>),
+        plan: Plan,
+        (request, essentials): (&Request<'_>, &Essentials<'_>),
+    ) {
+        if let Some(record) = &self.record {
+            core.event(Event::Started {
+                uuid: record.uuid,
+                trunk: record.trunk.clone(),
+                flow: early.flow,
+                dialled: record.dialled,
+                call_id: record.call_id.clone(),
+            });
+        }
+        match plan {
+            Err(outcome) => self.refuse_at_once(now, core, &early, outcome),
+            Ok(mut hunt) => {
+                let step = self.offer_next(now, core, &mut hunt, request, essentials);
+                self.enter(now, core, (early, ring_at), hunt, step);
+            }
+        }
+    }
+
+    /// Goes on as the hunt's last step says.
+    pub(crate) fn enter(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (early, ring_at): (Early, Option<Instant>),
+        hunt: Hunt,
+        step: Step,
+    ) {
+        match step {
+            Step::Tried(attempt) => {
+                self.state = State::Hunting(Box::new(Hunting {
+                    early,
+                    hunt,
+                    attempt,
+                    ring_at,
+                }));
+            }
+            Step::Asking(ticket) => {
+                self.ask(now, (early, ring_at), ticket, Wanted::Buyer(hunt));
+            }
+            Step::Nobody => self.refuse_at_once(now, core, &early, self.sum_up()),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        (early, ring_at): (Early, Option<Instant>),
+        ticket: Ticket,
+        wanted: Wanted,
+    ) {
+        self.state = State::Asking(Box::new(Asking {
+            early,
+            ring_at,
+            ticket,
+            until: now + PATIENCE,
+            wanted,
+        }));
+    }
+
+    /// Whether the call waits for the answer to this question.
+    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
+        matches!(&self.state, State::Asking(asking) if asking.ticket == ticket)
+    }
+
+    /// The answer; `None`: there will be none.
+    pub(crate) fn handle_reserved(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        verdict: Option<Verdict>,
+    ) {
+        if verdict == Some(Verdict::Granted) {
+            self.hold();
+        }
+        tripwire("reserved");
+        let State::Asking(asking) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        let Asking {
+            early,
+            ring_at,
+            wanted,
+            ..
+        } = *asking;
+        let invite = early.request.clone();
+        let request = reread(&invite);
+        let essentials = request
+            .as_ref()
+            .and_then(|request| request.essentials().ok());
+        let (Some(request), Some(essentials)) = (&request, &essentials) else {
+            // It was read before, so it can be read again.
+            self.refuse_at_once(now, core, &early, Outcome::Internal);
+            return;
+        };
+        let asked = (request, essentials);
+        match wanted {
+            Wanted::Trunk(plan) => match trunk_refusal(verdict) {
+                None => self.launch(now, core, (early, ring_at), plan, asked),
+                Some((why, status)) => {
+                    self.tell_limit(core, Party::Trunk(self.trunk.id.clone()), verdict);
+                    self.turn_away(now, core, &early, why, status);
+                }
+            },
+            Wanted::Buyer(mut hunt) => {
+                let buyer = hunt.current().cloned();
+                if let (Some(buyer), Some(why)) = (buyer, why_skipped(verdict)) {
+                    self.tell_limit(core, Party::Buyer(buyer.id.clone()), verdict);
+                    self.skip(now, core, (&buyer, None), why);
+                    hunt.gateways.clear();
+                }
+                let step = self.offer_next(now, core, &mut hunt, request, essentials);
+                self.enter(now, core, (early, ring_at), hunt, step);
+            }
+        }
+    }
+
+    /// The place that the call waited for is its own from here on, whatever comes.
+    fn hold(&mut self) {
+        if let State::Asking(asking) = &self.state {
+            match &asking.wanted {
+                Wanted::Trunk(_) => self.holds_trunk = true,
+                Wanted::Buyer(hunt) => self.held_buyer = hunt.current().cloned(),
+            }
+        }
+    }
+
+    /// No answer came in time.
+    pub(crate) fn handle_asking_timeout(&mut self, now: Instant, core: &mut Core) {
+        if matches!(&self.state, State::Asking(asking) if asking.until <= now) {
+            self.handle_reserved(now, core, None);
+        }
+    }
+
+    /// Ends a call that waits for a place. One that has not begun leaves no record.
+    pub(crate) fn drop_asking(&mut self, now: Instant, core: &mut Core, outcome: Outcome) {
+        if matches!(&self.state, State::Asking(asking) if !asking.has_begun()) {
+            let State::Asking(asking) = mem::replace(&mut self.state, State::Gone) else {
+                return;
+            };
+            let status = Self::status_for(&self.trunk, outcome);
+            let tag = self.caller_mark.text();
+            asking
+                .early
+                .refuse(now, core, &tag, status, outcome.label());
+            self.record = None;
+            self.release_places(core);
+        }
+    }
+
+    /// Refuses a call for which its trunk has no place: it has not begun, and leaves no record.
+    fn turn_away(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        early: &Early,
+        why: Refusal,
+        status: u16,
+    ) {
+        let status = Self::status_by_label(&self.trunk, why.label()).unwrap_or(status);
+        core.event(Event::Refused {
+            why,
+            flow: early.flow,
+            status: Some(status),
+        });
+        early.refuse(now, core, &self.caller_mark.text(), status, why.label());
+        self.record = None;
+        self.state = State::Gone;
+    }
+
+    fn tell_limit(&self, core: &mut Core, party: Party, verdict: Option<Verdict>) {
+        core.event(Event::LimitReached { party, verdict });
+    }
+
+    /// Gives the buyer's place back, if the call has one.
+    pub(crate) fn release_buyer(&mut self, core: &mut Core) {
+        if let Some(buyer) = self.held_buyer.take() {
+            core.output(Output::Release(Party::Buyer(buyer.id.clone())));
+        }
+    }
+
+    /// Gives all places back.
+    pub(crate) fn release_places(&mut self, core: &mut Core) {
+        self.release_buyer(core);
+        if mem::take(&mut self.holds_trunk) {
+            core.output(Output::Release(Party::Trunk(self.trunk.id.clone())));
+        }
+    }
+}
+
+/// Why a trunk's call is refused, and with what: the limit is the trunk's, not the node's, so it is not 503,
+/// which carriers take for a node that is down.
+fn trunk_refusal(verdict: Option<Verdict>) -> Option<(Refusal, u16)> {
+    match verdict {
+        Some(Verdict::Granted) => None,
+        Some(Verdict::Full) => Some((Refusal::TrunkCalls, 486)),
+        Some(Verdict::TooFast) => Some((Refusal::TrunkCps, 480)),
+        None => Some((Refusal::LimitUnknown, 480)),
+    }
+}
+
+fn why_skipped(verdict: Option<Verdict>) -> Option<WhySkipped> {
+    match verdict {
+        Some(Verdict::Granted) => None,
+        Some(Verdict::Full) => Some(WhySkipped::BuyerCalls),
+        Some(Verdict::TooFast) => Some(WhySkipped::BuyerCps),
+        None => Some(WhySkipped::LimitUnknown),
+    }
+}
+
+/// How long an answer may take: whoever counts the places is not there then.
+const PATIENCE: Duration = Duration::from_secs(2);
