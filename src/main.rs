@@ -12,7 +12,7 @@ use strowger::config;
 use strowger::config::{Faults, Settings};
 use strowger::edge::demo;
 use strowger::edge::demo::Look;
-use strowger::edge::{Disk, Edge, Log};
+use strowger::edge::{Addresses, Disk, Edge, Log};
 
 /// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
 /// of it can be seen.
@@ -38,6 +38,12 @@ enum Command {
     /// Reads the configuration and says everything that is wrong with it.
     Check {
         /// Prints the faults as a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says which addresses carriers and buyers who list addresses must be given.
+    Addresses {
+        /// Prints one JSON document.
         #[arg(long)]
         json: bool,
     },
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&config, &disk),
         Command::Check { json } => check(&config, &disk, json),
+        Command::Addresses { json } => addresses(&config, &disk, json),
         Command::Demo { json } => demo(json),
     }
 }
@@ -131,6 +138,25 @@ fn check(config: &Path, disk: &Disk, json: bool) -> ExitCode {
             }
             Err(error) => fail(&error),
         },
+    }
+}
+
+fn addresses(config: &Path, disk: &Disk, json: bool) -> ExitCode {
+    let settings = match config::load(config, disk, 1) {
+        Ok(settings) => settings,
+        Err(faults) => return say_wrong(&faults),
+    };
+    let addresses = Addresses::of(&settings.policy);
+    if !json {
+        say(&addresses);
+        return ExitCode::SUCCESS;
+    }
+    match serde_json::to_string_pretty(&addresses) {
+        Ok(document) => {
+            say(document);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
     }
 }
 

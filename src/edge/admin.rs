@@ -1,11 +1,11 @@
-//! What operators and their machines ask: `/metrics`, `/healthz`, `/readyz`.
+//! What operators and their machines ask: `/metrics`, `/addresses`, `/healthz`, `/readyz`.
 //!
 //! One thread with an async runtime of its own, so that nothing asked here can delay a call.
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use tokio::time;
 use tracing::error;
 
 use crate::call::output::Gauges;
+use crate::call::policy::Policy;
+use crate::edge::addresses::Addresses;
 use crate::edge::inbox::{Board, Mailbox, Order};
 use crate::edge::ledger::Ledger;
 use crate::edge::writers;
@@ -38,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Panel {
     pub(super) metrics: Arc<Metrics>,
     pub(super) ledger: Arc<Ledger>,
+    /// The policy in force.
+    pub(super) policy: Mutex<Arc<Policy>>,
     pub(super) mailboxes: Vec<Mailbox>,
     pub(super) boards: Vec<Arc<Board>>,
     /// Second handles of the shards' sockets.
@@ -65,6 +69,17 @@ impl Panel {
             true
         };
         time::timeout(PATIENCE, all).await.unwrap_or(false)
+    }
+
+    /// The policy in force.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&policy)
+    }
+
+    pub(super) fn set_policy(&self, policy: &Arc<Policy>) {
+        let mut current = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::clone(policy);
     }
 
     /// Calls, and nobody new among them; `None` while not every shard refuses new ones.
@@ -157,6 +172,7 @@ async fn work(listener: Option<TcpListener>, panel: Arc<Panel>, stopped: oneshot
 fn router(panel: Arc<Panel>) -> Router {
     Router::new()
         .route("/metrics", get(show_metrics))
+        .route("/addresses", get(show_addresses))
         .route("/healthz", get(show_health))
         .route("/readyz", get(show_readiness))
         .with_state(panel)
@@ -165,6 +181,22 @@ fn router(panel: Arc<Panel>) -> Router {
 async fn show_metrics(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
     ([(CONTENT_TYPE, TEXT)], panel.render().await)
+}
+
+async fn show_addresses(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
+    let policy = panel.policy();
+    match serde_json::to_string_pretty(&Addresses::of(&policy)) {
+        Ok(text) => (
+            StatusCode::OK,
+            [(CONTENT_TYPE, "application/json")],
+            text + "\n",
+        ),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(CONTENT_TYPE, "text/plain")],
+            error.to_string(),
+        ),
+    }
 }
 
 async fn show_health(State(panel): State<Arc<Panel>>) -> impl IntoResponse {

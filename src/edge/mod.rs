@@ -13,6 +13,7 @@
 //!            └────────────────────────────────────────────────┘
 //! ```
 
+mod addresses;
 mod admin;
 pub mod demo;
 mod disk;
@@ -32,9 +33,9 @@ mod writers;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -67,6 +68,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tally::Tally;
 use crate::types::ids::{Entropy, ShardId};
 
+pub use addresses::Addresses;
 pub use disk::Disk;
 pub use supervise::Crashed;
 pub use writers::{Log, LogError};
@@ -185,6 +187,7 @@ impl Edge {
         let ledger = Ledger::new(start);
         let panel = Arc::new(Panel {
             ledger: Arc::clone(&ledger),
+            policy: Mutex::new(Arc::clone(&policy)),
             metrics: Arc::clone(&metrics),
             mailboxes: mailboxes.clone(),
             boards: boards.clone(),

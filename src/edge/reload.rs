@@ -124,6 +124,7 @@ impl Edge {
         let buyers = policy.directory.buyers.keys();
         self.panel.metrics.show_buyers(buyers.map(|id| &**id));
         let policy = Arc::new(policy);
+        self.panel.set_policy(&policy);
         self.order_all(|| Order::Policy(Arc::clone(&policy)));
         differences
     }

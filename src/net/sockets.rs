@@ -42,6 +42,21 @@ pub struct BindError {
     pub source: io::Error,
 }
 
+/// The address that a message to `remote` leaves by, of a socket bound to `bind`: its own, or the one that the
+/// system picks for the route. Nothing is sent.
+///
+/// # Errors
+///
+/// When no route leads there.
+pub fn source_towards(bind: SocketAddr, remote: SocketAddr) -> io::Result<SocketAddr> {
+    if !bind.ip().is_unspecified() {
+        return Ok(bind);
+    }
+    let socket = UdpSocket::bind(SocketAddr::new(bind.ip(), 0))?;
+    socket.connect(remote)?;
+    Ok(SocketAddr::new(socket.local_addr()?.ip(), bind.port()))
+}
+
 /// Opens `count` UDP sockets on one address, among which the kernel shares the peers out
 /// (`SO_REUSEPORT`). With port 0 the first one gets a free port, and the others the same.
 ///

@@ -159,6 +159,13 @@ fn health_is_served_and_nothing_else() {
 
     assert_eq!(http_get(http, "/healthz"), (200, "alive\n".to_owned()));
     assert_eq!(http_get(http, "/readyz"), (200, "ready\n".to_owned()));
+    let (status, text) = http_get(http, "/addresses");
+    let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, 200);
+    // With the port that was really given.
+    let here = edge.addresses()[0].to_string();
+    assert_eq!(addresses["signalling"][0]["bind"], here);
+    assert_eq!(addresses["buyers"][0]["gateways"][0]["sent_from"], here);
     edge.drain();
     assert_eq!(http_get(http, "/readyz"), (503, "draining\n".to_owned()));
     assert_eq!(http_get(http, "/healthz").0, 200);

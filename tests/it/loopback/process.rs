@@ -32,6 +32,28 @@ fn check_lists_every_fault_and_exits_with_64() {
 }
 
 #[test]
+fn addresses_are_printed_for_people_and_for_programs() {
+    let site = Site::new(1);
+
+    let plain = strowger(&site, &["addresses"]);
+    let json = strowger(&site, &["addresses", "--json"]);
+
+    assert_eq!(plain.status.code(), Some(0));
+    let text = String::from_utf8(plain.stdout).unwrap();
+    assert!(text.contains("requests come from 127.0.0.1:"), "{text}");
+    assert!(
+        text.contains("Media flows directly between the peers"),
+        "{text}"
+    );
+    assert_eq!(json.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["media"]["relayed"], false);
+    fs::write(&site.config, "[node\n").unwrap();
+    let broken = strowger(&site, &["addresses"]);
+    assert_eq!(broken.status.code(), Some(64));
+}
+
+#[test]
 fn a_wrong_configuration_is_not_run() {
     let site = Site::new(1);
     fs::write(&site.config, "[node\n").unwrap();

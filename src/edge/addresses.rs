@@ -1,0 +1,208 @@
+//! What a buyer or a carrier who lists addresses must be given: where our messages come from, and where theirs
+//! are taken.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::call::policy::Policy;
+use crate::net::sockets;
+use crate::sip::flow::ListenerId;
+
+/// All addresses of an edge.
+#[derive(Debug, Serialize)]
+pub struct Addresses {
+    signalling: Vec<Signalling>,
+    buyers: Vec<Towards>,
+    media: Media,
+}
+
+/// One listener.
+#[derive(Debug, Serialize)]
+struct Signalling {
+    transport: String,
+    /// What its socket is bound to.
+    bind: SocketAddr,
+    /// What Via and Contact say: where peers reach us.
+    advertised: String,
+}
+
+/// What one buyer sees of us.
+#[derive(Debug, Serialize)]
+struct Towards {
+    buyer: String,
+    gateways: Vec<Way>,
+}
+
+/// What one gateway of a buyer sees of us.
+#[derive(Debug, Serialize)]
+struct Way {
+    /// The gateway's own address.
+    gateway: String,
+    transport: String,
+    /// Where our requests come from; `None`: there is no way to it. Behind NAT, the buyer sees another one.
+    sent_from: Option<SocketAddr>,
+    /// Where our Via and Contact ask it to send; `None`: no listener reaches it.
+    advertised: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Media {
+    /// Whether media passes through this edge.
+    relayed: bool,
+    note: &'static str,
+}
+
+impl Addresses {
+    /// Those of an edge that goes by `policy`, on this machine: which of its addresses a message leaves by, the
+    /// system is asked; nothing is sent.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        let mut sources = Sources::default();
+        let listeners = policy.listeners.iter();
+        let buyers = policy.directory.buyers.values();
+        Self {
+            signalling: listeners
+                .map(|listener| Signalling {
+                    transport: listener.transport.name().to_ascii_lowercase(),
+                    bind: listener.bind,
+                    advertised: listener.advertise.to_string(),
+                })
+                .collect(),
+            buyers: buyers
+                .map(|buyer| Towards {
+                    buyer: buyer.id.to_string(),
+                    gateways: buyer
+                        .gateways
+                        .iter()
+                        .map(|gateway| {
+                            let flow = policy.flow_to(gateway);
+                            Way {
+                                gateway: gateway.name.to_string(),
+                                transport: gateway.transport.name().to_ascii_lowercase(),
+                                sent_from: flow.and_then(|flow| {
+                                    sources.towards(policy, flow.listener, flow.remote)
+                                }),
+                                advertised: flow
+                                    .map(|flow| policy.advertised(flow.listener).to_owned()),
+                            }
+                        })
+                        .collect(),
+                })
+                .collect(),
+            media: Media {
+                relayed: false,
+                note: MEDIA,
+            },
+        }
+    }
+}
+
+const MEDIA: &str = "Media flows directly between the peers: the carrier's and the buyer's media addresses, \
+                     as their session descriptions say, must reach each other; none of ours takes part";
+
+/// Addresses that messages leave by, by listener and destination: buyers share many.
+#[derive(Default)]
+struct Sources(BTreeMap<(u16, SocketAddr), Option<SocketAddr>>);
+
+impl Sources {
+    fn towards(
+        &mut self,
+        policy: &Policy,
+        listener: ListenerId,
+        remote: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let bind = policy.listeners.get(usize::from(listener.0))?.bind;
+        let known = self.0.entry((listener.0, remote));
+        *known.or_insert_with(|| sockets::source_towards(bind, remote).ok())
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Signalling, as carriers and buyers reach it:")?;
+        for one in &self.signalling {
+            let (transport, advertised) = (&one.transport, &one.advertised);
+            writeln!(f, "  {transport} {advertised}  (bound to {})", one.bind)?;
+        }
+        writeln!(f, "\nBuyers who list addresses must list these:")?;
+        for towards in &self.buyers {
+            writeln!(f, "  {}", towards.buyer)?;
+            for way in &towards.gateways {
+                way.fmt(f)?;
+            }
+        }
+        write!(f, "\n{}.", self.media.note)
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (transport, gateway) = (&self.transport, &self.gateway);
+        write!(f, "    {transport} to {gateway}: ")?;
+        let (Some(source), Some(advertised)) = (self.sent_from, &self.advertised) else {
+            return writeln!(f, "no way leads there from this machine");
+        };
+        if source.to_string() == *advertised {
+            return writeln!(f, "requests come from {source}");
+        }
+        writeln!(
+            f,
+            "requests leave by {source}, and ask for answers at {advertised}: list both addresses, or behind \
+             NAT the public one"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::config::Texts;
+
+    #[test]
+    fn each_gateway_has_the_address_that_requests_leave_by_and_what_they_say() {
+        let addresses = Addresses::of(&policy());
+
+        let value = serde_json::to_value(&addresses).unwrap();
+        let listener = &value["signalling"][0];
+        assert_eq!(listener["bind"], "0.0.0.0:5060");
+        assert_eq!(listener["advertised"], "203.0.113.5:5060");
+        assert_eq!(listener["transport"], "udp");
+        assert_eq!(value["buyers"][0]["buyer"], "sunny");
+        let way = &value["buyers"][0]["gateways"][0];
+        assert_eq!(way["gateway"], "127.0.0.9:5070");
+        assert_eq!(way["sent_from"], "127.0.0.1:5060");
+        assert_eq!(way["advertised"], "203.0.113.5:5060");
+        assert_eq!(value["media"]["relayed"], false);
+    }
+
+    #[test]
+    fn the_text_says_the_same() {
+        let text = Addresses::of(&policy()).to_string();
+
+        let expected = "Signalling, as carriers and buyers reach it:\n  \
+                        udp 203.0.113.5:5060  (bound to 0.0.0.0:5060)\n\n\
+                        Buyers who list addresses must list these:\n  sunny\n    \
+                        udp to 127.0.0.9:5070: requests leave by 127.0.0.1:5060, and ask for answers at \
+                        203.0.113.5:5060: list both addresses, or behind NAT the public one\n\n\
+                        Media flows directly between the peers: ";
+        assert!(text.starts_with(expected), "{text}");
+    }
+
+    fn policy() -> Policy {
+        let text = include_str!("../../conf/minimal.toml")
+            .replace(
+                "bind = \"192.0.2.10:5060\"",
+                "bind = \"0.0.0.0:5060\"\nadvertise = \"203.0.113.5\"",
+            )
+            .replace("sip:sales@203.0.113.20", "sip:sales@127.0.0.9:5070");
+        let source = Texts::of("strowger.toml", text);
+        let settings = config::load(Path::new("strowger.toml"), &source, 1);
+        settings.unwrap_or_else(|faults| panic!("{faults}")).policy
+    }
+}
