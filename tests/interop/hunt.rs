@@ -1,5 +1,7 @@
 //! One buyer after the other.
 
+use std::net::Ipv4Addr;
+
 use crate::calls::attempts;
 use crate::calls::buyer_was_told;
 use crate::calls::call;
@@ -163,5 +165,32 @@ fn every_buyer_fails(statuses: [u16; 2], answer: u16, outcome: &str) {
     assert_eq!(record["outcome"], outcome, "{record:#}");
     assert_eq!(record["status"], answer);
     assert_eq!(attempts(&record).len(), 2);
+    edge.holds_no_call();
+}
+
+#[test]
+fn a_gateway_that_is_down_gives_way_to_the_second_and_is_left_alone_after_five_calls() {
+    let mut site = Site::new();
+    let closed = site.next_buyer();
+    let open = Ipv4Addr::from(u32::from(closed) + 1);
+    site.buyer_with("acme", closed, |buyer| buyer.second = Some(open));
+    let edge = Edge::start(&site);
+
+    for _ in 0..6 {
+        let mut second = Sipp::buyer("buyer_answers", open).start(site.folder());
+        let mut carrier = call(&site, "carrier_call").start(site.folder());
+        carrier.passes();
+        second.passes();
+    }
+
+    let records = edge.records(6);
+    for record in &records[..5] {
+        let expected = [("acme", "unreachable"), ("acme", "answered")];
+        assert_eq!(attempts(record), expected);
+        assert_eq!(record["attempts"][1]["gateway"], format!("{open}:5060"));
+    }
+    assert_eq!(attempts(&records[5]), [("acme", "answered")]);
+    assert_eq!(records[5]["skipped"][0]["why"], "gateway_down");
+    assert_eq!(edge.sum_of("strowger_gateways_down{buyer=\"acme\"}"), 1.0);
     edge.holds_no_call();
 }

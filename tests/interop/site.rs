@@ -83,6 +83,8 @@ pub(crate) struct Buyer {
     pub(crate) response_timeout: &'static str,
     /// User name, password and realm for its challenges.
     pub(crate) login: Option<(&'static str, &'static str, &'static str)>,
+    /// A second gateway, behind the first.
+    pub(crate) second: Option<Ipv4Addr>,
 }
 
 impl Transport {
@@ -219,6 +221,7 @@ impl Site {
             ring_timeout: "20s",
             response_timeout: "4s",
             login: None,
+            second: None,
         };
         change(&mut buyer);
         self.buyers.push(buyer);
@@ -390,6 +393,7 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
         ring_timeout,
         response_timeout,
         login,
+        second,
     } = buyer;
     let (transport, port) = (transport.name(), transport.port());
     write!(
@@ -398,22 +402,37 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
 [[buyer]]
 id = "{id}"
 company = "acme"
-uri = "{uri}"
-transport = "{transport}"
-tls_name = "{BUYER_NAME}"
-address = "{address}:{port}"
 priority = {place}
 ring_timeout = "{ring_timeout}"
 response_timeout = "{response_timeout}"
 "#
     )
     .expect("text");
+    if second.is_none() {
+        writeln!(
+            text,
+            r#"uri = "{uri}"
+transport = "{transport}"
+tls_name = "{BUYER_NAME}"
+address = "{address}:{port}""#
+        )
+        .expect("text");
+    }
     if let Some((username, password, realm)) = login {
         writeln!(
             text,
             r#"username = "{username}"
 password = "{password}"
 realm = "{realm}""#
+        )
+        .expect("text");
+    }
+    for (gateway, rank) in second.iter().flat_map(|second| [(address, 1), (second, 2)]) {
+        writeln!(
+            text,
+            r#"[[buyer.gateway]]
+uri = "sip:{id}@{gateway}"
+priority = {rank}"#
         )
         .expect("text");
     }
