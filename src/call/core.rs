@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
+use crate::call::places::Places;
 use crate::call::policy::Policy;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) leavings: Leavings,
     /// Which gateways are worth a call.
     pub(crate) health: Health,
+    /// Where buyers are that are known by name.
+    pub(crate) places: Places,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -105,6 +108,7 @@ impl Core {
             begun: None,
             leavings: Leavings::default(),
             health: Health::default(),
+            places: Places::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),

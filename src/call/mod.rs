@@ -16,6 +16,7 @@
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
+//! | where a gateway is that is known by name | `places` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | session timers | `session` |
@@ -43,6 +44,7 @@ mod identity;
 pub mod input;
 mod next;
 pub mod output;
+mod places;
 pub mod policy;
 mod probes;
 mod provisional;
@@ -159,6 +161,15 @@ impl Engine {
                         .transact(|layer, out| layer.unsendable(now, &request, out));
                 }
             }
+            Input::Resolved { wanted, located } => {
+                let is_found = located.is_some();
+                for key in self.core.places.resolved(wanted, located) {
+                    if let Some(call) = self.registry.call(key) {
+                        call.handle_located(now, &mut self.core, is_found);
+                    }
+                    self.registry.attend(now, key);
+                }
+            }
             Input::Policy(policy) => self.handle_policy(now, policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
@@ -229,6 +240,7 @@ impl Engine {
         if self.core.shard == PROBING {
             self.probes.set_policy(now, &mut self.core, &policy);
         }
+        self.core.places.handle_policy(&policy);
         self.policy = policy;
     }
 

@@ -14,6 +14,7 @@ use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::postroom::Postroom;
 use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
+use crate::net::resolver::Asker;
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::sip::flow::{Flow, Transport};
@@ -34,6 +35,8 @@ pub(super) struct Effects {
     /// By [`ShardId`], the own one included.
     shards: Vec<Mailbox>,
     records: Option<Records>,
+    /// Looks names up; `None`: nobody does.
+    asker: Option<Asker>,
     tally: Tally,
     narrator: Narrator,
     guard: Guard,
@@ -54,6 +57,8 @@ pub(super) struct Ways {
     pub(super) lines: Option<Arc<Lines<Postroom>>>,
     /// To all shards, the own one included.
     pub(super) shards: Vec<Mailbox>,
+    /// To DNS; `None`: names are not looked up.
+    pub(super) asker: Option<Asker>,
 }
 
 impl Effects {
@@ -69,6 +74,7 @@ impl Effects {
             ports,
             lines,
             shards,
+            asker,
         } = ways;
         Self {
             own,
@@ -77,6 +83,7 @@ impl Effects {
             lines,
             shards,
             records,
+            asker,
             tally,
             guard,
             valve,
@@ -118,6 +125,11 @@ impl Effects {
                         // One that takes no order does not work any more: it needs no gateways.
                         let _ = shard.order(order);
                     }
+                }
+            }
+            Output::Resolve(wanted) => {
+                if let Some(asker) = &self.asker {
+                    asker.ask(wanted);
                 }
             }
             Output::Event(event) => {
@@ -461,6 +473,7 @@ mod tests {
                         ports,
                         lines: None,
                         shards: vec![own, other],
+                        asker: None,
                     },
                     None,
                     guard,

@@ -209,7 +209,7 @@ impl Pair {
                     said.extend(self.tell(1 - shard, input));
                 }
                 Output::Event(Event::Request { method }) => self.requests.push(method),
-                Output::Event(_) | Output::Record(_) => {}
+                Output::Event(_) | Output::Record(_) | Output::Resolve(_) => {}
             }
         }
         said

@@ -240,7 +240,7 @@ impl Bench {
                     }
                     said.push(text);
                 }
-                Output::Probed { .. } => {}
+                Output::Probed { .. } | Output::Resolve(_) => {}
                 Output::Record(record) => {
                     self.outcomes.push(record.outcome.label());
                     self.completed += usize::from(

@@ -3,6 +3,7 @@
 //! The network is perfect and the clock stands still unless a test moves it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::record::Record;
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
+use strowger::sip::locate::Wanted;
 use strowger::types::ids::ShardId;
 
 use super::policy::{BuyerSpec, CARRIER, PolicySpec, ROAMER, STRANGER, addr, number};
@@ -27,6 +29,8 @@ pub(crate) struct Desk {
     now: Instant,
     pub(crate) events: Vec<Event>,
     pub(crate) records: Vec<Record>,
+    /// Names that the engine had looked up.
+    pub(crate) asked: Vec<Arc<Wanted>>,
 }
 
 /// One thing that the engine said.
@@ -266,6 +270,7 @@ impl Desk {
             now: start,
             events: Vec::new(),
             records: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -315,6 +320,7 @@ impl Desk {
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Probed { .. } => {}
                 Output::Event(event) => self.events.push(event),
+                Output::Resolve(wanted) => self.asked.push(wanted),
                 Output::Record(record) => self.records.push(*record),
             }
         }

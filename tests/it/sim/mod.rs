@@ -26,6 +26,7 @@ mod firewall;
 mod gateways;
 mod health;
 mod leg;
+mod named;
 mod phone;
 mod plan;
 pub(crate) mod policy;
