@@ -426,7 +426,7 @@ impl Run {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { flow, bytes } => self.hear(&flow, &bytes),
-                Output::Forward { .. } | Output::Probed { .. } => {}
+                Output::Forward { .. } | Output::Probed { .. } | Output::Resolve(_) => {}
                 Output::Reserve {
                     ticket,
                     party,

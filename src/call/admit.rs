@@ -405,6 +405,8 @@ impl Arriving<'_, '_> {
                 next: 0,
                 gateways: SmallVec::new(),
                 without_tcp: None,
+                tried: 0,
+                places: Vec::new(),
                 is_last_resort: false,
                 until: self.now + self.policy.hunt.time,
                 max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -15,6 +15,7 @@ use crate::call::credentials::Credentials;
 use crate::call::facts::{call_key, hop_token};
 use crate::call::headers::{self, Crossing};
 use crate::call::identity::{CallerId, without_ours};
+use crate::call::output::Output;
 use crate::call::policy::Policy;
 use crate::call::provisional::EarlyDialog;
 use crate::call::record::{Record, Side};
@@ -22,7 +23,8 @@ use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, Writer};
 use crate::sip::extensions;
-use crate::sip::flow::{Flow, Transport};
+use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
+use crate::sip::locate::Target;
 use crate::sip::message::{Essentials, Method, Name, Request};
 use crate::sip::retreaver::RetreaverHeaders;
 use crate::sip::uri::{Uri, is_secure};
@@ -59,6 +61,8 @@ pub(crate) struct Attempt {
     pub(crate) early: Vec<EarlyDialog>,
     /// The buyer's 2xx, which waits for the caller's PRACK.
     pub(crate) held: Option<Bytes>,
+    /// Nothing is sent yet: the gateway's name is being looked up.
+    pub(crate) is_locating: bool,
     /// Whether it told of progress (18x): then the callee was reached, and no other gateway of the same buyer
     /// is tried.
     pub(crate) has_rung: bool,
@@ -126,8 +130,12 @@ impl Offer<'_, '_> {
         core: &mut Core,
         buyer: &Arc<Buyer>,
         gateway: &Arc<Gateway>,
+        target: Target,
     ) -> Result<(Attempt, Box<[u8]>), NotSent> {
-        let flow = self.policy.flow_to(gateway).ok_or(NotSent::Unreachable)?;
+        let flow = self
+            .policy
+            .flow_along(gateway, target)
+            .ok_or(NotSent::Unreachable)?;
         let client = {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy).ok_or(NotSent::Unreachable)?
@@ -172,9 +180,55 @@ impl Offer<'_, '_> {
             ring_until: now + buyer.ring_timeout,
             early: Vec::new(),
             held: None,
+            is_locating: false,
             has_rung: false,
         };
         Ok((attempt, Box::from(&call_id[..])))
+    }
+
+    /// Has the gateway's name looked up; until it is found, nothing is sent.
+    pub(crate) fn look_up(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        buyer: &Arc<Buyer>,
+        gateway: &Arc<Gateway>,
+    ) -> Result<(Attempt, Box<[u8]>), NotSent> {
+        let wanted = gateway.lookup.as_ref().ok_or(NotSent::Unreachable)?;
+        // A name that no transaction has any more: what is asked of it does nothing.
+        let client = {
+            let Core { layer, entropy, .. } = &mut *core;
+            layer.prepare(entropy).ok_or(NotSent::Unreachable)?
+        };
+        core.layer.release(client);
+        core.whereabouts.wait(wanted, self.key);
+        core.output(Output::Resolve(wanted.clone()));
+        let attempt = Attempt {
+            buyer: buyer.clone(),
+            gateway: gateway.clone(),
+            began: now,
+            client,
+            flow: Flow {
+                transport: gateway.transport,
+                listener: ListenerId(0),
+                remote: gateway.address,
+                peer: PeerId::NOBODY,
+            },
+            mark: core.mark(self.key.slot),
+            cseq: FIRST_CSEQ,
+            invite: Bytes::new(),
+            tries: 1,
+            raised: 0,
+            credentials: None,
+            has_offer: !self.request.head.body().is_empty(),
+            silent_until: Some(now + LOOK_UP),
+            ring_until: now + buyer.ring_timeout,
+            early: Vec::new(),
+            held: None,
+            is_locating: true,
+            has_rung: false,
+        };
+        Ok((attempt, Box::default()))
     }
 
     /// The way for what is too long for a datagram that must not be cut up (RFC 3261 §18.1.1): TCP, if we
@@ -304,6 +358,9 @@ fn write_signed_to(writer: &mut Writer<'_>, dialled: &[u8], uri: &[u8]) {
         }
     }
 }
+
+/// How long a call waits for a name.
+const LOOK_UP: Duration = Duration::from_secs(2);
 
 /// CSeq of an attempt's first INVITE.
 const FIRST_CSEQ: u32 = 1;

@@ -11,6 +11,7 @@ use crate::call::health::Health;
 use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::unwanted::{Leavings, UnwantedKey};
+use crate::call::whereabouts::Whereabouts;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Request};
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) health: Health,
     /// Questions for places so far.
     pub(crate) rounds: u32,
+    /// Where buyers are that are known by name.
+    pub(crate) whereabouts: Whereabouts,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -108,6 +111,7 @@ impl Core {
             leavings: Leavings::default(),
             health: Health::default(),
             rounds: 0,
+            whereabouts: Whereabouts::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),

@@ -20,6 +20,7 @@ use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Campaign;
+use crate::sip::locate::Target;
 use crate::sip::message::{Name, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
@@ -32,6 +33,10 @@ pub(crate) struct Hunt {
     pub(crate) gateways: SmallVec<[u8; 4]>,
     /// A gateway that takes no connection: what is long goes to it by UDP all the same.
     pub(crate) without_tcp: Option<Arc<Gateway>>,
+    /// The gateway that is being tried.
+    pub(crate) tried: u8,
+    /// Further places of that gateway, if it is known by name; the next one last.
+    pub(crate) places: Vec<Target>,
     /// All that the call could be offered to is down: one is tried all the same, and none after it.
     pub(crate) is_last_resort: bool,
     /// After this no further buyer is tried.
@@ -248,6 +253,29 @@ impl Call {
             | State::Ending(_)
             | State::Gone => Next::Buyer,
         }
+    }
+
+    /// The name that this call waits for is found, or is not.
+    pub(crate) fn handle_located(&mut self, now: Instant, core: &mut Core, is_found: bool) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        if !hunting.attempt.is_locating {
+            return;
+        }
+        if is_found {
+            // The same gateway again: it had no turn yet.
+            let current = hunting.hunt.tried;
+            hunting.hunt.gateways.push(current);
+            self.note_health(now, core, Sign::Unclear);
+            if let Some(record) = &mut self.record {
+                record.attempts.pop();
+            }
+        } else {
+            self.note_health(now, core, Sign::Failed(None));
+            self.end_attempt(now, core, None, AttemptResult::Unreachable);
+        }
+        self.hunt_on(now, core, Next::Gateway);
     }
 
     /// Takes back the current INVITE because the call is over; `lines` is what the caller has to say to it.

@@ -6,6 +6,7 @@ use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
+use crate::sip::locate::{Located, Wanted};
 use crate::types::ids::CallUuid;
 
 /// One thing that happened, handed to `Engine::handle`.
@@ -44,6 +45,14 @@ pub enum Input<'a> {
     Unsendable {
         /// All of it.
         bytes: &'a [u8],
+    },
+    /// DNS says where a name is, whether asked by `Output::Resolve` or not; `None`: it is not found. An answer
+    /// is good until the next.
+    Resolved {
+        /// The name.
+        wanted: Arc<Wanted>,
+        /// Where it is.
+        located: Option<Arc<Located>>,
     },
     /// A new policy; calls under way keep the one they began with.
     Policy(Arc<Policy>),

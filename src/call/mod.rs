@@ -17,6 +17,7 @@
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
+//! | where a gateway is that is known by name | `whereabouts` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | session timers | `session` |
@@ -57,6 +58,7 @@ mod rescue;
 mod responses;
 mod session;
 mod unwanted;
+mod whereabouts;
 mod within;
 
 use std::sync::Arc;
@@ -162,6 +164,15 @@ impl Engine {
                         .transact(|layer, out| layer.unsendable(now, &request, out));
                 }
             }
+            Input::Resolved { wanted, located } => {
+                let is_found = located.is_some();
+                for key in self.core.whereabouts.resolved(wanted, located) {
+                    if let Some(call) = self.registry.call(key) {
+                        call.handle_located(now, &mut self.core, is_found);
+                    }
+                    self.registry.attend(now, key);
+                }
+            }
             Input::Policy(policy) => self.handle_policy(now, policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
@@ -237,6 +248,7 @@ impl Engine {
         if self.core.shard == PROBING {
             self.probes.set_policy(now, &mut self.core, &policy);
         }
+        self.core.whereabouts.handle_policy(&policy);
         self.policy = policy;
     }
 

@@ -26,6 +26,7 @@ use crate::call::policy::Policy;
 use crate::call::record::{self, AttemptResult, Outcome, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::directory::Campaign;
+use crate::sip::locate::Target;
 use crate::sip::message::{Essentials, Request};
 
 /// Where the hunt goes on.
@@ -84,6 +85,11 @@ impl Call {
             buyer: &hunting.attempt.buyer,
             gateway: &hunting.attempt.gateway,
         };
+        // As long as the gateway has another place, nothing is said of it.
+        let sign = match sign {
+            Sign::Failed(_) if !hunting.hunt.places.is_empty() => Sign::Unclear,
+            Sign::Works | Sign::Failed(_) | Sign::Unclear => sign,
+        };
         let event = match sign {
             Sign::Works => core.health.succeed(offered),
             Sign::Failed(retry_after) => core.health.fail(now, offered, retry_after),
@@ -134,6 +140,7 @@ impl Call {
         } = *hunting;
         if next == Next::Buyer {
             hunt.gateways.clear();
+            hunt.places.clear();
         }
         let step = reread(&early.request).and_then(|request| {
             let essentials = request.essentials().ok()?;
@@ -169,7 +176,12 @@ impl Call {
         let company = companies.get(usize::from(hunt.campaign.company.0))?;
         let campaign = hunt.campaign.clone();
         loop {
-            let Some(place) = hunt.gateways.pop() else {
+            let further = hunt.places.pop();
+            let place = match further {
+                Some(_) => Some(hunt.tried),
+                None => hunt.gateways.pop(),
+            };
+            let Some(place) = place else {
                 self.release_buyer(core);
                 if hunt.is_last_resort {
                     return None;
@@ -190,8 +202,9 @@ impl Call {
             };
             let buyer = campaign.buyers.get(hunt.next.checked_sub(1)?)?;
             let gateway = buyer.gateways.get(usize::from(place))?;
+            hunt.tried = place;
             let standing = core.health.standing(now, &policy.health, buyer, gateway);
-            if standing != Standing::Up && !hunt.is_last_resort {
+            if further.is_none() && standing != Standing::Up && !hunt.is_last_resort {
                 self.skip(now, core, (buyer, Some(gateway)), WhySkipped::GatewayDown);
                 continue;
             }
@@ -201,10 +214,14 @@ impl Call {
             }
             if buyer.caps.is_limited() && self.held_buyer.is_none() {
                 // It comes again, with the place.
-                hunt.gateways.push(place);
+                match further {
+                    Some(further) => hunt.places.push(further),
+                    None => hunt.gateways.push(place),
+                }
                 let party = Party::Buyer(buyer.id.clone());
                 return Some(Step::Asking(core.reserve(self.key, party, buyer.caps)));
             }
+            let target = further.or_else(|| first_target(core, gateway, &mut hunt.places));
             let offer = Offer {
                 key: self.key,
                 policy: &policy,
@@ -218,7 +235,10 @@ impl Call {
                 without_tcp: hunt.without_tcp.as_ref(),
                 sender: hunt.sender,
             };
-            let made = offer.make(now, core, buyer, gateway);
+            let made = match target {
+                Some(target) => offer.make(now, core, buyer, gateway, target),
+                None => offer.look_up(now, core, buyer, gateway),
+            };
             let (call_id, result) = match &made {
                 Ok((_, call_id)) => (call_id.clone(), AttemptResult::Cancelled),
                 Err(NotSent::Unreachable) => (Box::default(), AttemptResult::Unreachable),
@@ -272,6 +292,19 @@ impl Call {
             Outcome::NoAnswer
         }
     }
+}
+
+/// The first place of a gateway; the others of one that is known by name go into `places`, the next one last.
+/// `None`: nobody knows yet where it is.
+fn first_target(core: &mut Core, gateway: &Gateway, places: &mut Vec<Target>) -> Option<Target> {
+    let Some(wanted) = &gateway.lookup else {
+        return gateway.target();
+    };
+    let mut seed = [0; 8];
+    core.entropy.fill(&mut seed);
+    let targets = core.whereabouts.order(wanted, u64::from_le_bytes(seed))?;
+    places.extend(targets.iter().rev());
+    places.pop()
 }
 
 /// Of all gateways of a campaign's buyers that are down, the one whose pause ends first: places of the buyer

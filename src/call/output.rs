@@ -11,6 +11,7 @@ use crate::call::record::{Outcome, Record};
 use crate::routing::buyer::Buyer;
 use crate::routing::caps::Caps;
 use crate::sip::flow::Flow;
+use crate::sip::locate::Wanted;
 use crate::types::ids::{CallUuid, ShardId};
 use crate::types::number::Number;
 
@@ -54,6 +55,8 @@ pub enum Output {
         /// Whether it is not there.
         is_lost: bool,
     },
+    /// Look this name up; what becomes of it comes back as `Input::Resolved`, also if it is not found.
+    Resolve(Arc<Wanted>),
     /// Count it, and perhaps log it.
     Event(Event),
     /// The call is over; this is what remains of it. Exactly one per call.

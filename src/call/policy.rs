@@ -16,6 +16,7 @@ use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
+use crate::sip::locate::{Target, Wanted};
 use crate::transaction::timing::Timing;
 use crate::types::secret::Secret;
 
@@ -227,16 +228,46 @@ impl Policy {
         }
     }
 
-    /// The way to a gateway; `None`: no listener of ours reaches it.
+    /// The way to a gateway by address; `None`: no listener of ours reaches it, or it is known by name.
     #[must_use]
     pub fn flow_to(&self, gateway: &Gateway) -> Option<Flow> {
-        let (transport, remote) = (gateway.transport, gateway.address);
-        let listener = self.listener_for(transport, remote)?;
+        self.flow_along(gateway, gateway.target()?)
+    }
+
+    /// The way to a gateway at one of its places; `None`: no listener of ours reaches that, or it is our own.
+    #[must_use]
+    pub fn flow_along(&self, gateway: &Gateway, target: Target) -> Option<Flow> {
+        let Target { transport, address } = target;
+        // What DNS says may lead back to us: calls would go in circles.
+        if gateway.lookup.is_some() && self.is_own(transport, address) {
+            return None;
+        }
+        let listener = self.listener_for(transport, address)?;
         Some(Flow {
             transport,
             listener,
-            remote,
-            peer: gateway.peer(),
+            remote: address,
+            peer: match transport {
+                Transport::Tls => gateway.peer(),
+                Transport::Udp | Transport::Tcp => PeerId::NOBODY,
+            },
+        })
+    }
+
+    /// The names that gateways are known by, some of them perhaps more than once.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<Wanted>> {
+        let buyers = self.directory.buyers.values();
+        buyers
+            .flat_map(|buyer| &buyer.gateways)
+            .filter_map(|gateway| gateway.lookup.as_ref())
+    }
+
+    /// Whether a message sent there would come back to us.
+    #[must_use]
+    pub fn is_own(&self, transport: Transport, address: SocketAddr) -> bool {
+        self.listeners.iter().any(|listener| {
+            listener.transport == transport
+                && (listener.bind == address || listener.advertise.parse() == Ok(address))
         })
     }
 

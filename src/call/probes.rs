@@ -162,7 +162,17 @@ impl Probe {
     }
 
     fn send(&self, now: Instant, core: &mut Core, policy: &Policy, place: u32) -> Option<ClientId> {
-        let flow = policy.flow_to(&self.gateway)?;
+        let flow = match &self.gateway.lookup {
+            None => policy.flow_to(&self.gateway)?,
+            // As long as nobody knows where it is, nobody is asked how it is.
+            Some(wanted) => {
+                let targets = core.whereabouts.order(wanted, 0)?;
+                let mut ways = targets
+                    .iter()
+                    .filter_map(|target| policy.flow_along(&self.gateway, *target));
+                ways.next()?
+            }
+        };
         let client = {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy)?

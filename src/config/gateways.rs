@@ -1,7 +1,7 @@
 //! The ways to a buyer: `uri` and `address` of the buyer itself, or `[[buyer.gateway]]` tables with a rank among
 //! one another.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::config::desk::{Desk, Place};
@@ -11,6 +11,7 @@ use crate::config::raw::{Section, Spot};
 use crate::config::value;
 use crate::routing::buyer::{Gateway, MOST_GATEWAYS};
 use crate::sip::flow::Transport;
+use crate::sip::locate::Wanted;
 use crate::sip::uri::{SipUri, Uri};
 
 /// Reads the gateways of the buyer in `section`, in order of priority; `None` if one of them cannot be read.
@@ -76,7 +77,32 @@ fn read_one(section: &Section<'_>, listeners: &Listeners, desk: &mut Desk<'_>) -
     let transport = uri.as_ref().map(|uri| transport(section, uri, desk));
     let tls_name = tls_name(section, desk);
     let (uri, transport) = (uri?, transport?);
-    let address = address(section, &uri, transport, written, desk)?;
+    let (priority, weight) = (
+        i32::try_from(priority).unwrap_or(1),
+        u32::try_from(weight).unwrap_or(1),
+    );
+    if let Some(parsed) = uri.by_name.filter(|_| !section.has("address")) {
+        // Without a word on it, DNS says how it goes there.
+        let asked = section.has("transport").then_some(transport);
+        let lookup = Wanted::new(&parsed, asked, listeners.transports())?;
+        if !lookup.is_sendable() && !listeners.list.is_empty() {
+            desk.unknown(
+                uri.place,
+                format!("no listener can send to {lookup}"),
+                "add a [[listen]] with the transport that is asked for",
+            );
+        }
+        return Some(Gateway {
+            name: lookup.to_string().into(),
+            transport,
+            tls_name: tls_name.or_else(|| Some((&*uri.host).into())),
+            priority,
+            weight,
+            lookup: Some(Arc::new(lookup)),
+            ..Gateway::udp(uri.text, &uri.host, NOWHERE)
+        });
+    }
+    let address = address(&uri, transport, written, desk)?;
     check_address(address, transport, listeners, desk);
     let name = match transport {
         Transport::Udp => address.value.to_string(),
@@ -88,8 +114,8 @@ fn read_one(section: &Section<'_>, listeners: &Listeners, desk: &mut Desk<'_>) -
         transport,
         tls_name: (transport == Transport::Tls)
             .then(|| tls_name.unwrap_or_else(|| (&*uri.host).into())),
-        priority: i32::try_from(priority).unwrap_or(1),
-        weight: u32::try_from(weight).unwrap_or(1),
+        priority,
+        weight,
         ..Gateway::udp(uri.text, &uri.host, address.value)
     })
 }
@@ -105,6 +131,8 @@ struct Target<'d> {
     transport: Option<Transport>,
     /// `sips:`: TLS, whatever else is said.
     is_secure: bool,
+    /// The URI itself, if its host is a name.
+    by_name: Option<SipUri<'d>>,
     place: Place,
 }
 
@@ -134,6 +162,7 @@ fn uri<'d>(section: &Section<'d>, desk: &mut Desk<'_>) -> Option<Target<'d>> {
         port: uri.port,
         transport: uri.params.get("transport").flatten().and_then(named),
         is_secure: uri.secure,
+        by_name: ip.is_none().then_some(uri),
         place: text.place,
     })
 }
@@ -215,7 +244,6 @@ fn check_uri(uri: &SipUri<'_>, text: Spot<&str>, desk: &mut Desk<'_>) {
 
 /// Where the INVITE goes: `address`, or what the URI says if its host is an address.
 fn address(
-    section: &Section<'_>,
     uri: &Target<'_>,
     transport: Transport,
     written: Option<Spot<&str>>,
@@ -228,16 +256,6 @@ fn address(
                 value: SocketAddr::new(ip, port),
                 place: uri.place,
             });
-        }
-        if !section.has("address") {
-            desk.fault(
-                uri.place,
-                format!(
-                    "host `{}` is a name, and names are not looked up in this version",
-                    uri.host
-                ),
-                format!("give its address too: address = \"192.0.2.20:{port}\""),
-            );
         }
         return None;
     };
@@ -290,3 +308,6 @@ fn check_address(
         );
     }
 }
+
+/// Stands for the address of a gateway that is looked up.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -12,6 +12,7 @@ pub(super) const ROOT: Shape = Shape {
         "connections",
         "http",
         "telemetry",
+        "dns",
         "timers",
         "limits",
         "guard",
@@ -91,6 +92,11 @@ pub(super) const HTTP: Shape = Shape {
 pub(super) const TELEMETRY: Shape = Shape {
     name: "telemetry",
     keys: &["log", "log_format", "records"],
+};
+
+pub(super) const DNS: Shape = Shape {
+    name: "dns",
+    keys: &["servers", "timeout", "stale"],
 };
 
 pub(super) const TIMERS: Shape = Shape {
@@ -280,6 +286,7 @@ pub(super) const SECRET: Shape = Shape {
 pub(super) const ALL: &[&Shape] = &[
     &ROOT,
     &NODE,
+    &DNS,
     &SIP,
     &LISTEN,
     &TLS,

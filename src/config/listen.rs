@@ -1,6 +1,7 @@
 //! `[[listen]]`: where we hear SIP, and what we tell others to call us.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::call::policy::Listener;
 use crate::config::desk::Desk;
@@ -136,6 +137,17 @@ impl Listeners {
             || self.list.iter().any(|listener| {
                 listener.transport == transport && listener.bind.is_ipv4() == address.is_ipv4()
             })
+    }
+
+    /// What messages can be sent by, in the order of the listeners.
+    pub(super) fn transports(&self) -> Arc<[Transport]> {
+        let mut found: Vec<Transport> = Vec::new();
+        for listener in &self.list {
+            if !found.contains(&listener.transport) {
+                found.push(listener.transport);
+            }
+        }
+        found.into()
     }
 
     /// Whether a message sent to `address` would come back to one of them.

@@ -12,6 +12,7 @@ mod bulk;
 mod buyers;
 mod carriers;
 mod desk;
+mod dns;
 mod doors;
 mod fault;
 mod gateways;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub http: Option<Http>,
     /// Logs and records.
     pub telemetry: Telemetry,
+    /// How names are looked up.
+    pub dns: Dns,
     /// What the engine goes by.
     pub policy: Policy,
 }
@@ -109,6 +112,17 @@ pub struct Connections {
 pub struct Http {
     /// The address it is bound to.
     pub bind: SocketAddr,
+}
+
+/// How names are looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Servers; none: those of /etc/resolv.conf.
+    pub servers: Vec<SocketAddr>,
+    /// How long one look-up may take, with all its questions.
+    pub timeout: Duration,
+    /// How long an answer that is too old is still used while there is no other.
+    pub stale: Duration,
 }
 
 /// Logs and records.
@@ -150,6 +164,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let document = desk.parse(&main);
     let root = raw::Section::root(&document, main.id, desk);
     let node = node::read(&root, desk);
+    let dns = dns::read(&root, desk);
 
     let files = desk.open_directory(&node.directory);
     let documents: Vec<_> = files.iter().map(|file| desk.parse(file)).collect();
@@ -171,7 +186,9 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let buyers = directory.buyers.values();
     for gateway in buyers.flat_map(|buyer| &buyer.gateways) {
         let address = gateway.address.ip().into();
-        if let Some(first) = known.insert(address, Known::Buyer) {
+        if gateway.lookup.is_none()
+            && let Some(first) = known.insert(address, Known::Buyer)
+        {
             known.insert(address, first);
         }
         names.extend(gateway.tls_name.clone());
@@ -205,6 +222,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         connections: node.connections,
         http: node.http,
         telemetry: node.telemetry,
+        dns,
     })
 }
 

@@ -534,6 +534,26 @@ fn what_a_listener_is_called_by_peers() {
 }
 
 #[test]
+fn a_buyer_by_name_without_an_address_is_looked_up() {
+    let text = MINIMAL.replace("203.0.113.20", "PBX.example.com:5080");
+
+    let policy = load_main(&text)
+        .unwrap_or_else(|faults| panic!("{faults}"))
+        .policy;
+
+    let names: Vec<&str> = policy.names().map(|wanted| wanted.name()).collect();
+    assert_eq!(names, ["pbx.example.com"]);
+    let gateway = &policy.directory.campaigns[0].buyers[0].gateways[0];
+    assert_eq!(&*gateway.name, "pbx.example.com:5080");
+    assert_eq!(gateway.tls_name.as_deref(), Some("pbx.example.com"));
+    assert_eq!(policy.flow_to(gateway), None);
+    assert_eq!(
+        &*policy.directory.campaigns[0].buyers[0].gateways[0].host,
+        "pbx.example.com"
+    );
+}
+
+#[test]
 fn where_a_buyers_invite_goes() {
     for (uri, address, host, goes) in [
         (
@@ -829,6 +849,21 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "sip:sales@203.0.113.20\"",
         "sip:sales@203.0.113.20\"\nheaders.pass_to = [\"privacy\"]",
         "buyer.headers.pass_to: `privacy` says who calls, so no list lets it pass",
+    ),
+    (
+        "sip:sales@203.0.113.20",
+        "sips:sales@pbx.example.com",
+        "buyer.uri: no listener can send to pbx.example.com/tls",
+    ),
+    (
+        "[[listen]]",
+        "[dns]\nservers = [\"localhost\"]\n[[listen]]",
+        "dns.servers: `localhost` is no address",
+    ),
+    (
+        "[[listen]]",
+        "[dns]\ntimeout = \"3s\"\n[[listen]]",
+        "dns.timeout: 3s is out of range",
     ),
     (
         "allow = [",

@@ -16,6 +16,7 @@ use crate::edge::ledger::Till;
 use crate::edge::postroom::Postroom;
 use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
+use crate::net::resolver::Asker;
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::routing::caps::Caps;
@@ -38,6 +39,8 @@ pub(super) struct Effects {
     shards: Vec<Mailbox>,
     records: Option<Records>,
     till: Till,
+    /// Looks names up; `None`: nobody does.
+    asker: Option<Asker>,
     tally: Tally,
     narrator: Narrator,
     guard: Guard,
@@ -58,6 +61,8 @@ pub(super) struct Ways {
     pub(super) lines: Option<Arc<Lines<Postroom>>>,
     /// To all shards, the own one included.
     pub(super) shards: Vec<Mailbox>,
+    /// To DNS; `None`: names are not looked up.
+    pub(super) asker: Option<Asker>,
 }
 
 impl Effects {
@@ -74,6 +79,7 @@ impl Effects {
             ports,
             lines,
             shards,
+            asker,
         } = ways;
         Self {
             own,
@@ -83,6 +89,7 @@ impl Effects {
             shards,
             records,
             till,
+            asker,
             tally,
             guard,
             valve,
@@ -132,6 +139,11 @@ impl Effects {
                         // One that takes no order does not work any more: it needs no gateways.
                         let _ = shard.order(order);
                     }
+                }
+            }
+            Output::Resolve(wanted) => {
+                if let Some(asker) = &self.asker {
+                    asker.ask(wanted);
                 }
             }
             Output::Event(event) => {
@@ -476,6 +488,7 @@ mod tests {
                         ports,
                         lines: None,
                         shards: vec![own, other],
+                        asker: None,
                     },
                     None,
                     Ledger::new(clock::now()).till(),

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::call::input::Which;
 use crate::call::output::Gauges;
 use crate::call::policy::Policy;
+use crate::net::resolver::Told;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 
@@ -44,6 +45,8 @@ pub(super) enum Letter {
     },
     /// ICMP came to the wrong shard's socket, or a connection is gone: nothing can be sent along this flow.
     TransportFailed(Flow),
+    /// Where a name is.
+    Told(Told),
 }
 
 /// What the edge tells a shard.

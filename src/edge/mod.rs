@@ -44,13 +44,13 @@ use thiserror::Error;
 use tracing::{error, info};
 
 use crate::call::input::Which;
-use crate::call::policy::Listener;
+use crate::call::policy::{Listener, Policy};
 use crate::call::record::Record;
 use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
-use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
+use crate::edge::inbox::{Board, Inbox, Letter, Mailbox, Order};
 use crate::edge::ledger::Ledger;
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
@@ -58,6 +58,7 @@ use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
 use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
+use crate::net::resolver::{Audience, LookUp, Resolver, Told};
 use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::streams::{Door as StreamDoor, Streams, Terms};
@@ -107,6 +108,7 @@ pub struct Edge {
     admin: Option<Admin>,
     record_writer: Option<RecordWriter>,
     records: Option<Records>,
+    resolver: Option<Resolver>,
     /// Our listeners with the ports they really have.
     listeners: Vec<Listener>,
     http: Option<SocketAddr>,
@@ -140,6 +142,7 @@ impl Edge {
             tls,
             peers,
             connections,
+            dns,
             mut policy,
         } = settings;
         let Bound {
@@ -202,12 +205,20 @@ impl Edge {
             admin: None,
             record_writer,
             records,
+            resolver: None,
             listeners,
             http: http_address,
             node,
             fixed,
             generation,
         };
+        let hall = Hall {
+            mailboxes: mailboxes.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let resolver = edge.resolver.insert(Resolver::start(dns, hall)?);
+        let asker = resolver.asker();
+        edge.look_names_up(&policy);
         for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
             let mut key = [0; 16];
             Entropy::stream(seed, GUARD_STREAM - u64::from(id)).fill(&mut key);
@@ -219,6 +230,7 @@ impl Edge {
                     ports: ports(sockets),
                     lines: edge.streams.as_ref().map(Streams::lines),
                     shards: mailboxes.clone(),
+                    asker: Some(asker.clone()),
                 },
                 edge.records.clone(),
                 ledger.till(),
@@ -240,6 +252,7 @@ impl Edge {
             let thread = thread::Builder::new().name(format!("shard-{id}"));
             edge.shards.push(thread.spawn(move || shard::run(seat))?);
         }
+        drop(asker);
         edge.admin = Some(Admin::start(http, panel)?);
         edge.announce();
         Ok(edge)
@@ -305,10 +318,22 @@ impl Edge {
         if let Some(admin) = self.admin.take() {
             admin.stop();
         }
+        // Only the shards could ask it besides.
+        if let Some(resolver) = self.resolver.take() {
+            resolver.stop();
+        }
         // The shards held the other senders, so the writer sees the end now.
         self.records = None;
         if let Some(writer) = self.record_writer.take() {
             writer.join();
+        }
+    }
+
+    /// Has the names of a policy looked up, and kept fresh.
+    fn look_names_up(&self, policy: &Policy) {
+        if let Some(resolver) = &self.resolver {
+            let names = policy.names().cloned().collect();
+            resolver.asker().set_names(names);
         }
     }
 
@@ -347,6 +372,25 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Tells all shards what the resolver finds.
+struct Hall {
+    mailboxes: Vec<Mailbox>,
+    metrics: Arc<Metrics>,
+}
+
+impl Audience for Hall {
+    fn tell(&self, told: Told) {
+        for mailbox in &self.mailboxes {
+            // A shard that has no room for it will ask.
+            mailbox.post(Letter::Told(told.clone()));
+        }
+    }
+
+    fn count(&self, result: LookUp) {
+        self.metrics.add_look_up(result.label());
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::call::policy::Listener;
 use crate::config;
-use crate::config::{Faults, Http, Settings, Source, Telemetry};
+use crate::config::{Dns, Faults, Http, Settings, Source, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
@@ -24,6 +24,7 @@ pub(super) struct Fixed {
     listeners: Vec<(Transport, SocketAddr, Box<str>)>,
     http: Option<Http>,
     telemetry: Telemetry,
+    dns: Dns,
 }
 
 impl Fixed {
@@ -43,6 +44,7 @@ impl Fixed {
             listeners: settings.listeners.iter().map(facts).collect(),
             http: settings.http.clone(),
             telemetry: settings.telemetry.clone(),
+            dns: settings.dns.clone(),
         }
     }
 
@@ -55,6 +57,7 @@ impl Fixed {
             ("listen", self.listeners == other.listeners),
             ("http", self.http == other.http),
             ("telemetry", self.telemetry == other.telemetry),
+            ("dns", self.dns == other.dns),
         ]
         .into_iter()
         .filter_map(|(section, is_same)| (!is_same).then_some(section))
@@ -125,6 +128,7 @@ impl Edge {
         self.panel.metrics.show_buyers(buyers.map(|id| &**id));
         let policy = Arc::new(policy);
         self.panel.set_policy(&policy);
+        self.look_names_up(&policy);
         self.order_all(|| Order::Policy(Arc::clone(&policy)));
         differences
     }

@@ -37,6 +37,7 @@ use crate::edge::inbox::{Board, Inbox, Letter, Order};
 use crate::edge::pace::Pace;
 use crate::edge::valve::Passage;
 use crate::net::clock;
+use crate::net::resolver::Told;
 use crate::net::udp::{Batches, Received};
 use crate::sip::flow::Flow;
 use crate::types::ids::ShardId;
@@ -286,6 +287,9 @@ impl Shard {
                 }
                 Some(Letter::TransportFailed(flow)) => {
                     self.step(now, Input::TransportFailed { flow });
+                }
+                Some(Letter::Told(Told { wanted, located })) => {
+                    self.step(now, Input::Resolved { wanted, located });
                 }
                 None => {
                     self.is_rung = false;

@@ -11,6 +11,7 @@ use crate::routing::caps::Caps;
 use crate::routing::trunk::Refer;
 use crate::routing::weight;
 use crate::sip::flow::{PeerId, Transport};
+use crate::sip::locate::{Target, Wanted};
 pub use crate::sip::retreaver::Profile as XPhProfile;
 use crate::sip::rules::HeaderRules;
 use crate::types::secret::Secret;
@@ -84,10 +85,12 @@ pub struct Gateway {
     pub uri: Box<str>,
     /// Host of `uri`, without port and brackets.
     pub host: Box<str>,
-    /// Where requests go.
+    /// Where requests go; means nothing where `lookup` is set.
     pub address: SocketAddr,
-    /// How they go there.
+    /// How they go there; means nothing where `lookup` is set.
     pub transport: Transport,
+    /// What DNS is asked for instead, for a gateway that is known by name.
+    pub lookup: Option<Arc<Wanted>>,
     /// The name that its certificate must show, if they go there by TLS.
     pub tls_name: Option<Arc<str>>,
     /// Lower goes first.
@@ -106,10 +109,20 @@ impl Gateway {
             host: host.into(),
             address,
             transport: Transport::Udp,
+            lookup: None,
             tls_name: None,
             priority: 1,
             weight: 1,
         }
+    }
+
+    /// Where it is, if its configuration says so; `None`: DNS does.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        self.lookup.is_none().then_some(Target {
+            transport: self.transport,
+            address: self.address,
+        })
     }
 
     /// Whom its connections lead to.

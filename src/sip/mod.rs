@@ -16,6 +16,7 @@ pub mod flow;
 pub mod frame;
 pub mod glance;
 pub mod header;
+pub mod locate;
 pub mod message;
 pub mod name;
 pub mod reason;

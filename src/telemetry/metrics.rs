@@ -93,6 +93,7 @@ families! {
     FORWARDS = Counter "strowger_forwards_total" ["result"] "Datagrams handed to the shard that owns their call.";
     RECORDS = Counter "strowger_records_total" ["result"] "Call records written, and lost.";
     LOG_DROPS = Counter "strowger_log_drops_total" [] "Log lines dropped because their reader is too slow.";
+    LOOK_UPS = Counter "strowger_dns_look_ups_total" ["result"] "Names looked up: found, not there, or without an answer.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";
@@ -232,6 +233,7 @@ pub struct Metrics {
     records: [Counter; 2],
     log_drops: Counter,
     reloads: [Counter; 2],
+    look_ups: [(&'static str, Counter); 3],
     pub(super) setup: Histogram,
     pub(super) post_dial_delay: Histogram,
     pub(super) talk: Histogram,
@@ -273,6 +275,8 @@ impl Metrics {
             log_drops: counter(&recorder, &LOG_DROPS, None),
             reloads: ["applied", "refused"]
                 .map(|result| counter(&recorder, &RELOADS, Some(result))),
+            look_ups: ["found", "nothing", "failed"]
+                .map(|result| (result, counter(&recorder, &LOOK_UPS, Some(result)))),
             setup: histogram(&recorder, &SETUP),
             post_dial_delay: histogram(&recorder, &POST_DIAL_DELAY),
             talk: histogram(&recorder, &TALK),
@@ -387,6 +391,14 @@ impl Metrics {
     pub fn add_reload_applied(&self) {
         let [applied, _] = &self.reloads;
         applied.increment(1);
+    }
+
+    /// Counts a name looked up, by how that went.
+    pub fn add_look_up(&self, result: &str) {
+        let found = self.look_ups.iter().find(|(label, _)| *label == result);
+        if let Some((_, counter)) = found {
+            counter.increment(1);
+        }
     }
 
     /// Counts a reload that was refused.

@@ -210,7 +210,7 @@ impl Pair {
                 }
                 Output::Event(Event::Request { method }) => self.requests.push(method),
                 Output::Reserve { .. } | Output::Release(_) => panic!("nobody has a limit"),
-                Output::Event(_) | Output::Record(_) => {}
+                Output::Event(_) | Output::Record(_) | Output::Resolve(_) => {}
             }
         }
         said

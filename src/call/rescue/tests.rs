@@ -246,7 +246,7 @@ impl Bench {
                     }
                     said.push(text);
                 }
-                Output::Probed { .. } => {}
+                Output::Probed { .. } | Output::Resolve(_) => {}
                 Output::Reserve { ticket, party, .. } => {
                     self.places += 1;
                     let (party, verdict) = (&party, Verdict::Granted);

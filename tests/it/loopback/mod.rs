@@ -1,5 +1,6 @@
 //! The edge over real sockets on the loopback: what the shell adds to the engine.
 
+mod dns;
 mod hostile;
 mod process;
 mod site;

@@ -90,6 +90,12 @@ afid = "bright-leads"
         Self { config, folder }
     }
 
+    /// Adds to the configuration.
+    pub(super) fn append(&self, text: &str) {
+        let before = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, before + text).unwrap();
+    }
+
     pub(super) fn start(&self) -> Edge {
         let disk = Disk::new().unwrap();
         match config::load(&self.config, &disk, 1) {

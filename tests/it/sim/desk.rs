@@ -3,6 +3,7 @@
 //! The network is perfect and the clock stands still unless a test moves it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use strowger::call::places::{Party, Ticket};
 use strowger::call::record::Record;
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
+use strowger::sip::locate::Wanted;
 use strowger::types::ids::ShardId;
 
 use super::ledger::Ledger;
@@ -32,6 +34,8 @@ pub(crate) struct Desk {
     pub(crate) ledger: Ledger,
     /// Questions for places are kept here instead of being answered.
     pub(crate) questions: Option<Vec<(Ticket, Party)>>,
+    /// Names that the engine had looked up.
+    pub(crate) asked: Vec<Arc<Wanted>>,
 }
 
 /// One thing that the engine said.
@@ -273,6 +277,7 @@ impl Desk {
             records: Vec::new(),
             ledger: Ledger::default(),
             questions: None,
+            asked: Vec::new(),
         }
     }
 
@@ -343,6 +348,7 @@ impl Desk {
                     assert!(self.ledger.release(&party), "{party:?} given back twice");
                 }
                 Output::Event(event) => self.events.push(event),
+                Output::Resolve(wanted) => self.asked.push(wanted),
                 Output::Record(record) => self.records.push(*record),
             }
         }

@@ -28,6 +28,7 @@ mod health;
 pub(crate) mod ledger;
 mod leg;
 mod limits;
+mod named;
 mod phone;
 mod plan;
 pub(crate) mod policy;

@@ -18,7 +18,9 @@ use strowger::routing::directory::{
 };
 use strowger::routing::trunk::{CompanyId, Refer, Trunk};
 use strowger::sip::flow::Transport;
+use strowger::sip::locate::Wanted;
 use strowger::sip::rules::{HeaderRules, NameList};
+use strowger::sip::uri::Uri;
 use strowger::transaction::timing::Timing;
 use strowger::types::number::{Number, NumberPlan};
 use strowger::types::range::NumberSet;
@@ -64,6 +66,8 @@ pub(crate) struct BuyerSpec {
     /// Names of headers of its own that pass to the caller.
     pub(crate) pass_from: Vec<String>,
     pub(crate) is_trusted: bool,
+    /// Its URI, if it is known by name.
+    pub(crate) named: Option<String>,
 }
 
 impl BuyerSpec {
@@ -82,6 +86,7 @@ impl BuyerSpec {
             profile: XPhProfile::Raw,
             pass_from: Vec::new(),
             is_trusted: false,
+            named: None,
         }
     }
 }
@@ -339,9 +344,11 @@ impl PolicySpec {
 fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
     let addresses = [spec.address].into_iter().chain(spec.others.clone());
     let gateways = addresses.zip(1..).map(|(address, priority)| {
-        let uri = format!("sip:{}@{address}", spec.name);
+        let by_address = || format!("sip:{}@{address}", spec.name);
+        let uri = spec.named.clone().unwrap_or_else(by_address);
         Arc::new(Gateway {
             priority,
+            lookup: spec.named.as_deref().map(wanted),
             ..Gateway::udp(&uri, &address.ip().to_string(), address)
         })
     });
@@ -371,6 +378,15 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         },
         is_trusted: spec.is_trusted,
     })
+}
+
+/// What is looked up for a URI.
+pub(crate) fn wanted(uri: &str) -> Arc<Wanted> {
+    let Ok(Uri::Sip(uri)) = Uri::parse(uri.as_bytes()) else {
+        panic!("no SIP URI: {uri}");
+    };
+    let able: Arc<[Transport]> = [Transport::Udp].into();
+    Arc::new(Wanted::new(&uri, None, able).expect("a name"))
 }
 
 fn names(names: &[String]) -> NameList {

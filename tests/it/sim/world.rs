@@ -329,6 +329,7 @@ impl World {
                     }
                     self.watch.event(&event);
                 }
+                Output::Resolve(wanted) => panic!("nobody is known by name here: {wanted:?}"),
                 Output::Record(record) => {
                     self.note(|| format!("    record {:?} {}", record.outcome, record.status));
                     self.watch.record(self.now, &record);
