@@ -404,7 +404,6 @@ impl Arriving<'_, '_> {
                 campaign: decision.campaign.clone(),
                 next: 0,
                 gateways: SmallVec::new(),
-                without_tcp: None,
                 tried: 0,
                 places: Vec::new(),
                 is_last_resort: false,

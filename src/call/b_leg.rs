@@ -96,8 +96,6 @@ pub(crate) struct Offer<'c, 'm> {
     pub(crate) max_forwards: u8,
     /// Hop count of the buyer's INVITE.
     pub(crate) hops: u8,
-    /// A gateway that takes no connection.
-    pub(crate) without_tcp: Option<&'c Arc<Gateway>>,
     /// Who sent the caller's INVITE.
     pub(crate) sender: IpAddr,
 }
@@ -151,7 +149,8 @@ impl Offer<'_, '_> {
         let mut flow = flow;
         let mut built = self.write_invite(core, buyer, &gateway.uri, &leg);
         if let Ok(invite) = &built
-            && let Some(by_tcp) = self.flow_for_length(gateway, flow, invite.len())
+            && invite.len() > LONGEST_DATAGRAM
+            && let Some(by_tcp) = self.flow_for_length(now, core, gateway, flow)
         {
             flow = by_tcp;
             built = self.write_invite(core, buyer, &gateway.uri, &NewLeg { flow, ..leg });
@@ -233,12 +232,15 @@ impl Offer<'_, '_> {
 
     /// The way for what is too long for a datagram that must not be cut up (RFC 3261 §18.1.1): TCP, if we
     /// have it and the gateway has not refused it.
-    fn flow_for_length(&self, gateway: &Arc<Gateway>, flow: Flow, length: usize) -> Option<Flow> {
-        let refuses = |without: &Arc<Gateway>| Arc::ptr_eq(without, gateway);
-        if flow.transport != Transport::Udp
-            || length <= LONGEST_DATAGRAM
-            || self.without_tcp.is_some_and(refuses)
-        {
+    fn flow_for_length(
+        &self,
+        now: Instant,
+        core: &Core,
+        gateway: &Gateway,
+        flow: Flow,
+    ) -> Option<Flow> {
+        let refused = core.without_tcp.get(&gateway.name);
+        if flow.transport != Transport::Udp || refused.is_some_and(|until| *until > now) {
             return None;
         }
         let listener = self.policy.listener_for(Transport::Tcp, flow.remote)?;

@@ -1,7 +1,8 @@
 //! What every part of a call needs in order to act: transactions, random bits, a buffer to write
 //! messages in, and the queue of what the shell is to do.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -40,6 +41,9 @@ pub(crate) struct Core {
     pub(crate) rounds: u32,
     /// Where buyers are that are known by name.
     pub(crate) whereabouts: Whereabouts,
+    /// Gateways that took no connection, by name, and until when they are not asked to. As many as a
+    /// configuration has, at most.
+    pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -112,6 +116,7 @@ impl Core {
             health: Health::default(),
             rounds: 0,
             whereabouts: Whereabouts::default(),
+            without_tcp: HashMap::new(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
@@ -274,6 +279,7 @@ impl Core {
 
     /// A new policy is in force.
     pub(crate) fn note_policy(&mut self, policy: &Policy) {
+        self.without_tcp.clear();
         let Self { health, out, .. } = self;
         health.set_policy(policy, |event| out.push_back(Output::Event(event)));
     }

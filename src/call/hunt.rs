@@ -18,7 +18,6 @@ use crate::call::record::{AttemptResult, Side};
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
-use crate::routing::buyer::Gateway;
 use crate::routing::directory::Campaign;
 use crate::sip::locate::Target;
 use crate::sip::message::{Name, Response, ResponseEssentials};
@@ -31,8 +30,6 @@ pub(crate) struct Hunt {
     pub(crate) next: usize,
     /// The gateways of the buyer before it that are not tried yet, by place; the next one last.
     pub(crate) gateways: SmallVec<[u8; 4]>,
-    /// A gateway that takes no connection: what is long goes to it by UDP all the same.
-    pub(crate) without_tcp: Option<Arc<Gateway>>,
     /// The gateway that is being tried.
     pub(crate) tried: u8,
     /// Further places of that gateway, if it is known by name; the next one last.
@@ -46,6 +43,9 @@ pub(crate) struct Hunt {
     /// Who sent the caller's INVITE.
     pub(crate) sender: IpAddr,
 }
+
+/// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
+const TCP_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Hunt {
     /// The buyer whose gateways are being tried.
@@ -194,7 +194,7 @@ impl Call {
     pub(crate) fn handle_attempt_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
         let is_current =
             matches!(&self.state, State::Hunting(hunting) if hunting.attempt.client == id);
-        if is_current && self.goes_back_to_udp() {
+        if is_current && self.goes_back_to_udp(now, core) {
             self.note_health(now, core, Sign::Unclear);
             self.end_attempt(now, core, None, AttemptResult::Unreachable);
             self.hunt_on(now, core, Next::Gateway);
@@ -207,8 +207,8 @@ impl Call {
     }
 
     /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
-    /// §18.1.1).
-    fn goes_back_to_udp(&mut self) -> bool {
+    /// §18.1.1), and so do those of the next hour.
+    fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core) -> bool {
         let State::Hunting(hunting) = &mut self.state else {
             return false;
         };
@@ -220,7 +220,8 @@ impl Call {
             .find(|(gateway, _)| Arc::ptr_eq(gateway, &attempt.gateway));
         match place {
             Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
-                hunting.hunt.without_tcp = Some(gateway.clone());
+                core.without_tcp
+                    .insert(gateway.name.clone(), now + TCP_PAUSE);
                 hunting.hunt.gateways.push(place);
                 true
             }

@@ -232,7 +232,6 @@ impl Call {
                 essentials,
                 max_forwards: hunt.max_forwards,
                 hops: hunt.hops,
-                without_tcp: hunt.without_tcp.as_ref(),
                 sender: hunt.sender,
             };
             let made = match target {

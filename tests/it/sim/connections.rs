@@ -76,6 +76,9 @@ fn a_long_invite_goes_by_udp_after_all_where_nobody_takes_a_connection() {
         .map(|one| one.result.label())
         .collect();
     assert_eq!(results, ["unreachable", "unreachable"]);
+
+    let next = desk.say(CARRIER, &another(&long_invite()));
+    assert_eq!(one(&next, "INVITE").flow, by_udp(), "it is not tried again");
 }
 
 #[test]
@@ -114,6 +117,15 @@ fn long_invite() -> Msg {
     invite().with_sdp(&format!(
         "v=0\r\no=ann 1 1 IN IP4 192.0.2.10\r\ns=-\r\n{lines}"
     ))
+}
+
+/// The INVITE of another call.
+fn another(invite: &Msg) -> Msg {
+    let via = format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bKsecond;rport");
+    invite
+        .clone()
+        .set("Call-ID", "two@carrier.example.net")
+        .set("Via", via)
 }
 
 fn by_udp() -> Flow {
