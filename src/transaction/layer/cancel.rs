@@ -6,7 +6,7 @@ use crate::transaction::layer::{ClientId, Layer, Sink};
 
 impl<O: Copy> Layer<O> {
     /// Cancels an INVITE; `owner` gets what comes of it: the final response, which may be a 2xx that
-    /// crossed the CANCEL, or [`Effect::TimedOut`].
+    /// crossed the CANCEL, or [`Effect::TimedOut`](super::Effect::TimedOut).
     ///
     /// The CANCEL goes out once a provisional response is there; none if the final one comes first.
     pub fn cancel(&mut self, now: Instant, id: ClientId, owner: O, out: &mut Sink<O>) {
