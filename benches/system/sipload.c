@@ -317,10 +317,10 @@ static void send_invite(u32 id, int cseq, const char *authorization) {
     const struct line *line = &lines[calls[id].line];
     commit(snprintf(begin(carrier, &server), SPACE,
         "INVITE sip:%s@%s SIP/2.0\r\n"
-        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-%d\r\n"
-        "From: <sip:%s@%s>;tag=%xu%u\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%07u-%d\r\n"
+        "From: <sip:%s@%s>;tag=%xu%07u\r\n"
         "To: <sip:%s@%s>\r\n"
-        "Call-ID: %u-%x@sipload\r\n"
+        "Call-ID: %07u-%x@sipload\r\n"
         "CSeq: %d INVITE\r\n"
         "Contact: <sip:%s@%s%s>\r\n"
         "%s"
@@ -339,10 +339,10 @@ static void acknowledge(u32 id, int cseq, struct text to) {
     const struct line *line = &lines[calls[id].line];
     commit(snprintf(begin(carrier, &server), SPACE,
         "ACK sip:%s@%s SIP/2.0\r\n"
-        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-%d\r\n"
-        "From: <sip:%s@%s>;tag=%xu%u\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%07u-%d\r\n"
+        "From: <sip:%s@%s>;tag=%xu%07u\r\n"
         "To: %.*s\r\n"
-        "Call-ID: %u-%x@sipload\r\n"
+        "Call-ID: %07u-%x@sipload\r\n"
         "CSeq: %d ACK\r\n"
         "Max-Forwards: 70\r\n"
         "Content-Length: 0\r\n\r\n",
@@ -356,11 +356,11 @@ static void send_within(u32 id, const char *method, int cseq) {
     const char *target = calls[id].dialog, *routes = target + strlen(target) + 1, *tag = routes + strlen(routes) + 1;
     commit(snprintf(begin(carrier, &server), SPACE,
         "%s %s SIP/2.0\r\n"
-        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%u-%s\r\n"
+        "Via: SIP/2.0/%s %s;branch=z9hG4bK-%x-%07u-%s\r\n"
         "%s"
-        "From: <sip:%s@%s>;tag=%xu%u\r\n"
+        "From: <sip:%s@%s>;tag=%xu%07u\r\n"
         "To: <sip:%s@%s>;tag=%s\r\n"
-        "Call-ID: %u-%x@sipload\r\n"
+        "Call-ID: %07u-%x@sipload\r\n"
         "CSeq: %d %s\r\n"
         "Max-Forwards: 70\r\n"
         "Content-Length: 0\r\n\r\n",
