@@ -1,0 +1,9 @@
+//! Media: what is agreed in SDP, and what is done with each packet, as decisions without a socket.
+//!
+//! | question | room |
+//! |---|---|
+//! | what the relay is told of a call | [`plan`] |
+//! | what is known of a call's media when it is over | [`figures`] |
+
+pub mod figures;
+pub mod plan;
