@@ -243,12 +243,12 @@ impl Effects {
                     .guard
                     .makes_exception(now, remote, shut, &glance, engine) =>
             {
-                Passage::Drop(shut.label())
+                Passage::Shut(shut.label())
             }
             Some(_) | None if payer.is_none() && engine.awaits(&glance) => Passage::Read,
             Some(_) | None => self.valve.judge(payer, &glance, wait),
         };
-        if let Passage::Drop(why) = passage {
+        if let Passage::Drop(why) | Passage::Shut(why) = passage {
             self.tally.add_unread(why, 1);
         }
         passage
