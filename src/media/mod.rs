@@ -4,6 +4,10 @@
 //! |---|---|
 //! | what the relay is told of a call | [`plan`] |
 //! | what is known of a call's media when it is over | [`figures`] |
+//! | what a party says of its media, and how that is passed on | [`sdp`] |
+//! | what is agreed with both parties of a call | [`session`] |
 
 pub mod figures;
 pub mod plan;
+pub mod sdp;
+pub mod session;

@@ -78,6 +78,8 @@ pub struct Plan {
 pub struct Stream {
     /// By [`Party::index`].
     pub ends: [End; 2],
+    /// Whether it is RTP with RTCP beside it; else datagrams of another kind, passed on unread (T.38 over UDPTL).
+    pub is_rtp: bool,
 }
 
 /// Our side towards one party.
