@@ -4,6 +4,8 @@
 //! |---|---|
 //! | what the relay is told of a call | [`plan`] |
 //! | what is known of a call's media when it is over | [`figures`] |
+//! | how packets are kept secret and whole | [`srtp`] |
 
 pub mod figures;
 pub mod plan;
+pub mod srtp;
