@@ -8,6 +8,7 @@
 //! stays found.
 
 mod sequence;
+mod srtp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -26,6 +27,7 @@ use strowger::sip::scan::MAX_MESSAGE;
 use strowger::sip::uri::{Uri, is_equivalent};
 
 pub use self::sequence::sequence;
+pub use self::srtp::srtp;
 
 /// Where all packets come from.
 const SOURCE: Flow = Flow {

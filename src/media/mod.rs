@@ -6,8 +6,10 @@
 //! | what is known of a call's media when it is over | [`figures`] |
 //! | what a party says of its media, and how that is passed on | [`sdp`] |
 //! | what is agreed with both parties of a call | [`session`] |
+//! | how packets are kept secret and whole | [`srtp`] |
 
 pub mod figures;
 pub mod plan;
 pub mod sdp;
 pub mod session;
+pub mod srtp;
