@@ -195,9 +195,7 @@ fn is_of_kept_format(name: &[u8], value: &[u8], own: Numbers, kept: Option<Numbe
 
 /// Whether a line may be seen by the other party.
 fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
-    let Some((name, value)) = line.attribute() else {
-        return true;
-    };
+    let (name, value) = line.attribute().unwrap_or((b"", line.value()));
     let is_ours = match name {
         // Ports and addresses (RFC 3605, RFC 4570, RFC 6947, RFC 8839).
         b"rtcp" | b"source-filter" | b"altc" | b"candidate" | b"remote-candidates"

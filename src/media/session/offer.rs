@@ -7,7 +7,7 @@ use crate::media::sdp::read::Sdp;
 use crate::media::sdp::write::{Relayed, Section};
 use crate::media::session::fault::Fault;
 use crate::media::session::line::{Line, Lines, Side};
-use crate::media::session::seal;
+use crate::media::session::seal::{self, Before};
 use crate::media::session::terms::{OtherMedia, Srtp, Supply, Terms};
 use crate::media::session::{Leg, Session};
 
@@ -17,7 +17,9 @@ struct OfferedLine<'x> {
     media: Media<'x, 'x>,
     own: &'x Terms,
     other: &'x Terms,
-    /// What stands.
+    /// All lines that stand.
+    lines: &'x [Line],
+    /// The one of them at its place.
     agreed: Option<&'x Line>,
     /// What an offer that this one takes the place of would have made of it.
     pending: Option<&'x Line>,
@@ -69,6 +71,7 @@ impl Session {
                 media,
                 own: &own.terms,
                 other: &other.terms,
+                lines: &self.lines,
                 agreed: self.lines.get(index),
                 pending: self.offered().get(index),
                 told: told.as_ref().and_then(|told| told.media_at(index)),
@@ -100,20 +103,12 @@ impl OfferedLine<'_> {
         let to = self.from.other();
         let transport = self.media.head.transport();
         self.check_kind(transport)?;
-        let srtp = if transport.is_rtp() {
-            let before = self.side(self.from).and_then(|side| side.srtp.as_deref());
-            let pending = self
-                .pending
-                .and_then(|line| line.sides.of(self.from).srtp.as_deref());
-            let allowed = self.own.srtp;
-            // What was only offered is no agreement that could be lowered.
-            let is_lowered = before.is_none();
-            match seal::of_offer(&self.media, allowed, before.or(pending), supply) {
-                Err(Fault::Downgrade) if is_lowered => None,
-                result => result?,
-            }
-        } else {
-            None
+        let before = self.before(self.from);
+        let srtp = match transport.is_rtp() {
+            true => seal::of_offer(&self.media, self.own.srtp, before, supply)?,
+            // What is no RTP cannot be SRTP either.
+            false if before.is_secure || self.before(to).is_secure => return Err(Fault::Downgrade),
+            false => None,
         };
         let formats = self.formats(transport)?;
         let listens = self.media.listens()?;
@@ -145,7 +140,8 @@ impl OfferedLine<'_> {
         let mut side = self.side(to).cloned().unwrap_or_default();
         let pending = self.pending.map(|line| line.sides.of(to));
         if transport.is_rtp() {
-            side.offered = seal::to_offer(&side, pending, self.other.srtp, supply);
+            let is_secure = self.other.srtp == Srtp::Require || self.before(to).is_secure;
+            side.offered = seal::to_offer(&side, pending, is_secure, supply);
         }
         let is_secure = match &side.srtp {
             Some(_) => side.transport.is_secure(),
@@ -178,7 +174,6 @@ impl OfferedLine<'_> {
         if !head.is_audio() && both.iter().any(refuses) {
             return Err(Fault::Media);
         }
-        // What is no RTP cannot be SRTP either.
         let requires = |terms: &&Terms| terms.srtp == Srtp::Require;
         if !transport.is_rtp() && both.iter().any(requires) {
             return Err(Fault::SrtpRequired);
@@ -232,6 +227,22 @@ impl OfferedLine<'_> {
             None => supply
                 .take(is_ipv6.unwrap_or(terms.is_ipv6), terms.is_shared)
                 .ok_or(Fault::NoPort),
+        }
+    }
+
+    /// What was agreed with `party` on keys: on this line, or, if that is not in use, on any.
+    fn before(&self, party: Party) -> Before<'_> {
+        let sealed = |line: &&Line| line.sides.of(party).srtp.is_some();
+        let pending = self.pending.map(|line| line.sides.of(party));
+        Before {
+            is_secure: match self.agreed.filter(|line| line.gates.of(party).is_some()) {
+                Some(line) => sealed(&line),
+                None => self.lines.iter().any(|line| sealed(&line)),
+            },
+            sealed: [self.side(party), pending]
+                .into_iter()
+                .flatten()
+                .find_map(|side| side.srtp.as_deref()),
         }
     }
 

@@ -9,7 +9,16 @@ use crate::media::session::fault::Fault;
 use crate::media::session::line::{Sealed, Side};
 use crate::media::session::terms::{Srtp, Supply};
 
-/// What follows from the keys of an offer. `before` is what was agreed with that party, or would have been.
+/// What was before on a line, seen from one party.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'x> {
+    /// Whether SRTP was agreed, so that RTP would be less.
+    pub(crate) is_secure: bool,
+    /// The keys that were agreed, or would have been.
+    pub(crate) sealed: Option<&'x Sealed>,
+}
+
+/// What follows from the keys of an offer.
 ///
 /// # Errors
 ///
@@ -17,24 +26,26 @@ use crate::media::session::terms::{Srtp, Supply};
 pub(crate) fn of_offer(
     media: &Media<'_, '_>,
     terms: Srtp,
-    before: Option<&Sealed>,
+    before: Before<'_>,
     supply: &mut impl Supply,
 ) -> Result<Option<Box<Sealed>>, Fault> {
-    match (terms, media.head.transport().is_secure()) {
+    let is_secure = media.head.transport().is_secure();
+    match (terms, is_secure) {
         (Srtp::Refuse, true) => return Err(Fault::SrtpRefused),
         (Srtp::Refuse, false) => return Ok(None),
-        (Srtp::Require, false) if before.is_some() => return Err(Fault::Downgrade),
+        (Srtp::Require, false) if before.is_secure => return Err(Fault::Downgrade),
         (Srtp::Require, false) => return Err(Fault::SrtpRequired),
         (Srtp::Allow | Srtp::Require, _) => {}
     }
-    let Some(line) = best(media, before.map(|sealed| sealed.crypto.ours.suite)) else {
-        return match (media.head.transport().is_secure(), before) {
+    let used = before.sealed.map(|sealed| sealed.crypto.ours.suite);
+    let Some(line) = best(media, used) else {
+        return match (is_secure, before.is_secure) {
             (true, _) => Err(Fault::Keys),
-            (false, Some(_)) => Err(Fault::Downgrade),
-            (false, None) => Ok(None),
+            (false, true) => Err(Fault::Downgrade),
+            (false, false) => Ok(None),
         };
     };
-    let ours = match before {
+    let ours = match before.sealed {
         Some(sealed) if sealed.crypto.ours.suite == line.keys.suite => sealed.crypto.ours.clone(),
         _ => draw(line.keys.suite, supply),
     };
@@ -55,21 +66,24 @@ fn best(media: &Media<'_, '_>, used: Option<Suite>) -> Option<CryptoLine> {
     })
 }
 
-/// The keys that `side` is offered: those that are in use; else, where SRTP is required, those of the offer that this
-/// one takes the place of, or new ones.
+/// The keys that `side` is offered: those that are in use; else, where `is_secure` says so, those of the offer that
+/// this one takes the place of, or new ones.
 pub(crate) fn to_offer(
     side: &Side,
     pending: Option<&Side>,
-    terms: Srtp,
+    is_secure: bool,
     supply: &mut impl Supply,
 ) -> Vec<Keys> {
-    match (&side.srtp, terms) {
-        (Some(sealed), _) => vec![sealed.crypto.ours.clone()],
-        (None, Srtp::Refuse | Srtp::Allow) => Vec::new(),
-        (None, Srtp::Require) => pending.filter(|side| !side.offered.is_empty()).map_or_else(
-            || crypto::OFFERED.map(|suite| draw(suite, supply)).to_vec(),
-            |side| side.offered.clone(),
-        ),
+    if let Some(sealed) = &side.srtp {
+        return vec![sealed.crypto.ours.clone()];
+    }
+    match pending.filter(|side| !side.offered.is_empty()) {
+        _ if !is_secure => Vec::new(),
+        Some(side) => side.offered.clone(),
+        None => crypto::OFFERED
+            .iter()
+            .map(|suite| draw(*suite, supply))
+            .collect(),
     }
 }
 

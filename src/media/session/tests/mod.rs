@@ -2,10 +2,16 @@
 
 mod exchange;
 mod hold;
+mod lines;
 mod refused;
+mod sequence;
+mod srtp;
+mod stable;
+mod topology;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::*;
 use crate::media::plan::{End, Gate};
@@ -75,6 +81,14 @@ pub(super) fn terms() -> Terms {
         sources: Sources::Announced,
         is_shared: false,
         is_ipv6: false,
+    }
+}
+
+pub(super) fn only(codecs: &[&str]) -> Terms {
+    let codecs: Arc<[Box<str>]> = codecs.iter().map(|name| Box::from(*name)).collect();
+    Terms {
+        codecs: Some(codecs),
+        ..terms()
     }
 }
 
