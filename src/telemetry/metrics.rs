@@ -94,6 +94,15 @@ families! {
     RECORDS = Counter "strowger_records_total" ["result"] "Call records written, and lost.";
     LOG_DROPS = Counter "strowger_log_drops_total" [] "Log lines dropped because their reader is too slow.";
     LOOK_UPS = Counter "strowger_dns_look_ups_total" ["result"] "Names looked up: found, not there, or without an answer.";
+    MEDIA_SESSIONS = Gauge "strowger_media_sessions" [] "Calls whose media is relayed now.";
+    MEDIA_PORTS = Gauge "strowger_media_ports" ["state"] "Pairs of media ports: to be had, resting after use, and in use.";
+    MEDIA_PACKETS = Counter "strowger_media_packets_total" ["kind"] "Media packets passed on.";
+    MEDIA_BYTES = Counter "strowger_media_bytes_total" [] "Bytes of media packets passed on, without UDP and IP.";
+    MEDIA_DROPS = Counter "strowger_media_drops_total" ["why"] "Media packets that were not passed on.";
+    MEDIA_QUIET = Counter "strowger_media_quiet_total" ["who"] "Times that a party was silent for longer than allowed.";
+    MEDIA_JITTER = Histogram "strowger_media_jitter_seconds" [] "Interarrival jitter of what a party sent, at the end of the call.";
+    MEDIA_LOSS = Histogram "strowger_media_loss_ratio" [] "Share of a party's packets that never came, at the end of the call.";
+    MEDIA_MOS = Histogram "strowger_media_mos_score" [] "Estimated mean opinion score of what a party sent, 1 to 4.5, at the end of the call.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";
@@ -109,6 +118,15 @@ const DELAYS: &[f64] = &[
 const TALKS: &[f64] = &[
     1.0, 5.0, 15.0, 30.0, 60.0, 90.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
 ];
+
+/// Buckets of interarrival jitter, in seconds.
+const JITTERS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
+
+/// Buckets of the share of packets that were lost.
+const LOSSES: &[f64] = &[0.0, 0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
+/// Buckets of the mean opinion score.
+const SCORES: &[f64] = &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4];
 
 /// The methods that have a label of their own; the rest is `other`.
 pub(super) const METHODS: &[&str] = &[
@@ -244,7 +262,15 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut builder = PrometheusBuilder::new();
-        for (family, buckets) in [(SETUP, DELAYS), (POST_DIAL_DELAY, DELAYS), (TALK, TALKS)] {
+        let histograms = [
+            (SETUP, DELAYS),
+            (POST_DIAL_DELAY, DELAYS),
+            (TALK, TALKS),
+            (MEDIA_JITTER, JITTERS),
+            (MEDIA_LOSS, LOSSES),
+            (MEDIA_MOS, SCORES),
+        ];
+        for (family, buckets) in histograms {
             let matcher = Matcher::Full(family.name.to_owned());
             // The only error is a list without buckets; without any it would be a summary.
             builder = match builder.set_buckets_for_metric(matcher, buckets) {
@@ -292,6 +318,16 @@ impl Metrics {
     /// The gauge of `family`, which has no label; it shows from now on.
     pub(super) fn gauge(&self, family: &Family) -> Gauge {
         gauge(&self.recorder, family, None)
+    }
+
+    /// The gauge of one value of the label of `family`; it shows from now on.
+    pub(super) fn labelled_gauge(&self, family: &Family, label: &'static str) -> Gauge {
+        gauge(&self.recorder, family, Some(label))
+    }
+
+    /// The histogram of `family`.
+    pub(super) fn histogram(&self, family: &Family) -> Histogram {
+        histogram(&self.recorder, family)
     }
 
     /// Shows what is told by buyer for each of them. They are configured, so there is an end to them.
@@ -468,8 +504,9 @@ mod tests {
                 name.ends_with("_total"),
                 "{name}"
             );
+            let has_unit = ["_seconds", "_ratio", "_score"].map(|unit| name.ends_with(unit));
             assert!(
-                family.kind != Kind::Histogram || name.ends_with("_seconds"),
+                family.kind != Kind::Histogram || has_unit.contains(&true),
                 "{name}"
             );
         }

@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod log;
+pub mod media;
 pub mod metrics;
 pub mod record;
 pub mod tally;
