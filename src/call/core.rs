@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::call::gates::Gates;
 use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::call::whereabouts::Whereabouts;
+use crate::media::plan::SessionId;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Request};
@@ -44,6 +46,8 @@ pub(crate) struct Core {
     /// Gateways that took no connection, by name, and until when they are not asked to. As many as a
     /// configuration has, at most.
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
+    /// Our ports for media.
+    pub(crate) gates: Gates,
     effects: Vec<Effect<Owner>>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
@@ -55,6 +59,21 @@ pub(crate) struct Core {
 pub(crate) struct CallKey {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
+}
+
+impl CallKey {
+    /// The name of the call's media: shards count their slots for themselves.
+    pub(crate) fn session(self, shard: ShardId) -> SessionId {
+        SessionId::new(shard, self.slot, self.serial)
+    }
+
+    /// The call whose media has this name.
+    pub(crate) fn of_session(id: SessionId) -> Self {
+        Self {
+            slot: id.slot(),
+            serial: id.0 as u32,
+        }
+    }
 }
 
 /// Whose a transaction is.
@@ -117,6 +136,7 @@ impl Core {
             rounds: 0,
             whereabouts: Whereabouts::default(),
             without_tcp: HashMap::new(),
+            gates: Gates::default(),
             effects: Vec::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),

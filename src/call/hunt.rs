@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::call::b_leg::Attempt;
@@ -11,6 +12,7 @@ use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::headers::Crossing;
+use crate::call::media;
 use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
 use crate::call::provisional::reread_response;
@@ -108,9 +110,10 @@ impl Call {
         }
     }
 
-    /// Tells the caller of a provisional response. A body passes from the last buyer only: it answers the
-    /// caller's offer, and an answer cannot be taken back when the hunt goes on (RFC 3264 §4, RFC 3261
-    /// §13.2.1). The caller of any other hears ringing instead.
+    /// Tells the caller of a provisional response. A body answers the caller's offer, and an answer cannot be taken
+    /// back when the hunt goes on (RFC 3264 §4, RFC 3261 §13.2.1): it passes where the media goes through our relay,
+    /// which makes the same answer of the next buyer's, or from the last buyer. The caller of any other hears
+    /// ringing instead.
     fn relay_ringing(&mut self, now: Instant, core: &mut Core, response: &Response<'_>) {
         let is_last = self.is_last_attempt();
         let State::Hunting(hunting) = &mut self.state else {
@@ -124,10 +127,17 @@ impl Call {
             attempt.flow.remote.ip(),
             self.policy.advertised(hunting.early.flow.listener),
         );
-        let (status, with) = if response.head.body().is_empty() || is_last {
-            (response.status, Some((response, crossing)))
-        } else {
-            (180, None)
+        let answer = (Side::Buyer, hunting.attempt.role());
+        let carried = media::carry(&mut self.media, now, core, answer, &response.head);
+        let carried = media::note_unfit(core, self.uuid, Side::Buyer, carried);
+        let heard = match &carried {
+            Ok(Some(body)) => Some(response.with_body(body)),
+            Ok(None) if response.head.body().is_empty() || is_last => Some(response.clone()),
+            Ok(None) | Err(_) => None,
+        };
+        let (status, with) = match &heard {
+            Some(heard) => (heard.status, Some((heard, crossing))),
+            None => (180, None),
         };
         let tag = self.caller_mark.text();
         hunting.ring_at = None;
@@ -312,6 +322,24 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// A buyer answered, but the caller cannot be told what: its call ends, and the next one is tried.
+    pub(crate) fn give_answer_up(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+    ) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+        self.note_health(now, core, Sign::Works);
+        self.abandon_attempt(now, core, None);
+        let result = AttemptResult::MediaMismatch;
+        self.end_attempt(now, core, Some(response.status), result);
+        self.hunt_on(now, core, Next::Buyer);
     }
 
     /// A 2xx to the current INVITE that is not wanted.

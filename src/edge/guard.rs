@@ -134,6 +134,7 @@ impl Guard {
             | Event::Skipped { .. }
             | Event::CallerRefused { .. }
             | Event::LimitReached { .. }
+            | Event::MediaUnfit { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable
             | Event::Panicked

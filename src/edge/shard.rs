@@ -291,6 +291,9 @@ impl Shard {
                 Some(Letter::Told(Told { wanted, located })) => {
                     self.step(now, Input::Resolved { wanted, located });
                 }
+                Some(Letter::Media { id, lost }) => {
+                    self.step(now, Input::Media { id, lost });
+                }
                 None => {
                     self.is_rung = false;
                     return;

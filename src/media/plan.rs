@@ -16,6 +16,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
+use crate::types::ids::ShardId;
+
 /// A party of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Party {
@@ -51,6 +53,30 @@ impl Party {
 /// Names a call's media: unique among all calls of the process that are not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// The media of the call in `slot` of `shard`; calls that have the same slot in turn have other serial numbers.
+    #[must_use]
+    pub fn new(shard: ShardId, slot: u32, serial: u32) -> Self {
+        let slot = u64::from(slot & MOST_SLOTS);
+        Self(u64::from(shard.0) << 56 | slot << 32 | u64::from(serial))
+    }
+
+    /// The shard whose call it is.
+    #[must_use]
+    pub fn shard(self) -> ShardId {
+        ShardId((self.0 >> 56) as u8)
+    }
+
+    /// The call's slot there.
+    #[must_use]
+    pub fn slot(self) -> u32 {
+        (self.0 >> 32) as u32 & MOST_SLOTS
+    }
+}
+
+/// Slots of a shard at most.
+const MOST_SLOTS: u32 = 0x00ff_ffff;
 
 /// Ports of ours that one party sends to: RTP, and RTCP on the port after it (RFC 3550 §11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -83,6 +83,12 @@ impl Pool {
     /// How many there are of each sort.
     pub fn stock(&mut self, now: Instant) -> Stock {
         self.wake(now);
+        self.count()
+    }
+
+    /// The same, as it was when a pair was last taken or asked for.
+    #[must_use]
+    pub fn count(&self) -> Stock {
         Stock {
             free: self
                 .free

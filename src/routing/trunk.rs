@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::media::plan::Sources;
+use crate::media::session::{OtherMedia, Srtp, Terms};
 use crate::routing::caps::Caps;
 use crate::sip::rules::HeaderRules;
 use crate::types::number::NumberPlan;
@@ -22,6 +24,8 @@ pub struct Trunk {
     pub headers: HeaderRules,
     /// What its callers may do with REFER.
     pub refer: Refer,
+    /// What becomes of its media.
+    pub media: MediaTerms,
     /// Whether its P-Asserted-Identity is believed.
     pub is_trusted: bool,
     /// The only numbers that its callers may have; `None`: any.
@@ -47,6 +51,32 @@ pub enum Refer {
     Refuse,
     /// The other side of the call gets it, and decides.
     Relay,
+}
+
+/// What becomes of the media of a trunk's or a buyer's calls.
+#[derive(Debug, Clone)]
+pub struct MediaTerms {
+    /// Whether it goes through our relay. A call's does if either of its sides wants that.
+    pub is_relayed: bool,
+    /// What is agreed with this side.
+    pub terms: Terms,
+}
+
+impl Default for MediaTerms {
+    /// It goes directly.
+    fn default() -> Self {
+        Self {
+            is_relayed: false,
+            terms: Terms {
+                codecs: None,
+                other_media: OtherMedia::default(),
+                srtp: Srtp::default(),
+                sources: Sources::Announced,
+                is_shared: false,
+                is_ipv6: false,
+            },
+        }
+    }
 }
 
 /// Place of a company in [`Directory::companies`](crate::routing::directory::Directory).

@@ -77,6 +77,7 @@ families! {
     GATEWAY_CHANGES = Counter "strowger_gateway_changes_total" ["to"] "Times that a shard began to leave a gateway alone (down), and took it up again (up).";
     PLACES = Gauge "strowger_places_taken" ["kind"] "Calls that have a place of a trunk or a buyer with a limit.";
     GATEWAYS_DOWN = Gauge "strowger_gateways_down" ["buyer"] "Gateways that are left alone, added up over the shards.";
+    MEDIA_UNFIT = Counter "strowger_media_unfit_total" ["why"] "Session descriptions that could not be taken to the other side.";
     UNBUILDABLE = Counter "strowger_unbuildable_total" [] "Messages that could not be built: a fault of ours or of the configuration.";
     PANICS = Counter "strowger_panics_total" [] "Handlers that panicked, a fault of ours; each cost one call.";
     TABLE_FULL = Counter "strowger_table_full_total" ["table"] "Times that a table had no place left.";
@@ -195,6 +196,8 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoAck,
     Outcome::LegLost,
     Outcome::SessionExpired,
+    Outcome::MediaSilent,
+    Outcome::MediaFailed,
     Outcome::TimeLimit,
     Outcome::Stopped,
     Outcome::Internal,
@@ -224,7 +227,7 @@ pub(super) const SKIP_REASONS: &[WhySkipped] = &[
 /// What has become of a gateway.
 pub(super) const GATEWAY_STATES: &[&str] = &["down", "up"];
 
-pub(super) const TABLES: &[&str] = &["transactions", "calls"];
+pub(super) const TABLES: &[&str] = &["transactions", "calls", "media_ports"];
 
 /// Why a datagram was not sent: the socket was blocked, the system refused.
 pub(super) const UNSENT: &[&str] = &["blocked", "refused"];

@@ -64,6 +64,8 @@ pub(crate) struct Site {
     served: BTreeSet<String>,
     secret: String,
     strangers: &'static str,
+    /// What `[trunk.media]` says; `None`: media goes directly.
+    media: Option<&'static str>,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -85,6 +87,8 @@ pub(crate) struct Buyer {
     pub(crate) login: Option<(&'static str, &'static str, &'static str)>,
     /// A second gateway, behind the first.
     pub(crate) second: Option<Ipv4Addr>,
+    /// What `[buyer.media]` says.
+    pub(crate) media: &'static str,
 }
 
 impl Transport {
@@ -128,6 +132,7 @@ impl Site {
             served: BTreeSet::new(),
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
+            media: None,
         }
     }
 
@@ -135,6 +140,17 @@ impl Site {
     pub(crate) fn silent(mut self) -> Self {
         self.strangers = "silent";
         self
+    }
+
+    /// Where media is relayed; the trunk's `media` says `trunk`.
+    pub(crate) fn relayed(mut self, trunk: &'static str) -> Self {
+        self.media = Some(trunk);
+        self
+    }
+
+    /// What the trunk's `media` says, where media is relayed.
+    pub(crate) fn trunk_media(&self) -> Option<&'static str> {
+        self.media
     }
 
     /// With another secret of the node: edges that share it are one site.
@@ -222,6 +238,7 @@ impl Site {
             response_timeout: "4s",
             login: None,
             second: None,
+            media: "",
         };
         change(&mut buyer);
         self.buyers.push(buyer);
@@ -272,6 +289,11 @@ impl Site {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         let authority = self.authority();
         let authority = authority.display();
+        let media = match self.media {
+            Some(_) => "\n[media]\nports = \"30000-30099\"",
+            None => "",
+        };
+        let trunk_media = self.media.unwrap_or("plane = \"direct\"");
         let mut text = format!(
             r#"[node]
 name = "{edge}"
@@ -298,6 +320,7 @@ ca = "{authority}"
 
 [http]
 bind = "{edge}:9090"
+{media}
 
 [sip]
 strangers = "{strangers}"
@@ -338,6 +361,7 @@ domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}", "{BY_CERTIFICATE
 certificates = ["{CARRIER_NAME}"]
 allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
+media = {{ {trunk_media} }}
 country = "1"
 
 [[publisher]]
@@ -394,6 +418,7 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
         response_timeout,
         login,
         second,
+        media,
     } = buyer;
     let (transport, port) = (transport.name(), transport.port());
     write!(
@@ -426,6 +451,9 @@ password = "{password}"
 realm = "{realm}""#
         )
         .expect("text");
+    }
+    if !media.is_empty() {
+        writeln!(text, "media = {{ {media} }}").expect("text");
     }
     for (gateway, rank) in second.iter().flat_map(|second| [(address, 1), (second, 2)]) {
         writeln!(

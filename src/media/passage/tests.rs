@@ -321,6 +321,7 @@ fn plan() -> Plan {
     };
     Plan {
         streams: smallvec![Stream {
+            is_rtp: true,
             ends: [end(CALLER, 20_000), end(BUYER, 30_000)]
         }],
         patience: Patience::default(),
