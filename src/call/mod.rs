@@ -14,6 +14,7 @@
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
+//! | what the caller hears meanwhile | `ringing` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
@@ -61,6 +62,7 @@ mod relay;
 mod requests;
 mod rescue;
 mod responses;
+mod ringing;
 mod session;
 mod unwanted;
 mod whereabouts;

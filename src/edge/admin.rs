@@ -48,8 +48,7 @@ pub(super) struct Panel {
     /// Second handles of the shards' sockets.
     pub(super) sockets: Vec<UdpSocket>,
     pub(super) is_draining: AtomicBool,
-    /// `None`: no media is relayed.
-    pub(super) media: Option<Arc<MediaCounts>>,
+    pub(super) media: Arc<MediaCounts>,
 }
 
 impl Panel {
@@ -99,9 +98,7 @@ impl Panel {
         let _ = self.measure().await;
         let gauges = self.gauges();
         self.metrics.set_gauges(&gauges);
-        if let Some(media) = &self.media {
-            media.set_ports(gauges.media_ports);
-        }
+        self.media.set_ports(gauges.media_ports);
         let banned = self.boards.iter().map(|board| board.banned());
         self.metrics.set_banned(banned.sum());
         let waits = self.boards.iter().map(|board| board.worst_wait());

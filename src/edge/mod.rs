@@ -20,6 +20,7 @@ mod disk;
 mod drain;
 mod effects;
 mod guard;
+mod hall;
 mod inbox;
 mod ledger;
 mod media;
@@ -51,7 +52,8 @@ use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
-use crate::edge::inbox::{Board, Inbox, Letter, Mailbox, Order};
+use crate::edge::hall::Hall;
+use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
 use crate::edge::ledger::Ledger;
 use crate::edge::media::MediaDesk;
 use crate::edge::postroom::{Postroom, StreamSettings};
@@ -61,7 +63,7 @@ use crate::edge::valve::Valve;
 use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
 use crate::net::relay::Relay;
-use crate::net::resolver::{Audience, LookUp, Resolver, Told};
+use crate::net::resolver::Resolver;
 use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::streams::{Door as StreamDoor, Streams, Terms};
@@ -194,10 +196,7 @@ impl Edge {
         // The same for all shards: so one can tell a nonce that another has given out.
         let (seed, start) = (disk::draw()?, clock::now());
         let ledger = Ledger::new(start);
-        let media_counts = policy
-            .media
-            .is_open()
-            .then(|| Arc::new(MediaCounts::new(&metrics)));
+        let media_counts = Arc::new(MediaCounts::new(&metrics));
         let panel = Arc::new(Panel {
             ledger: Arc::clone(&ledger),
             policy: Mutex::new(Arc::clone(&policy)),
@@ -206,7 +205,7 @@ impl Edge {
             boards: boards.clone(),
             sockets: second_handles(&sockets)?,
             is_draining: AtomicBool::new(false),
-            media: media_counts.clone(),
+            media: Arc::clone(&media_counts),
         });
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
@@ -224,8 +223,9 @@ impl Edge {
             fixed,
             generation,
         };
-        if let Some(counts) = &media_counts {
-            edge.relay = Some(media::start(edge.node.shards, counts, mailboxes.clone())?);
+        if policy.media.is_open() {
+            let relay = media::start(edge.node.shards, &media_counts, mailboxes.clone())?;
+            edge.relay = Some(relay);
         }
         let hall = Hall {
             mailboxes: mailboxes.clone(),
@@ -393,25 +393,6 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// Tells all shards what the resolver finds.
-struct Hall {
-    mailboxes: Vec<Mailbox>,
-    metrics: Arc<Metrics>,
-}
-
-impl Audience for Hall {
-    fn tell(&self, told: Told) {
-        for mailbox in &self.mailboxes {
-            // A shard that has no room for it will ask.
-            mailbox.post(Letter::Told(told.clone()));
-        }
-    }
-
-    fn count(&self, result: LookUp) {
-        self.metrics.add_look_up(result.label());
     }
 }
 
