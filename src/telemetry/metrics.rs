@@ -224,6 +224,25 @@ pub(super) const SKIP_REASONS: &[WhySkipped] = &[
     WhySkipped::LimitUnknown,
 ];
 
+/// Why a session description could not be taken to the other side.
+pub(super) const UNFIT: &[&str] = &[
+    "unreadable_body",
+    "sdp_address",
+    "sdp_too_big",
+    "sdp_malformed",
+    "no_media_port",
+    "no_offer",
+    "sdp_lines",
+    "sdp_mismatch",
+    "media_refused",
+    "no_codec",
+    "srtp_refused",
+    "srtp_required",
+    "srtp_keys",
+    "srtp_downgrade",
+    "not_as_told",
+];
+
 /// What has become of a gateway.
 pub(super) const GATEWAY_STATES: &[&str] = &["down", "up"];
 

@@ -15,7 +15,7 @@ use crate::telemetry::metrics::{
     Family, GATEWAY_CHANGES, GATEWAY_STATES, MEDIA_UNFIT, METHODS, Metrics, OUTCOMES, PANICS,
     PARSE_ERRORS, RECEIVED, REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS,
     RETRANSMISSIONS, SEND_DROPS, SENT, SKIP_REASONS, SKIPS, STRAY, TABLE_FULL, TABLES, UNBUILDABLE,
-    UNREAD, UNREAD_WHY, UNSENT,
+    UNFIT, UNREAD, UNREAD_WHY, UNSENT,
 };
 
 /// What one shard has counted.
@@ -61,7 +61,7 @@ impl Tally {
         let refused = labelled(&REFUSED, &mut REFUSALS.iter().map(|why| why.label()));
         let ended = labelled(&CALLS_ENDED, &mut OUTCOMES.iter().map(|how| how.label()));
         let attempts = labelled(&ATTEMPTS, &mut RESULTS.iter().map(|how| how.label()));
-        let media_unfit = labelled(&MEDIA_UNFIT, &mut std::iter::empty());
+        let media_unfit = labelled(&MEDIA_UNFIT, &mut UNFIT.iter().copied());
         let skips = labelled(&SKIPS, &mut SKIP_REASONS.iter().map(|why| why.label()));
         let gateway_changes = labelled(&GATEWAY_CHANGES, &mut GATEWAY_STATES.iter().copied());
         let table_full = labelled(&TABLE_FULL, &mut TABLES.iter().copied());
