@@ -171,5 +171,134 @@ fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
             out.push((bits >> count) as u8);
         }
     }
-    Some(out)
+    // Six bits left over are half of nothing.
+    (count < 6).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(bytes: usize) -> String {
+        let mut text = Vec::new();
+        let secret: Vec<u8> = (0..bytes as u8).collect();
+        encode(&mut text, &secret);
+        String::from_utf8(text).unwrap()
+    }
+
+    fn suite(value: &str) -> Option<Suite> {
+        read(value.as_bytes()).map(|line| line.keys.suite)
+    }
+
+    /// RFC 4648 §10.
+    #[test]
+    fn base64_there_and_back() {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            let mut text = Vec::new();
+            encode(&mut text, plain.as_bytes());
+
+            assert_eq!(text, coded.as_bytes());
+            assert_eq!(decode(&text).unwrap().as_slice(), plain.as_bytes());
+            let bare = coded.trim_end_matches('=');
+            assert_eq!(
+                decode(bare.as_bytes()).unwrap().as_slice(),
+                plain.as_bytes()
+            );
+        }
+        for bad in ["Zm9v!", "Zm 9v", "Zm=9v", "Zm9-", "Zm9_"] {
+            assert_eq!(decode(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(decode("A".repeat(65).as_bytes()), None);
+    }
+
+    #[test]
+    fn each_suite_is_written_as_it_is_read() {
+        for (suite, name) in SUITES {
+            let secret = Zeroizing::new(vec![7; secret_length(suite)]);
+            let keys = Keys { suite, secret };
+            let mut text = Vec::new();
+            write(&mut text, 3, &keys);
+
+            let value = text.strip_prefix(b"a=crypto:").unwrap();
+            assert!(value.starts_with(format!("3 {name} inline:").as_bytes()));
+            let line = read(value).unwrap();
+            assert!(line.tag == 3 && line.keys == keys, "{name}");
+        }
+        assert!(OFFERED.is_sorted_by_key(|suite| rank(*suite)));
+    }
+
+    /// RFC 4568 §9.1 and what peers send.
+    #[test]
+    fn lines_that_can_be_taken() {
+        let (long, gcm) = (key(30), key(28));
+        for (value, expected) in [
+            (
+                format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}"),
+                Suite::Aes128Sha1Tag80,
+            ),
+            (
+                format!("1 aes_cm_128_hmac_sha1_32 INLINE:{long}"),
+                Suite::Aes128Sha1Tag32,
+            ),
+            (
+                format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}|2^20"),
+                Suite::Aes128Sha1Tag80,
+            ),
+            (
+                format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}|1048576"),
+                Suite::Aes128Sha1Tag80,
+            ),
+            (
+                format!("999999999 AEAD_AES_128_GCM inline:{gcm}"),
+                Suite::Aes128Gcm,
+            ),
+            (
+                format!("1 AEAD_AES_128_GCM inline:{}", gcm.trim_end_matches('=')),
+                Suite::Aes128Gcm,
+            ),
+            (
+                format!("1  AEAD_AES_128_GCM  inline:{gcm}  WSH=64 -X=1"),
+                Suite::Aes128Gcm,
+            ),
+        ] {
+            assert_eq!(suite(&value), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot() {
+        let (long, gcm) = (key(30), key(28));
+        for value in [
+            String::new(),
+            "1".to_owned(),
+            "1 AES_CM_128_HMAC_SHA1_80".to_owned(),
+            format!("x AES_CM_128_HMAC_SHA1_80 inline:{long}"),
+            format!("01 AES_CM_128_HMAC_SHA1_80 inline:{long}"),
+            format!("0 AES_CM_128_HMAC_SHA1_80 inline:{long}"),
+            format!("1234567890 AES_CM_128_HMAC_SHA1_80 inline:{long}"),
+            format!("1 F8_128_HMAC_SHA1_80 inline:{long}"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 {long}"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 uri:{long}"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{gcm}"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}A"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}|1:4"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}|2^20|1:4"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}|"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long}|2^20;inline:{long}|2^20"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long} KDR=1"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long} UNENCRYPTED_SRTCP"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long} UNAUTHENTICATED_SRTP"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{long} FEC_KEY=inline:{long}"),
+        ] {
+            assert_eq!(suite(&value), None, "{value}");
+        }
+    }
 }

@@ -370,3 +370,159 @@ pub(crate) fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     }
     str::from_utf8(text).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::sdp::read::Sdp;
+
+    /// A description with one media line and `more` below it.
+    fn text(head: &str, more: &str) -> String {
+        format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm={head}\r\n{more}\r\n")
+    }
+
+    fn first<T>(head: &str, more: &str, ask: impl Fn(Media<'_, '_>) -> T) -> T {
+        let text = text(head, more);
+        let sdp = Sdp::read(text.as_bytes()).unwrap();
+        ask(sdp.media_at(0).unwrap())
+    }
+
+    #[test]
+    fn a_head_is_read_with_whatever_space_is_in_it() {
+        let text = text("audio  49170/2 RTP/AVP  0\t101 ", "");
+        let sdp = Sdp::read(text.as_bytes()).unwrap();
+        let head = sdp.media_at(0).unwrap().head;
+
+        assert_eq!(
+            (head.kind, head.port, head.ports),
+            (&b"audio"[..], 49_170, 2)
+        );
+        assert_eq!(head.proto, b"RTP/AVP");
+        let formats: Vec<_> = head.formats().collect();
+        assert_eq!(formats, [&b"0"[..], b"101"]);
+    }
+
+    #[test]
+    fn transports_are_known_by_name() {
+        for (proto, is_rtp, is_secure) in [
+            ("RTP/AVP", true, false),
+            ("rtp/avpf", true, false),
+            ("RTP/SAVP", true, true),
+            ("RTP/SAVPF", true, true),
+            ("udptl", false, false),
+            ("UDP/TLS/RTP/SAVPF", false, false),
+            ("TCP/MSRP", false, false),
+        ] {
+            let transport = Transport::of(proto.as_bytes());
+
+            assert_eq!(transport.is_rtp(), is_rtp, "{proto}");
+            assert_eq!(transport.is_secure(), is_secure, "{proto}");
+            assert_eq!(
+                transport
+                    .text()
+                    .is_some_and(|text| text.eq_ignore_ascii_case(proto.as_bytes())),
+                is_rtp
+            );
+            assert!(!transport.with_security(false).is_secure());
+        }
+    }
+
+    #[test]
+    fn places_to_listen_at() {
+        let at = |port, more: &str| {
+            first(&format!("audio {port} RTP/AVP 0"), more, |media| {
+                media
+                    .listens()
+                    .map(|places| places.map(|(rtp, rtcp)| (rtp.to_string(), rtcp.to_string())))
+            })
+        };
+        let is = |rtp: &str, rtcp: &str| Ok(Some((rtp.to_owned(), rtcp.to_owned())));
+        assert_eq!(at(4000, ""), is("192.0.2.1:4000", "192.0.2.1:4001"));
+        assert_eq!(at(65_535, ""), is("192.0.2.1:65535", "192.0.2.1:65535"));
+        assert_eq!(
+            at(4000, "a=rtcp:53020"),
+            is("192.0.2.1:4000", "192.0.2.1:53020")
+        );
+        assert_eq!(
+            at(4000, "a=rtcp:53020 IN IP4 192.0.2.7"),
+            is("192.0.2.1:4000", "192.0.2.7:53020")
+        );
+        assert_eq!(
+            at(4000, "c=IN IP6 2001:db8::1"),
+            is("[2001:db8::1]:4000", "[2001:db8::1]:4001")
+        );
+        assert_eq!(
+            at(4000, "c=IN IP4 192.0.2.9/127"),
+            is("192.0.2.9:4000", "192.0.2.9:4001")
+        );
+        assert_eq!(at(0, ""), Ok(None));
+        assert_eq!(at(4000, "c=IN IP4 0.0.0.0"), Ok(None));
+        assert_eq!(at(4000, "c=IN IP6 ::"), Ok(None));
+        for (bad, error) in [
+            ("c=IN IP4", ReadError::Connection),
+            ("c=IN IP5 192.0.2.1", ReadError::Connection),
+            ("c=IN IP4 192.0.2.1 x", ReadError::Connection),
+            ("c=IN IP4 example.com", ReadError::Address),
+            ("c=IN IP6 ff02::1", ReadError::Address),
+            ("a=rtcp:0", ReadError::Connection),
+            ("a=rtcp:x", ReadError::Connection),
+            ("a=rtcp:4 IN IP4 224.0.0.1", ReadError::Address),
+            ("a=rtcp:4 IN IP6 2001:db8::1", ReadError::Address),
+        ] {
+            assert_eq!(at(4000, bad), Err(error), "{bad}");
+        }
+    }
+
+    #[test]
+    fn formats_are_explained_or_assigned() {
+        let more = "a=rtpmap: 101 telephone-event/8000\r\na=rtpmap:97 opus/48000/2\r\na=rtpmap:9";
+        let formats = first("audio 1 RTP/AVP 0 9 101 97 97 120", more, |media| {
+            let formats = media.formats().unwrap();
+            formats
+                .iter()
+                .map(|format| {
+                    let name = String::from_utf8_lossy(format.name).into_owned();
+                    (format.number, name, format.clock, format.channels)
+                })
+                .collect::<Vec<_>>()
+        });
+
+        let named =
+            |number, name: &str, clock, channels| (number, name.to_owned(), clock, channels);
+        assert_eq!(
+            formats,
+            [
+                named(0, "PCMU", 8_000, 1),
+                named(9, "G722", 8_000, 1),
+                named(101, "telephone-event", 8_000, 1),
+                named(97, "opus", 48_000, 2),
+                named(120, "", 8_000, 1),
+            ]
+        );
+        for bad in ["128", "x", "-1", "0x10"] {
+            let head = format!("audio 1 RTP/AVP 0 {bad}");
+            let error = first(&head, "", |media| media.formats().err());
+            assert_eq!(error, Some(ReadError::Media), "{bad}");
+        }
+    }
+
+    #[test]
+    fn directions_are_mirrored() {
+        for (name, mirrored) in [
+            ("sendrecv", "sendrecv"),
+            ("sendonly", "recvonly"),
+            ("recvonly", "sendonly"),
+            ("inactive", "inactive"),
+        ] {
+            let direction = first("audio 1 RTP/AVP 0", &format!("a={name}"), |media| {
+                media.direction()
+            });
+
+            assert_eq!(
+                (direction.text(), direction.mirrored().text()),
+                (name, mirrored)
+            );
+        }
+        assert_eq!(Direction::of(b"sendrecv:1"), None);
+    }
+}

@@ -190,3 +190,81 @@ impl<'a> Sdp<'a> {
         self.media().nth(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stand_as_they_were_sent() {
+        let sdp =
+            Sdp::read(b"v=0\r\no=- 1 1 IN IP4 x\na=odd : value \nm=audio 9 RTP/AVP 0\r\n\r\n")
+                .unwrap();
+
+        let lines: Vec<_> = sdp.lines().iter().map(|line| line.text()).collect();
+        let expected: [&[u8]; 4] = [
+            b"v=0",
+            b"o=- 1 1 IN IP4 x",
+            b"a=odd : value ",
+            b"m=audio 9 RTP/AVP 0",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(sdp.session().len(), 3);
+        assert_eq!(
+            sdp.lines()[2].attribute(),
+            Some((&b"odd "[..], &b" value "[..]))
+        );
+        assert_eq!(sdp.lines()[1].attribute(), None);
+    }
+
+    #[test]
+    fn what_the_next_reader_might_read_differently_is_refused() {
+        for (text, expected) in [
+            (&b""[..], ReadError::Version),
+            (b"o=-\r\nv=0\r\n", ReadError::Version),
+            (b"v=1\r\n", ReadError::Version),
+            (b"v=0 \r\n", ReadError::Version),
+            (b"v=0\r\na=x\ry\r\n", ReadError::ControlByte),
+            (b"v=0\r\na=x\r\r\n", ReadError::ControlByte),
+            (b"v=0\r\na=x\0y\r\n", ReadError::ControlByte),
+            (b"v=0\r\na: x\r\n", ReadError::Line),
+            (b"v=0\r\n a=x\r\n", ReadError::Line),
+            (b"v=0\r\n=x\r\n", ReadError::Line),
+            (b"v=0\r\n1=x\r\n", ReadError::Line),
+            (b"v=0\r\n\r\na=x\r\n", ReadError::Line),
+            (b"v=0\r\nm=audio\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio 1\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio 1 RTP/AVP\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio -1 RTP/AVP 0\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio 65536 RTP/AVP 0\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio 1/x RTP/AVP 0\r\n", ReadError::Media),
+        ] {
+            let error = Sdp::read(text).unwrap_err();
+
+            assert_eq!(error, expected, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn limits_are_met_and_not_passed() {
+        let lines = |count: usize| format!("v=0\r\n{}", "a=x\r\n".repeat(count - 1));
+        assert!(Sdp::read(lines(MAX_LINES).as_bytes()).is_ok());
+        let error = Sdp::read(lines(MAX_LINES + 1).as_bytes()).unwrap_err();
+        assert_eq!(error, ReadError::TooManyLines);
+
+        let media = |count: usize| format!("v=0\r\n{}", "m=audio 1 RTP/AVP 0\r\n".repeat(count));
+        assert_eq!(
+            Sdp::read(media(MAX_MEDIA).as_bytes())
+                .unwrap()
+                .media_count(),
+            MAX_MEDIA
+        );
+        let error = Sdp::read(media(MAX_MEDIA + 1).as_bytes()).unwrap_err();
+        assert_eq!(error, ReadError::TooManyMedia);
+
+        let long = |length: usize| format!("v=0\r\na={}", "x".repeat(length - 7));
+        assert!(Sdp::read(long(MAX_TEXT).as_bytes()).is_ok());
+        let error = Sdp::read(long(MAX_TEXT + 1).as_bytes()).unwrap_err();
+        assert_eq!(error, ReadError::TooLong);
+    }
+}

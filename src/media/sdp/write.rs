@@ -258,3 +258,92 @@ impl std::fmt::Display for Connection {
         write!(f, "{kind} {}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
+
+    fn relayed(sdp: &Sdp<'_>) -> Vec<Section> {
+        sdp.media()
+            .map(|media| {
+                Section::Relayed(Relayed {
+                    address: OWN,
+                    port: 10_000,
+                    transport: media.head.transport(),
+                    kept: None,
+                    direction: None,
+                    keeps_mux: true,
+                    keys: SmallVec::new(),
+                })
+            })
+            .collect()
+    }
+
+    fn rewritten(text: &str) -> String {
+        let sdp = Sdp::read(text.as_bytes()).unwrap();
+        let mut out = Vec::new();
+        write_rest(&mut out, &sdp, OWN, &relayed(&sdp));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_time_is_put_in_where_it_belongs() {
+        for (head, expected) in [
+            ("v=0\r\n", "s=-\r\nc=IN IP4 203.0.113.5\r\nt=0 0\r\n"),
+            (
+                "v=0\r\nb=AS:64\r\na=x\r\n",
+                "s=-\r\nc=IN IP4 203.0.113.5\r\nb=AS:64\r\nt=0 0\r\na=x\r\n",
+            ),
+            (
+                "v=0\r\nb=AS:64\r\nt=1 2\r\nr=1d\r\n",
+                "s=-\r\nc=IN IP4 203.0.113.5\r\nb=AS:64\r\nt=1 2\r\nr=1d\r\n",
+            ),
+        ] {
+            assert_eq!(rewritten(head), expected);
+        }
+    }
+
+    #[test]
+    fn the_rest_is_what_follows_the_origin() {
+        let mut text = Vec::new();
+        let origin = Origin {
+            session: 5,
+            version: 6,
+            address: OWN,
+        };
+        write_origin(&mut text, &origin);
+        assert_eq!(text, b"v=0\r\no=- 5 6 IN IP4 203.0.113.5\r\n");
+        assert_eq!(rest_of(&text), b"");
+
+        text.extend_from_slice(b"s=-\r\n");
+
+        assert_eq!(rest_of(&text), b"s=-\r\n");
+    }
+
+    proptest! {
+        /// Attributes that mean nothing to us, of any bytes that a line may hold.
+        #[test]
+        fn unknown_lines_pass_byte_for_byte_and_in_order(
+            session in prop::collection::vec("x-[a-z]{1,8}(:[^\r\n\0]{0,40})?", 0..6),
+            media in prop::collection::vec("x-[a-z]{1,8}(:[^\r\n\0]{0,40})?", 0..6),
+        ) {
+            let lines = |list: &[String]| -> String {
+                list.iter().map(|text| format!("a={text}\r\n")).collect()
+            };
+            let (session, media) = (lines(&session), lines(&media));
+            let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=x\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+            let text = format!("{head}{session}m=audio 9 RTP/AVP 0 8\r\n{media}");
+
+            prop_assert_eq!(
+                rewritten(&text),
+                format!(
+                    "s=-\r\nc=IN IP4 203.0.113.5\r\nt=0 0\r\n{session}m=audio 10000 RTP/AVP 0 8\r\n{media}"
+                )
+            );
+        }
+    }
+}
