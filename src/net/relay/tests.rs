@@ -421,6 +421,7 @@ impl Call {
         };
         Plan {
             streams: smallvec![Stream {
+                is_rtp: true,
                 ends: Party::BOTH.map(end)
             }],
             patience: self.patience,
