@@ -12,7 +12,7 @@
 //! | what is known of a call's media when it is over | [`figures`] |
 //! | what a party says of its media, and how that is passed on | [`sdp`] |
 //! | what is agreed with both parties of a call | [`session`] |
-//! | how packets are kept secret and whole | [`srtp`] |
+//! | how packets are kept secret and whole | [`srtp`], [`seal`] |
 
 pub mod figures;
 pub mod passage;
@@ -22,7 +22,9 @@ pub mod quality;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod seal;
 pub mod session;
+mod side;
 pub mod source;
 pub mod srtp;
 pub mod vigil;

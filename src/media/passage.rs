@@ -15,14 +15,11 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::media::figures::{Figures, Heard};
-use crate::media::plan::{Crypto, End, Gate, Party, Payloads, Plan};
-use crate::media::quality;
-use crate::media::rtcp;
+use crate::media::plan::{Party, Plan};
 use crate::media::rtp;
-use crate::media::rtp::Header;
-use crate::media::source::{Look, Place};
+use crate::media::side::{Side, Taken};
+use crate::media::srtp;
 use crate::media::vigil::{Quiet, Vigil};
-use crate::media::watch::Watch;
 
 /// The media of one call.
 #[derive(Debug)]
@@ -80,8 +77,10 @@ pub enum Why {
     Payload,
     /// SRTP says that it is forged, or not for us to read.
     Unauthentic,
-    /// SRTP says that it came before.
+    /// SRTP says that it came before, or that it would go out a second time.
     Replayed,
+    /// The keys cannot be used, or not any more.
+    Keys,
     /// There is more RTCP than anybody needs.
     TooMuchControl,
     /// The other party does not want it: hold.
@@ -92,13 +91,14 @@ pub enum Why {
 
 impl Why {
     /// All of them, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::Foreign,
         Self::Probation,
         Self::Payload,
         Self::Unauthentic,
         Self::Replayed,
+        Self::Keys,
         Self::TooMuchControl,
         Self::Unwanted,
         Self::Nowhere,
@@ -120,6 +120,7 @@ impl Why {
             Self::Payload => "payload",
             Self::Unauthentic => "unauthentic",
             Self::Replayed => "replayed",
+            Self::Keys => "keys",
             Self::TooMuchControl => "rtcp_rate",
             Self::Unwanted => "unwanted",
             Self::Nowhere => "nowhere",
@@ -127,22 +128,17 @@ impl Why {
     }
 }
 
-/// Our side towards one party of one stream.
-#[derive(Debug)]
-struct Side {
-    gate: Gate,
-    place: Place,
-    sends: bool,
-    payloads: Payloads,
-    crypto: Option<Box<Crypto>>,
-    watch: Watch,
-    packets: u64,
-    bytes: u64,
-    dropped: u64,
-    foreign: u64,
-    rtcp: u64,
-    source: Option<SocketAddr>,
-    control: Ration,
+impl From<srtp::Why> for Why {
+    fn from(why: srtp::Why) -> Self {
+        match why {
+            srtp::Why::NotRtp => Self::Malformed,
+            srtp::Why::Forged | srtp::Why::Clear => Self::Unauthentic,
+            srtp::Why::Replayed | srtp::Why::Old => Self::Replayed,
+            srtp::Why::Keys | srtp::Why::NoRoom | srtp::Why::Sources | srtp::Why::UsedUp => {
+                Self::Keys
+            }
+        }
+    }
 }
 
 impl Passage {
@@ -185,14 +181,15 @@ impl Passage {
         };
         let bytes = room.get(..length).unwrap_or_default();
         let is_rtcp = way.is_control || (near.place.is_mux() && rtp::is_rtcp(bytes));
-        let taken = if is_rtcp {
-            near.take_control(now, source, bytes)
-        } else {
-            near.take(now, source, bytes)
+        let taken = match is_rtcp {
+            _ if !near.is_rtp => near.take_unread(now, way, source, length),
+            true => near.take_control(now, source, room, length),
+            false => near.take(now, source, room, length),
         };
-        let result = taken.and_then(|payload| {
+        let result = taken.and_then(|Taken { length, payload }| {
             self.vigil.handle(now, way.party, is_rtcp);
-            let pass = far.direct(near.sends || is_rtcp, is_rtcp, length)?;
+            let is_wanted = near.sends || is_rtcp;
+            let pass = far.direct(is_wanted, is_rtcp, room, length)?;
             Ok((payload, pass))
         });
         match result {
@@ -238,18 +235,24 @@ impl Passage {
         for stream in &plan.streams {
             let mut side = |party: Party| {
                 let end = stream.ends.get(party.index())?;
-                let known = old
+                let is_rtp = stream.is_rtp;
+                let mut of_party = old
                     .iter_mut()
                     .filter_map(|sides| sides.get_mut(party.index()))
-                    .find(|side| side.as_ref().is_some_and(|side| side.gate == end.gate))
-                    .and_then(Option::take);
-                Some(match known {
-                    Some(mut side) => {
-                        side.renew(now, end);
-                        side
-                    }
-                    None => Side::new(now, end, self.keeps_digits),
-                })
+                    .filter(|side| side.is_some());
+                let is_its = |side: &&mut Option<Side>| {
+                    side.as_ref().is_some_and(|side| side.gate == end.gate)
+                };
+                if let Some(mut side) = of_party.find(is_its).and_then(Option::take) {
+                    side.renew(now, end, is_rtp);
+                    return Some(side);
+                }
+                let mut side = Side::new(now, end, is_rtp, self.keeps_digits);
+                let others = old
+                    .iter_mut()
+                    .filter_map(|sides| sides.get_mut(party.index()));
+                others.flatten().for_each(|before| side.go_on_from(before));
+                Some(side)
             };
             if let (Some(caller), Some(buyer)) = (side(Party::Caller), side(Party::Buyer)) {
                 self.streams.push([caller, buyer]);
@@ -262,151 +265,6 @@ impl Passage {
                 }
             }
         }
-    }
-}
-
-impl Side {
-    fn new(now: Instant, end: &End, keeps_digits: bool) -> Self {
-        Self {
-            gate: end.gate,
-            place: Place::new(now, end.remote, &end.sources),
-            sends: end.sends,
-            payloads: end.payloads.clone(),
-            crypto: end.crypto.clone().map(Box::new),
-            watch: Watch::new(now, keeps_digits),
-            packets: 0,
-            bytes: 0,
-            dropped: 0,
-            foreign: 0,
-            rtcp: 0,
-            source: None,
-            control: Ration::default(),
-        }
-    }
-
-    fn renew(&mut self, now: Instant, end: &End) {
-        self.place.renew(now, end.remote, &end.sources);
-        self.sends = end.sends;
-        if self.payloads != end.payloads {
-            self.payloads.clone_from(&end.payloads);
-        }
-        self.crypto = end.crypto.clone().map(Box::new);
-    }
-
-    /// Lets in a packet of RTP, or says why not. Returns how long its payload is.
-    #[inline]
-    fn take(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Result<usize, Why> {
-        let look = self.place.look(now, source);
-        if look == Look::Foreign {
-            return Err(Why::Foreign);
-        }
-        let header = Header::parse(bytes).map_err(|_| Why::Malformed)?;
-        let meaning = self
-            .payloads
-            .iter()
-            .find(|payload| payload.number == header.payload)
-            .ok_or(Why::Payload)?;
-        if self.crypto.is_some() {
-            return Err(Why::Unauthentic);
-        }
-        let payload = header.payload_of(bytes).map_err(|_| Why::Malformed)?;
-        if look == Look::Perhaps && !self.place.learn(now, source, &header, false) {
-            return Err(Why::Probation);
-        }
-        self.watch.handle(now, &header, *meaning, payload);
-        self.source = Some(source);
-        Ok(payload.len())
-    }
-
-    /// Lets in RTCP, or says why not. Returns 0: it has no payload.
-    fn take_control(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        bytes: &[u8],
-    ) -> Result<usize, Why> {
-        let ssrc = rtcp::sender(bytes).map_err(|_| Why::Malformed)?;
-        let look = self.place.look_control(now, source, ssrc);
-        if look == Look::Foreign {
-            return Err(Why::Foreign);
-        }
-        if !self.control.take(now) {
-            return Err(Why::TooMuchControl);
-        }
-        if self.crypto.is_some() {
-            return Err(Why::Unauthentic);
-        }
-        rtcp::check(bytes).map_err(|_| Why::Malformed)?;
-        if look == Look::Perhaps {
-            self.place.learn_control(source);
-        }
-        Ok(0)
-    }
-
-    /// Says where a packet for the party goes.
-    #[inline]
-    fn direct(&self, is_wanted: bool, is_rtcp: bool, length: usize) -> Result<Pass, Why> {
-        if !is_wanted {
-            return Err(Why::Unwanted);
-        }
-        if self.crypto.is_some() {
-            return Err(Why::Unauthentic);
-        }
-        let to = if is_rtcp {
-            self.place.to_control()
-        } else {
-            self.place.to()
-        };
-        Ok(Pass {
-            to: to.ok_or(Why::Nowhere)?,
-            by_control: is_rtcp && !self.place.is_mux(),
-            is_rtcp,
-            length,
-        })
-    }
-
-    fn add_to(&self, heard: &mut Heard) {
-        let (lost, expected) = self.watch.lost_of();
-        heard.packets += self.packets;
-        heard.bytes += self.bytes;
-        heard.lost += lost;
-        heard.dropped += self.dropped;
-        heard.foreign += self.foreign;
-        heard.rtcp += self.rtcp;
-        heard.jitter = heard.jitter.max(self.watch.jitter());
-        heard.jitter_max = heard.jitter_max.max(self.watch.jitter_max());
-        heard.source = self.source.or(heard.source);
-        let digits = self.watch.digits().iter().map(|digit| char::from(*digit));
-        heard.digits.extend(digits);
-        if expected >= ENOUGH {
-            let score = quality::mos(lost as f64 / expected as f64, self.watch.jitter());
-            // The worse of several streams is what was complained about.
-            heard.mos = Some(heard.mos.map_or(score, |mos| mos.min(score)));
-        }
-    }
-}
-
-/// How many packets of RTCP have come in this second.
-#[derive(Debug, Default)]
-struct Ration {
-    since: Option<Instant>,
-    count: u32,
-}
-
-impl Ration {
-    /// Takes one; `false`: there was none left.
-    fn take(&mut self, now: Instant) -> bool {
-        let since = self
-            .since
-            .filter(|since| now.saturating_duration_since(*since).as_secs() == 0);
-        if since.is_none() {
-            *self = Self {
-                since: Some(now),
-                count: 0,
-            };
-        }
-        self.count += 1;
-        self.count <= MOST_CONTROL
     }
 }
 
@@ -423,12 +281,6 @@ fn may_send(plan: &Plan) -> [bool; 2] {
 /// Bytes that a packet may be longer on the way out than it was on the way in: the longest tag of SRTP, and the index
 /// of SRTCP.
 pub const GROWTH: usize = 32;
-
-/// Packets of RTCP in a second and of one end that are passed on; RFC 3550 §6.2 has one every few seconds.
-const MOST_CONTROL: u32 = 50;
-
-/// Packets from which on a stream can be judged: two seconds of sound.
-const ENOUGH: u64 = 100;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What is settled stays until SDP names another place: packets from elsewhere are foreign, whatever they say. Only the
-//! place that SDP names still counts more, for that is what the party has said of itself. RTCP from a port of its own is
+//! place that SDP names still counts more, for that is what the party has said of itself, and within the window its address
+//! at another port counts more than an address of the networks. RTCP from a port of its own is
 //! taken from the place that SDP names, or from the address where RTP has settled, if its sender is the SSRC of RTP.
 //!
 //! The caller checks everything else first (header, payload type, and for SRTP the tag), so that only packets which could
@@ -124,14 +125,12 @@ impl Place {
                 Look::Foreign
             };
         };
-        match self.rtp {
-            Some(settled) if settled == source => Look::Sure,
-            _ if source == announced.rtp => Look::Perhaps,
-            Some(_) => Look::Foreign,
-            None if now < learning.until && learning.is_allowed(source, announced.rtp) => {
-                Look::Perhaps
-            }
-            None => Look::Foreign,
+        if self.rtp == Some(source) {
+            Look::Sure
+        } else if source == announced.rtp || self.may_settle(now, source, announced, learning) {
+            Look::Perhaps
+        } else {
+            Look::Foreign
         }
     }
 
@@ -175,12 +174,17 @@ impl Place {
         rtp: &Header,
         is_authentic: bool,
     ) -> bool {
-        let (Some(announced), Some(learning)) = (self.announced, &mut self.learning) else {
+        let (Some(announced), Some(learning)) = (self.announced, &self.learning) else {
             return false;
         };
         let is_announced = source == announced.rtp;
-        let may_settle = is_announced || (self.rtp.is_none() && now < learning.until);
-        if !may_settle || !(is_announced || is_authentic || learning.try_out(source, rtp)) {
+        if !is_announced && !self.may_settle(now, source, announced, learning) {
+            return false;
+        }
+        let Some(learning) = &mut self.learning else {
+            return false;
+        };
+        if !(is_announced || is_authentic || learning.try_out(source, rtp)) {
             return false;
         }
         learning.ssrc = rtp.ssrc;
@@ -194,6 +198,22 @@ impl Place {
     /// Takes note of where RTCP comes from, as [`learn`](Self::learn) does.
     pub fn learn_control(&mut self, source: SocketAddr) {
         self.rtcp = Some(source);
+    }
+
+    /// Whether the party may turn out to be at `source`, which is not the announced place. While there is time, the
+    /// announced address at another port counts more than an address of the networks.
+    fn may_settle(
+        &self,
+        now: Instant,
+        source: SocketAddr,
+        announced: Remote,
+        learning: &Learning,
+    ) -> bool {
+        let is_open = match self.rtp {
+            None => learning.is_allowed(source, announced.rtp),
+            Some(settled) => is_near(source, announced.rtp) && !is_near(settled, announced.rtp),
+        };
+        is_open && now < learning.until
     }
 
     /// Where RTP for the party goes; `None`: nowhere yet.

@@ -2,9 +2,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use smallvec::smallvec;
+use zeroize::Zeroizing;
 
 use super::*;
-use crate::media::plan::{Patience, Payload, Remote, Sources, Stream};
+use crate::media::plan::{
+    Crypto, End, Gate, Keys, Patience, Payload, Remote, Sources, Stream, Suite,
+};
+use crate::media::srtp::{Receiver, Sender};
 
 const CALLER: &str = "192.0.2.7:4000";
 const BUYER: &str = "198.51.100.8:6000";
@@ -135,9 +139,9 @@ fn what_is_dropped_is_counted_and_teaches_nothing() {
 fn keys_that_are_planned_are_never_left_out() {
     // A suite whose keys cannot be used must not turn into RTP in the clear.
     let mut plan = plan();
-    let keys = crate::media::plan::Keys {
-        suite: crate::media::plan::Suite::Aes128Sha1Tag80,
-        secret: zeroize::Zeroizing::new(vec![7; 3]),
+    let keys = Keys {
+        suite: Suite::Aes128Sha1Tag80,
+        secret: Zeroizing::new(vec![7; 3]),
     };
     plan.streams[0].ends[0].crypto = Some(Crypto {
         theirs: keys.clone(),
@@ -265,6 +269,131 @@ fn before_the_buyer_says_where_it_listens_nothing_goes_anywhere() {
     assert_eq!(verdict, Verdict::Drop(Why::Foreign));
 }
 
+#[test]
+fn srtp_goes_over_into_rtp_and_back_and_into_other_keys() {
+    for (caller_keys, buyer_keys) in [(Some(1), None), (None, Some(2)), (Some(1), Some(2))] {
+        let mut plan = plan();
+        let [caller, buyer] = &mut plan.streams[0].ends;
+        (caller.crypto, buyer.crypto) = (caller_keys.map(crypto), buyer_keys.map(crypto));
+        let mut passage = Passage::new(at(0), &plan, false);
+        let parties = [
+            (Party::Caller, CALLER, caller_keys, buyer_keys),
+            (Party::Buyer, BUYER, buyer_keys, caller_keys),
+        ];
+        for (party, source, near, far) in parties {
+            let mut phone = near.map(|key| Sender::new(&crypto(key).theirs).unwrap());
+            let mut other = far.map(|key| Receiver::new(&crypto(key).ours).unwrap());
+            for number in 0..5 {
+                let mut room = rtp(0, number);
+                let mut length = room.len();
+                room.resize(length + GROWTH, 0);
+                if let Some(phone) = &mut phone {
+                    length = phone.protect_rtp(&mut room, length).unwrap();
+                }
+
+                let verdict =
+                    passage.handle(at(0), way(party, false), a(source), &mut room, length);
+
+                let Verdict::Pass(mut pass) = verdict else {
+                    panic!("{near:?} {far:?} {verdict:?}");
+                };
+                if let Some(other) = &mut other {
+                    pass.length = other.unprotect_rtp(&mut room, pass.length).unwrap();
+                }
+                assert_eq!(room[..pass.length], rtp(0, number));
+            }
+        }
+        let figures = passage.figures();
+        assert_eq!(
+            figures.parties.map(|heard| (heard.packets, heard.bytes)),
+            [(5, 800); 2]
+        );
+    }
+}
+
+#[test]
+fn forged_srtp_teaches_nothing_and_a_replay_is_dropped() {
+    let mut plan = plan();
+    plan.streams[0].ends[0].sources =
+        Sources::Learned(Arc::from(["203.0.113.0/24".parse().unwrap()]));
+    plan.streams[0].ends[0].crypto = Some(crypto(1));
+    let mut passage = Passage::new(at(0), &plan, false);
+    for number in 0..10 {
+        let mut forged = rtp(0, number);
+        forged.extend([9; 10]);
+        let verdict = comes(&mut passage, Party::Caller, false, STRANGER, &forged);
+        assert_eq!(verdict, Verdict::Drop(Why::Unauthentic));
+    }
+    let mut phone = Sender::new(&crypto(1).theirs).unwrap();
+    let mut room = rtp(0, 1);
+    room.resize(172 + GROWTH, 0);
+    let length = phone.protect_rtp(&mut room, 172).unwrap();
+    let natted = "192.0.2.7:61000";
+
+    let first = comes(&mut passage, Party::Caller, false, natted, &room[..length]);
+    let again = comes(&mut passage, Party::Caller, false, natted, &room[..length]);
+
+    assert!(
+        matches!(first, Verdict::Pass(_)),
+        "one authentic packet is enough: {first:?}"
+    );
+    assert_eq!(again, Verdict::Drop(Why::Replayed));
+}
+
+#[test]
+fn keys_go_on_through_plans_and_to_another_gate() {
+    let mut plan = plan();
+    plan.streams[0].ends[1].crypto = Some(crypto(2));
+    let mut passage = Passage::new(at(0), &plan, false);
+    let mut other = Receiver::new(&crypto(2).ours).unwrap();
+    let mut passes = |passage: &mut Passage, number: u16| {
+        let mut room = rtp(0, number);
+        room.resize(172 + GROWTH, 0);
+        match passage.handle(at(0), way(Party::Caller, false), a(CALLER), &mut room, 172) {
+            Verdict::Pass(pass) => other.unprotect_rtp(&mut room, pass.length).is_ok(),
+            Verdict::Drop(why) => {
+                assert_eq!(why, Why::Replayed);
+                false
+            }
+        }
+    };
+    // Over the rollover, which the receiver follows only if the sender's counter goes on.
+    assert!(
+        [65_534, 65_535, 0, 1]
+            .into_iter()
+            .all(|number| passes(&mut passage, number))
+    );
+
+    passage.renew(at(0), &plan);
+    assert!(passes(&mut passage, 2));
+    plan.streams[0].ends[1].gate.port = 31_000;
+    passage.renew(at(0), &plan);
+
+    assert!(passes(&mut passage, 3));
+    assert!(
+        !passes(&mut passage, 3),
+        "the same number twice under one key"
+    );
+}
+
+#[test]
+fn datagrams_that_are_not_rtp_pass_between_the_announced_places_only() {
+    let mut plan = plan();
+    plan.streams[0].is_rtp = false;
+    plan.streams[0].ends[0].sources =
+        Sources::Learned(Arc::from(["203.0.113.0/24".parse().unwrap()]));
+    let mut passage = Passage::new(at(0), &plan, false);
+    let udptl = [0, 1, 2, 3];
+
+    let verdict = comes(&mut passage, Party::Caller, false, CALLER, &udptl);
+    assert!(matches!(verdict, Verdict::Pass(pass) if pass.to == a(BUYER) && pass.length == 4));
+    for source in [STRANGER, "192.0.2.7:61000"] {
+        let verdict = comes(&mut passage, Party::Caller, false, source, &udptl);
+        assert_eq!(verdict, Verdict::Drop(Why::Foreign));
+    }
+    assert_eq!(passage.figures().parties[0].packets, 1);
+}
+
 fn comes(
     passage: &mut Passage,
     party: Party,
@@ -299,6 +428,17 @@ fn way(party: Party, is_control: bool) -> Way {
         stream: 0,
         party,
         is_control,
+    }
+}
+
+fn crypto(number: u8) -> Crypto {
+    let keys = |seed: u8| Keys {
+        suite: Suite::Aes128Sha1Tag80,
+        secret: Zeroizing::new(vec![seed; 30]),
+    };
+    Crypto {
+        theirs: keys(number),
+        ours: keys(number + 100),
     }
 }
 

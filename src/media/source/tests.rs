@@ -133,6 +133,24 @@ fn the_announced_place_wins_at_once_and_for_good() {
 }
 
 #[test]
+fn the_announced_address_wins_over_a_network_while_there_is_time() {
+    for (ms, expected) in [(1000, Some(3)), (3000, None)] {
+        let mut place = settled(IN_NETWORK);
+
+        let passed = (1..=5).position(|n| comes(&mut place, ms, SAME_HOST, 7, n));
+
+        assert_eq!(passed, expected, "after {ms} ms");
+        let settled = if expected.is_some() {
+            SAME_HOST
+        } else {
+            IN_NETWORK
+        };
+        assert_eq!(place.to(), Some(a(settled)));
+        assert!(!comes(&mut place, ms, "192.0.2.7:61001", 8, 1));
+    }
+}
+
+#[test]
 fn an_authenticated_packet_needs_no_probation() {
     let mut place = Place::new(at(0), remote(ANNOUNCED), &learned());
 
