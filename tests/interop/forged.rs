@@ -304,10 +304,10 @@ fn ours(
         crypto: None,
     };
     let ends = [
-        end(gate(20_000), announced, sources),
-        end(gate(20_002), attack.buyer.remote(), Sources::Announced),
+        end(gate(25_000), announced, sources),
+        end(gate(25_002), attack.buyer.remote(), Sources::Announced),
     ];
-    attack.gates = [20_000, 20_002].map(|port| SocketAddr::new(gate(port).address, port));
+    attack.gates = [25_000, 25_002].map(|port| SocketAddr::new(gate(port).address, port));
     let plan = Plan {
         streams: smallvec![Stream { ends, is_rtp: true }],
         patience: Patience::default(),
