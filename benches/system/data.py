@@ -14,6 +14,11 @@ NUMBERS, CAMPAIGNS, USERS = 10_000, 500, 200
 REALM = "sip.bench.invalid"
 # The first buyer of the last campaigns is dead, for whoever wants to see fail-over; the load does not dial these.
 DEAD_CAMPAIGNS, DEAD_NUMBERS = 10, 100
+# Ports that nothing else of the benchmark uses; they rest for a second, so that there are enough at 1,000 calls/s.
+MEDIA = """[media]
+ports = "20000-29999"
+rest = "1s"
+"""
 
 
 def write(work, ports):
@@ -38,6 +43,7 @@ def write(work, ports):
     certificates(f"{work}/edge")
     for transport in ("udp", "tcp", "tls"):
         edge(work, ports, lines, campaigns, users, prefixes, transport)
+    edge(work, ports, lines, campaigns, users, prefixes, "udp", "relayed", MEDIA)
 
 
 def certificates(folder):
@@ -73,12 +79,13 @@ def kamailio(work, lines, campaigns, users, prefixes):
     put(f"{work}/address.txt", (f"1 {prefix.replace('/', ' ')} 0 trunk{i}" for i, prefix in enumerate(prefixes)))
 
 
-def edge(work, ports, lines, campaigns, users, prefixes, transport):
+def edge(work, ports, lines, campaigns, users, prefixes, transport, name=None, more=""):
+    """The edge's configuration for buyers by `transport`, called by that or by `name`, with `more` sections."""
     texts = lambda values: ", ".join(f'"{value}"' for value in values)
     logins = ",\n".join(f'  {{ name = "{name}", password = "{password}" }}' for name, password in users)
     put(f"{work}/edge/numbers.csv", ["number,campaign,afid,sid"] + [
         ",".join((n, campaigns[c]["id"], campaigns[c]["afid"], campaigns[c]["sid"])) for n, c in lines])
-    with open(f"{work}/edge/strowger-{transport}.toml", "w") as file:
+    with open(f"{work}/edge/strowger-{name or transport}.toml", "w") as file:
         file.write(f"""\
 [node]
 name = "bench"
@@ -105,6 +112,7 @@ ca = "authority.pem"
 [http]
 bind = "127.0.0.1:{ports.http}"
 
+{more}
 [telemetry]
 log = "warn"
 records = "{work}/edge/records.jsonl"

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
@@ -89,6 +90,12 @@ class Server:
 
     def pids(self):
         return tree(self.process.pid)
+
+    def metric(self, series):
+        """What the edge's metrics say."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.setup.ports.http}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith(series)).rsplit(" ", 1)[1])
 
     def stop(self):
         pids = self.pids()
@@ -242,6 +249,11 @@ def memory(pids):
         except OSError:
             pass
     return total
+
+
+def descriptors(pids):
+    """Open files and sockets."""
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
 
 def machine_busy():
