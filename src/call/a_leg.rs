@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
+use crate::call::early_offer::Offers;
 use crate::call::headers::{self, Crossing};
 use crate::call::output::Event;
 use crate::call::policy::Policy;
@@ -34,6 +35,8 @@ pub(crate) struct Early {
     pub(crate) contact: Option<Box<[u8]>>,
     /// How the caller wants provisional responses; `None`: as RFC 3261 has them.
     pub(crate) provisional: Option<Box<Provisional>>,
+    /// Offers since the first answer; `None`: there were none.
+    pub(crate) offers: Option<Box<Offers>>,
 }
 
 /// A 2xx of ours that is sent again until its ACK comes: the transaction leaves this to its user
@@ -91,7 +94,8 @@ impl Early {
         is_new
     }
 
-    /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.
+    /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out. Where another
+    /// exchange `is_settled`, the body stays here: the caller would take it for the answer to its first offer.
     pub(crate) fn accept(
         &self,
         now: Instant,
@@ -99,8 +103,13 @@ impl Early {
         policy: &Policy,
         tag: &[u8],
         with: (&Response<'_>, Crossing<'_>),
-        (agreed, refer): (Option<Agreed>, Refer),
+        (agreed, refer, is_settled): (Option<Agreed>, Refer, bool),
     ) -> Option<Bytes> {
+        let (whole, head) = if is_settled {
+            (None, Some(with))
+        } else {
+            (Some(with), None)
+        };
         let built = write_reply_with(
             &mut core.buffer,
             &self.reply,
@@ -108,10 +117,13 @@ impl Early {
             tag,
             policy,
             self.flow,
-            Some(with),
+            whole,
             |writer| {
                 headers::write_refer(writer, refer);
                 write_agreed(writer, agreed);
+                if let Some((with, crossing)) = head {
+                    crossing.pass_refusal(writer, &with.head);
+                }
             },
         );
         core.respond(now, self.server, (&self.reply, tag), 200, built)

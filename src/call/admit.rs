@@ -317,6 +317,7 @@ impl Arriving<'_, '_> {
             cseq: self.essentials.cseq,
             contact: None,
             provisional: Provisional::wanted(core, self.request, self.essentials),
+            offers: None,
         };
         core.answer_early(self.now, server, &early.reply);
         let newcomer = Newcomer {

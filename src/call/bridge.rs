@@ -11,6 +11,7 @@ use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::{Credentials, reread};
+use crate::call::early_offer::takes_update;
 use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
@@ -21,9 +22,8 @@ use crate::call::within::GLARE_RETRY;
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
-use crate::sip::extensions;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Head, Method, Name, Request, Response, ResponseEssentials};
+use crate::sip::message::{Essentials, Head, Method, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
 /// What an answered call holds.
@@ -61,13 +61,10 @@ pub(crate) struct OwedAck {
 impl Leg {
     /// `said` is the message that tells what the peer can.
     fn new(dialog: Dialog, awaiting: Option<AwaitAck>, said: &Head<'_>) -> Self {
-        let takes_update = said
-            .first(Name::Allow)
-            .map(|_| extensions::lists(said, Name::Allow, "UPDATE"));
         Self {
             dialog,
             awaiting,
-            takes_update,
+            takes_update: takes_update(said),
             session: None,
             owed: None,
         }
@@ -148,8 +145,11 @@ impl Call {
             return;
         };
         let Hunting {
-            early, mut attempt, ..
+            mut early,
+            mut attempt,
+            ..
         } = *hunting;
+        let is_settled = early.settled_with(essentials.to.tag());
         let tag = self.caller_mark.text();
         let buyer = Dialog::as_uac(
             essentials,
@@ -191,13 +191,11 @@ impl Call {
             attempt.flow.remote.ip(),
             self.policy.advertised(early.flow.listener),
         );
-        let caller = reread(&early.request).and_then(|request| {
+        let invite = early.request.clone();
+        let caller = reread(&invite).and_then(|request| {
             let essentials = request.essentials().ok()?;
-            let mut dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
-            dialog.advance(early.cseq, early.flow);
-            if let Some(contact) = &early.contact {
-                dialog.refresh_target(contact);
-            }
+            let dialog = early.dialog(&tag)?;
+            let settled = early.take_settled().filter(|_| is_settled);
             let asked = Asked::of(&request.head);
             // One that is too short was refused before.
             let agreed = terms.and_then(|terms| terms.answer(&asked, None).ok().flatten());
@@ -207,7 +205,7 @@ impl Call {
                 &self.policy,
                 &tag,
                 (answer, crossing),
-                (agreed, self.trunk.refer),
+                (agreed, self.trunk.refer, is_settled),
             )?;
             let awaiting = AwaitAck::new(now, &self.policy.timing, essentials.cseq, early.flow, ok);
             let mut caller = Leg::new(dialog, Some(awaiting), &request.head);
@@ -216,6 +214,10 @@ impl Call {
             let asked = Asked::of(&response.head);
             buyer.agree(now, terms.and_then(|terms| terms.accepted(&asked)));
             buyer.note_told(&request.head);
+            if let Some(settled) = settled {
+                caller.note_kept(settled.caller.filter(|_| caller.keeps_told()));
+                buyer.note_kept(settled.buyer.filter(|_| buyer.keeps_told()));
+            }
             Some(caller)
         });
         let Some(caller) = caller else {

@@ -340,6 +340,7 @@ impl Call {
         status: Option<u16>,
         result: AttemptResult,
     ) {
+        self.drop_early_offer(now, core);
         let Some(record) = &mut self.record else {
             return;
         };

@@ -10,7 +10,7 @@
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
-//! | reliable provisional responses, on both legs | `provisional` |
+//! | reliable provisional responses, on both legs | `provisional`, offers after them `early_offer` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
@@ -36,6 +36,7 @@ mod call;
 mod closing;
 mod core;
 mod credentials;
+mod early_offer;
 mod elsewhere;
 mod facts;
 mod headers;

@@ -218,16 +218,6 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
     }
 
-    /// Answers 488 to an offer that we cannot answer, for we have no media of our own.
-    pub(crate) fn refuse_offer(&self, core: &mut Core, key: ServerKey) {
-        let reply = ReplyHead::new(self.request, &self.flow);
-        let owner = Owner::Nobody;
-        match core.layer.accept(self.now, key, self.flow, false, owner) {
-            Some(server) => core.answer(self.now, server, &reply, 488, None),
-            None => self.refuse(core, Refusal::Overload, 503),
-        }
-    }
-
     /// The To-tag of the responses to an INVITE that is to be cancelled (§9.2), as far as they are kept: that of
     /// the last one, or else that of a refusal of ours.
     pub(crate) fn tag_towards(&self, core: &Core, invite: ServerId) -> Vec<u8> {

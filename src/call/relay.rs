@@ -189,6 +189,7 @@ impl Call {
         essentials: &ResponseEssentials<'_>,
     ) {
         let State::Talking(talking) = &mut self.state else {
+            self.handle_early_offer_response(now, core, id, response, essentials);
             return;
         };
         let Some(place) = talking.relays.iter().position(|relay| relay.client == id) else {
@@ -243,6 +244,7 @@ impl Call {
         is_lost: bool,
     ) {
         let State::Talking(talking) = &mut self.state else {
+            self.handle_early_offer_failure(now, core, id);
             return;
         };
         if let Some(place) = talking.relays.iter().position(|relay| relay.client == id) {

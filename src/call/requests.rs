@@ -204,7 +204,20 @@ impl Engine {
             if request.head.body().is_empty() {
                 arriving.confirm(&mut self.core, key, b"");
             } else {
-                arriving.refuse_offer(&mut self.core, key);
+                let owner = Owner::RelayIn(call.key);
+                match self.core.layer.accept(now, key, flow, false, owner) {
+                    Some(server) => {
+                        let asked = AskedWithin {
+                            side,
+                            server,
+                            flow,
+                            request,
+                            essentials,
+                        };
+                        call.handle_early_offer(now, &mut self.core, &asked);
+                    }
+                    None => arriving.refuse(&mut self.core, Refusal::Overload, 503),
+                }
             }
             call.go_on_after_prack(now, &mut self.core);
         } else {

@@ -97,7 +97,7 @@ impl Call {
     }
 
     /// A request in an early dialog: nobody has answered, so there is nobody to relay to yet. An UPDATE without
-    /// offer concerns this leg alone; anything else may come again in a while (RFC 3311 §5.2).
+    /// offer concerns this leg alone, and one with an offer may pass; anything else may come again in a while.
     fn answer_early_request(
         &mut self,
         now: Instant,
@@ -105,6 +105,10 @@ impl Call {
         asked: &AskedWithin<'_, '_>,
         reply: &ReplyHead,
     ) {
+        if begins_exchange(asked.request) && asked.request.method == Method::Update {
+            self.handle_early_offer(now, core, asked);
+            return;
+        }
         if !asked.is_bare_update() {
             core.answer(now, asked.server, reply, 500, Some(GLARE_RETRY));
             return;

@@ -1,4 +1,4 @@
-//! Within the call, and on the way to it: re-INVITE from each side, PRACK, session timers.
+//! Within the call, and on the way to it: re-INVITE from each side, PRACK, early UPDATE, session timers.
 
 use crate::calls::call;
 use crate::calls::is_completed;
@@ -60,5 +60,26 @@ fn ringing_is_acknowledged_and_the_session_refreshed_on_each_leg_for_itself() {
     assert_eq!(ok.expect("a 200").body(), sent.body());
     assert!(buyer.received("UPDATE").is_empty(), "{}", buyer.flow());
     assert!(carrier.received("UPDATE").is_empty(), "{}", carrier.flow());
+    edge.holds_no_call();
+}
+
+/// The caller makes another offer while the buyer rings: its answer comes back, and the 200 brings none.
+#[test]
+fn an_offer_before_the_answer_passes() {
+    let mut site = Site::new();
+    let buyer = site.buyer("first");
+    let edge = Edge::start(&site);
+
+    let mut buyer = Sipp::buyer("buyer_takes_early_offer", buyer).start(site.folder());
+    let mut carrier = call(&site, "carrier_offers_early").start(site.folder());
+    carrier.passes();
+    buyer.passes();
+
+    is_completed(&edge.record(), "first", "caller");
+    let asked = buyer.received("UPDATE").remove(0);
+    assert_eq!(asked.body(), carrier.sent("UPDATE").remove(0).body());
+    let answers = carrier.received("SIP/2.0 200");
+    let ok = answers.iter().find(|ok| ok.one("CSeq") == "1 INVITE");
+    assert_eq!(ok.expect("a 200").body(), "");
     edge.holds_no_call();
 }
