@@ -35,7 +35,7 @@ use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, Refer, Trunk};
+use strowger::routing::trunk::{Advertise, CompanyId, Refer, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::rules::HeaderRules;
 use strowger::transaction::Timing;
@@ -266,6 +266,7 @@ fn policy() -> Policy {
             is_trusted: false,
             caller_ids: None,
             twilio_accounts: Vec::new(),
+            advertise: Advertise::default(),
             refer: Refer::Refuse,
             answers: Vec::new(),
         })],

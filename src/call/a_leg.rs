@@ -8,9 +8,9 @@ use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
 use crate::call::early_offer::Offers;
+use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::output::Event;
-use crate::call::policy::Policy;
 use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
 use crate::call::session::write_agreed;
@@ -100,7 +100,7 @@ impl Early {
         &self,
         now: Instant,
         core: &mut Core,
-        policy: &Policy,
+        face: Face<'_>,
         tag: &[u8],
         with: (&Response<'_>, Crossing<'_>),
         (agreed, refer, is_settled): (Option<Agreed>, Refer, bool),
@@ -115,7 +115,7 @@ impl Early {
             &self.reply,
             200,
             tag,
-            policy,
+            face,
             self.flow,
             whole,
             |writer| {
@@ -150,11 +150,11 @@ pub(crate) fn write_reply(
     reply: &ReplyHead,
     status: u16,
     tag: &[u8],
-    policy: &Policy,
+    face: Face<'_>,
     flow: Flow,
     other: Option<(&Response<'_>, Crossing<'_>)>,
 ) -> Result<Bytes, BuildError> {
-    write_reply_with(buffer, reply, status, tag, policy, flow, other, |_| {})
+    write_reply_with(buffer, reply, status, tag, face, flow, other, |_| {})
 }
 
 /// The same, with `more` headers.
@@ -167,19 +167,19 @@ pub(crate) fn write_reply_with(
     reply: &ReplyHead,
     status: u16,
     tag: &[u8],
-    policy: &Policy,
+    face: Face<'_>,
     flow: Flow,
     other: Option<(&Response<'_>, Crossing<'_>)>,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> Result<Bytes, BuildError> {
     let mut writer = Writer::reply(buffer, reply, status, Some(tag));
     if status < 300 {
-        write_contact(&mut writer, policy, flow, reply.is_secure());
+        write_contact(&mut writer, face, flow, reply.is_secure());
         if status >= 200 {
             writer.field("Allow", headers::ALLOW);
         }
     }
-    if let Some(product) = &policy.product {
+    if let Some(product) = &face.policy.product {
         writer.field("Server", product.as_bytes());
     }
     more(&mut writer);
@@ -191,8 +191,8 @@ pub(crate) fn write_reply_with(
 }
 
 /// Our Contact on a flow; `is_secure`: the peer was called by a `sips:` URI, or called us by one.
-pub(crate) fn write_contact(writer: &mut Writer<'_>, policy: &Policy, flow: Flow, is_secure: bool) {
-    let advertise = policy.advertised(flow.listener).as_bytes();
+pub(crate) fn write_contact(writer: &mut Writer<'_>, face: Face<'_>, flow: Flow, is_secure: bool) {
+    let advertise = face.advertised(flow.listener).as_bytes();
     let (scheme, transport): (&[u8], &[u8]) = match flow.transport {
         Transport::Udp => (b"<sip:", b">"),
         Transport::Tcp => (b"<sip:", b";transport=tcp>"),

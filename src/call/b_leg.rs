@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::call::a_leg::write_contact;
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::Credentials;
+use crate::call::face::Face;
 use crate::call::facts::{call_key, hop_token};
 use crate::call::headers::{self, Crossing};
 use crate::call::identity::{CallerId, without_ours};
@@ -295,7 +296,12 @@ impl Offer<'_, '_> {
             .field("Call-ID", call_id)
             .cseq(FIRST_CSEQ, Method::Invite);
         caller.write_asserted(&mut writer, buyer, advertise);
-        write_contact(&mut writer, self.policy, flow, is_secure(uri));
+        write_contact(
+            &mut writer,
+            Face::to_buyer(self.policy),
+            flow,
+            is_secure(uri),
+        );
         writer.field("Allow", headers::ALLOW);
         headers::write_refer(&mut writer, buyer.refer);
         self.write_extensions(&mut writer, buyer);

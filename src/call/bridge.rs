@@ -12,8 +12,8 @@ use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::{Credentials, reread};
 use crate::call::early_offer::takes_update;
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
-use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
@@ -179,17 +179,18 @@ impl Call {
         core.layer
             .set_owner(attempt.client, Owner::Abandoned(spent));
         if attempt.has_offer {
-            buyer.acknowledge(core, (self.key, &self.policy), owed, None);
+            buyer.acknowledge(core, (self.key, Face::to_buyer(&self.policy)), owed, None);
         } else {
             buyer.owed = Some(owed);
         }
         let terms = self.policy.session.as_ref();
+        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
         let crossing = Crossing::from(
             Side::Buyer,
             &self.policy,
             (&self.trunk, &attempt.buyer),
             attempt.flow.remote.ip(),
-            self.policy.advertised(early.flow.listener),
+            face.advertised(early.flow.listener),
         );
         let invite = early.request.clone();
         let caller = reread(&invite).and_then(|request| {
@@ -202,7 +203,7 @@ impl Call {
             let ok = early.accept(
                 now,
                 core,
-                &self.policy,
+                face,
                 &tag,
                 (answer, crossing),
                 (agreed, self.trunk.refer, is_settled),
@@ -266,15 +267,16 @@ impl Call {
             };
             let who = talking.who.clone();
             let other = talking.leg(side.other());
+            let face = Face::towards(side.other(), &self.policy, &self.trunk);
             let crossing = Crossing::from(
                 side,
                 &self.policy,
                 (&self.trunk, &who),
                 flow.remote.ip(),
-                self.policy.advertised(other.dialog.flow().listener),
+                face.advertised(other.dialog.flow().listener),
             );
             let with = Some((request, crossing));
-            other.acknowledge(core, (self.key, &self.policy), owed, with);
+            other.acknowledge(core, (self.key, face), owed, with);
             other.note_told(&request.head);
             self.state = State::Talking(talking);
         }
@@ -310,7 +312,7 @@ impl Leg {
     pub(crate) fn acknowledge(
         &self,
         core: &mut Core,
-        (key, policy): (CallKey, &Policy),
+        (key, face): (CallKey, Face<'_>),
         owed: OwedAck,
         with: Option<(&Request<'_>, Crossing<'_>)>,
     ) {
@@ -320,7 +322,7 @@ impl Leg {
             &mut core.buffer,
             Method::Ack,
             owed.cseq,
-            policy.advertised(flow.listener),
+            face.advertised(flow.listener),
             &branch,
             70,
         );
@@ -342,9 +344,10 @@ impl Leg {
     }
 
     /// Sends the ACK that this side is still owed, without an answer, because the call ends.
-    pub(crate) fn pay_owed_ack(&mut self, core: &mut Core, call: &Call) {
+    pub(crate) fn pay_owed_ack(&mut self, core: &mut Core, side: Side, call: &Call) {
         if let Some(owed) = self.owed.take() {
-            self.acknowledge(core, (call.key, &call.policy), owed, None);
+            let face = Face::towards(side, &call.policy, &call.trunk);
+            self.acknowledge(core, (call.key, face), owed, None);
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::call::bye::Challenged;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::reread;
+use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::provisional::{EarlyDialog, reread_response};
 use crate::call::record::Side;
@@ -206,13 +207,14 @@ impl Call {
         let branch = core.layer.branch(client);
         let out = dialog.flow();
         let cseq = dialog.next_cseq();
-        let advertise = self.policy.advertised(out.listener);
+        let face = Face::towards(from.other(), &self.policy, &self.trunk);
+        let advertise = face.advertised(out.listener);
         let max_forwards = essentials.max_forwards.unwrap_or(70).saturating_sub(1);
         let buffer = &mut core.buffer;
         let method = Method::Update;
         let mut writer =
             dialog.write_request(buffer, method, cseq, advertise, &branch, max_forwards);
-        write_contact(&mut writer, &self.policy, out, dialog.is_secure());
+        write_contact(&mut writer, face, out, dialog.is_secure());
         writer.field("Allow", headers::ALLOW);
         let peers = (&*self.trunk, &*attempt.buyer);
         let crossing = Crossing::from(from, &self.policy, peers, flow.remote.ip(), advertise);
@@ -334,12 +336,13 @@ impl Call {
             Side::Buyer => early.flow.remote.ip(),
         };
         let flow = under_way.flow;
+        let face = Face::towards(under_way.from, &self.policy, &self.trunk);
         let back = Crossing::from(
             under_way.from.other(),
             &self.policy,
             (&self.trunk, &attempt.buyer),
             sender,
-            self.policy.advertised(flow.listener),
+            face.advertised(flow.listener),
         );
         let told = Told::of(&response.head);
         let (caller, buyer) = match under_way.from {
@@ -356,7 +359,7 @@ impl Call {
             &under_way.reply,
             response.status,
             b"",
-            &self.policy,
+            face,
             flow,
             Some((response, back)),
         );

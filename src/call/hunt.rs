@@ -10,6 +10,7 @@ use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
@@ -43,9 +44,6 @@ pub(crate) struct Hunt {
     /// Who sent the caller's INVITE.
     pub(crate) sender: IpAddr,
 }
-
-/// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
-const TCP_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Hunt {
     /// The buyer whose gateways are being tried.
@@ -117,12 +115,13 @@ impl Call {
             return;
         };
         let attempt = &hunting.attempt;
+        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
         let crossing = Crossing::from(
             Side::Buyer,
             &self.policy,
             (&self.trunk, &attempt.buyer),
             attempt.flow.remote.ip(),
-            self.policy.advertised(hunting.early.flow.listener),
+            face.advertised(hunting.early.flow.listener),
         );
         let (status, with) = if response.head.body().is_empty() || is_last {
             (response.status, Some((response, crossing)))
@@ -131,9 +130,7 @@ impl Call {
         };
         let tag = self.caller_mark.text();
         hunting.ring_at = None;
-        let is_heard = hunting
-            .early
-            .ring(now, core, &self.policy, &tag, status, with);
+        let is_heard = hunting.early.ring(now, core, face, &tag, status, with);
         if is_heard {
             self.note_ringing(now);
         }
@@ -146,7 +143,8 @@ impl Call {
         };
         if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
             let tag = self.caller_mark.text();
-            if hunting.early.ring(now, core, &self.policy, &tag, 180, None) {
+            let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
+            if hunting.early.ring(now, core, face, &tag, 180, None) {
                 self.note_ringing(now);
             }
         }
@@ -203,29 +201,6 @@ impl Call {
             self.note_health(now, core, Sign::of(next, None));
             self.end_attempt(now, core, None, AttemptResult::Unreachable);
             self.hunt_on(now, core, next);
-        }
-    }
-
-    /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
-    /// §18.1.1), and so do those of the next hour.
-    fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core) -> bool {
-        let State::Hunting(hunting) = &mut self.state else {
-            return false;
-        };
-        let attempt = &hunting.attempt;
-        let gateways = &attempt.buyer.gateways;
-        let place = gateways
-            .iter()
-            .zip(0..=u8::MAX)
-            .find(|(gateway, _)| Arc::ptr_eq(gateway, &attempt.gateway));
-        match place {
-            Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
-                core.without_tcp
-                    .insert(gateway.name.clone(), now + TCP_PAUSE);
-                hunting.hunt.gateways.push(place);
-                true
-            }
-            _ => false,
         }
     }
 

@@ -24,6 +24,7 @@
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
 //! | a handler that has panicked | `rescue` |
+//! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
@@ -38,6 +39,7 @@ mod core;
 mod credentials;
 mod early_offer;
 mod elsewhere;
+mod face;
 mod facts;
 mod headers;
 mod health;

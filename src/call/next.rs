@@ -268,6 +268,29 @@ impl Call {
         }
     }
 
+    /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
+    /// §18.1.1), and so do those of the next hour.
+    pub(crate) fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &hunting.attempt;
+        let gateways = &attempt.buyer.gateways;
+        let place = gateways
+            .iter()
+            .zip(0..=u8::MAX)
+            .find(|(gateway, _)| Arc::ptr_eq(gateway, &attempt.gateway));
+        match place {
+            Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
+                core.without_tcp
+                    .insert(gateway.name.clone(), now + TCP_PAUSE);
+                hunting.hunt.gateways.push(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// What the hunt came to, all in all.
     pub(crate) fn sum_up(&self) -> Outcome {
         let attempts = self
@@ -292,6 +315,9 @@ impl Call {
         }
     }
 }
+
+/// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
+const TCP_PAUSE: Duration = Duration::from_secs(3600);
 
 /// The first place of a gateway; the others of one that is known by name go into `places`, the next one last.
 /// `None`: nobody knows yet where it is.

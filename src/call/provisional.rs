@@ -26,6 +26,7 @@ use crate::call::bye::Challenged;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::early_offer::takes_update;
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
@@ -119,7 +120,7 @@ impl Early {
         &mut self,
         now: Instant,
         core: &mut Core,
-        policy: &Policy,
+        face: Face<'_>,
         tag: &[u8],
         status: u16,
         with: Option<(&Response<'_>, Crossing<'_>)>,
@@ -129,7 +130,7 @@ impl Early {
             Some(provisional) if provisional.is_mute => return false,
             Some(provisional) if provisional.is_required || has_body => provisional,
             Some(_) | None => {
-                let built = self.write_ringing(core, policy, tag, status, with, None);
+                let built = self.write_ringing(core, face, tag, status, with, None);
                 core.respond(now, self.server, (&self.reply, tag), status, built);
                 return true;
             }
@@ -146,7 +147,7 @@ impl Early {
         } else {
             rseq
         };
-        let built = self.write_ringing(core, policy, tag, status, with, Some(rseq));
+        let built = self.write_ringing(core, face, tag, status, with, Some(rseq));
         let Some(response) = core.built(built) else {
             return false;
         };
@@ -156,7 +157,7 @@ impl Early {
             response,
         };
         if !is_waiting {
-            self.ring_reliably(now, core, policy, next);
+            self.ring_reliably(now, core, face.policy, next);
         } else if let Some(provisional) = &mut self.provisional {
             provisional.next = Some(next);
         }
@@ -166,7 +167,7 @@ impl Early {
     fn write_ringing(
         &self,
         core: &mut Core,
-        policy: &Policy,
+        face: Face<'_>,
         tag: &[u8],
         status: u16,
         with: Option<(&Response<'_>, Crossing<'_>)>,
@@ -177,7 +178,7 @@ impl Early {
             &self.reply,
             status,
             tag,
-            policy,
+            face,
             self.flow,
             with,
             |writer| {

@@ -11,6 +11,7 @@ use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
@@ -69,7 +70,8 @@ impl Relay {
         asked: &Dialog,
     ) -> Crossing<'p> {
         let sender = asked.flow().remote.ip();
-        let advertise = policy.advertised(self.flow.listener);
+        let face = Face::towards(self.from, policy, peers.0);
+        let advertise = face.advertised(self.flow.listener);
         Crossing::from(self.from.other(), policy, peers, sender, advertise)
     }
 }
@@ -113,21 +115,22 @@ impl Call {
         };
         let branch = core.layer.branch(client);
         let out = leg.dialog.flow();
+        let face = Face::towards(from.other(), &self.policy, &self.trunk);
         let cseq = leg.dialog.next_cseq();
         let mut writer = leg.dialog.write_request(
             &mut core.buffer,
             method,
             cseq,
-            self.policy.advertised(out.listener),
+            face.advertised(out.listener),
             &branch,
             essentials.max_forwards.unwrap_or(70).saturating_sub(1),
         );
         if refreshes_target(request.method) {
-            write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
+            write_contact(&mut writer, face, out, leg.dialog.is_secure());
             writer.field("Allow", headers::ALLOW);
             leg.write_session(&mut writer, self.policy.session.as_ref());
         } else if matches!(request.method, Method::Refer | Method::Notify) {
-            write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
+            write_contact(&mut writer, face, out, leg.dialog.is_secure());
         }
         if request.method == Method::Refer {
             headers::pass_refer(&mut writer, &request.head);
@@ -137,7 +140,7 @@ impl Call {
             &self.policy,
             (&self.trunk, &who),
             flow.remote.ip(),
-            self.policy.advertised(out.listener),
+            face.advertised(out.listener),
         );
         crossing.pass_within(&mut writer, request.method, &request.head);
         let built = writer.finish(request.head.body());
@@ -207,7 +210,7 @@ impl Call {
                     &relay.reply,
                     response.status,
                     b"",
-                    &self.policy,
+                    Face::towards(relay.from, &self.policy, &self.trunk),
                     relay.flow,
                     Some((response, back)),
                 );
@@ -276,7 +279,8 @@ impl Call {
                 &self.policy,
                 (&self.trunk, &talking.who),
                 flow.remote.ip(),
-                self.policy.advertised(asked.flow().listener),
+                Face::towards(relay.from.other(), &self.policy, &self.trunk)
+                    .advertised(asked.flow().listener),
             );
             let lines = core.last_words(crossing, request);
             core.transact(|layer, out| {
@@ -313,7 +317,7 @@ impl Call {
             &relay.reply,
             response.status,
             b"",
-            &self.policy,
+            Face::towards(relay.from, &self.policy, &self.trunk),
             relay.flow,
             Some((response, back)),
             |writer| write_agreed(writer, agreed),
@@ -344,7 +348,8 @@ impl Call {
             if relay.is_late_offer {
                 asked.owed = Some(owed);
             } else {
-                asked.acknowledge(core, (self.key, &self.policy), owed, None);
+                let face = Face::towards(relay.from.other(), &self.policy, &self.trunk);
+                asked.acknowledge(core, (self.key, face), owed, None);
             }
         }
         if relay.asked_by_invite {

@@ -6,6 +6,7 @@ use crate::call::a_leg::{write_reply, write_reply_with};
 use crate::call::bridge::Talking;
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
+use crate::call::face::Face;
 use crate::call::record::Side;
 use crate::call::session::write_agreed;
 use crate::dialog::session_timer::{Agreed, Asked, TooShort};
@@ -123,8 +124,9 @@ impl Call {
                 early.dialog.refresh_target(contact.uri);
             }
         }
-        let (buffer, policy) = (&mut core.buffer, &self.policy);
-        let built = write_reply(buffer, reply, 200, b"", policy, asked.flow, None);
+        let face = Face::towards(asked.side, &self.policy, &self.trunk);
+        let buffer = &mut core.buffer;
+        let built = write_reply(buffer, reply, 200, b"", face, asked.flow, None);
         core.respond(now, asked.server, (reply, b""), 200, built);
     }
 
@@ -145,17 +147,11 @@ impl Call {
             leg.dialog.refresh_target(contact.uri);
         }
         leg.agree(now, agreed);
-        let (buffer, policy) = (&mut core.buffer, &self.policy);
-        let built = write_reply_with(
-            buffer,
-            reply,
-            200,
-            b"",
-            policy,
-            asked.flow,
-            None,
-            |writer| write_agreed(writer, agreed),
-        );
+        let face = Face::towards(asked.side, &self.policy, &self.trunk);
+        let buffer = &mut core.buffer;
+        let built = write_reply_with(buffer, reply, 200, b"", face, asked.flow, None, |writer| {
+            write_agreed(writer, agreed)
+        });
         core.respond(now, asked.server, (reply, b""), 200, built);
     }
 }

@@ -11,6 +11,7 @@ use crate::config::desk::Desk;
 use crate::config::doors::Doors;
 use crate::config::headers;
 use crate::config::keys;
+use crate::config::listen::Listeners;
 use crate::config::networks::Networks;
 use crate::config::raw::{self, Section};
 use crate::config::routes::{self, Companies};
@@ -34,6 +35,7 @@ pub(super) fn read<'d>(
     root: &Section<'d>,
     networks: Networks<'d>,
     companies: &Companies<'_>,
+    listeners: &Listeners,
     desk: &mut Desk<'_>,
 ) -> Carriers {
     let domains = root.sections("domain", &keys::DOMAIN, desk);
@@ -55,7 +57,7 @@ pub(super) fn read<'d>(
     let mut list = Vec::new();
     for section in &trunks {
         let id = doors.add_trunk(section, desk);
-        list.push(Arc::new(trunk(id, section, companies, desk)));
+        list.push(Arc::new(trunk(id, section, companies, listeners, desk)));
     }
     let closed = doors.close(desk);
     Carriers {
@@ -67,7 +69,13 @@ pub(super) fn read<'d>(
 }
 
 /// What a trunk says besides who it is.
-fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut Desk<'_>) -> Trunk {
+fn trunk(
+    id: &str,
+    section: &Section<'_>,
+    companies: &Companies<'_>,
+    listeners: &Listeners,
+    desk: &mut Desk<'_>,
+) -> Trunk {
     let company = companies.find(section, desk);
     Trunk {
         id: id.into(),
@@ -78,6 +86,7 @@ fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut 
         is_trusted: headers::is_trusted(section, desk),
         caller_ids: headers::caller_ids(section, desk),
         twilio_accounts: twilio_accounts(section, desk),
+        advertise: listeners.advertise(section, desk),
         refer: routes::refer(section, desk),
         answers: answers(section, desk),
     }

@@ -178,7 +178,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let companies = routes::Companies::read(&roots, desk);
     let networks = networks::Networks::read(&roots, desk);
     let twilio = networks.twilio();
-    let carriers = carriers::read(&root, networks, &companies, desk);
+    let carriers = carriers::read(&root, networks, &companies, &listeners, desk);
     let lists = bulk::open(&roots, desk);
     let directory = routes::read(&roots, companies, &lists, &listeners, desk);
     let mut known = carriers.listed;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::routing::caps::Caps;
+use crate::sip::flow::ListenerId;
 use crate::sip::rules::HeaderRules;
 use crate::types::number::NumberPlan;
 use crate::types::range::NumberSet;
@@ -20,6 +21,8 @@ pub struct Trunk {
     pub plan: NumberPlan,
     /// Which headers pass from it and to it.
     pub headers: HeaderRules,
+    /// How it knows us, where that is not what the listener advertises.
+    pub advertise: Advertise,
     /// What its callers may do with REFER.
     pub refer: Refer,
     /// Whether its P-Asserted-Identity is believed.
@@ -35,6 +38,31 @@ pub struct Trunk {
 impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Trunk").field(&self.id).finish()
+    }
+}
+
+/// Addresses of ours, by listener: `host:port`, as Via and Contact show them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advertise(Box<[Option<Box<str>>]>);
+
+impl Advertise {
+    /// Whether there are any.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.iter().any(Option::is_some)
+    }
+
+    /// The one for what comes to a listener; `None`: that which the listener itself advertises.
+    #[must_use]
+    pub fn at(&self, listener: ListenerId) -> Option<&str> {
+        self.0.get(usize::from(listener.0))?.as_deref()
+    }
+}
+
+impl FromIterator<Option<Box<str>>> for Advertise {
+    /// One for each listener, in the order of their ids.
+    fn from_iter<T: IntoIterator<Item = Option<Box<str>>>>(addresses: T) -> Self {
+        Self(addresses.into_iter().collect())
     }
 }
 

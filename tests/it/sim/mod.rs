@@ -16,6 +16,7 @@
 //! STROWGER_SIM_SEED=4711 cargo test --test it sim:: -- --nocapture
 //! ```
 
+mod advertise;
 mod asked;
 mod client;
 mod connections;
