@@ -2,6 +2,7 @@
 //! messages in, and the queue of what the shell is to do.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -236,6 +237,12 @@ impl Core {
                 layer.send_request(now, client, flow, bytes, owner, out);
             }
         });
+    }
+
+    /// Whether what comes from this address is to be met with silence, unless it belongs to a call or shows a
+    /// password.
+    pub(crate) fn is_silent_to(&self, now: Instant, policy: &Policy, address: IpAddr) -> bool {
+        policy.is_silent_to(address) && !self.whereabouts.has(now, address)
     }
 
     /// Notes a message that could not be built.

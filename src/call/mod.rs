@@ -123,6 +123,7 @@ impl Engine {
         let mut gate = Gate::new(&nonce_secret, shard, start, policy.limits.nonces);
         gate.set_guesses(policy.guard.guesses, policy.guard.lock);
         core.health = Health::new(policy.generation);
+        core.whereabouts.handle_policy(&policy);
         let mut probes = Probes::default();
         if shard == PROBING {
             probes.set_policy(start, &mut core, &policy);
@@ -146,7 +147,7 @@ impl Engine {
         self.shed = None;
         match input {
             Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
-            Input::Broken { flow, error, head } => self.handle_broken(flow, error, head),
+            Input::Broken { flow, error, head } => self.handle_broken(now, flow, error, head),
             Input::Shed {
                 flow,
                 bytes,
@@ -169,7 +170,7 @@ impl Engine {
             }
             Input::Resolved { wanted, located } => {
                 let is_found = located.is_some();
-                for key in self.core.whereabouts.resolved(wanted, located) {
+                for key in self.core.whereabouts.resolved(now, wanted, located) {
                     if let Some(call) = self.registry.call(key) {
                         call.handle_located(now, &mut self.core, is_found);
                     }
@@ -290,21 +291,21 @@ impl Engine {
             Ok(Message::Request(request)) => self.handle_request(now, flow, &request, bytes),
             Ok(Message::Response(response)) => self.handle_response(now, flow, &response, bytes),
             Err(Malformed { error, answerable }) => {
-                self.handle_malformed(flow, error, answerable.as_deref(), bytes.len());
+                self.handle_malformed(now, flow, error, answerable.as_deref(), bytes.len());
             }
         }
     }
 
     /// What a stream ended with: answered, if it is a request whose sender can be told.
-    fn handle_broken(&mut self, flow: Flow, error: ParseError, head: &[u8]) {
+    fn handle_broken(&mut self, now: Instant, flow: Flow, error: ParseError, head: &[u8]) {
         let length = head.len();
         match parse(head) {
             Ok(Message::Request(request)) => {
-                self.handle_malformed(flow, error, Some(&request), length);
+                self.handle_malformed(now, flow, error, Some(&request), length);
             }
-            Ok(Message::Response(_)) => self.handle_malformed(flow, error, None, length),
+            Ok(Message::Response(_)) => self.handle_malformed(now, flow, error, None, length),
             Err(Malformed { answerable, .. }) => {
-                self.handle_malformed(flow, error, answerable.as_deref(), length);
+                self.handle_malformed(now, flow, error, answerable.as_deref(), length);
             }
         }
     }
@@ -313,6 +314,7 @@ impl Engine {
     /// most twice as long as what it answers: nobody gains by having us answer to a forged address.
     fn handle_malformed(
         &mut self,
+        now: Instant,
         flow: Flow,
         error: ParseError,
         request: Option<&Request<'_>>,
@@ -322,7 +324,7 @@ impl Engine {
         let (Some(request), Some(status)) = (request, error.status()) else {
             return;
         };
-        let is_shunned = self.policy.is_silent_to(flow.remote.ip());
+        let is_shunned = self.core.is_silent_to(now, &self.policy, flow.remote.ip());
         if request.method == Method::Ack || !request.is_answerable() || is_shunned {
             return;
         }

@@ -58,6 +58,7 @@ impl<'e, 'm> Arriving<'e, 'm> {
         now: Instant,
         flow: Flow,
         policy: &'e Arc<Policy>,
+        core: &Core,
         request: &'e Request<'m>,
         essentials: &'e Essentials<'m>,
     ) -> Self {
@@ -67,7 +68,7 @@ impl<'e, 'm> Arriving<'e, 'm> {
             policy,
             request,
             essentials,
-            is_shunned: policy.is_silent_to(flow.remote.ip()),
+            is_shunned: core.is_silent_to(now, policy, flow.remote.ip()),
         }
     }
 

@@ -26,7 +26,7 @@ impl Engine {
         let essentials = match request.essentials() {
             Ok(essentials) => essentials,
             Err(error) => {
-                self.handle_malformed(flow, error, Some(request), bytes.len());
+                self.handle_malformed(now, flow, error, Some(request), bytes.len());
                 return;
             }
         };
@@ -79,7 +79,7 @@ impl Engine {
         key: ServerKey,
         bytes: &[u8],
     ) {
-        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
+        let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
         if !arriving.passes_basics(&mut self.core) {
             self.note_request(request);
             return;
@@ -136,7 +136,7 @@ impl Engine {
         key: ServerKey,
     ) {
         let mark = essentials.to.tag().and_then(Mark::parse);
-        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
+        let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
             let side = call.side_of(mark)?;
@@ -279,7 +279,7 @@ impl Engine {
         invite: Option<(ServerId, Owner)>,
         essentials: &Essentials<'_>,
     ) {
-        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
+        let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
         let Some((invite, owner)) = invite else {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;

@@ -66,7 +66,8 @@ impl Engine {
             return;
         };
         if request.method != Method::Ack {
-            let arriving = Arriving::new(now, flow, &self.policy, &request, &essentials);
+            let arriving =
+                Arriving::new(now, flow, &self.policy, &self.core, &request, &essentials);
             arriving.refuse(&mut self.core, Refusal::Internal, 500);
         }
     }
