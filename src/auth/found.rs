@@ -31,9 +31,15 @@ impl Found {
         self.lasting = lasting.max(LEAST);
     }
 
+    /// Whether this is one of the names.
+    #[must_use]
+    pub fn is_named(&self, wanted: &Wanted) -> bool {
+        self.names.contains(wanted)
+    }
+
     /// Takes in where a name is.
     pub fn note(&mut self, now: Instant, wanted: &Wanted, located: &Located) {
-        if !self.names.contains(wanted) {
+        if !self.is_named(wanted) {
             return;
         }
         let until = now + self.lasting;

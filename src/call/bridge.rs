@@ -232,6 +232,7 @@ impl Call {
             relays: Vec::new(),
             until: now + self.policy.limits.call_time,
         }));
+        self.locate_peers(now, core);
     }
 
     /// An ACK of one side for our 2xx.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
+use crate::call::peers::Peers;
 use crate::call::policy::Policy;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::call::whereabouts::Whereabouts;
@@ -42,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) rounds: u32,
     /// Where buyers are that are known by name.
     pub(crate) whereabouts: Whereabouts,
+    /// Where peers are that gave names.
+    pub(crate) peers: Peers,
     /// Gateways that took no connection, by name, and until when they are not asked to. As many as a
     /// configuration has, at most.
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
@@ -117,6 +120,7 @@ impl Core {
             health: Health::default(),
             rounds: 0,
             whereabouts: Whereabouts::default(),
+            peers: Peers::default(),
             without_tcp: HashMap::new(),
             effects: Vec::new(),
             pending: VecDeque::new(),

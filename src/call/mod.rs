@@ -17,7 +17,7 @@
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
-//! | where a gateway is that is known by name | `whereabouts` |
+//! | where a gateway is that is known by name | `whereabouts`, and a peer that gave one `peers` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | session timers | `session` |
@@ -48,6 +48,7 @@ mod identity;
 pub mod input;
 mod next;
 pub mod output;
+mod peers;
 pub mod places;
 pub mod policy;
 mod probes;
@@ -86,6 +87,7 @@ use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::frame;
 use crate::sip::glance::{Glance, Kind};
+use crate::sip::locate::{Located, Wanted};
 use crate::sip::message::{Essentials, Malformed, Message, Method, Request, parse};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -169,6 +171,7 @@ impl Engine {
                 }
             }
             Input::Resolved { wanted, located } => {
+                self.handle_peer_located(now, &wanted, located.as_ref());
                 let is_found = located.is_some();
                 for key in self.core.whereabouts.resolved(now, wanted, located) {
                     if let Some(call) = self.registry.call(key) {
@@ -254,6 +257,20 @@ impl Engine {
         }
         self.core.whereabouts.handle_policy(&policy);
         self.policy = policy;
+    }
+
+    /// What DNS says of a name that peers gave.
+    fn handle_peer_located(
+        &mut self,
+        now: Instant,
+        wanted: &Arc<Wanted>,
+        located: Option<&Arc<Located>>,
+    ) {
+        for (key, side) in self.core.peers.resolved(now, wanted, located) {
+            if let (Some(call), Some(located)) = (self.registry.call(key), located) {
+                call.note_peer(&mut self.core, side, wanted, located);
+            }
+        }
     }
 
     /// The answer to a call's question for a place. If the call does not wait for it any more, the place goes

@@ -358,6 +358,7 @@ impl Call {
             });
         }
         self.state = State::Talking(talking);
+        self.locate_peers(now, core);
     }
 
     /// Carries a failure back. A challenge or a redirection of one leg is no business of the other's.

@@ -359,6 +359,7 @@ impl Call {
             let face = Face::towards(side, &policy, &self.trunk);
             leg.acknowledge(core, (self.key, face), owed, None);
         }
+        self.locate_peers(now, core);
     }
 
     /// A refresh of ours that got no answer: that side is gone. `is_lost`: only its transport failed, which may pass.

@@ -52,9 +52,11 @@ impl Whereabouts {
         if let Some(located) = &located {
             self.found.note(now, &wanted, located);
         }
+        // What peers named is none of ours; what calls of an earlier policy wait for is.
+        let is_ours = !waiting.is_empty() || self.found.is_named(&wanted);
         match located {
-            Some(located) => self.known.insert(wanted, located),
-            None => self.known.remove(&wanted),
+            Some(located) if is_ours => self.known.insert(wanted, located),
+            Some(_) | None => self.known.remove(&wanted),
         };
         waiting
     }

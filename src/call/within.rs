@@ -153,6 +153,7 @@ impl Call {
             write_agreed(writer, agreed)
         });
         core.respond(now, asked.server, (reply, b""), 200, built);
+        self.locate_peers(now, core);
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) mod ledger;
 mod leg;
 mod limits;
 mod named;
+mod peers;
 mod phone;
 mod plan;
 pub(crate) mod policy;
