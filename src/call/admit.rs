@@ -7,13 +7,13 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
-use crate::call::a_leg::Early;
+use crate::call::a_leg::{Early, write_reason};
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
-use crate::call::identity::judge;
+use crate::call::identity::{asks_too_much, judge};
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::provisional::Provisional;
@@ -278,6 +278,13 @@ impl Arriving<'_, '_> {
             self.refuse_known(core, key, Refusal::Loop, 482);
             return;
         };
+        if asks_too_much(&self.request.head) {
+            let why = Refusal::Privacy;
+            self.refuse_known_with(core, key, why, 500, |writer| {
+                write_reason(writer, 500, why.label());
+            });
+            return;
+        }
         let asked = SessionAsked::of(&self.request.head);
         let terms = self.policy.session;
         if let Some(Err(TooShort { min })) = terms.map(|terms| terms.answer(&asked, None)) {

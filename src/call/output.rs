@@ -260,6 +260,8 @@ pub enum Refusal {
     TwilioAccount,
     /// Max-Forwards is used up (483).
     TooManyHops,
+    /// A privacy that the caller cannot do without, and that we cannot give (500).
+    Privacy,
     /// A session interval that is too short (422).
     SessionInterval,
     /// Our own hop token came back (482).
@@ -310,6 +312,7 @@ impl Refusal {
             Self::TrunkMismatch => "trunk_mismatch",
             Self::TwilioAccount => "twilio_account",
             Self::TooManyHops => "too_many_hops",
+            Self::Privacy => "privacy",
             Self::SessionInterval => "session_interval",
             Self::Loop => "loop",
             Self::Merged => "merged",

@@ -256,6 +256,7 @@ fn weight(why: Refusal) -> Weight {
         Refusal::StaleNonce => Weight(1),
         // Of those who were let in, or nothing that they can help.
         Refusal::Loop
+        | Refusal::Privacy
         | Refusal::SessionInterval
         | Refusal::Merged
         | Refusal::OldCSeq

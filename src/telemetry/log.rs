@@ -355,6 +355,7 @@ fn is_attack(why: Refusal) -> bool {
         Refusal::NoCredentials
         | Refusal::StaleNonce
         | Refusal::TooManyHops
+        | Refusal::Privacy
         | Refusal::SessionInterval
         | Refusal::Loop
         | Refusal::Merged

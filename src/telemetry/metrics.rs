@@ -146,6 +146,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::TrunkMismatch,
     Refusal::TwilioAccount,
     Refusal::TooManyHops,
+    Refusal::Privacy,
     Refusal::SessionInterval,
     Refusal::Loop,
     Refusal::Merged,
