@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
-use crate::call::core::Core;
+use crate::call::core::{CallKey, Core};
 use crate::call::early_offer::Offers;
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
@@ -14,6 +14,7 @@ use crate::call::output::Event;
 use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
 use crate::call::session::write_agreed;
+use crate::call::transfer::News;
 use crate::dialog::session_timer::Agreed;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
@@ -24,7 +25,10 @@ use crate::transaction::timing::{Backoff, Timing};
 
 /// The caller's INVITE while it has no final answer.
 pub(crate) struct Early {
-    pub(crate) server: ServerId,
+    /// Its transaction; `None`: there is none, it stands for a transfer.
+    pub(crate) server: Option<ServerId>,
+    /// The call that is to be transferred.
+    pub(crate) transfer: Option<CallKey>,
     pub(crate) flow: Flow,
     pub(crate) reply: ReplyHead,
     /// The INVITE itself, for the next buyer.
@@ -126,18 +130,24 @@ impl Early {
                 }
             },
         );
-        core.respond(now, self.server, (&self.reply, tag), 200, built)
+        core.respond(now, self.server?, (&self.reply, tag), 200, built)
     }
 
     /// Refuses the INVITE with `status`; `why` goes into Reason (RFC 3326).
     pub(crate) fn refuse(&self, now: Instant, core: &mut Core, tag: &[u8], status: u16, why: &str) {
+        if let Some(of) = self.transfer {
+            core.news.push_back(News::Failed { of, status });
+        }
+        let Some(server) = self.server else {
+            return;
+        };
         let mut writer = Writer::reply(&mut core.buffer, &self.reply, status, Some(tag));
         write_reason(&mut writer, status, why);
         if status == 503 {
             writer.number("Retry-After", RETRY_AFTER);
         }
         let built = writer.finish(b"");
-        core.respond(now, self.server, (&self.reply, tag), status, built);
+        core.respond(now, server, (&self.reply, tag), status, built);
     }
 }
 

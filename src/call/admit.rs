@@ -317,7 +317,8 @@ impl Arriving<'_, '_> {
         };
         core.begun = Some(server);
         let early = Early {
-            server,
+            server: Some(server),
+            transfer: None,
             flow: self.flow,
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),
@@ -395,6 +396,7 @@ impl Arriving<'_, '_> {
         });
         let mut call = Call {
             key,
+            home: key.slot,
             uuid,
             arrival,
             policy: self.policy.clone(),
@@ -403,6 +405,7 @@ impl Arriving<'_, '_> {
             buyer_mark: None,
             holds_trunk: false,
             held_buyer: None,
+            held_second: None,
             record: Some(record),
             state: State::Gone,
             scheduled: SmallVec::new(),
@@ -447,7 +450,8 @@ impl Call {
 /// The account that a call of Twilio's is billed to; its customers cannot set it.
 const TWILIO_ACCOUNT: &[u8] = b"X-Twilio-AccountSid";
 
-fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
+/// How a call ends that was offered to nobody.
+pub(crate) fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
     match refusal {
         decide::Refusal::NotANumber(NotANumber::TooShort) => Outcome::NumberIncomplete,
         decide::Refusal::NotANumber(NotANumber::Invalid) => Outcome::NotANumber,

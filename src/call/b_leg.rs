@@ -87,6 +87,8 @@ impl Attempt {
 /// A call as it is offered to buyers.
 pub(crate) struct Offer<'c, 'm> {
     pub(crate) key: CallKey,
+    /// The slot that our From-tag leads to.
+    pub(crate) home: u32,
     pub(crate) policy: &'c Policy,
     pub(crate) trunk: &'c Trunk,
     pub(crate) record: &'c Record,
@@ -139,7 +141,7 @@ impl Offer<'_, '_> {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy).ok_or(NotSent::Unreachable)?
         };
-        let mark = core.mark(self.key.slot);
+        let mark = core.mark(self.home);
         let call_id = core.mark(self.key.slot).text();
         let leg = NewLeg {
             flow,
@@ -214,7 +216,7 @@ impl Offer<'_, '_> {
                 remote: gateway.address,
                 peer: PeerId::NOBODY,
             },
-            mark: core.mark(self.key.slot),
+            mark: core.mark(self.home),
             cseq: FIRST_CSEQ,
             invite: Bytes::new(),
             tries: 1,

@@ -18,6 +18,7 @@ use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
 use crate::call::session::Session;
+use crate::call::transfer::Transfer;
 use crate::call::within::GLARE_RETRY;
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::Asked;
@@ -34,6 +35,10 @@ pub(crate) struct Talking {
     pub(crate) who: Arc<Buyer>,
     /// Requests on their way from one side to the other; at most `relay::MOST_RELAYS`.
     pub(crate) relays: Vec<Relay>,
+    /// A transfer under way.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    /// Transfers so far.
+    pub(crate) transfers: u8,
     /// When the call has lasted too long.
     until: Instant,
 }
@@ -114,7 +119,9 @@ impl Talking {
             Some(_) => Some((491, None)),
             None => {
                 let is_busy = |leg: &Leg| leg.awaiting.is_some() || leg.is_refreshing_by_invite();
-                (is_busy(&self.caller) || is_busy(&self.buyer)).then_some((491, None))
+                let is_joining = self.transfer.as_ref().is_some_and(|one| one.is_joining());
+                let is_busy = is_joining || is_busy(&self.caller) || is_busy(&self.buyer);
+                is_busy.then_some((491, None))
             }
         }
     }
@@ -178,6 +185,11 @@ impl Call {
         // Another fork that answers the same INVITE is acknowledged and ended (§13.2.2.4).
         core.layer
             .set_owner(attempt.client, Owner::Abandoned(spent));
+        if let Some(of) = early.transfer {
+            let who = (attempt.buyer, attempt.mark);
+            self.hand_over(now, core, of, (buyer, owed), who, response);
+            return;
+        }
         if attempt.has_offer {
             buyer.acknowledge(core, (self.key, Face::to_buyer(&self.policy)), owed, None);
         } else {
@@ -230,6 +242,8 @@ impl Call {
             buyer,
             who: attempt.buyer,
             relays: Vec::new(),
+            transfer: None,
+            transfers: 0,
             until: now + self.policy.limits.call_time,
         }));
         self.locate_peers(now, core);
@@ -276,7 +290,7 @@ impl Call {
                 flow.remote.ip(),
                 face.advertised(other.dialog.flow().listener),
             );
-            let with = Some((request, crossing));
+            let with = Some((&request.head, crossing));
             other.acknowledge(core, (self.key, face), owed, with);
             other.note_told(&request.head);
             self.state = State::Talking(talking);
@@ -315,7 +329,7 @@ impl Leg {
         core: &mut Core,
         (key, face): (CallKey, Face<'_>),
         owed: OwedAck,
-        with: Option<(&Request<'_>, Crossing<'_>)>,
+        with: Option<(&Head<'_>, Crossing<'_>)>,
     ) {
         let branch = core.mark(key.slot).text();
         let flow = self.dialog.flow();
@@ -331,9 +345,9 @@ impl Leg {
             credentials.write(&mut writer);
         }
         let built = match with {
-            Some((ack, crossing)) => {
-                crossing.pass_within(&mut writer, Method::Ack, &ack.head);
-                writer.finish(ack.head.body())
+            Some((head, crossing)) => {
+                crossing.pass_within(&mut writer, Method::Ack, head);
+                writer.finish(head.body())
             }
             None => writer.finish(b""),
         };

@@ -107,6 +107,9 @@ impl Call {
         flow: Flow,
         request: &Request<'_>,
     ) {
+        if self.is_left_waiting(now, core, side) {
+            return;
+        }
         match &mut self.state {
             State::Talking(talking) => {
                 let out = talking.dialog(side.other()).flow();
@@ -165,7 +168,15 @@ impl Call {
         }
     }
 
+    /// Ends what one side has left: the other hears of it.
+    pub(crate) fn leave(&mut self, now: Instant, core: &mut Core, by: Side, outcome: Outcome) {
+        self.drop_relays(now, core);
+        self.settle(now, core, outcome, 200, by);
+        self.end_sides(now, core, &[by.other()], Why::Unsaid);
+    }
+
     fn end_sides(&mut self, now: Instant, core: &mut Core, sides: &[Side], why: Why) {
+        let gone = self.drop_transfer(now, core);
         let State::Talking(talking) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
@@ -184,7 +195,7 @@ impl Call {
             why,
         };
         for (side, leg) in [(Side::Caller, caller), (Side::Buyer, buyer)] {
-            let farewell = if sides.contains(&side) {
+            let farewell = if sides.contains(&side) && gone != Some(side) {
                 self.farewell(now, core, side, leg, &ending.why)
             } else {
                 let Leg {

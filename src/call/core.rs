@@ -13,6 +13,7 @@ use crate::call::health::Health;
 use crate::call::output::{Event, Output};
 use crate::call::peers::Peers;
 use crate::call::policy::Policy;
+use crate::call::transfer::News;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::call::whereabouts::Whereabouts;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     /// configuration has, at most.
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
     effects: Vec<Effect<Owner>>,
+    /// What calls have to tell one another, in order.
+    pub(crate) news: VecDeque<News>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
     out: VecDeque<Output>,
@@ -90,6 +93,8 @@ pub(crate) enum Owner {
     Prack(CallKey),
     /// Client: a refresh of a session.
     Refresh(CallKey),
+    /// Client: a re-INVITE that brings another party.
+    Transfer(CallKey),
     /// Client: OPTIONS to the gateway in this place of the list of probes.
     Probe(u32),
 }
@@ -123,6 +128,7 @@ impl Core {
             peers: Peers::default(),
             without_tcp: HashMap::new(),
             effects: Vec::new(),
+            news: VecDeque::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
         }

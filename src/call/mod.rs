@@ -20,6 +20,7 @@
 //! | where a gateway is that is known by name | `whereabouts`, and a peer that gave one `peers` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
+//! | a transfer that we carry out | `refer`, `transfer`, the call that finds the other party `seek` |
 //! | session timers | `session` |
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
@@ -54,13 +55,16 @@ pub mod policy;
 mod probes;
 mod provisional;
 pub mod record;
+mod refer;
 pub mod refuse;
 mod registry;
 mod relay;
 mod requests;
 mod rescue;
 mod responses;
+mod seek;
 mod session;
+mod transfer;
 mod unwanted;
 mod whereabouts;
 mod within;
@@ -196,6 +200,7 @@ impl Engine {
             Input::Timeout => self.handle_timeout(now),
         }
         self.deliver_reports(now);
+        self.deliver_news(now);
     }
 
     /// The next thing for the shell to do, in order; `None` when all is said.

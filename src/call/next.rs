@@ -224,6 +224,7 @@ impl Call {
             let target = further.or_else(|| first_target(core, gateway, &mut hunt.places));
             let offer = Offer {
                 key: self.key,
+                home: self.home,
                 policy: &policy,
                 trunk: &self.trunk,
                 record,

@@ -262,6 +262,8 @@ pub enum Refusal {
     TooManyHops,
     /// A privacy that the caller cannot do without, and that we cannot give (500).
     Privacy,
+    /// A REFER that points to nobody whom we would call (603).
+    ReferTarget,
     /// A session interval that is too short (422).
     SessionInterval,
     /// Our own hop token came back (482).
@@ -313,6 +315,7 @@ impl Refusal {
             Self::TwilioAccount => "twilio_account",
             Self::TooManyHops => "too_many_hops",
             Self::Privacy => "privacy",
+            Self::ReferTarget => "refer_target",
             Self::SessionInterval => "session_interval",
             Self::Loop => "loop",
             Self::Merged => "merged",

@@ -125,13 +125,16 @@ impl Early {
         status: u16,
         with: Option<(&Response<'_>, Crossing<'_>)>,
     ) -> bool {
+        let Some(server) = self.server else {
+            return false;
+        };
         let has_body = with.is_some_and(|(with, _)| !with.head.body().is_empty());
         let provisional = match &self.provisional {
             Some(provisional) if provisional.is_mute => return false,
             Some(provisional) if provisional.is_required || has_body => provisional,
             Some(_) | None => {
                 let built = self.write_ringing(core, face, tag, status, with, None);
-                core.respond(now, self.server, (&self.reply, tag), status, built);
+                core.respond(now, server, (&self.reply, tag), status, built);
                 return true;
             }
         };
@@ -191,8 +194,8 @@ impl Early {
     }
 
     fn ring_reliably(&mut self, now: Instant, core: &mut Core, policy: &Policy, next: Next) {
-        if let Some(provisional) = &mut self.provisional {
-            let (server, response) = (self.server, next.response);
+        if let (Some(provisional), Some(server)) = (&mut self.provisional, self.server) {
+            let response = next.response;
             provisional.has_body |= next.has_body;
             provisional
                 .reliable

@@ -222,6 +222,7 @@ impl Engine {
             call.go_on_after_prack(now, &mut self.core);
         } else {
             let is_invite = request.method == Method::Invite;
+            let is_ours = request.method == Method::Refer && call.refer(side) == Refer::Terminate;
             let owner = Owner::RelayIn(call.key);
             match self.core.layer.accept(now, key, flow, is_invite, owner) {
                 Some(server) => {
@@ -232,6 +233,12 @@ impl Engine {
                         request,
                         essentials,
                     };
+                    if is_ours {
+                        let key = call.key;
+                        self.refer(now, key, &asked);
+                        self.registry.attend(now, key);
+                        return;
+                    }
                     call.handle_request_within(now, &mut self.core, &asked);
                 }
                 None => {
@@ -296,7 +303,8 @@ impl Engine {
             | Owner::Closing(_)
             | Owner::Prack(_)
             | Owner::Probe(_)
-            | Owner::Refresh(_) => None,
+            | Owner::Refresh(_)
+            | Owner::Transfer(_) => None,
         };
         let tag = match &call {
             Some(call) => call.caller_mark.text().to_vec(),

@@ -45,6 +45,7 @@ impl Engine {
             self.answer_500(now, flow, bytes);
         }
         self.deliver_reports(now);
+        self.deliver_news(now);
     }
 
     /// Takes that call out of the table, if even [`rescue`](Self::rescue) panics.

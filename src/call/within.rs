@@ -63,6 +63,10 @@ impl Call {
                 return;
             }
         };
+        if talking.transfer.as_ref().is_some_and(|one| one.has_left) {
+            core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
+            return;
+        }
         if asked.request.method == Method::Invite {
             core.answer(now, server, &reply, 100, None);
         }

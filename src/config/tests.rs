@@ -63,9 +63,11 @@ fn what_a_buyer_and_a_trunk_may_do_within_a_call_is_told_by_name() {
             "sip:sales@203.0.113.20\"",
             "sip:sales@203.0.113.20\"\nrefer = \"relay\"\nreliable = \"never\"",
         );
+    let ours = text.replace("relay", "terminate");
     for (text, refer, offers_reliable) in [
         (MINIMAL, Refer::Refuse, true),
         (&*text, Refer::Relay, false),
+        (&*ours, Refer::Terminate, false),
     ] {
         let policy = load_main(text).expect("no fault").policy;
         let buyer = &policy.directory.campaigns[0].buyers[0];
@@ -990,8 +992,8 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "sip:sales@203.0.113.20\"",
-        "sip:sales@203.0.113.20\"\nrefer = \"terminate\"",
-        "buyer.refer: `terminate` is not known",
+        "sip:sales@203.0.113.20\"\nrefer = \"follow\"",
+        "buyer.refer: `follow` is not known",
     ),
     (
         "domains = [",

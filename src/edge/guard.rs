@@ -257,6 +257,7 @@ fn weight(why: Refusal) -> Weight {
         // Of those who were let in, or nothing that they can help.
         Refusal::Loop
         | Refusal::Privacy
+        | Refusal::ReferTarget
         | Refusal::SessionInterval
         | Refusal::Merged
         | Refusal::OldCSeq

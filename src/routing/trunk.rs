@@ -66,8 +66,7 @@ impl FromIterator<Option<Box<str>>> for Advertise {
     }
 }
 
-/// What becomes of a REFER (RFC 3515) within a call. The call that it asks for is never ours to make: who may call
-/// whom is decided by the directory alone.
+/// What becomes of a REFER (RFC 3515) within a call. Who may call whom is decided by the directory alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Refer {
     /// 603.
@@ -75,6 +74,8 @@ pub enum Refer {
     Refuse,
     /// The other side of the call gets it, and decides.
     Relay,
+    /// We carry it out, if it points to a number that has a campaign of the trunk's company.
+    Terminate,
 }
 
 /// Place of a company in [`Directory::companies`](crate::routing::directory::Directory).

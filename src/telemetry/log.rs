@@ -356,6 +356,7 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::StaleNonce
         | Refusal::TooManyHops
         | Refusal::Privacy
+        | Refusal::ReferTarget
         | Refusal::SessionInterval
         | Refusal::Loop
         | Refusal::Merged

@@ -147,6 +147,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::TwilioAccount,
     Refusal::TooManyHops,
     Refusal::Privacy,
+    Refusal::ReferTarget,
     Refusal::SessionInterval,
     Refusal::Loop,
     Refusal::Merged,

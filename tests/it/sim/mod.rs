@@ -41,6 +41,7 @@ pub(crate) mod seeds;
 mod server;
 mod tally;
 pub(crate) mod text;
+mod transfer;
 mod traps;
 mod verdict;
 mod watch;
