@@ -27,15 +27,15 @@ use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::Output;
 use strowger::call::policy::{
-    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Overload, Policy, Require, Rules,
-    Strangers, TrunkId,
+    DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Media, Overload, Policy, Require,
+    Rules, Strangers, TrunkId,
 };
 use strowger::routing::buyer::{Buyer, Gateway, XPhProfile};
 use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{Advertise, CompanyId, Refer, Trunk};
+use strowger::routing::trunk::{Advertise, CompanyId, MediaTerms, Refer, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::rules::HeaderRules;
 use strowger::transaction::Timing;
@@ -226,6 +226,7 @@ fn policy() -> Policy {
         x_ph_profile: XPhProfile::Raw,
         headers: HeaderRules::default(),
         is_trusted: false,
+        media: MediaTerms::default(),
     });
     let line = Line {
         campaign: CampaignId(0),
@@ -264,6 +265,7 @@ fn policy() -> Policy {
             },
             headers: HeaderRules::default(),
             is_trusted: false,
+            media: MediaTerms::default(),
             caller_ids: None,
             twilio_accounts: Vec::new(),
             advertise: Advertise::default(),
@@ -305,6 +307,7 @@ fn policy() -> Policy {
             pdd: Duration::from_secs(3),
         },
         health: HealthTerms::default(),
+        media: Media::default(),
         twilio: Allowlist::new(),
     }
 }

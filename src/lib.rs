@@ -19,7 +19,7 @@
 //!  4  auth  routing              who may call / which buyer
 //!  3  dialog                     RFC 3261 §12
 //!  2  transaction                RFC 3261 §17 with RFC 6026
-//!  1  sip                        messages
+//!  1  sip  media                 messages / SDP, RTP, relay decisions
 //!  0  types                      ids, numbers, secrets
 //! ```
 //!
@@ -36,6 +36,7 @@
 
 pub mod types;
 
+pub mod media;
 pub mod sip;
 
 pub mod transaction;

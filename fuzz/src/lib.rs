@@ -7,7 +7,9 @@
 //! `tests/it/replay.rs` runs the same functions over `seeds/` on stable, so a finding that is kept there
 //! stays found.
 
+mod sdp;
 mod sequence;
+mod srtp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -25,7 +27,9 @@ use strowger::sip::retreaver::{Profile, RetreaverHeaders, is_reserved};
 use strowger::sip::scan::MAX_MESSAGE;
 use strowger::sip::uri::{Uri, is_equivalent};
 
+pub use self::sdp::sdp;
 pub use self::sequence::sequence;
+pub use self::srtp::srtp;
 
 /// Where all packets come from.
 const SOURCE: Flow = Flow {

@@ -426,7 +426,10 @@ impl Run {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit { flow, bytes } => self.hear(&flow, &bytes),
-                Output::Forward { .. } | Output::Probed { .. } | Output::Resolve(_) => {}
+                Output::Forward { .. }
+                | Output::Probed { .. }
+                | Output::Resolve(_)
+                | Output::Media { .. } => {}
                 Output::Reserve {
                     ticket,
                     party,

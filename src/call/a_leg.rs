@@ -320,11 +320,13 @@ fn status_of(outcome: Outcome) -> u16 {
         Outcome::Internal => 500,
         Outcome::Stopped => 503,
         Outcome::NoPrack => 504,
+        Outcome::MediaFailed => 500,
         // Answered: the caller has its 200.
         Outcome::Completed
         | Outcome::NoAck
         | Outcome::LegLost
         | Outcome::SessionExpired
+        | Outcome::MediaSilent
         | Outcome::TimeLimit => 200,
     }
 }

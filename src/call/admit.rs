@@ -299,6 +299,13 @@ impl Arriving<'_, '_> {
             self.refuse_known(core, key, Refusal::Overload, 503);
             return;
         }
+        if core.gates.is_short(self.now) {
+            core.event(Event::TableFull {
+                table: "media_ports",
+            });
+            self.refuse_known(core, key, Refusal::Overload, 503);
+            return;
+        }
         if core.layer.is_crowded() {
             core.event(Event::TableFull {
                 table: "transactions",
@@ -386,6 +393,8 @@ impl Arriving<'_, '_> {
             call_id: Box::from(self.essentials.call_id),
             attempts: Vec::new(),
             skipped: Vec::new(),
+            media: None,
+            figures: None,
             began: self.now,
             rang: None,
             answered: None,
@@ -408,6 +417,7 @@ impl Arriving<'_, '_> {
             held_second: None,
             record: Some(record),
             state: State::Gone,
+            media: None,
             scheduled: SmallVec::new(),
         };
         let plan = match decision {

@@ -94,6 +94,8 @@ pub(crate) struct Offer<'c, 'm> {
     pub(crate) record: &'c Record,
     pub(crate) key_secret: &'c Secret,
     pub(crate) request: &'c Request<'m>,
+    /// The caller's body, as the buyer gets it.
+    pub(crate) body: &'c [u8],
     pub(crate) essentials: &'c Essentials<'m>,
     /// Max-Forwards of the buyer's INVITE.
     pub(crate) max_forwards: u8,
@@ -109,6 +111,8 @@ pub(crate) enum NotSent {
     Unreachable,
     /// The INVITE could not be built.
     Unbuildable,
+    /// The caller's media cannot be offered to it.
+    Unfit,
 }
 
 /// The longest request, in bytes, that is sent in a datagram where TCP can be had (RFC 3261 §18.1.1).
@@ -325,7 +329,7 @@ impl Offer<'_, '_> {
             writer.foreign(name, value.as_bytes());
         }
         crossing.pass_request(&mut writer, head, withheld);
-        writer.finish(self.request.head.body())
+        writer.finish(self.body)
     }
 }
 

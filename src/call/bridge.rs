@@ -14,6 +14,7 @@ use crate::call::credentials::{Credentials, reread};
 use crate::call::early_offer::takes_update;
 use crate::call::face::Face;
 use crate::call::headers::Crossing;
+use crate::call::media::{self, Role};
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
@@ -146,6 +147,12 @@ impl Call {
         response: &Response<'_>,
         essentials: &ResponseEssentials<'_>,
     ) {
+        let tag = essentials.to.tag();
+        let Ok(carried) = self.carry_answer(now, core, response, tag) else {
+            self.give_answer_up(now, core, response);
+            return;
+        };
+        media::note_answered(&mut self.media, core);
         self.note_attempt_answered(now, core, response.status);
         self.note_answer(now, core);
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
@@ -176,6 +183,8 @@ impl Call {
             Some((answer, _)) if response.head.body().is_empty() => answer,
             Some(_) | None => response,
         };
+        let carried = carried.as_ref().map(|body| answer.with_body(body));
+        let answer = carried.as_ref().unwrap_or(answer);
         let spent = attempt.spent();
         let owed = OwedAck {
             client: attempt.client,
@@ -226,7 +235,11 @@ impl Call {
             caller.note_told(&answer.head);
             let asked = Asked::of(&response.head);
             buyer.agree(now, terms.and_then(|terms| terms.accepted(&asked)));
-            buyer.note_told(&request.head);
+            if buyer.keeps_told()
+                && let Some(sent) = reread(&attempt.invite)
+            {
+                buyer.note_told(&sent.head);
+            }
             if let Some(settled) = settled {
                 caller.note_kept(settled.caller.filter(|_| caller.keeps_told()));
                 buyer.note_kept(settled.buyer.filter(|_| buyer.keeps_told()));
@@ -277,6 +290,13 @@ impl Call {
         }
         leg.awaiting = None;
         if let Some(owed) = talking.leg(side.other()).owed.take() {
+            let answer = (side, Role::Answer);
+            let carried = media::carry(&mut self.media, now, core, answer, &request.head);
+            let Ok(carried) = media::note_unfit(core, self.uuid, side, carried) else {
+                talking.leg(side.other()).owed = Some(owed);
+                self.hang_up(now, core, Outcome::MediaFailed, Side::Edge);
+                return;
+            };
             let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
                 return;
             };
@@ -290,6 +310,8 @@ impl Call {
                 flow.remote.ip(),
                 face.advertised(other.dialog.flow().listener),
             );
+            let carried = carried.as_ref().map(|body| request.with_body(body));
+            let request = carried.as_ref().unwrap_or(request);
             let with = Some((&request.head, crossing));
             other.acknowledge(core, (self.key, face), owed, with);
             other.note_told(&request.head);

@@ -25,6 +25,7 @@ use crate::call::bridge::Talking;
 use crate::call::closing::Ending;
 use crate::call::core::{CallKey, Core};
 use crate::call::hunt::Hunt;
+use crate::call::media::Anchored;
 use crate::call::output::{Event, Output};
 use crate::call::places::Asking;
 use crate::call::policy::Policy;
@@ -60,6 +61,8 @@ pub(crate) struct Call {
     /// What the record will say; taken when it is written.
     pub(crate) record: Option<Box<Record>>,
     pub(crate) state: State,
+    /// Its media, if that goes through our relay.
+    pub(crate) media: Anchored,
     /// The entries of the timer wheel that stand for this call, the earliest last.
     pub(crate) scheduled: SmallVec<[Instant; 2]>,
 }
@@ -219,6 +222,7 @@ impl Call {
             return;
         };
         self.release_places(core);
+        record.media = self.release_media(now, core);
         record.ended = now;
         record.outcome = outcome;
         record.status = status;

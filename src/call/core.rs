@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::call::gates::Gates;
 use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
@@ -16,6 +17,7 @@ use crate::call::policy::Policy;
 use crate::call::transfer::News;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::call::whereabouts::Whereabouts;
+use crate::media::plan::SessionId;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Request};
@@ -49,6 +51,8 @@ pub(crate) struct Core {
     /// Gateways that took no connection, by name, and until when they are not asked to. As many as a
     /// configuration has, at most.
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
+    /// Our ports for media.
+    pub(crate) gates: Gates,
     effects: Vec<Effect<Owner>>,
     /// What calls have to tell one another, in order.
     pub(crate) news: VecDeque<News>,
@@ -62,6 +66,21 @@ pub(crate) struct Core {
 pub(crate) struct CallKey {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
+}
+
+impl CallKey {
+    /// The name of the call's media: shards count their slots for themselves.
+    pub(crate) fn session(self, shard: ShardId) -> SessionId {
+        SessionId::new(shard, self.slot, self.serial)
+    }
+
+    /// The call whose media has this name.
+    pub(crate) fn of_session(id: SessionId) -> Self {
+        Self {
+            slot: id.slot(),
+            serial: id.0 as u32,
+        }
+    }
 }
 
 /// Whose a transaction is.
@@ -127,6 +146,7 @@ impl Core {
             whereabouts: Whereabouts::default(),
             peers: Peers::default(),
             without_tcp: HashMap::new(),
+            gates: Gates::default(),
             effects: Vec::new(),
             news: VecDeque::new(),
             pending: VecDeque::new(),

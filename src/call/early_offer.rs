@@ -13,6 +13,8 @@
 //!     |                       |        200 INVITE      |     until then, it waits here
 //! ```
 //!
+//! Where the media goes through our relay, no such offer passes: it can come again after the answer.
+//!
 //! An answer passes from the last buyer only, so none is offered the call after such an exchange: every other one sees
 //! the caller's first offer, for it has made no other. The 200 that follows carries no description any more, as the
 //! one that the INVITE's offer had for an answer is not what holds.
@@ -158,6 +160,10 @@ impl Call {
             request,
             essentials,
         } = *asked;
+        // Our relay goes by the INVITE's own offer until there is an answer.
+        if self.media.is_some() {
+            return Err(LATER);
+        }
         let owner = Owner::RelayOut(self.key);
         let tag = self.caller_mark.text();
         let State::Hunting(hunting) = &mut self.state else {

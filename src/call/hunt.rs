@@ -4,18 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
-use crate::call::face::Face;
-use crate::call::headers::Crossing;
 use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
 use crate::call::provisional::reread_response;
-use crate::call::record::{AttemptResult, Side};
+use crate::call::record::AttemptResult;
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
@@ -106,52 +105,8 @@ impl Call {
         }
     }
 
-    /// Tells the caller of a provisional response. A body passes from the last buyer only: it answers the
-    /// caller's offer, and an answer cannot be taken back when the hunt goes on (RFC 3264 §4, RFC 3261
-    /// §13.2.1). The caller of any other hears ringing instead.
-    fn relay_ringing(&mut self, now: Instant, core: &mut Core, response: &Response<'_>) {
-        let is_last = self.is_last_attempt();
-        let State::Hunting(hunting) = &mut self.state else {
-            return;
-        };
-        let attempt = &hunting.attempt;
-        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
-        let crossing = Crossing::from(
-            Side::Buyer,
-            &self.policy,
-            (&self.trunk, &attempt.buyer),
-            attempt.flow.remote.ip(),
-            face.advertised(hunting.early.flow.listener),
-        );
-        let (status, with) = if response.head.body().is_empty() || is_last {
-            (response.status, Some((response, crossing)))
-        } else {
-            (180, None)
-        };
-        let tag = self.caller_mark.text();
-        hunting.ring_at = None;
-        let is_heard = hunting.early.ring(now, core, face, &tag, status, with);
-        if is_heard {
-            self.note_ringing(now);
-        }
-    }
-
-    /// No buyer has rung for so long that the caller would take the line for dead: ringing of our own.
-    pub(crate) fn handle_ring_timeout(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(hunting) = &mut self.state else {
-            return;
-        };
-        if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
-            let tag = self.caller_mark.text();
-            let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
-            if hunting.early.ring(now, core, face, &tag, 180, None) {
-                self.note_ringing(now);
-            }
-        }
-    }
-
     /// Whether no buyer will be tried after the current one.
-    fn is_last_attempt(&self) -> bool {
+    pub(crate) fn is_last_attempt(&self) -> bool {
         let (State::Hunting(hunting), Some(record)) = (&self.state, &self.record) else {
             return false;
         };
@@ -287,6 +242,24 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// A buyer answered, but the caller cannot be told what: its call ends, and the next one is tried.
+    pub(crate) fn give_answer_up(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response<'_>,
+    ) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+        self.note_health(now, core, Sign::Works);
+        self.abandon_attempt(now, core, None);
+        let result = AttemptResult::MediaMismatch;
+        self.end_attempt(now, core, Some(response.status), result);
+        self.hunt_on(now, core, Next::Buyer);
     }
 
     /// A 2xx to the current INVITE that is not wanted.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
+use crate::media::plan::SessionId;
+use crate::media::vigil::Quiet;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::locate::{Located, Wanted};
@@ -78,8 +80,24 @@ pub enum Input<'a> {
         /// Whether it is not there.
         is_lost: bool,
     },
+    /// The relay has lost the media of a call.
+    Media {
+        /// Which.
+        id: SessionId,
+        /// How.
+        lost: MediaLost,
+    },
     /// The time that `Engine::poll_timeout` asked for has come.
     Timeout,
+}
+
+/// How a call's media was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaLost {
+    /// Somebody has been quiet for too long.
+    Quiet(Quiet),
+    /// Its ports cannot be opened: somebody else has them.
+    Unbound,
 }
 
 /// Which calls.

@@ -14,22 +14,26 @@
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
+//! | what the caller hears meanwhile | `ringing` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
 //! | where a gateway is that is known by name | `whereabouts`, and a peer that gave one `peers` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
+//! | what becomes of their answers | `agreement` |
 //! | a transfer that we carry out | `refer`, `transfer`, the call that finds the other party `seek` |
 //! | session timers | `session` |
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
+//! | a call's media, where it goes through our relay | `media`, its ports `gates` |
 //! | a handler that has panicked | `rescue` |
 //! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
 mod admit;
+mod agreement;
 mod b_leg;
 mod bridge;
 mod bye;
@@ -42,11 +46,13 @@ mod early_offer;
 mod elsewhere;
 mod face;
 mod facts;
+mod gates;
 mod headers;
 mod health;
 mod hunt;
 mod identity;
 pub mod input;
+mod media;
 mod next;
 pub mod output;
 mod peers;
@@ -62,6 +68,7 @@ mod relay;
 mod requests;
 mod rescue;
 mod responses;
+mod ringing;
 mod seek;
 mod session;
 mod transfer;
@@ -75,10 +82,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::auth::gate::Gate;
-use crate::call::core::Core;
+use crate::call::core::{CallKey, Core};
 use crate::call::elsewhere::HandedOn;
+use crate::call::gates::Gates;
 use crate::call::health::Health;
-use crate::call::input::{Input, Which};
+use crate::call::input::{Input, MediaLost, Which};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
@@ -86,6 +94,7 @@ use crate::call::probes::Probes;
 use crate::call::refuse::Shed;
 use crate::call::registry::Registry;
 use crate::call::rescue::tripwire;
+use crate::media::plan::SessionId;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
@@ -130,6 +139,7 @@ impl Engine {
         gate.set_guesses(policy.guard.guesses, policy.guard.lock);
         core.health = Health::new(policy.generation);
         core.whereabouts.handle_policy(&policy);
+        core.gates = Gates::new(&policy.media, shard);
         let mut probes = Probes::default();
         if shard == PROBING {
             probes.set_policy(start, &mut core, &policy);
@@ -197,6 +207,7 @@ impl Engine {
                 gateway,
                 is_lost,
             } => self.handle_probed(buyer, gateway, is_lost),
+            Input::Media { id, lost } => self.handle_media(now, id, lost),
             Input::Timeout => self.handle_timeout(now),
         }
         self.deliver_reports(now);
@@ -240,6 +251,7 @@ impl Engine {
             server_transactions: self.core.layer.server_count(),
             client_transactions: self.core.layer.client_count(),
             timers: self.core.layer.timer_count(),
+            media_ports: self.core.gates.stock(),
             ..Gauges::default()
         };
         self.registry.count(&mut gauges);
@@ -292,6 +304,15 @@ impl Engine {
             }
             None => {}
         }
+    }
+
+    /// What the relay has to say of a call.
+    fn handle_media(&mut self, now: Instant, id: SessionId, lost: MediaLost) {
+        let key = CallKey::of_session(id);
+        if let Some(call) = self.registry.call(key) {
+            call.handle_media_lost(now, &mut self.core, id, lost);
+        }
+        self.registry.attend(now, key);
     }
 
     /// What the first shard found out, unless the gateway is not ours any more.

@@ -20,10 +20,11 @@ use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::health::{Offered, Standing};
 use crate::call::hunt::Hunt;
+use crate::call::media::{self, Meeting, Role, Unfit};
 use crate::call::output::Event;
 use crate::call::places::{Party, Ticket};
 use crate::call::policy::Policy;
-use crate::call::record::{self, AttemptResult, Outcome, Skipped, WhySkipped};
+use crate::call::record::{self, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::directory::Campaign;
 use crate::sip::locate::Target;
@@ -222,6 +223,23 @@ impl Call {
                 return Some(Step::Asking(core.reserve(self.key, party, buyer.caps)));
             }
             let target = further.or_else(|| first_target(core, gateway, &mut hunt.places));
+            let carried = match target {
+                Some(target) => {
+                    let meeting = Meeting {
+                        policy: &policy,
+                        trunk: &self.trunk,
+                        is_caller_ipv6: hunt.sender.is_ipv6(),
+                        buyer,
+                        is_buyer_ipv6: target.address.is_ipv6(),
+                    };
+                    let media = &mut self.media;
+                    media::next_buyer(media, now, core, self.key, meeting);
+                    let offer = (Side::Caller, Role::Offer);
+                    let carried = media::carry(media, now, core, offer, &request.head);
+                    media::note_unfit(core, self.uuid, Side::Caller, carried)
+                }
+                None => Ok(None),
+            };
             let offer = Offer {
                 key: self.key,
                 home: self.home,
@@ -230,12 +248,14 @@ impl Call {
                 record,
                 key_secret: &company.key_secret,
                 request,
+                body: body(&carried, request),
                 essentials,
                 max_forwards: hunt.max_forwards,
                 hops: hunt.hops,
                 sender: hunt.sender,
             };
             let made = match target {
+                Some(_) if carried.is_err() => Err(NotSent::Unfit),
                 Some(target) => offer.make(now, core, buyer, gateway, target),
                 None => offer.look_up(now, core, buyer, gateway),
             };
@@ -243,6 +263,7 @@ impl Call {
                 Ok((_, call_id)) => (call_id.clone(), AttemptResult::Cancelled),
                 Err(NotSent::Unreachable) => (Box::default(), AttemptResult::Unreachable),
                 Err(NotSent::Unbuildable) => (Box::default(), AttemptResult::BuyerError),
+                Err(NotSent::Unfit) => (Box::default(), AttemptResult::MediaMismatch),
             };
             record.attempts.push(record::Attempt {
                 buyer: buyer.clone(),
@@ -319,6 +340,13 @@ impl Call {
 
 /// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
 const TCP_PAUSE: Duration = Duration::from_secs(3600);
+/// The body that a buyer gets: what was made of the caller's, or that itself.
+fn body<'b>(carried: &'b Result<Option<Vec<u8>>, Unfit>, request: &Request<'b>) -> &'b [u8] {
+    match carried {
+        Ok(Some(body)) => body,
+        Ok(None) | Err(_) => request.head.body(),
+    }
+}
 
 /// The first place of a gateway; the others of one that is known by name go into `places`, the next one last.
 /// `None`: nobody knows yet where it is.

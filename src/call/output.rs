@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::TrunkId;
-use crate::call::record::{Outcome, Record};
+use crate::call::record::{Outcome, Record, Side};
+use crate::media::plan::{Plan, SessionId};
+use crate::media::ports::Stock;
 use crate::routing::buyer::Buyer;
 use crate::routing::caps::Caps;
 use crate::sip::flow::Flow;
@@ -54,6 +56,13 @@ pub enum Output {
         gateway: Arc<str>,
         /// Whether it is not there.
         is_lost: bool,
+    },
+    /// Have the relay do this with a call's media, from now on; the call's record ends it.
+    Media {
+        /// The call's media.
+        id: SessionId,
+        /// All that is to be done.
+        plan: Box<Plan>,
     },
     /// Look this name up; what becomes of it comes back as `Input::Resolved`, also if it is not found.
     Resolve(Arc<Wanted>),
@@ -151,6 +160,15 @@ pub enum Event {
         party: Party,
         /// Which; `None`: whoever counts did not answer.
         verdict: Option<Verdict>,
+    },
+    /// A session description could not be taken to the other side.
+    MediaUnfit {
+        /// The call.
+        uuid: CallUuid,
+        /// Who sent it.
+        from: Side,
+        /// Why.
+        why: &'static str,
     },
     /// A gateway is left alone from now on, or gets calls again. Each shard finds out for itself.
     Gateway {
@@ -350,4 +368,6 @@ pub struct Gauges {
     pub client_transactions: usize,
     /// Entries in the timer wheel.
     pub timers: usize,
+    /// Pairs of ports for media; but for those that rest, none is taken at rest.
+    pub media_ports: Stock,
 }

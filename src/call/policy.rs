@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ pub use crate::auth::ban::Rules;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 pub use crate::dialog::session_timer::Terms;
+use crate::media::plan::Patience;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::Trunk;
@@ -54,6 +56,8 @@ pub struct Policy {
     pub hunt: HuntBudget,
     /// When a gateway is left alone.
     pub health: HealthTerms,
+    /// Where media is relayed.
+    pub media: Media,
     /// Twilio's addresses: what it alone can set is believed from there.
     pub twilio: Allowlist<()>,
 }
@@ -67,6 +71,59 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What Via and Contact say: `host:port`, IPv6 in brackets.
     pub advertise: Box<str>,
+}
+
+/// Where media is relayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// Our address for IPv4; `None`: there is none.
+    pub v4: Option<Mouth>,
+    /// Our address for IPv6; `None`: there is none.
+    pub v6: Option<Mouth>,
+    /// Ports, in pairs that begin with an even one.
+    pub ports: RangeInclusive<u16>,
+    /// How many shards share them out.
+    pub shards: usize,
+    /// How long a port is left alone after a call.
+    pub rest: Duration,
+    /// How long a call may be quiet.
+    pub patience: Patience,
+}
+
+impl Default for Media {
+    /// None is relayed; the rest is what `conf/strowger.toml` gives reasons for.
+    fn default() -> Self {
+        Self {
+            v4: None,
+            v6: None,
+            ports: 20_000..=29_999,
+            shards: 1,
+            rest: Duration::from_secs(30),
+            patience: Patience {
+                is_answered: false,
+                start: Some(Duration::from_secs(30)),
+                silence: Some(Duration::from_secs(30)),
+                hold: Some(Duration::from_secs(1800)),
+            },
+        }
+    }
+}
+
+impl Media {
+    /// Whether any is.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.v4.is_some() || self.v6.is_some()
+    }
+}
+
+/// An address of ours that media comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mouth {
+    /// What sockets are bound to.
+    pub bind: IpAddr,
+    /// What session descriptions say.
+    pub advertise: IpAddr,
 }
 
 /// One SIP domain: who is let in under this name.

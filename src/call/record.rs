@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::media::figures::Figures;
+use crate::media::plan::SessionId;
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::types::ids::CallUuid;
 use crate::types::number::Number;
@@ -35,6 +37,10 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// Every buyer and gateway passed over, in order.
     pub skipped: Vec<Skipped>,
+    /// The relay's name of its media; `None`: it did not go through us.
+    pub media: Option<SessionId>,
+    /// What the relay heard; the shell adds it before the record is written.
+    pub figures: Option<Box<Figures>>,
     /// When the INVITE came.
     pub began: Instant,
     /// When the first 18x went to the caller.
@@ -185,6 +191,10 @@ pub enum Outcome {
     LegLost,
     /// Answered, then a side let its session timer run out (RFC 4028).
     SessionExpired,
+    /// Answered, then a side sent no media for too long.
+    MediaSilent,
+    /// The media could not be set up, or not as it was changed.
+    MediaFailed,
     /// Answered, and ended by us because it lasted too long.
     TimeLimit,
     /// Ended by the operator, or by the end of the drain.
@@ -211,6 +221,8 @@ impl Outcome {
             Self::NoAck => "no_ack",
             Self::LegLost => "leg_lost",
             Self::SessionExpired => "session_expired",
+            Self::MediaSilent => "media_silent",
+            Self::MediaFailed => "media_failed",
             Self::TimeLimit => "time_limit",
             Self::Stopped => "stopped",
             Self::Internal => "internal",

@@ -62,7 +62,10 @@ impl Call {
             core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
             return None;
         }
-        let Some(target) = target_of(&self.policy, &self.trunk, &request.head) else {
+        // A relay's passage leads from one leg to one other, and cannot be moved.
+        let is_movable = !self.policy.media.is_open();
+        let target = target_of(&self.policy, &self.trunk, &request.head);
+        let Some(target) = target.filter(|_| is_movable) else {
             let status = 603;
             core.event(Event::Refused {
                 why: Refusal::ReferTarget,

@@ -13,15 +13,16 @@ use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
+use crate::call::media;
 use crate::call::policy::Policy;
-use crate::call::record::{Outcome, Side};
+use crate::call::record::Side;
 use crate::call::session::{Told, write_agreed};
 use crate::call::within::{AskedWithin, GLARE_RETRY, begins_exchange, refreshes_target};
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::Agreed;
 use crate::routing::buyer::Buyer;
 use crate::routing::trunk::Trunk;
-use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::build::ReplyHead;
 use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Name, Request, Response, ResponseEssentials};
@@ -30,14 +31,14 @@ use crate::transaction::layer::{ClientId, ServerId};
 /// One request on its way.
 pub(crate) struct Relay {
     pub(crate) from: Side,
-    server: ServerId,
-    reply: ReplyHead,
-    client: ClientId,
+    pub(crate) server: ServerId,
+    pub(crate) reply: ReplyHead,
+    pub(crate) client: ClientId,
     /// Whether an INVITE asks, which is answered until its ACK.
     asked_by_invite: bool,
     /// Whether an INVITE of ours asks on, which is acknowledged. It may stand for an UPDATE that the other side does
     /// not take.
-    asks_by_invite: bool,
+    pub(crate) asks_by_invite: bool,
     /// Whether no other offer may pass before it is answered.
     pub(crate) begins_exchange: bool,
     /// CSeq on the asking side.
@@ -45,7 +46,7 @@ pub(crate) struct Relay {
     /// Whether the asking side takes provisional responses only if they are reliable: it gets none.
     is_mute: bool,
     /// Whether the INVITE carries no offer, so that the ACK carries the answer.
-    is_late_offer: bool,
+    pub(crate) is_late_offer: bool,
     /// Whether it refreshes the sessions of both sides.
     is_refresh: bool,
     /// The session timer that the asking side gets.
@@ -57,13 +58,13 @@ pub(crate) struct Relay {
     flow: Flow,
     /// As sent, for its authenticated repeat; kept only for a buyer that may challenge.
     sent: Option<Bytes>,
-    credentials: Option<Credentials>,
+    pub(crate) credentials: Option<Credentials>,
     tries: u8,
 }
 
 impl Relay {
     /// The way of its answer, from the side that was asked in `asked`.
-    fn back<'p>(
+    pub(crate) fn back<'p>(
         &self,
         policy: &'p Policy,
         peers: (&'p Trunk, &'p Buyer),
@@ -98,6 +99,15 @@ impl Call {
             return;
         };
         let asked_by_invite = request.method == Method::Invite;
+        let carried = media::carry_on(&mut self.media, now, core, (self.uuid, from), request);
+        let carried = match &carried {
+            Ok(body) => body.as_ref().map(|body| request.with_body(body)),
+            Err(unfit) => {
+                core.answer(now, server, &reply, unfit.status(), None);
+                return;
+            }
+        };
+        let request = carried.as_ref().unwrap_or(request);
         let keeps_sent = from == Side::Caller && talking.who.login.is_some();
         let who = talking.who.clone();
         let leg = talking.leg(from.other());
@@ -110,6 +120,7 @@ impl Call {
         };
         let prepared = core.prepare();
         let Some(client) = prepared else {
+            media::forget_offer(&mut self.media, now, core);
             core.answer(now, server, &reply, 503, Some(GLARE_RETRY));
             return;
         };
@@ -146,6 +157,7 @@ impl Call {
         let built = writer.finish(request.head.body());
         let Some(bytes) = core.built(built) else {
             core.layer.release(client);
+            media::forget_offer(&mut self.media, now, core);
             core.answer(now, server, &reply, 500, None);
             return;
         };
@@ -199,6 +211,9 @@ impl Call {
             return;
         };
         if response.status < 200 {
+            // What its body says of the media holds only once the answer is final.
+            let bare = self.media.is_some().then(|| response.with_body(b""));
+            let response = bare.as_ref().unwrap_or(response);
             let relay = talking.relays.get(place);
             if let Some(relay) = relay
                 .filter(|relay| relay.asked_by_invite && !relay.is_mute && response.status > 100)
@@ -297,6 +312,15 @@ impl Call {
         response: &Response<'_>,
         essentials: &ResponseEssentials<'_>,
     ) {
+        let carried = self.carry_back(now, core, &relay, response);
+        let carried = match &carried {
+            Ok(body) => body.as_ref().map(|body| response.with_body(body)),
+            Err(unfit) => {
+                self.give_relay_up(now, core, relay, unfit.status(), essentials);
+                return;
+            }
+        };
+        let response = carried.as_ref().unwrap_or(response);
         let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
@@ -359,52 +383,6 @@ impl Call {
         }
         self.state = State::Talking(talking);
         self.locate_peers(now, core);
-    }
-
-    /// Carries a failure back. A challenge or a redirection of one leg is no business of the other's.
-    fn refuse_relay(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        relay: &Relay,
-        status: u16,
-        response: Option<&Response<'_>>,
-    ) {
-        let lost = relay.from.other();
-        // A side that has not acknowledged our 2xx may not have got it yet: then it knows no dialog.
-        let is_too_early = status == 481
-            && matches!(&self.state, State::Talking(talking) if talking.is_awaiting(lost));
-        let answer = match status {
-            300..=399 | 401 | 407 => 500,
-            // The interval is ours, and is longer the next time.
-            422 => 500,
-            481 if is_too_early => 500,
-            other => other,
-        };
-        let mut writer = Writer::reply(&mut core.buffer, &relay.reply, answer, None);
-        if is_too_early || status == 422 {
-            writer.number("Retry-After", GLARE_RETRY);
-        }
-        if let Some(response) = response {
-            if let Some(value) = response.head.first(Name::RetryAfter) {
-                let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
-                writer.field(
-                    "Retry-After",
-                    value.get(..digits.count()).unwrap_or_default(),
-                );
-            }
-            if let State::Talking(talking) = &self.state {
-                let peers = (&*self.trunk, &*talking.who);
-                let back = relay.back(&self.policy, peers, talking.dialog(lost));
-                back.pass_refusal(&mut writer, &response.head);
-            }
-        }
-        let built = writer.finish(b"");
-        core.respond(now, relay.server, (&relay.reply, b""), answer, built);
-        // §12.2.1.2: the other end has no dialog any more, or is not there.
-        if matches!(status, 408 | 481) && !is_too_early {
-            self.hang_up(now, core, Outcome::LegLost, lost);
-        }
     }
 
     /// Answers the buyer's challenge to a relayed request, once.

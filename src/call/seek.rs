@@ -134,6 +134,8 @@ impl Call {
             outcome: Outcome::Internal,
             status: 0,
             hung_up_by: Side::Edge,
+            media: None,
+            figures: None,
         };
         let early = Early {
             server: None,
@@ -173,6 +175,7 @@ impl Call {
             holds_trunk: false,
             held_buyer: None,
             held_second: None,
+            media: None,
             record: Some(Box::new(record)),
             state: State::Gone,
             scheduled: SmallVec::new(),

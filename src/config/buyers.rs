@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::call::policy::Media;
 use crate::config::carriers;
 use crate::config::desk::{Desk, Place};
 use crate::config::gateways;
 use crate::config::headers;
 use crate::config::keys;
 use crate::config::listen::Listeners;
+use crate::config::media;
+use crate::config::networks::Networks;
 use crate::config::raw::Section;
 use crate::config::routes::{self, Companies};
 use crate::config::value;
@@ -30,14 +33,14 @@ pub(super) struct Listed {
 pub(super) fn read<'d>(
     roots: &[Section<'d>],
     companies: &Companies<'_>,
-    listeners: &Listeners,
+    scene: (&Listeners, &Media, &Networks<'_>),
     desk: &mut Desk<'_>,
 ) -> Buyers<'d> {
     let mut buyers = Buyers::new();
     for section in routes::all(roots, "buyer", &keys::BUYER, desk) {
         let id = routes::id(&section, "id", "first", desk);
         let company = companies.find(&section, desk);
-        let buyer = read_one(id.map_or("", |id| id.value), &section, listeners, desk);
+        let buyer = read_one(id.map_or("", |id| id.value), &section, scene, desk);
         let Some(id) = id else {
             continue;
         };
@@ -56,7 +59,7 @@ pub(super) fn read<'d>(
 fn read_one(
     id: &str,
     section: &Section<'_>,
-    listeners: &Listeners,
+    (listeners, media, networks): (&Listeners, &Media, &Networks<'_>),
     desk: &mut Desk<'_>,
 ) -> Option<Buyer> {
     let gateways = gateways::read(section, listeners, desk);
@@ -90,6 +93,7 @@ fn read_one(
         x_ph_profile: profile.map_or_else(XPhProfile::default, |found| found.value),
         headers: rules,
         is_trusted,
+        media: media::terms(section, &keys::BUYER_MEDIA, (media, networks), desk),
     })
 }
 

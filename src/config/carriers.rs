@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use crate::auth::allowlist::Allowlist;
 use crate::call::output::Refusal;
-use crate::call::policy::{Domain, Known};
+use crate::call::policy::{Domain, Known, Media};
 use crate::call::record::Outcome;
 use crate::config::desk::Desk;
 use crate::config::doors::Doors;
 use crate::config::headers;
 use crate::config::keys;
 use crate::config::listen::Listeners;
+use crate::config::media;
 use crate::config::networks::Networks;
 use crate::config::raw::{self, Section};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
 use crate::routing::caps::Caps;
-use crate::routing::trunk::{CompanyId, Trunk};
+use crate::routing::trunk::{CompanyId, MediaTerms, Trunk};
 use crate::types::number::NumberPlan;
 
 /// The domains by name, and the trunks.
@@ -33,7 +34,7 @@ pub(super) struct Carriers {
 /// Reads all domains and trunks.
 pub(super) fn read<'d>(
     root: &Section<'d>,
-    networks: Networks<'d>,
+    (media, networks): (&Media, &Networks<'d>),
     companies: &Companies<'_>,
     listeners: &Listeners,
     desk: &mut Desk<'_>,
@@ -50,14 +51,17 @@ pub(super) fn read<'d>(
     if trunks.is_empty() {
         root.missing_or_empty("trunk", "without one nobody is let in: add [[trunk]]", desk);
     }
-    let mut doors = Doors::new(networks);
+    let mut doors = Doors::new(networks.clone());
     for section in &domains {
         doors.add_domain(section, desk);
     }
     let mut list = Vec::new();
     for section in &trunks {
         let id = doors.add_trunk(section, desk);
-        list.push(Arc::new(trunk(id, section, companies, listeners, desk)));
+        list.push(Arc::new(Trunk {
+            media: media::terms(section, &keys::TRUNK_MEDIA, (media, networks), desk),
+            ..trunk(id, section, companies, listeners, desk)
+        }));
     }
     let closed = doors.close(desk);
     Carriers {
@@ -88,6 +92,7 @@ fn trunk(
         twilio_accounts: twilio_accounts(section, desk),
         advertise: listeners.advertise(section, desk),
         refer: routes::refer(section, desk),
+        media: MediaTerms::default(),
         answers: answers(section, desk),
     }
 }

@@ -13,6 +13,7 @@ pub(super) const ROOT: Shape = Shape {
         "http",
         "telemetry",
         "dns",
+        "media",
         "timers",
         "limits",
         "guard",
@@ -97,6 +98,19 @@ pub(super) const TELEMETRY: Shape = Shape {
 pub(super) const DNS: Shape = Shape {
     name: "dns",
     keys: &["servers", "timeout", "stale"],
+};
+
+pub(super) const MEDIA: Shape = Shape {
+    name: "media",
+    keys: &[
+        "bind",
+        "advertise",
+        "ports",
+        "rest",
+        "start",
+        "silence",
+        "hold",
+    ],
 };
 
 pub(super) const TIMERS: Shape = Shape {
@@ -184,6 +198,7 @@ pub(super) const TRUNK: Shape = Shape {
         "identity",
         "caller_ids",
         "twilio_accounts",
+        "media",
         "answers",
     ],
 };
@@ -192,6 +207,18 @@ pub(super) const TRUNK_HEADERS: Shape = Shape {
     name: "trunk.headers",
     keys: &["pass_from", "pass_to", "remove"],
 };
+
+pub(super) const TRUNK_MEDIA: Shape = Shape {
+    name: "trunk.media",
+    keys: PEER_MEDIA,
+};
+
+pub(super) const BUYER_MEDIA: Shape = Shape {
+    name: "buyer.media",
+    keys: PEER_MEDIA,
+};
+
+const PEER_MEDIA: &[&str] = &["plane", "sources", "networks", "codecs", "other", "srtp"];
 
 pub(super) const NETWORK: Shape = Shape {
     name: "network",
@@ -257,6 +284,7 @@ pub(super) const BUYER: Shape = Shape {
         "x_ph_profile",
         "headers",
         "identity",
+        "media",
     ],
 };
 
@@ -308,6 +336,9 @@ pub(super) const ALL: &[&Shape] = &[
     &COMPANY,
     &PUBLISHER,
     &CAMPAIGN,
+    &MEDIA,
+    &TRUNK_MEDIA,
+    &BUYER_MEDIA,
     &TRUNK_HEADERS,
     &BUYER_HEADERS,
     &NETWORK,

@@ -19,6 +19,7 @@ mod gateways;
 mod headers;
 mod keys;
 mod listen;
+mod media;
 mod networks;
 mod node;
 mod raw;
@@ -178,9 +179,11 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let companies = routes::Companies::read(&roots, desk);
     let networks = networks::Networks::read(&roots, desk);
     let twilio = networks.twilio();
-    let carriers = carriers::read(&root, networks, &companies, &listeners, desk);
+    let media = media::read(&root, &listeners, node.node.shards, desk);
+    let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
     let lists = bulk::open(&roots, desk);
-    let directory = routes::read(&roots, companies, &lists, &listeners, desk);
+    let scene = (&listeners, &media, &networks);
+    let directory = routes::read(&roots, companies, &lists, scene, desk);
     let mut known = carriers.listed;
     let mut names = carriers.peers;
     let buyers = directory.buyers.values();
@@ -213,6 +216,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             hunt: node.hunt,
             session: node.session,
             health: node.health,
+            media,
             twilio,
         },
         node: node.node,

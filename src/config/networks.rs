@@ -11,7 +11,7 @@ use crate::config::raw::{Section, Spot};
 use crate::config::routes;
 
 /// The networks, by name.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Networks<'d>(HashMap<&'d str, (Vec<IpNet>, Place)>);
 
 impl<'d> Networks<'d> {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::call::policy::Media;
 use crate::config::bulk::{Lines, List};
 use crate::config::buyers::{self, Buyers};
 use crate::config::desk::{Desk, Place};
 use crate::config::keys;
 use crate::config::listen::Listeners;
+use crate::config::networks::Networks;
 use crate::config::raw::{Section, Shape, Spot};
 use crate::config::value;
 use crate::routing::buyer::Buyer;
@@ -35,11 +37,11 @@ pub(super) fn read(
     roots: &[Section<'_>],
     companies: Companies<'_>,
     lists: &[List],
-    listeners: &Listeners,
+    scene: (&Listeners, &Media, &Networks<'_>),
     desk: &mut Desk<'_>,
 ) -> Directory {
     let publishers = publishers(roots, &companies, desk);
-    let buyers = buyers::read(roots, &companies, listeners, desk);
+    let buyers = buyers::read(roots, &companies, scene, desk);
     let campaigns = Campaigns::read(roots, &companies, &buyers, desk);
     let mut lines = Lines::new(&campaigns, &publishers, lists);
     for section in all(roots, "number", &keys::NUMBER, desk) {

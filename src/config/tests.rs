@@ -1001,6 +1001,66 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "trunk.refer: `yes` is not known",
     ),
     (
+        "domains = [",
+        "media = { plane = \"relay\" }\ndomains = [",
+        "trunk.media.plane: has no relay",
+    ),
+    (
+        "domains = [",
+        "media = { plane = \"kamailio\" }\ndomains = [",
+        "trunk.media.plane: `kamailio` is not known",
+    ),
+    (
+        "domains = [",
+        "media = { networks = [\"192.0.2.0/24\"] }\ndomains = [",
+        "trunk.media.sources: is missing",
+    ),
+    (
+        "domains = [",
+        "media = { codecs = [\"PCMU/8000\"] }\ndomains = [",
+        "trunk.media.codecs: `PCMU/8000` is no codec's name",
+    ),
+    (
+        "domains = [",
+        "media = { codecs = [] }\ndomains = [",
+        "trunk.media.codecs: is empty",
+    ),
+    (
+        "domains = [",
+        "media = { srtp = \"dtls\" }\ndomains = [",
+        "trunk.media.srtp: `dtls` is not known",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nports = \"100-200\"\n[[listen]]",
+        "media.ports: `100-200` is no range of ports",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nports = \"20000-20009\"\n[[listen]]",
+        "media.ports: 5 pairs of ports are too few",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nbind = [\"0.0.0.0\", \"192.0.2.1\"]\n[[listen]]",
+        "media.bind: 192.0.2.1 is a second address of its family",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nadvertise = [\"0.0.0.0\"]\n[[listen]]",
+        "media.advertise: peers cannot reach 0.0.0.0",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nbind = [\"::\"]\n[[listen]]",
+        "media.advertise: is missing",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nbind = [\"here\"]\n[[listen]]",
+        "media.bind: `here` is no address",
+    ),
+    (
         "sip:sales@203.0.113.20\"",
         "sip:sales@203.0.113.20\"\nreliable = \"required\"",
         "buyer.reliable: `required` is not known",

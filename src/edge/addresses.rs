@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
@@ -62,6 +62,10 @@ struct Way {
 struct Media {
     /// Whether media passes through this edge.
     relayed: bool,
+    /// Where our media comes from, and where theirs goes to: what our session descriptions say.
+    addresses: Vec<IpAddr>,
+    /// The first and the last port.
+    ports: Option<(u16, u16)>,
     note: &'static str,
 }
 
@@ -117,15 +121,30 @@ impl Addresses {
                         .collect(),
                 })
                 .collect(),
-            media: Media {
-                relayed: false,
-                note: MEDIA,
-            },
+            media: Media::of(policy),
         }
     }
 }
 
-const MEDIA: &str = "Media flows directly between the peers: the carrier's and the buyer's media addresses, \
+impl Media {
+    fn of(policy: &Policy) -> Self {
+        let media = &policy.media;
+        let mouths = [media.v4, media.v6].into_iter().flatten();
+        let addresses: Vec<IpAddr> = mouths.map(|mouth| mouth.advertise).collect();
+        let is_open = media.is_open();
+        Self {
+            relayed: is_open,
+            ports: is_open.then(|| (*media.ports.start(), *media.ports.end())),
+            addresses,
+            note: if is_open { RELAYED } else { DIRECT },
+        }
+    }
+}
+
+const RELAYED: &str = "RTP and RTCP go through this edge: let UDP pass both ways between these ports and the peers' \
+                       media addresses; buyers and trunks with `plane = \"direct\"` may hear one another directly";
+
+const DIRECT: &str = "Media flows directly between the peers: the carrier's and the buyer's media addresses, \
                      as their session descriptions say, must reach each other; none of ours takes part";
 
 /// Addresses that messages leave by, by listener and destination: buyers share many.
@@ -163,6 +182,12 @@ impl fmt::Display for Addresses {
             writeln!(f, "  {}", towards.buyer)?;
             for way in &towards.gateways {
                 way.fmt(f)?;
+            }
+        }
+        if let Some((first, last)) = self.media.ports {
+            writeln!(f, "\nMedia, UDP ports {first} to {last}:")?;
+            for address in &self.media.addresses {
+                writeln!(f, "  {address}")?;
             }
         }
         write!(f, "\n{}.", self.media.note)
@@ -215,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_trunk_that_knows_us_by_another_address_is_told_so() {
-        let addresses = Addresses::of(&policy_with("\nadvertise = [\"198.51.100.7\"]"));
+        let addresses = Addresses::of(&policy_of("", "\nadvertise = [\"198.51.100.7\"]"));
 
         let value = serde_json::to_value(&addresses).unwrap();
         assert_eq!(value["signalling"][0]["advertised"], "203.0.113.5:5060");
@@ -240,13 +265,27 @@ mod tests {
         assert!(text.starts_with(expected), "{text}");
     }
 
-    fn policy() -> Policy {
-        policy_with("")
+    #[test]
+    fn where_media_is_relayed_its_addresses_and_ports_are_told() {
+        let addresses = Addresses::of(&policy_of("[media]\nports = \"30000-30999\"\n\n", ""));
+
+        let value = serde_json::to_value(&addresses).unwrap();
+        assert_eq!(value["media"]["relayed"], true);
+        assert_eq!(value["media"]["addresses"][0], "203.0.113.5");
+        assert_eq!(value["media"]["ports"], serde_json::json!([30_000, 30_999]));
+        let text = addresses.to_string();
+        let expected = "Media, UDP ports 30000 to 30999:\n  203.0.113.5\n";
+        assert!(text.contains(expected), "{text}");
     }
 
-    /// `more`: keys of the trunk.
-    fn policy_with(more: &str) -> Policy {
+    fn policy() -> Policy {
+        policy_of("", "")
+    }
+
+    /// `section`: of the whole node; `more`: keys of the trunk.
+    fn policy_of(section: &str, more: &str) -> Policy {
         let text = include_str!("../../conf/minimal.toml")
+            .replacen("[[listen]]", &format!("{section}[[listen]]"), 1)
             .replace("\nallow = ", &format!("{more}\nallow = "))
             .replace(
                 "bind = \"192.0.2.10:5060\"",

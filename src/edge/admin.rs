@@ -28,6 +28,7 @@ use crate::edge::inbox::{Board, Mailbox, Order};
 use crate::edge::ledger::Ledger;
 use crate::edge::writers;
 use crate::net::{http, sockets};
+use crate::telemetry::media::MediaCounts;
 use crate::telemetry::metrics::Metrics;
 
 /// How often histograms are sorted into buckets.
@@ -47,6 +48,7 @@ pub(super) struct Panel {
     /// Second handles of the shards' sockets.
     pub(super) sockets: Vec<UdpSocket>,
     pub(super) is_draining: AtomicBool,
+    pub(super) media: Arc<MediaCounts>,
 }
 
 impl Panel {
@@ -94,7 +96,9 @@ impl Panel {
     async fn render(&self) -> String {
         // What does not answer shows what it held when it last did.
         let _ = self.measure().await;
-        self.metrics.set_gauges(&self.gauges());
+        let gauges = self.gauges();
+        self.metrics.set_gauges(&gauges);
+        self.media.set_ports(gauges.media_ports);
         let banned = self.boards.iter().map(|board| board.banned());
         self.metrics.set_banned(banned.sum());
         let waits = self.boards.iter().map(|board| board.worst_wait());

@@ -13,6 +13,7 @@ use crate::call::policy::Policy;
 use crate::edge::guard::{Banned, Guard, Standing};
 use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
+use crate::edge::media::MediaDesk;
 use crate::edge::postroom::Postroom;
 use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
@@ -39,6 +40,8 @@ pub(super) struct Effects {
     shards: Vec<Mailbox>,
     records: Option<Records>,
     till: Till,
+    /// Relays media; `None`: nobody does.
+    media: Option<MediaDesk>,
     /// Looks names up; `None`: nobody does.
     asker: Option<Asker>,
     tally: Tally,
@@ -61,6 +64,8 @@ pub(super) struct Ways {
     pub(super) lines: Option<Arc<Lines<Postroom>>>,
     /// To all shards, the own one included.
     pub(super) shards: Vec<Mailbox>,
+    /// To the relay; `None`: no media is relayed.
+    pub(super) media: Option<MediaDesk>,
     /// To DNS; `None`: names are not looked up.
     pub(super) asker: Option<Asker>,
 }
@@ -79,6 +84,7 @@ impl Effects {
             ports,
             lines,
             shards,
+            media,
             asker,
         } = ways;
         Self {
@@ -89,6 +95,7 @@ impl Effects {
             shards,
             records,
             till,
+            media,
             asker,
             tally,
             guard,
@@ -157,6 +164,16 @@ impl Effects {
                 }
                 let banned = self.guard.handle_event(now, &event);
                 self.tell_ban(now, banned);
+            }
+            Output::Media { id, plan } => {
+                if let Some(desk) = &self.media {
+                    desk.connect(id, *plan);
+                }
+            }
+            Output::Record(record)
+                if let Some((desk, id)) = self.media.as_ref().zip(record.media) =>
+            {
+                desk.end(id, record, self.records.clone());
             }
             Output::Record(record) => {
                 if let Some(records) = &self.records
@@ -243,12 +260,12 @@ impl Effects {
                     .guard
                     .makes_exception(now, remote, shut, &glance, engine) =>
             {
-                Passage::Drop(shut.label())
+                Passage::Shut(shut.label())
             }
             Some(_) | None if payer.is_none() && engine.awaits(&glance) => Passage::Read,
             Some(_) | None => self.valve.judge(payer, &glance, wait),
         };
-        if let Passage::Drop(why) = passage {
+        if let Passage::Drop(why) | Passage::Shut(why) = passage {
             self.tally.add_unread(why, 1);
         }
         passage
@@ -493,6 +510,7 @@ mod tests {
                         ports,
                         lines: None,
                         shards: vec![own, other],
+                        media: None,
                         asker: None,
                     },
                     None,

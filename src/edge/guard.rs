@@ -154,6 +154,7 @@ impl Guard {
             | Event::Skipped { .. }
             | Event::CallerRefused { .. }
             | Event::LimitReached { .. }
+            | Event::MediaUnfit { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable
             | Event::Panicked

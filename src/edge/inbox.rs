@@ -11,9 +11,11 @@ use bytes::Bytes;
 use mio::{Registry, Token, Waker};
 use tokio::sync::oneshot;
 
-use crate::call::input::Which;
+use crate::call::input::{MediaLost, Which};
 use crate::call::output::Gauges;
 use crate::call::policy::Policy;
+use crate::media::plan::SessionId;
+use crate::media::ports::Stock;
 use crate::net::resolver::Told;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
@@ -47,6 +49,13 @@ pub(super) enum Letter {
     TransportFailed(Flow),
     /// Where a name is.
     Told(Told),
+    /// The media of a call is lost.
+    Media {
+        /// Which.
+        id: SessionId,
+        /// How.
+        lost: MediaLost,
+    },
 }
 
 /// What the edge tells a shard.
@@ -183,6 +192,8 @@ pub(super) struct Board {
     server_transactions: AtomicUsize,
     client_transactions: AtomicUsize,
     timers: AtomicUsize,
+    /// Free, resting, in use.
+    media_ports: [AtomicUsize; 3],
     banned: AtomicUsize,
     /// In microseconds.
     worst_wait: AtomicUsize,
@@ -198,6 +209,7 @@ impl Board {
         is_draining: bool,
     ) {
         let worst_wait = usize::try_from(worst_wait.as_micros()).unwrap_or(usize::MAX);
+        let [free, resting, in_use] = &self.media_ports;
         let pairs = [
             (&self.calls_ringing, gauges.calls_ringing),
             (&self.calls_talking, gauges.calls_talking),
@@ -205,6 +217,9 @@ impl Board {
             (&self.server_transactions, gauges.server_transactions),
             (&self.client_transactions, gauges.client_transactions),
             (&self.timers, gauges.timers),
+            (free, gauges.media_ports.free),
+            (resting, gauges.media_ports.resting),
+            (in_use, gauges.media_ports.in_use),
             (&self.banned, banned),
             (&self.worst_wait, worst_wait),
         ];
@@ -239,7 +254,14 @@ impl Board {
             server_transactions,
             client_transactions,
             timers,
+            media_ports: ports,
         } = sum;
+        let Stock {
+            free,
+            resting,
+            in_use,
+        } = ports;
+        let [shown_free, shown_resting, shown_in_use] = &self.media_ports;
         let pairs = [
             (calls_ringing, &self.calls_ringing),
             (calls_talking, &self.calls_talking),
@@ -247,6 +269,9 @@ impl Board {
             (server_transactions, &self.server_transactions),
             (client_transactions, &self.client_transactions),
             (timers, &self.timers),
+            (free, shown_free),
+            (resting, shown_resting),
+            (in_use, shown_in_use),
         ];
         for (sum, shown) in pairs {
             *sum += shown.load(Ordering::Relaxed);

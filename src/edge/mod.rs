@@ -20,8 +20,10 @@ mod disk;
 mod drain;
 mod effects;
 mod guard;
+mod hall;
 mod inbox;
 mod ledger;
+mod media;
 mod pace;
 mod postroom;
 mod reload;
@@ -50,21 +52,25 @@ use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
-use crate::edge::inbox::{Board, Inbox, Letter, Mailbox, Order};
+use crate::edge::hall::Hall;
+use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
 use crate::edge::ledger::Ledger;
+use crate::edge::media::MediaDesk;
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
 use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
-use crate::net::resolver::{Audience, LookUp, Resolver, Told};
+use crate::net::relay::Relay;
+use crate::net::resolver::Resolver;
 use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::streams::{Door as StreamDoor, Streams, Terms};
 use crate::net::tls::Unusable;
 use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
+use crate::telemetry::media::MediaCounts;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tally::Tally;
 use crate::types::ids::{Entropy, ShardId};
@@ -109,6 +115,8 @@ pub struct Edge {
     record_writer: Option<RecordWriter>,
     records: Option<Records>,
     resolver: Option<Resolver>,
+    /// `None`: no media is relayed.
+    relay: Option<Arc<Relay>>,
     /// Our listeners with the ports they really have.
     listeners: Vec<Listener>,
     http: Option<SocketAddr>,
@@ -188,6 +196,7 @@ impl Edge {
         // The same for all shards: so one can tell a nonce that another has given out.
         let (seed, start) = (disk::draw()?, clock::now());
         let ledger = Ledger::new(start);
+        let media_counts = Arc::new(MediaCounts::new(&metrics));
         let panel = Arc::new(Panel {
             ledger: Arc::clone(&ledger),
             policy: Mutex::new(Arc::clone(&policy)),
@@ -196,6 +205,7 @@ impl Edge {
             boards: boards.clone(),
             sockets: second_handles(&sockets)?,
             is_draining: AtomicBool::new(false),
+            media: Arc::clone(&media_counts),
         });
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
@@ -206,12 +216,17 @@ impl Edge {
             record_writer,
             records,
             resolver: None,
+            relay: None,
             listeners,
             http: http_address,
             node,
             fixed,
             generation,
         };
+        if policy.media.is_open() {
+            let relay = media::start(edge.node.shards, &media_counts, mailboxes.clone())?;
+            edge.relay = Some(relay);
+        }
         let hall = Hall {
             mailboxes: mailboxes.clone(),
             metrics: Arc::clone(&metrics),
@@ -230,6 +245,10 @@ impl Edge {
                     ports: ports(sockets),
                     lines: edge.streams.as_ref().map(Streams::lines),
                     shards: mailboxes.clone(),
+                    media: edge
+                        .relay
+                        .clone()
+                        .map(|relay| MediaDesk::new(relay, door.mailbox.clone())),
                     asker: Some(asker.clone()),
                 },
                 edge.records.clone(),
@@ -322,6 +341,8 @@ impl Edge {
         if let Some(resolver) = self.resolver.take() {
             resolver.stop();
         }
+        // The records of the last calls come from there.
+        self.relay = None;
         // The shards held the other senders, so the writer sees the end now.
         self.records = None;
         if let Some(writer) = self.record_writer.take() {
@@ -372,25 +393,6 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// Tells all shards what the resolver finds.
-struct Hall {
-    mailboxes: Vec<Mailbox>,
-    metrics: Arc<Metrics>,
-}
-
-impl Audience for Hall {
-    fn tell(&self, told: Told) {
-        for mailbox in &self.mailboxes {
-            // A shard that has no room for it will ask.
-            mailbox.post(Letter::Told(told.clone()));
-        }
-    }
-
-    fn count(&self, result: LookUp) {
-        self.metrics.add_look_up(result.label());
     }
 }
 

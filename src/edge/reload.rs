@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use crate::call::policy::Listener;
+use crate::call::policy::{Listener, Media};
 use crate::config;
 use crate::config::{Dns, Faults, Http, Settings, Source, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
+use crate::media::plan::Patience;
 use crate::sip::flow::Transport;
 
 /// What was opened or started from the settings and cannot be changed while it runs.
@@ -25,6 +26,7 @@ pub(super) struct Fixed {
     http: Option<Http>,
     telemetry: Telemetry,
     dns: Dns,
+    media: Media,
 }
 
 impl Fixed {
@@ -45,6 +47,10 @@ impl Fixed {
             http: settings.http.clone(),
             telemetry: settings.telemetry.clone(),
             dns: settings.dns.clone(),
+            media: Media {
+                patience: Patience::default(),
+                ..settings.policy.media.clone()
+            },
         }
     }
 
@@ -58,6 +64,7 @@ impl Fixed {
             ("http", self.http == other.http),
             ("telemetry", self.telemetry == other.telemetry),
             ("dns", self.dns == other.dns),
+            ("media", self.media == other.media),
         ]
         .into_iter()
         .filter_map(|(section, is_same)| (!is_same).then_some(section))
@@ -110,6 +117,10 @@ impl Edge {
             ..
         } = settings;
         policy.listeners.clone_from(&self.listeners);
+        policy.media = Media {
+            patience: policy.media.patience,
+            ..self.fixed.media.clone()
+        };
         self.node.drain_limit = node.drain_limit;
         self.generation = policy.generation;
         self.panel.metrics.set_generation(policy.generation);

@@ -226,7 +226,7 @@ impl Shard {
                         bytes,
                         retry_after,
                     },
-                    Passage::Drop(_) => continue,
+                    Passage::Drop(_) | Passage::Shut(_) => continue,
                 };
                 if let Err(panic) = attempt(&mut self.engine, now, input) {
                     panic.rescue(&mut self.engine, now, Some((flow, bytes)));
@@ -293,6 +293,9 @@ impl Shard {
                     let Told { wanted, located } = told;
                     self.step(now, Input::Resolved { wanted, located });
                 }
+                Some(Letter::Media { id, lost }) => {
+                    self.step(now, Input::Media { id, lost });
+                }
                 None => {
                     self.is_rung = false;
                     return;
@@ -319,7 +322,9 @@ impl Shard {
                     retry_after,
                 },
             ),
-            Passage::Drop(_) => self.effects.hang_up(flow),
+            // Others may have calls by the same connection.
+            Passage::Drop(_) => {}
+            Passage::Shut(_) => self.effects.hang_up(flow),
         }
     }
 

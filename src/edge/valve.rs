@@ -63,6 +63,8 @@ pub(super) enum Passage {
     Refuse(Option<u32>),
     /// It is dropped, for the reason that the metric's label says.
     Drop(&'static str),
+    /// It is dropped because nobody listens to its sender, for the reason that the metric's label says.
+    Shut(&'static str),
 }
 
 /// How bad it is.

@@ -24,9 +24,9 @@ pub(super) const SEND_BATCH: usize = 256;
 /// Room for one datagram, in bytes: no UDP payload is longer.
 const ROOM: usize = 65_536;
 
-/// Distance from one buffer to the next, in bytes. The 17 cache lines beyond [`ROOM`] keep the heads
-/// of the buffers from falling into the same sets of the processor's cache.
-const STRIDE: usize = ROOM + 17 * 64;
+/// Bytes from the end of a buffer to the next one. 17 cache lines keep the heads of the buffers from
+/// falling into the same sets of the processor's cache.
+const GAP: usize = 17 * 64;
 
 /// A socket address as the kernel writes it.
 #[repr(C)]
@@ -39,8 +39,10 @@ union Name {
 
 /// Buffers that one `recvmmsg` fills. Made once per thread; nothing is cleared between calls.
 pub(super) struct Inbound {
-    /// `RECEIVE_BATCH` buffers, `STRIDE` apart, owned.
+    /// `RECEIVE_BATCH` buffers of `room` bytes, [`GAP`] between them, owned.
     buffers: *mut [u8],
+    /// Room for one datagram, in bytes; of a longer one the rest is lost.
+    room: usize,
     /// One per buffer, owned.
     names: *mut [Name],
     /// Points into `buffers`, owned.
@@ -58,15 +60,21 @@ pub(super) struct Inbound {
 type Control = [u64; 8];
 
 impl Inbound {
-    /// Allocates the buffers; the kernel maps them as they are first used.
+    /// Allocates buffers for datagrams of any length; the kernel maps them as they are first used.
     pub(super) fn new() -> Self {
-        let buffers = Box::into_raw(vec![0_u8; RECEIVE_BATCH * STRIDE].into_boxed_slice());
+        Self::with_room(ROOM)
+    }
+
+    /// As [`new`](Self::new), with `room` bytes for each datagram.
+    pub(super) fn with_room(room: usize) -> Self {
+        let stride = room + GAP;
+        let buffers = Box::into_raw(vec![0_u8; RECEIVE_BATCH * stride].into_boxed_slice());
         let names = Box::into_raw(vec![Name::empty(); RECEIVE_BATCH].into_boxed_slice());
         let parts: Box<[libc::iovec]> = (0..RECEIVE_BATCH)
             .map(|index| libc::iovec {
-                // `index * STRIDE + ROOM` is within the allocation, so wrapping never happens.
-                iov_base: buffers.cast::<u8>().wrapping_add(index * STRIDE).cast(),
-                iov_len: ROOM,
+                // `index * stride + room` is within the allocation, so wrapping never happens.
+                iov_base: buffers.cast::<u8>().wrapping_add(index * stride).cast(),
+                iov_len: room,
             })
             .collect();
         let parts = Box::into_raw(parts);
@@ -82,6 +90,7 @@ impl Inbound {
             .collect();
         Self {
             buffers,
+            room,
             names,
             parts,
             control,
@@ -92,19 +101,28 @@ impl Inbound {
 
     /// Receives what is there, up to [`RECEIVE_BATCH`] datagrams, without waiting.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.receive_some(socket, RECEIVE_BATCH)
+    }
+
+    /// As [`receive`](Self::receive), but `most` datagrams at most.
+    pub(super) fn receive_some(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        most: usize,
+    ) -> io::Result<usize> {
         if let Some(first) = self.headers.first_mut() {
             // The last call wrote there how much it used.
             first.msg_hdr.msg_control = self.control.cast();
             first.msg_hdr.msg_controllen = size_of::<Control>();
         }
         // SAFETY: each header points to a name and a part that this value owns and that nothing
-        // borrows while `&mut self` is held; each part points to ROOM bytes of its own, and the first header besides
+        // borrows while `&mut self` is held; each part points to `room` bytes of its own, and the first header besides
         // to a control buffer of the length that it says, which this value owns too.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                RECEIVE_BATCH as libc::c_uint,
+                most.min(self.headers.len()) as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 ptr::null_mut(),
             )
@@ -141,20 +159,39 @@ impl Inbound {
     /// The `index`th datagram of the last [`receive`](Self::receive), and who sent it. To be asked
     /// once for each that was received; `None` if its address is neither IPv4 nor IPv6.
     pub(super) fn take(&mut self, index: usize) -> Option<(SocketAddr, &[u8])> {
+        let (source, room, length) = self.take_room(index)?;
+        Some((source, room.get(..length)?))
+    }
+
+    /// As [`take`](Self::take), with the whole room that the datagram is in: to be changed and made longer in place.
+    /// Its first bytes, as many as the number says, are the datagram.
+    pub(super) fn take_room(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8], usize)> {
         let header = self.headers.get_mut(index)?;
         // The kernel wrote the length of the address there; the next call reads it as the room.
         header.msg_hdr.msg_namelen = Name::ROOM;
-        let length = (header.msg_len as usize).min(ROOM);
+        let length = (header.msg_len as usize).min(self.room);
         // SAFETY: `index` is below RECEIVE_BATCH, for `headers` has that many; the bytes were
         // zeroed when allocated, so all are initialised; the borrow lasts as long as that of
-        // `self`, during which the kernel is not called.
-        let (name, bytes) = unsafe {
+        // `self`, during which neither the kernel is called nor another borrow of them made.
+        let (name, room) = unsafe {
+            let start = index * (self.room + GAP);
+            let buffer = self.buffers.cast::<u8>().add(start);
             (
                 *self.names.cast::<Name>().add(index),
-                std::slice::from_raw_parts(self.buffers.cast::<u8>().add(index * STRIDE), length),
+                std::slice::from_raw_parts_mut(buffer, self.room),
             )
         };
-        Some((name.read()?, bytes))
+        Some((name.read()?, room, length))
+    }
+
+    /// The first `length` bytes of the `index`th room.
+    pub(super) fn bytes(&self, index: usize, length: usize) -> &[u8] {
+        let index = index.min(RECEIVE_BATCH - 1);
+        // SAFETY: as in `take_room`, and nothing is changed while `&self` is held.
+        unsafe {
+            let buffer = self.buffers.cast::<u8>().add(index * (self.room + GAP));
+            std::slice::from_raw_parts(buffer, length.min(self.room))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod batch;
 pub mod clock;
 pub mod http;
+pub mod relay;
 pub mod resolver;
 pub mod sockets;
 pub mod streams;

@@ -18,6 +18,10 @@ const BUFFER: libc::c_int = 8 * 1024 * 1024;
 /// A smaller receive buffer than this, in bytes, is worth a warning.
 const SMALL_BUFFER: usize = 1024 * 1024;
 
+/// Receive buffer of a port for one party's media, in bytes: about 100 packets, or two seconds of sound. What is older
+/// nobody wants to hear.
+const MEDIA_BUFFER: usize = 64 * 1024;
+
 /// Connections that wait to be accepted at most.
 const BACKLOG: libc::c_int = 1024;
 
@@ -83,6 +87,32 @@ pub fn bind_udp(address: SocketAddr, count: usize) -> Result<Vec<UdpSocket>, Bin
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// Opens a UDP socket for media, marked with `dscp` (RFC 2474; 0: not at all). It is for many calls, or for one.
+///
+/// # Errors
+///
+/// When the address is not ours, or something else has the port.
+pub fn bind_media(address: SocketAddr, dscp: u8, is_shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(domain(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let tos = u32::from(dscp) << 2;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+        if tos > 0 {
+            socket.set_tclass_v6(tos)?;
+        }
+    } else if tos > 0 {
+        socket.set_tos_v4(tos)?;
+    }
+    socket.set_nonblocking(true)?;
+    if is_shared {
+        enlarge(&socket, address);
+    } else {
+        socket.set_recv_buffer_size(MEDIA_BUFFER)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// Opens a listening TCP socket.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::routing::caps::Caps;
-use crate::routing::trunk::Refer;
+use crate::routing::trunk::{MediaTerms, Refer};
 use crate::routing::weight;
 use crate::sip::flow::{PeerId, Transport};
 use crate::sip::locate::{Target, Wanted};
@@ -42,6 +42,8 @@ pub struct Buyer {
     pub x_ph_profile: XPhProfile,
     /// Which headers pass to it and from it, and those of its own.
     pub headers: HeaderRules,
+    /// What becomes of its media.
+    pub media: MediaTerms,
     /// Whether it may know who calls though that is private, and gets P-Asserted-Identity.
     pub is_trusted: bool,
 }
@@ -202,6 +204,7 @@ mod tests {
             x_ph_profile: XPhProfile::Raw,
             headers: HeaderRules::default(),
             is_trusted: false,
+            media: MediaTerms::default(),
         }
     }
 }

@@ -71,7 +71,7 @@ mod tests {
     use crate::routing::buyer::{Gateway, XPhProfile};
     use crate::routing::caps::Caps;
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
-    use crate::routing::trunk::{Advertise, CompanyId, Refer};
+    use crate::routing::trunk::{Advertise, CompanyId, MediaTerms, Refer};
     use crate::sip::rules::HeaderRules;
     use crate::types::number::NumberPlan;
     use crate::types::secret::Secret;
@@ -146,6 +146,7 @@ mod tests {
             },
             headers: HeaderRules::default(),
             is_trusted: false,
+            media: MediaTerms::default(),
             caller_ids: None,
             twilio_accounts: Vec::new(),
             advertise: Advertise::default(),
@@ -206,6 +207,7 @@ mod tests {
             x_ph_profile: XPhProfile::Raw,
             headers: HeaderRules::default(),
             is_trusted: false,
+            media: MediaTerms::default(),
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::media::plan::Sources;
+use crate::media::session::{OtherMedia, Srtp, Terms};
 use crate::routing::caps::Caps;
 use crate::sip::flow::ListenerId;
 use crate::sip::rules::HeaderRules;
@@ -25,6 +27,8 @@ pub struct Trunk {
     pub advertise: Advertise,
     /// What its callers may do with REFER.
     pub refer: Refer,
+    /// What becomes of its media.
+    pub media: MediaTerms,
     /// Whether its P-Asserted-Identity is believed.
     pub is_trusted: bool,
     /// The only numbers that its callers may have; `None`: any.
@@ -76,6 +80,32 @@ pub enum Refer {
     Relay,
     /// We carry it out, if it points to a number that has a campaign of the trunk's company.
     Terminate,
+}
+
+/// What becomes of the media of a trunk's or a buyer's calls.
+#[derive(Debug, Clone)]
+pub struct MediaTerms {
+    /// Whether it goes through our relay. A call's does if either of its sides wants that.
+    pub is_relayed: bool,
+    /// What is agreed with this side.
+    pub terms: Terms,
+}
+
+impl Default for MediaTerms {
+    /// It goes directly.
+    fn default() -> Self {
+        Self {
+            is_relayed: false,
+            terms: Terms {
+                codecs: None,
+                other_media: OtherMedia::default(),
+                srtp: Srtp::default(),
+                sources: Sources::Announced,
+                is_shared: false,
+                is_ipv6: false,
+            },
+        }
+    }
 }
 
 /// Place of a company in [`Directory::companies`](crate::routing::directory::Directory).

@@ -42,6 +42,9 @@ pub enum Frame {
     },
 }
 
+/// The largest buffer, in bytes, that an empty stream keeps.
+const KEPT: usize = 4096;
+
 /// What was cut off the front, if it is more than an empty line, and where it ends.
 type Cut = (Option<Frame>, usize);
 
@@ -107,6 +110,10 @@ impl StreamFramer {
             }
         }
         self.buffer.drain(..start);
+        // One long message is no reason to keep so much for all that come.
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT {
+            self.buffer = Vec::new();
+        }
     }
 
     /// The frame that begins at `start`, and where it ends. `Ok(None)`: more bytes are needed. `Err`

@@ -37,6 +37,36 @@ pub struct Response<'a> {
     pub head: Head<'a>,
 }
 
+impl<'a> Request<'a> {
+    /// The same request with another body, which its Content-Length does not speak of.
+    #[must_use]
+    pub fn with_body<'b>(&self, body: &'b [u8]) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request {
+            method: self.method,
+            uri: self.uri,
+            head: self.head.with_body(body),
+        }
+    }
+}
+
+impl<'a> Response<'a> {
+    /// The same response with another body, which its Content-Length does not speak of.
+    #[must_use]
+    pub fn with_body<'b>(&self, body: &'b [u8]) -> Response<'b>
+    where
+        'a: 'b,
+    {
+        Response {
+            status: self.status,
+            reason: self.reason,
+            head: self.head.with_body(body),
+        }
+    }
+}
+
 /// What was wrong with a datagram, and what is left of it to answer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]

@@ -5,6 +5,7 @@
 //!                                                     out: build <── retreaver
 //! ```
 
+pub mod body;
 pub mod build;
 mod chars;
 #[cfg(test)]

@@ -134,6 +134,18 @@ impl<'a> Head<'a> {
         self.body
     }
 
+    /// The same headers, with another body; what they say of its length means nothing any more.
+    #[must_use]
+    pub fn with_body<'b>(&self, body: &'b [u8]) -> Head<'b>
+    where
+        'a: 'b,
+    {
+        Head {
+            body,
+            ..self.clone()
+        }
+    }
+
     /// Takes `field` in. `false`: one of its name is there already.
     #[inline]
     pub(crate) fn push(&mut self, field: Field) -> bool {

@@ -181,6 +181,15 @@ impl Narrator {
                     "buyer passed over"
                 );
             }
+            Event::MediaUnfit { uuid, from, why } => {
+                debug!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    from = from.label(),
+                    why,
+                    "session description not passed on"
+                );
+            }
             Event::LimitReached { party, verdict } => {
                 if self.limits.is_left(now, FAULTS) {
                     warn!(party = %PartyName(party), why = limit_label(*verdict), "limit reached");
@@ -460,7 +469,7 @@ mod tests {
     use crate::auth::source::Source;
     use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
     use crate::routing::caps::Caps;
-    use crate::routing::trunk::Refer;
+    use crate::routing::trunk::{MediaTerms, Refer};
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
     use crate::sip::rules::HeaderRules;
     use crate::types::ids::{CallUuid, Entropy};
@@ -653,6 +662,7 @@ mod tests {
                 x_ph_profile: XPhProfile::Raw,
                 headers: HeaderRules::default(),
                 is_trusted: false,
+                media: MediaTerms::default(),
             }),
             result,
             after: Duration::ZERO,

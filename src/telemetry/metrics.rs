@@ -8,8 +8,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::call::output::{Gauges, Refusal};
-use crate::call::record::{AttemptResult, Outcome, WhySkipped};
+use crate::call::output::Gauges;
 
 /// One metric: its name, its label if it has one, and what it says.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +76,7 @@ families! {
     GATEWAY_CHANGES = Counter "strowger_gateway_changes_total" ["to"] "Times that a shard began to leave a gateway alone (down), and took it up again (up).";
     PLACES = Gauge "strowger_places_taken" ["kind"] "Calls that have a place of a trunk or a buyer with a limit.";
     GATEWAYS_DOWN = Gauge "strowger_gateways_down" ["buyer"] "Gateways that are left alone, added up over the shards.";
+    MEDIA_UNFIT = Counter "strowger_media_unfit_total" ["why"] "Session descriptions that could not be taken to the other side.";
     UNBUILDABLE = Counter "strowger_unbuildable_total" [] "Messages that could not be built: a fault of ours or of the configuration.";
     PANICS = Counter "strowger_panics_total" [] "Handlers that panicked, a fault of ours; each cost one call.";
     TABLE_FULL = Counter "strowger_table_full_total" ["table"] "Times that a table had no place left.";
@@ -94,6 +94,15 @@ families! {
     RECORDS = Counter "strowger_records_total" ["result"] "Call records written, and lost.";
     LOG_DROPS = Counter "strowger_log_drops_total" [] "Log lines dropped because their reader is too slow.";
     LOOK_UPS = Counter "strowger_dns_look_ups_total" ["result"] "Names looked up: found, not there, or without an answer.";
+    MEDIA_SESSIONS = Gauge "strowger_media_sessions" [] "Calls whose media is relayed now.";
+    MEDIA_PORTS = Gauge "strowger_media_ports" ["state"] "Pairs of media ports: to be had, resting after use, and in use.";
+    MEDIA_PACKETS = Counter "strowger_media_packets_total" ["kind"] "Media packets passed on.";
+    MEDIA_BYTES = Counter "strowger_media_bytes_total" [] "Bytes of media packets passed on, without UDP and IP.";
+    MEDIA_DROPS = Counter "strowger_media_drops_total" ["why"] "Media packets that were not passed on.";
+    MEDIA_QUIET = Counter "strowger_media_quiet_total" ["who"] "Times that a party was silent for longer than allowed.";
+    MEDIA_JITTER = Histogram "strowger_media_jitter_seconds" [] "Interarrival jitter of what a party sent, at the end of the call.";
+    MEDIA_LOSS = Histogram "strowger_media_loss_ratio" [] "Share of a party's packets that never came, at the end of the call.";
+    MEDIA_MOS = Histogram "strowger_media_mos_score" [] "Estimated mean opinion score of what a party sent, 1 to 4.5, at the end of the call.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";
@@ -110,113 +119,14 @@ const TALKS: &[f64] = &[
     1.0, 5.0, 15.0, 30.0, 60.0, 90.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
 ];
 
-/// The methods that have a label of their own; the rest is `other`.
-pub(super) const METHODS: &[&str] = &[
-    "INVITE",
-    "ACK",
-    "BYE",
-    "CANCEL",
-    "OPTIONS",
-    "REGISTER",
-    "PRACK",
-    "UPDATE",
-    "INFO",
-    "MESSAGE",
-    "REFER",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "PUBLISH",
-    "other",
-];
+/// Buckets of interarrival jitter, in seconds.
+const JITTERS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
 
-/// The classes of the status codes, 1 to 6.
-pub(super) const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
+/// Buckets of the share of packets that were lost.
+const LOSSES: &[f64] = &[0.0, 0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 
-pub(super) const REFUSALS: &[Refusal] = &[
-    Refusal::UnknownDomain,
-    Refusal::UnknownAddress,
-    Refusal::UnknownCertificate,
-    Refusal::NoCredentials,
-    Refusal::BadCredentials,
-    Refusal::WrongPassword,
-    Refusal::StaleNonce,
-    Refusal::ForgedNonce,
-    Refusal::Replayed,
-    Refusal::Locked,
-    Refusal::TrunkMismatch,
-    Refusal::TwilioAccount,
-    Refusal::TooManyHops,
-    Refusal::Privacy,
-    Refusal::ReferTarget,
-    Refusal::SessionInterval,
-    Refusal::Loop,
-    Refusal::Merged,
-    Refusal::BadExtension,
-    Refusal::BadScheme,
-    Refusal::Method,
-    Refusal::NoDialog,
-    Refusal::OldCSeq,
-    Refusal::Draining,
-    Refusal::Overload,
-    Refusal::Shed,
-    Refusal::Internal,
-    Refusal::TrunkCalls,
-    Refusal::TrunkCps,
-    Refusal::LimitUnknown,
-];
-
-pub(super) const OUTCOMES: &[Outcome] = &[
-    Outcome::Completed,
-    Outcome::CallerHungUp,
-    Outcome::NotANumber,
-    Outcome::NumberIncomplete,
-    Outcome::NumberUnknown,
-    Outcome::NoBuyer,
-    Outcome::AllCapped,
-    Outcome::NoAnswer,
-    Outcome::AllBusy,
-    Outcome::NoPrack,
-    Outcome::NoAck,
-    Outcome::LegLost,
-    Outcome::SessionExpired,
-    Outcome::TimeLimit,
-    Outcome::Stopped,
-    Outcome::Internal,
-];
-
-pub(super) const RESULTS: &[AttemptResult] = &[
-    AttemptResult::Answered,
-    AttemptResult::BuyerAuth,
-    AttemptResult::NoAnswer,
-    AttemptResult::Busy,
-    AttemptResult::BuyerRejected,
-    AttemptResult::MediaMismatch,
-    AttemptResult::Declined,
-    AttemptResult::RedirectRefused,
-    AttemptResult::BuyerError,
-    AttemptResult::Unreachable,
-    AttemptResult::Cancelled,
-];
-
-pub(super) const SKIP_REASONS: &[WhySkipped] = &[
-    WhySkipped::GatewayDown,
-    WhySkipped::BuyerCalls,
-    WhySkipped::BuyerCps,
-    WhySkipped::LimitUnknown,
-];
-
-/// What has become of a gateway.
-pub(super) const GATEWAY_STATES: &[&str] = &["down", "up"];
-
-pub(super) const TABLES: &[&str] = &["transactions", "calls"];
-
-/// Why a datagram was not sent: the socket was blocked, the system refused.
-pub(super) const UNSENT: &[&str] = &["blocked", "refused"];
-
-/// Why a datagram was not read.
-pub(super) const UNREAD_WHY: &[&str] = &["banned", "rate", "budget", "stale", "strained", "shed"];
-
-pub(super) const FORWARDED: &[&str] = &["handed", "dropped"];
+/// Buckets of the mean opinion score.
+const SCORES: &[f64] = &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4];
 
 /// The metrics of one edge. Each edge has its own, so that several can live in one process.
 pub struct Metrics {
@@ -246,7 +156,15 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut builder = PrometheusBuilder::new();
-        for (family, buckets) in [(SETUP, DELAYS), (POST_DIAL_DELAY, DELAYS), (TALK, TALKS)] {
+        let histograms = [
+            (SETUP, DELAYS),
+            (POST_DIAL_DELAY, DELAYS),
+            (TALK, TALKS),
+            (MEDIA_JITTER, JITTERS),
+            (MEDIA_LOSS, LOSSES),
+            (MEDIA_MOS, SCORES),
+        ];
+        for (family, buckets) in histograms {
             let matcher = Matcher::Full(family.name.to_owned());
             // The only error is a list without buckets; without any it would be a summary.
             builder = match builder.set_buckets_for_metric(matcher, buckets) {
@@ -294,6 +212,16 @@ impl Metrics {
     /// The gauge of `family`, which has no label; it shows from now on.
     pub(super) fn gauge(&self, family: &Family) -> Gauge {
         gauge(&self.recorder, family, None)
+    }
+
+    /// The gauge of one value of the label of `family`; it shows from now on.
+    pub(super) fn labelled_gauge(&self, family: &Family, label: &'static str) -> Gauge {
+        gauge(&self.recorder, family, Some(label))
+    }
+
+    /// The histogram of `family`.
+    pub(super) fn histogram(&self, family: &Family) -> Histogram {
+        histogram(&self.recorder, family)
     }
 
     /// Shows what is told by buyer for each of them. They are configured, so there is an end to them.
@@ -470,8 +398,9 @@ mod tests {
                 name.ends_with("_total"),
                 "{name}"
             );
+            let has_unit = ["_seconds", "_ratio", "_score"].map(|unit| name.ends_with(unit));
             assert!(
-                family.kind != Kind::Histogram || name.ends_with("_seconds"),
+                family.kind != Kind::Histogram || has_unit.contains(&true),
                 "{name}"
             );
         }

@@ -1,7 +1,9 @@
 //! What one sees: metrics, log lines, call records.
 
 pub mod connections;
+mod labels;
 pub mod log;
+pub mod media;
 pub mod metrics;
 pub mod record;
 pub mod tally;

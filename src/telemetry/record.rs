@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 
 use crate::call::record::Record;
+use crate::media::figures::Heard;
 
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -84,10 +85,34 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
         entry.integer("at_ms", since_began(skipped.at));
         entry.text("why", skipped.why.label().as_bytes());
     });
+    line.object_or_null("media", record.figures.as_deref(), |figures, media| {
+        for (side, heard) in ["caller", "buyer"].into_iter().zip(&figures.parties) {
+            media.object_or_null(side, Some(heard), write_heard);
+        }
+    });
     line.text("node", node.as_bytes());
     line.integer("generation", record.generation);
     line.end();
     out.push(b'\n');
+}
+
+/// Writes what came from one party.
+fn write_heard(heard: &Heard, entry: &mut Object<'_>) {
+    entry.display_or_null("source", heard.source.as_ref());
+    entry.integer("packets", heard.packets);
+    entry.integer("bytes", heard.bytes);
+    entry.integer("lost", heard.lost);
+    entry.integer("dropped", heard.dropped);
+    entry.integer("foreign", heard.foreign);
+    entry.integer("rtcp", heard.rtcp);
+    entry.integer("jitter_us", microseconds(heard.jitter));
+    entry.integer("jitter_max_us", microseconds(heard.jitter_max));
+    entry.integer_or_null("mos_hundredths", heard.mos.map(u64::from));
+    entry.text("digits", heard.digits.as_bytes());
+}
+
+fn microseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The file that lines are appended to.
@@ -242,6 +267,22 @@ impl<'o> Object<'o> {
     }
 
     /// A list with an object for each of `items`.
+    fn object_or_null<T>(
+        &mut self,
+        key: &str,
+        item: Option<&T>,
+        write: impl Fn(&T, &mut Object<'_>),
+    ) {
+        let Some(item) = item else {
+            self.null(key);
+            return;
+        };
+        self.key(key);
+        let mut object = Object::begin(self.out);
+        write(item, &mut object);
+        object.end();
+    }
+
     fn objects<T>(&mut self, key: &str, items: &[T], write: impl Fn(&T, &mut Object<'_>)) {
         self.key(key);
         self.out.push(b'[');

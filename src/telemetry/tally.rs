@@ -10,12 +10,14 @@ use metrics::Counter;
 
 use crate::call::output::{Event, GatewayChange};
 use crate::call::record::AttemptResult;
+use crate::telemetry::labels::{
+    CLASSES, FORWARDED, GATEWAY_STATES, METHODS, OUTCOMES, REFUSALS, RESULTS, SKIP_REASONS, TABLES,
+    UNFIT, UNREAD_WHY, UNSENT,
+};
 use crate::telemetry::metrics::{
-    ATTEMPTS, BANS, CALLERS_REFUSED, CALLS_ENDED, CALLS_STARTED, CLASSES, FORWARDED, FORWARDS,
-    Family, GATEWAY_CHANGES, GATEWAY_STATES, METHODS, Metrics, OUTCOMES, PANICS, PARSE_ERRORS,
-    RECEIVED, REFUSALS, REFUSED, REPEATED, REQUESTS, RESPONSES, RESULTS, RETRANSMISSIONS,
-    SEND_DROPS, SENT, SKIP_REASONS, SKIPS, STRAY, TABLE_FULL, TABLES, UNBUILDABLE, UNREAD,
-    UNREAD_WHY, UNSENT,
+    ATTEMPTS, BANS, CALLERS_REFUSED, CALLS_ENDED, CALLS_STARTED, FORWARDS, Family, GATEWAY_CHANGES,
+    MEDIA_UNFIT, Metrics, PANICS, PARSE_ERRORS, RECEIVED, REFUSED, REPEATED, REQUESTS, RESPONSES,
+    RETRANSMISSIONS, SEND_DROPS, SENT, SKIPS, STRAY, TABLE_FULL, UNBUILDABLE, UNREAD,
 };
 
 /// What one shard has counted.
@@ -29,6 +31,7 @@ pub struct Tally {
     ended: Labelled,
     attempts: Labelled,
     skips: Labelled,
+    media_unfit: Labelled,
     gateway_changes: Labelled,
     table_full: Labelled,
     send_drops: Labelled,
@@ -60,6 +63,7 @@ impl Tally {
         let refused = labelled(&REFUSED, &mut REFUSALS.iter().map(|why| why.label()));
         let ended = labelled(&CALLS_ENDED, &mut OUTCOMES.iter().map(|how| how.label()));
         let attempts = labelled(&ATTEMPTS, &mut RESULTS.iter().map(|how| how.label()));
+        let media_unfit = labelled(&MEDIA_UNFIT, &mut UNFIT.iter().copied());
         let skips = labelled(&SKIPS, &mut SKIP_REASONS.iter().map(|why| why.label()));
         let gateway_changes = labelled(&GATEWAY_CHANGES, &mut GATEWAY_STATES.iter().copied());
         let table_full = labelled(&TABLE_FULL, &mut TABLES.iter().copied());
@@ -86,6 +90,7 @@ impl Tally {
             ended,
             attempts,
             skips,
+            media_unfit,
             gateway_changes,
             table_full,
             send_drops,
@@ -116,6 +121,7 @@ impl Tally {
                 self.attempts.count(result.label(), sheet, metrics);
             }
             Event::Skipped { why, .. } => self.skips.count(why.label(), sheet, metrics),
+            Event::MediaUnfit { why, .. } => self.media_unfit.count(why, sheet, metrics),
             // Skipped or Refused tells the same.
             Event::LimitReached { .. } => {}
             Event::Gateway { buyer, change, .. } => {

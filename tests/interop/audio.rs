@@ -4,6 +4,8 @@ use std::f64::consts::TAU;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::baresip::Baresip;
 use crate::calls::is_completed;
 use crate::edge::Edge;
@@ -42,10 +44,43 @@ fn two_telephones_hear_each_other_over_tls_after_digest_and_the_buyer_hangs_up()
     talk(Transport::Tls, BY_DIGEST, &login, "buyer");
 }
 
+/// What baresip 1.0 sends on loopback comes from 127.0.0.1, whatever its session description says: as from behind NAT.
+const BEHIND_NAT: &str = "sources = \"learned\", networks = [\"127.0.0.1/32\"]";
+
+#[test]
+fn two_telephones_hear_each_other_through_the_relay() {
+    let site = Site::new().relayed(BEHIND_NAT);
+    let record = talk_at(site, Transport::Udp, BY_ADDRESS, "", "caller");
+
+    for side in ["caller", "buyer"] {
+        let heard = &record["media"][side];
+        let packets = heard["packets"].as_u64().expect("a count");
+        assert!((100..400).contains(&packets), "{heard}");
+        assert_eq!(heard["bytes"].as_u64(), Some(packets * 160), "{heard}");
+        assert_eq!(heard["lost"], 0, "{heard}");
+        let mos = heard["mos_hundredths"].as_u64().expect("a score");
+        assert!((400..=450).contains(&mos), "{heard}");
+    }
+}
+
 fn talk(transport: Transport, domain: &str, login: &str, hung_up_by: &str) {
-    let mut site = Site::new();
+    let record = talk_at(Site::new(), transport, domain, login, hung_up_by);
+    assert_eq!(record["media"], Value::Null);
+}
+
+fn talk_at(
+    mut site: Site,
+    transport: Transport,
+    domain: &str,
+    login: &str,
+    hung_up_by: &str,
+) -> Value {
     let address = site.next_buyer();
-    site.buyer_with("first", address, |buyer| buyer.transport = transport);
+    let media = site.trunk_media().unwrap_or_default();
+    site.buyer_with("first", address, |buyer| {
+        buyer.transport = transport;
+        buyer.media = media;
+    });
     let edge = Edge::start(&site);
 
     let by = format!(";transport={}", transport.name());
@@ -77,7 +112,8 @@ fn talk(transport: Transport, domain: &str, login: &str, hung_up_by: &str) {
     carrier.sees("CALL_CLOSED");
     buyer.sees("CALL_CLOSED");
 
-    is_completed(&edge.record(), "first", hung_up_by);
+    let record = edge.record();
+    is_completed(&record, "first", hung_up_by);
     edge.holds_no_call();
     let (at_carrier, at_buyer) = (carrier.heard(), buyer.heard());
     let share = share_of(880.0, &at_carrier);
@@ -90,6 +126,7 @@ fn talk(transport: Transport, domain: &str, login: &str, hung_up_by: &str) {
         share > 0.8,
         "the buyer heard the carrier's tone as {share:.2} of all"
     );
+    record
 }
 
 /// How much of the energy in the middle half of a WAV recording is at one frequency (Goertzel): 0 to 1.

@@ -28,6 +28,7 @@ mod collection;
 mod corpus;
 mod dialog;
 mod edge;
+mod forged;
 mod hunt;
 mod kamailio;
 mod linphone;

@@ -66,6 +66,8 @@ pub(crate) struct Site {
     served: BTreeSet<String>,
     secret: String,
     strangers: &'static str,
+    /// What `[trunk.media]` says; `None`: media goes directly.
+    media: Option<&'static str>,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -89,6 +91,8 @@ pub(crate) struct Buyer {
     pub(crate) second: Option<Ipv4Addr>,
     /// What becomes of its REFER.
     pub(crate) refer: &'static str,
+    /// What `[buyer.media]` says.
+    pub(crate) media: &'static str,
 }
 
 impl Transport {
@@ -132,6 +136,7 @@ impl Site {
             served: BTreeSet::new(),
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
+            media: None,
         }
     }
 
@@ -139,6 +144,17 @@ impl Site {
     pub(crate) fn silent(mut self) -> Self {
         self.strangers = "silent";
         self
+    }
+
+    /// Where media is relayed; the trunk's `media` says `trunk`.
+    pub(crate) fn relayed(mut self, trunk: &'static str) -> Self {
+        self.media = Some(trunk);
+        self
+    }
+
+    /// What the trunk's `media` says, where media is relayed.
+    pub(crate) fn trunk_media(&self) -> Option<&'static str> {
+        self.media
     }
 
     /// With another secret of the node: edges that share it are one site.
@@ -227,6 +243,7 @@ impl Site {
             login: None,
             second: None,
             refer: "refuse",
+            media: "",
         };
         change(&mut buyer);
         self.buyers.push(buyer);
@@ -277,6 +294,11 @@ impl Site {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         let authority = self.authority();
         let authority = authority.display();
+        let media = match self.media {
+            Some(_) => "\n[media]\nports = \"30000-30099\"",
+            None => "",
+        };
+        let trunk_media = self.media.unwrap_or("plane = \"direct\"");
         let mut text = format!(
             r#"[node]
 name = "{edge}"
@@ -303,6 +325,7 @@ ca = "{authority}"
 
 [http]
 bind = "{edge}:9090"
+{media}
 
 [sip]
 strangers = "{strangers}"
@@ -343,6 +366,7 @@ domains = ["{BY_ADDRESS}", "{BY_DIGEST}", "{BY_EITHER_DIGEST}", "{BY_CERTIFICATE
 certificates = ["{CARRIER_NAME}"]
 allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
+media = {{ {trunk_media} }}
 country = "1"
 
 [[publisher]]
@@ -419,6 +443,7 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
         login,
         second,
         refer,
+        media,
     } = buyer;
     let (transport, port) = (transport.name(), transport.port());
     write!(
@@ -452,6 +477,9 @@ password = "{password}"
 realm = "{realm}""#
         )
         .expect("text");
+    }
+    if !media.is_empty() {
+        writeln!(text, "media = {{ {media} }}").expect("text");
     }
     for (gateway, rank) in second.iter().flat_map(|second| [(address, 1), (second, 2)]) {
         writeln!(

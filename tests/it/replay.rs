@@ -35,6 +35,16 @@ fn x_ph_headers_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn srtp_holds_what_the_fuzz_target_asks() {
+    replay("srtp", "fuzz/rtp", targets::srtp);
+}
+
+#[test]
+fn descriptions_hold_what_the_fuzz_target_asks() {
+    replay("sdp", "fuzz/sdp", targets::sdp);
+}
+
+#[test]
 fn sequences_hold_what_the_fuzz_target_asks() {
     replay("sequence", "fuzz/none", targets::sequence);
     // Programs of dice, so that more than the seeds runs on stable.

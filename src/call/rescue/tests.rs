@@ -266,7 +266,7 @@ impl Bench {
                     );
                 }
                 Output::Event(Event::Panicked) => self.panics += 1,
-                Output::Event(_) | Output::Forward { .. } => {}
+                Output::Event(_) | Output::Media { .. } | Output::Forward { .. } => {}
             }
         }
         said

@@ -339,6 +339,8 @@ mod tests {
             sid: None,
             call_id: Box::from(played.call_id.as_bytes()),
             attempts: Vec::new(),
+            media: None,
+            figures: None,
             skipped: Vec::new(),
             began: now,
             rang: None,

@@ -204,7 +204,7 @@ fn retry_after_is_said_only_when_more_than_half_is_shed_and_differs() {
                 Passage::Refuse(wait) if window < 10 => panic!("{wait:?} with a quarter shed"),
                 Passage::Refuse(Some(wait)) if window > 20 => waits.push(wait),
                 Passage::Refuse(wait) if window > 20 => panic!("{wait:?} with most shed"),
-                Passage::Refuse(_) | Passage::Read | Passage::Drop(_) => {}
+                Passage::Refuse(_) | Passage::Read | Passage::Drop(_) | Passage::Shut(_) => {}
             }
         }
     }
@@ -326,7 +326,7 @@ fn simulate(offered: f64, seconds: u64) -> Run {
             time += match passage {
                 Passage::Read => CALL,
                 Passage::Refuse(_) => 0.18 * CALL,
-                Passage::Drop(_) => 0.05 * CALL,
+                Passage::Drop(_) | Passage::Shut(_) => 0.05 * CALL,
             };
             if passage == Passage::Read && is_invite {
                 admitted += 1;

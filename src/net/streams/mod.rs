@@ -29,6 +29,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle, Runtime};
+use tokio::task::AbortHandle;
 use tokio::time;
 
 use crate::auth::allowlist::Allowlist;
@@ -194,26 +195,25 @@ impl<B: Bring> Lines<B> {
     /// told by [`Bring::lost`].
     pub fn send(self: &Arc<Self>, flow: Flow, bytes: Bytes) -> Result<(), Unsent> {
         let is_response = bytes.starts_with(b"SIP/2.0 ");
-        let mut table = lock(&self.table);
+        let table = lock(&self.table);
         match table.post(flow, bytes) {
-            Posted::Yes => {
-                self.bring.sent();
-                Ok(())
-            }
-            Posted::Unread => Err(Unsent),
-            Posted::NoLine(bytes) if !is_response => self.open(&mut table, flow, bytes),
+            Posted::Yes => {}
+            Posted::Unread => return Err(Unsent),
+            Posted::NoLine(bytes) if !is_response => self.open(table, flow, bytes)?,
             Posted::NoLine(bytes) => {
                 let home = home(flow, &bytes).ok_or(Unsent)?;
                 if !self.is_known(home.remote.ip()) {
                     return Err(Unsent);
                 }
                 match table.post(home, bytes) {
-                    Posted::Yes => Ok(()),
-                    Posted::Unread => Err(Unsent),
-                    Posted::NoLine(bytes) => self.open(&mut table, home, bytes),
+                    Posted::Yes => {}
+                    Posted::Unread => return Err(Unsent),
+                    Posted::NoLine(bytes) => self.open(table, home, bytes)?,
                 }
             }
         }
+        self.bring.sent();
+        Ok(())
     }
 
     /// Keeps the connection of `flow`: a call came by it, and its peer is no stranger any more.
@@ -241,12 +241,14 @@ impl<B: Bring> Lines<B> {
     /// Opens a connection, with a message for when it is there.
     fn open(
         self: &Arc<Self>,
-        table: &mut MutexGuard<'_, Table>,
+        mut table: MutexGuard<'_, Table>,
         flow: Flow,
         bytes: Bytes,
     ) -> Result<(), Unsent> {
         let terms = self.terms();
         let bind = *self.binds.get(&flow.listener).ok_or(Unsent)?;
+        let (mailbox, outgoing) = mailbox();
+        mailbox.post(bytes).map_err(|_| Unsent)?;
         let serial = table.next_serial();
         // What we open ourselves leads to peers of the configuration.
         let admitted = table
@@ -254,16 +256,16 @@ impl<B: Bring> Lines<B> {
             .admit(bounds(&terms), serial, flow.remote.ip(), true);
         table.evict(admitted.map_err(|_| Unsent)?);
         self.bring.holds(table.quota.len());
-        let (mailbox, outgoing) = mailbox();
-        let posted = mailbox.post(bytes);
+        let is_kept = Arc::new(AtomicBool::new(true));
         table.by_flow.insert(
             flow,
             Line {
                 serial,
                 mailbox: mailbox.clone(),
-                is_kept: Arc::new(AtomicBool::new(true)),
+                is_kept: Arc::clone(&is_kept),
             },
         );
+        drop(table);
         let mut seat = Seat {
             lines: Arc::clone(self),
             serial,
@@ -273,11 +275,22 @@ impl<B: Bring> Lines<B> {
             end: Some(End::Evicted),
         };
         let task = self.handle.spawn(async move {
-            let end = dial(&mut seat, &terms, bind, (mailbox, outgoing)).await;
+            let end = dial(&mut seat, &terms, (bind, is_kept), (mailbox, outgoing)).await;
             seat.finish(end);
         });
-        table.tasks.insert(serial, task.abort_handle());
-        posted.map_err(|_| Unsent)
+        self.seat(serial, task.abort_handle());
+        Ok(())
+    }
+
+    /// Keeps the task of a connection that was just begun, unless its place is gone already. The table is not
+    /// locked while a task is begun: a runtime that is ending drops it at once, and with it its seat.
+    fn seat(&self, serial: Serial, task: AbortHandle) {
+        let mut table = lock(&self.table);
+        if table.quota.holds(serial) {
+            table.tasks.insert(serial, task);
+        } else {
+            task.abort();
+        }
     }
 
     /// Accepts connections for ever.
@@ -325,6 +338,7 @@ impl<B: Bring> Lines<B> {
         };
         table.evict(evicted);
         self.bring.holds(table.quota.len());
+        drop(table);
         let mut seat = Seat {
             lines: Arc::clone(self),
             serial,
@@ -337,7 +351,7 @@ impl<B: Bring> Lines<B> {
             let end = greet(&mut seat, &terms, is_known, stream).await;
             seat.finish(end);
         });
-        table.tasks.insert(serial, task.abort_handle());
+        self.seat(serial, task.abort_handle());
     }
 }
 
@@ -430,7 +444,7 @@ impl<B: Bring> Seat<B> {
 async fn dial<B: Bring>(
     seat: &mut Seat<B>,
     terms: &Terms,
-    bind: SocketAddr,
+    (bind, is_kept): (SocketAddr, Arc<AtomicBool>),
     post: (Mailbox, Outgoing),
 ) -> End {
     let until = time::Instant::now() + terms.connections.connect;
@@ -440,7 +454,6 @@ async fn dial<B: Bring>(
         Ok(Err(error)) => return End::Unconnected(error),
         Err(_) => return End::Unanswered,
     };
-    let is_kept = Arc::new(AtomicBool::new(true));
     match (seat.flow.transport, &terms.tls) {
         (Transport::Tls, Some(tls)) => {
             let agree = tls.connect(stream, seat.flow.peer);

@@ -100,6 +100,12 @@ impl Quota {
         self.silent.remove(&serial);
     }
 
+    /// Whether `serial` has a place.
+    #[must_use]
+    pub fn holds(&self, serial: Serial) -> bool {
+        self.places.contains_key(&serial)
+    }
+
     /// Gives the place of `serial` back, if it has one.
     pub fn remove(&mut self, serial: Serial) {
         let Some(place) = self.places.remove(&serial) else {

@@ -189,6 +189,37 @@ fn a_silent_connection_is_closed_in_its_time_and_a_kept_one_is_not() {
     });
 }
 
+#[test]
+fn what_is_sent_when_all_ends_is_lost_at_once() {
+    let Bench {
+        streams,
+        heard,
+        address,
+    } = Bench::new(BOUNDS);
+    let flow = Flow {
+        transport: Transport::Tcp,
+        listener: ListenerId(0),
+        remote: address,
+        peer: PeerId::NOBODY,
+    };
+    let lines = streams.lines();
+    drop(streams);
+    let (done, is_done) = channel();
+
+    std::thread::spawn(move || {
+        let _ = lines.send(flow, Bytes::from_static(INVITE.as_bytes()));
+        let places = lock(&lines.table).quota.len();
+        let _ = done.send(places);
+    });
+
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(5)), Ok(0));
+    assert!(
+        heard
+            .try_iter()
+            .any(|heard| matches!(heard, Heard::Lost(lost) if lost == flow))
+    );
+}
+
 const BOUNDS: Connections = Connections {
     most: 16,
     per_stranger: 8,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::call::record::{Attempt, AttemptResult, Outcome, Side, Skipped, WhySkipped};
+use crate::media::figures::{Figures, Heard};
 use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
 use crate::routing::caps::Caps;
-use crate::routing::trunk::Refer;
+use crate::routing::trunk::{MediaTerms, Refer};
 use crate::sip::rules::HeaderRules;
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
@@ -25,12 +26,45 @@ fn a_line_holds_everything_in_a_fixed_order() {
             r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
             r#""attempts":[{{"buyer":"first","gateway":"192.0.2.9:5060","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
             r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"#,
-            r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down"}}],"node":"edge-1","generation":3}}"#,
+            r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down"}}],"media":null,"node":"edge-1","generation":3}}"#,
             "\n"
         ),
         uuid
     );
     assert_eq!(line, expected);
+}
+
+#[test]
+fn what_the_relay_heard_is_told_by_party() {
+    let (anchor, mut record) = sample();
+    let mut figures = Figures::default();
+    figures.parties[0] = Heard {
+        packets: 500,
+        bytes: 80_000,
+        lost: 10,
+        dropped: 3,
+        foreign: 2,
+        rtcp: 4,
+        jitter: Duration::from_micros(1500),
+        jitter_max: Duration::from_millis(20),
+        mos: Some(431),
+        source: Some("192.0.2.10:40000".parse().unwrap()),
+        digits: "12#".to_owned(),
+    };
+    record.figures = Some(Box::new(figures));
+
+    let line = write(&record, &anchor);
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+
+    assert_eq!(
+        value["media"]["caller"],
+        serde_json::json!({
+            "source": "192.0.2.10:40000", "packets": 500, "bytes": 80_000, "lost": 10, "dropped": 3, "foreign": 2,
+            "rtcp": 4, "jitter_us": 1500, "jitter_max_us": 20_000, "mos_hundredths": 431, "digits": "12#"
+        })
+    );
+    assert_eq!(value["media"]["buyer"]["packets"], 0);
+    assert!(value["media"]["buyer"]["source"].is_null());
 }
 
 #[test]
@@ -120,6 +154,8 @@ pub(crate) fn sample() -> (Anchor, Record) {
                 result: AttemptResult::Answered,
             },
         ],
+        media: None,
+        figures: None,
         skipped: vec![Skipped {
             gateway: buyer("third").gateways.first().cloned(),
             buyer: buyer("third"),
@@ -156,5 +192,6 @@ fn buyer(id: &str) -> Arc<Buyer> {
         x_ph_profile: XPhProfile::Raw,
         headers: HeaderRules::default(),
         is_trusted: false,
+        media: MediaTerms::default(),
     })
 }

@@ -13,6 +13,7 @@ use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::places::{Party, Ticket};
 use strowger::call::record::Record;
+use strowger::media::plan::{Plan, SessionId};
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
 use strowger::sip::locate::Wanted;
@@ -36,6 +37,8 @@ pub(crate) struct Desk {
     pub(crate) questions: Option<Vec<(Ticket, Party)>>,
     /// Names that the engine had looked up.
     pub(crate) asked: Vec<Arc<Wanted>>,
+    /// What the relay was told, in order.
+    pub(crate) plans: Vec<(SessionId, Plan)>,
 }
 
 /// One thing that the engine said.
@@ -278,6 +281,7 @@ impl Desk {
             ledger: Ledger::default(),
             questions: None,
             asked: Vec::new(),
+            plans: Vec::new(),
         }
     }
 
@@ -349,6 +353,7 @@ impl Desk {
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Resolve(wanted) => self.asked.push(wanted),
+                Output::Media { id, plan } => self.plans.push((id, *plan)),
                 Output::Record(record) => self.records.push(*record),
             }
         }

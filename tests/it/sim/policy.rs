@@ -8,15 +8,15 @@ use std::time::Duration;
 use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
-    DigestUri, Domain, HealthTerms, HuntBudget, Known, Limits, Listener, Overload, Policy, Require,
-    Rules, Strangers, Terms, TrunkId, User,
+    DigestUri, Domain, HealthTerms, HuntBudget, Known, Limits, Listener, Media, Overload, Policy,
+    Require, Rules, Strangers, Terms, TrunkId, User,
 };
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, Refer, Trunk};
+use strowger::routing::trunk::{CompanyId, MediaTerms, Refer, Trunk};
 use strowger::sip::flow::Transport;
 use strowger::sip::locate::Wanted;
 use strowger::sip::rules::{HeaderRules, NameList};
@@ -66,6 +66,7 @@ pub(crate) struct BuyerSpec {
     /// Names of headers of its own that pass to the caller.
     pub(crate) pass_from: Vec<String>,
     pub(crate) is_trusted: bool,
+    pub(crate) media: MediaTerms,
     /// Its URI, if it is known by name.
     pub(crate) named: Option<String>,
 }
@@ -86,6 +87,7 @@ impl BuyerSpec {
             profile: XPhProfile::Raw,
             pass_from: Vec::new(),
             is_trusted: false,
+            media: MediaTerms::default(),
             named: None,
         }
     }
@@ -114,6 +116,9 @@ pub(crate) struct PolicySpec {
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) call_time: Duration,
     pub(crate) session: Option<Terms>,
+    /// Where media is relayed; nowhere, it goes directly.
+    pub(crate) media: Media,
+    pub(crate) trunk_media: MediaTerms,
     pub(crate) refer: Refer,
     pub(crate) calls: usize,
     /// The carrier's limits.
@@ -146,6 +151,8 @@ impl Default for PolicySpec {
             sources: Vec::new(),
             call_time: Duration::from_secs(3600),
             session: None,
+            media: Media::default(),
+            trunk_media: MediaTerms::default(),
             refer: Refer::Refuse,
             calls: 1000,
             caps: Caps::default(),
@@ -187,6 +194,10 @@ impl PolicySpec {
                 ..HeaderRules::default()
             },
             is_trusted: self.trust.is_trusted,
+            media: MediaTerms {
+                is_relayed: self.media.is_open(),
+                ..self.trunk_media.clone()
+            },
             caller_ids: self.trust.caller_ids.as_ref().map(|texts| {
                 let mut set = NumberSet::default();
                 texts.iter().for_each(|text| assert!(set.insert(text)));
@@ -239,6 +250,7 @@ impl PolicySpec {
                 pdd: Duration::from_secs(3),
             },
             health: HealthTerms::default(),
+            media: self.media.clone(),
             twilio: {
                 let mut twilio = Allowlist::new();
                 for address in &self.trust.twilio {
@@ -381,6 +393,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
             rules
         },
         is_trusted: spec.is_trusted,
+        media: spec.media.clone(),
     })
 }
 

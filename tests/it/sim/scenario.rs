@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::media;
 use super::plan::{Challenge, OnCancel, Plan, SessionPlan, Step};
 use super::policy::{
     BUYER_REALM, BuyerSpec, CARRIER, PASSWORD, PolicySpec, REALM, ROAMER, addr, number,
 };
-use strowger::call::policy::Terms;
+use strowger::call::policy::{Media, Terms};
 use strowger::routing::buyer::XPhProfile;
 use strowger::routing::caps::Caps;
 use strowger::routing::trunk::Refer;
@@ -25,6 +26,8 @@ pub(crate) struct Scenario {
     pub(crate) refer: Refer,
     /// The trunk's limits; each buyer has its own.
     pub(crate) caps: Caps,
+    /// Media goes through our relay.
+    pub(crate) is_relayed: bool,
     /// How long the answer to a question for a place takes, in milliseconds; `None`: it comes in the same breath.
     pub(crate) counting: Option<(u64, u64)>,
 }
@@ -105,6 +108,7 @@ impl Scenario {
             refer: dice.pick(&[Refer::Refuse, Refer::Relay]),
             call_time: dice.pick(&[20, 60, 90, 600]).pipe(Duration::from_secs),
             caps: draw_caps(dice),
+            is_relayed: dice.chance(50),
             counting: dice.pick(&[None, None, Some((0, 30)), Some((0, 2500))]),
         }
     }
@@ -117,6 +121,11 @@ impl Scenario {
             session: self.session,
             refer: self.refer,
             caps: self.caps,
+            media: if self.is_relayed {
+                media::open(20_000, 29_999)
+            } else {
+                Media::default()
+            },
             ..PolicySpec::default()
         }
     }

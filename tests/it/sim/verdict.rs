@@ -169,6 +169,7 @@ pub(crate) fn check_record(
         Outcome::SessionExpired => must(call.is_answered && call.is_unreliable, "but it did not"),
         Outcome::TimeLimit => must(record.answered.is_some(), "without answer"),
         Outcome::Stopped => must(is_stopped, "by nobody"),
+        Outcome::MediaSilent | Outcome::MediaFailed => must(false, "but all went well"),
         Outcome::Internal => must(false, "fault"),
     }
     must(

@@ -9,11 +9,13 @@ use bytes::Bytes;
 
 use strowger::call::output::Event;
 use strowger::call::record::Record;
+use strowger::media::plan::{Plan, SessionId};
 use strowger::types::ids::CallUuid;
 
 use super::client::PATIENCE;
 use super::leg::{Answered, Invite, Leg};
 use super::phone::Phone;
+use super::relayed::Relayed;
 use super::scenario::Scenario;
 use super::tally::Tally;
 use super::text::{Msg, uri_of};
@@ -31,6 +33,7 @@ pub(crate) struct Watch {
     /// 2xx heard in this turn that must be acknowledged in it: Call-ID, To-tag, CSeq.
     to_acknowledge: Vec<(String, String, u32)>,
     faults: Vec<String>,
+    pub(crate) relay: Relayed,
     tally: Tally,
 }
 
@@ -45,6 +48,7 @@ impl Watch {
             recorded: Vec::new(),
             to_acknowledge: Vec::new(),
             faults: Vec::new(),
+            relay: Relayed::new(scenario.is_relayed),
             tally: Tally::default(),
         }
     }
@@ -91,7 +95,8 @@ impl Watch {
             return;
         };
         if !message.body.is_empty() {
-            leg.bodies.insert(message.body.clone());
+            let body = self.relay.identity(&message.body);
+            leg.bodies.insert(body);
         }
         if message.is_request() {
             if matches!(message.method(), "UPDATE" | "PRACK") && !message.body.is_empty() {
@@ -401,12 +406,13 @@ impl Watch {
         }
     }
 
-    /// Bodies pass as they are, from the other leg of the same call.
+    /// Bodies pass as they are, from the other leg of the same call; where our relay is, with other addresses in them.
     fn check_body(&mut self, call_id: &str, name: &str, body: &str) {
         let Some(leg) = self.legs.get(call_id) else {
             return;
         };
         let (call, is_caller) = (leg.call, leg.is_caller);
+        let body = &self.relay.identity(body);
         let is_known = self.legs.values().any(|other| {
             other.call == call && other.is_caller != is_caller && other.bodies.contains(body)
         });
@@ -435,6 +441,7 @@ impl Watch {
             Event::Retransmitted => self.tally.add("retransmitted"),
             Event::Malformed { .. } => self.tally.add("malformed"),
             Event::Refused { why, .. } => self.tally.add(why.label()),
+            Event::MediaUnfit { why, .. } => self.fault(format!("media is refused: {why}")),
             Event::Request { method } => self.tally.add(method),
             Event::LoggedIn { .. }
             | Event::CallerRefused { .. }
@@ -448,7 +455,17 @@ impl Watch {
         }
     }
 
+    /// The relay was told what to do.
+    pub(crate) fn plan(&mut self, id: SessionId, plan: &Plan) {
+        if let Err(fault) = self.relay.plan(id, plan) {
+            self.faults.push(fault);
+        }
+    }
+
     pub(crate) fn record(&mut self, now: Instant, record: &Record) {
+        if let Err(fault) = self.relay.end(record) {
+            self.faults.push(fault);
+        }
         if !self.started.contains(&record.uuid) || self.recorded.contains(&record.uuid) {
             self.faults
                 .push(format!("{}: no such call, or recorded twice", record.uuid));

@@ -330,6 +330,7 @@ impl World {
                     self.watch.event(&event);
                 }
                 Output::Resolve(wanted) => panic!("nobody is known by name here: {wanted:?}"),
+                Output::Media { id, plan } => self.watch.plan(id, &plan),
                 Output::Record(record) => {
                     self.note(|| format!("    record {:?} {}", record.outcome, record.status));
                     self.watch.record(self.now, &record);
@@ -434,7 +435,10 @@ impl World {
 
     /// All has run out: nothing may be left anywhere.
     fn finish(&mut self) {
-        let gauges = self.engine.gauges();
+        let mut gauges = self.engine.gauges();
+        // Ports that are free, or rest, are nobody's.
+        gauges.media_ports.free = 0;
+        gauges.media_ports.resting = 0;
         if gauges != Gauges::default() {
             self.watch
                 .fault(format!("something is left behind: {gauges:?}"));
@@ -445,6 +449,10 @@ impl World {
         }
         for phone in &self.phones {
             self.watch.check_phone(phone);
+        }
+        if self.watch.relay.left() > 0 {
+            self.watch
+                .fault("the relay works for calls that are over".to_owned());
         }
         self.watch.check_end();
     }

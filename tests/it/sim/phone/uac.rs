@@ -154,8 +154,11 @@ impl Phone {
     pub(super) fn body(&mut self) -> String {
         self.bodies += 1;
         format!(
-            "v=0\r\no={} 1 {} IN IP4 192.0.2.99\r\ns=-\r\n",
-            self.name, self.bodies
+            "v=0\r\no={name} 1 {number} IN IP4 192.0.2.99\r\ns=-\r\nc=IN IP4 192.0.2.99\r\nt=0 0\r\n\
+             a=x-sim:{name} {number}\r\nm=audio {port} RTP/AVP 0\r\n",
+            name = self.name,
+            number = self.bodies,
+            port = 10_000 + 2 * (self.bodies % 1000),
         )
     }
 

@@ -1,0 +1,178 @@
+//! One call whose caller offers anything, and whose buyer takes all of it.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use strowger::media::plan::{Gate, Party, SessionId, Sources};
+use strowger::media::sdp::read::{MAX_LINES, MAX_MEDIA, Sdp};
+use strowger::media::session::{OtherMedia, Session, Srtp, Supply, Terms};
+
+/// A description is its lines. What goes on names no address that its sender had to name and no key of its, and says
+/// nothing that was not said but what is ours; all ports come back.
+pub fn sdp(data: &[u8]) {
+    let Ok(sdp) = Sdp::read(data) else {
+        return;
+    };
+    check_lines(data, &sdp);
+    for srtp in [Srtp::Refuse, Srtp::Allow, Srtp::Require] {
+        let mut ports = Ports::default();
+        let mut session = Session::new(SessionId(1), terms(Srtp::Allow));
+        session.next_buyer(terms(srtp), &mut ports);
+        if let Ok(told) = session.offer(Party::Caller, data, &mut ports) {
+            check_told(data, &told);
+            check_ports(&session, &ports);
+            // The buyer takes all, early and finally, then the hunt goes on.
+            let answer = moved(&told);
+            for _ in 0..2 {
+                if let Ok(told) = session.answer(Party::Buyer, &answer, &mut ports) {
+                    check_told(&answer, &told);
+                }
+                check_ports(&session, &ports);
+            }
+            session.next_buyer(terms(srtp), &mut ports);
+            if let Ok(again) = session.offer(Party::Caller, data, &mut ports) {
+                check_told(data, &again);
+            }
+            check_ports(&session, &ports);
+        }
+        session.end(&mut ports);
+        assert!(ports.taken.is_empty());
+    }
+}
+
+fn check_lines(data: &[u8], sdp: &Sdp<'_>) {
+    assert!(sdp.lines().len() <= MAX_LINES && sdp.media_count() <= MAX_MEDIA);
+    let mut text = Vec::new();
+    for line in sdp.lines() {
+        assert!(!line.text().iter().any(|byte| b"\r\n\0".contains(byte)));
+        text.extend_from_slice(line.text());
+        text.push(b'\n');
+    }
+    let mut plain: Vec<u8> = Vec::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !line.is_empty() {
+            plain.extend_from_slice(line);
+            plain.push(b'\n');
+        }
+    }
+    assert_eq!(text, plain);
+    for media in sdp.media() {
+        let _ = media.formats();
+        let _ = media.listens();
+    }
+}
+
+/// What `told` says and `heard` did not is ours.
+fn check_told(heard: &[u8], told: &[u8]) {
+    let (Ok(heard), Ok(told)) = (Sdp::read(heard), Sdp::read(told)) else {
+        panic!("what is told can be read: {}", told.escape_ascii());
+    };
+    assert_eq!(heard.media_count(), told.media_count());
+    let said: BTreeSet<_> = heard.lines().iter().map(|line| line.text()).collect();
+    for line in told.lines() {
+        let is_ours = match line.attribute() {
+            None => b"vosctm".contains(&line.kind()),
+            Some((name, _)) => DIRECTIONS.contains(&name) || name == b"crypto",
+        };
+        assert!(is_ours || said.contains(line.text()));
+        if line.attribute().is_some_and(|(name, _)| name == b"crypto") {
+            assert!(!said.contains(line.text()));
+        }
+    }
+    for line in heard.lines().iter().filter(|line| line.kind() == b'c') {
+        let Some(address) = line.value().split(|byte| *byte == b' ').nth(2) else {
+            continue;
+        };
+        let Some(address) = std::str::from_utf8(address)
+            .ok()
+            .and_then(|text| text.parse().ok())
+        else {
+            continue;
+        };
+        let address: IpAddr = address;
+        assert!(
+            address.is_unspecified()
+                || !told.lines().iter().any(|line| names(line.value(), address))
+        );
+    }
+}
+
+const DIRECTIONS: [&[u8]; 4] = [b"sendrecv", b"sendonly", b"recvonly", b"inactive"];
+
+/// Whether `address` is a word of `value`.
+fn names(value: &[u8], address: IpAddr) -> bool {
+    value
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter_map(|word| std::str::from_utf8(word).ok())
+        .any(|word| word.parse() == Ok(address))
+}
+
+fn check_ports(session: &Session, ports: &Ports) {
+    let mut named = BTreeSet::new();
+    for stream in session.plan().streams {
+        for end in stream.ends {
+            assert!(named.insert(end.gate) && ports.taken.contains(&end.gate));
+        }
+    }
+}
+
+/// The same from other addresses, as if a buyer had said it.
+fn moved(told: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(told)
+        .replace(&OWN_4.to_string(), "198.51.100.20")
+        .replace(&OWN_6.to_string(), "2001:db8:ffff::20")
+        .into_bytes()
+}
+
+const OWN_4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
+const OWN_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);
+
+fn terms(srtp: Srtp) -> Terms {
+    Terms {
+        codecs: None,
+        other_media: OtherMedia::Relay,
+        srtp,
+        sources: Sources::Announced,
+        is_shared: false,
+        is_ipv6: srtp == Srtp::Require,
+    }
+}
+
+#[derive(Default)]
+struct Ports {
+    taken: BTreeSet<Gate>,
+    next: u16,
+    dice: u64,
+}
+
+impl Supply for Ports {
+    fn take(&mut self, is_ipv6: bool, is_shared: bool) -> Option<Gate> {
+        self.next += 2;
+        let address = if is_ipv6 { OWN_6.into() } else { OWN_4.into() };
+        let gate = Gate {
+            address,
+            port: self.next,
+            is_shared,
+        };
+        assert!(self.taken.insert(gate));
+        Some(gate)
+    }
+
+    fn give_back(&mut self, gate: Gate) {
+        assert!(self.taken.remove(&gate));
+    }
+
+    fn told(&self, gate: Gate) -> IpAddr {
+        gate.address
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            // Knuth's MMIX generator: no key comes twice.
+            self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005);
+            self.dice = self.dice.wrapping_add(1_442_695_040_888_963_407);
+            *byte = (self.dice >> 56) as u8;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The answer to what one side of a call asked of the other, on its way back: what was agreed on, or why nothing was.
+
+use std::time::Instant;
+
+use crate::call::bridge::OwedAck;
+use crate::call::call::{Call, State};
+use crate::call::core::{Core, Owner};
+use crate::call::face::Face;
+use crate::call::media::{self, Role, Unfit};
+use crate::call::record::{Outcome, Side};
+use crate::call::relay::Relay;
+use crate::call::within::GLARE_RETRY;
+use crate::sip::build::Writer;
+use crate::sip::message::{Name, Response, ResponseEssentials};
+
+impl Call {
+    /// What the asking side is told of the media by the answer to what it asked.
+    pub(crate) fn carry_back(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: &Relay,
+        response: &Response<'_>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
+        if !relay.begins_exchange {
+            return Ok(None);
+        }
+        let role = if relay.is_late_offer {
+            Role::Offer
+        } else {
+            Role::Answer
+        };
+        let from = relay.from.other();
+        let carried = media::carry(&mut self.media, now, core, (from, role), &response.head);
+        media::note_unfit(core, self.uuid, from, carried)
+    }
+
+    /// The side that was asked has agreed to what the other cannot be told: the two are not of one mind any more, so
+    /// the call ends (RFC 3261 §14.1).
+    pub(crate) fn give_relay_up(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: Relay,
+        status: u16,
+        essentials: &ResponseEssentials<'_>,
+    ) {
+        core.answer(now, relay.server, &relay.reply, status, None);
+        if relay.asks_by_invite
+            && let State::Talking(talking) = &mut self.state
+        {
+            core.layer.set_owner(relay.client, Owner::AbandonedWithin);
+            let owed = OwedAck {
+                client: relay.client,
+                cseq: essentials.cseq,
+                credentials: relay.credentials,
+            };
+            let asked = talking.leg(relay.from.other());
+            let face = Face::towards(relay.from.other(), &self.policy, &self.trunk);
+            asked.acknowledge(core, (self.key, face), owed, None);
+        }
+        self.hang_up(now, core, Outcome::MediaFailed, Side::Edge);
+    }
+
+    /// Carries a failure back. A challenge or a redirection of one leg is no business of the other's.
+    pub(crate) fn refuse_relay(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        relay: &Relay,
+        status: u16,
+        response: Option<&Response<'_>>,
+    ) {
+        if relay.begins_exchange {
+            media::forget_offer(&mut self.media, now, core);
+        }
+        let lost = relay.from.other();
+        // A side that has not acknowledged our 2xx may not have got it yet: then it knows no dialog.
+        let is_too_early = status == 481
+            && matches!(&self.state, State::Talking(talking) if talking.is_awaiting(lost));
+        let answer = match status {
+            300..=399 | 401 | 407 => 500,
+            // The interval is ours, and is longer the next time.
+            422 => 500,
+            481 if is_too_early => 500,
+            other => other,
+        };
+        let mut writer = Writer::reply(&mut core.buffer, &relay.reply, answer, None);
+        if is_too_early || status == 422 {
+            writer.number("Retry-After", GLARE_RETRY);
+        }
+        if let Some(response) = response {
+            if let Some(value) = response.head.first(Name::RetryAfter) {
+                let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
+                writer.field(
+                    "Retry-After",
+                    value.get(..digits.count()).unwrap_or_default(),
+                );
+            }
+            if let State::Talking(talking) = &self.state {
+                let peers = (&*self.trunk, &*talking.who);
+                let back = relay.back(&self.policy, peers, talking.dialog(lost));
+                back.pass_refusal(&mut writer, &response.head);
+            }
+        }
+        let built = writer.finish(b"");
+        core.respond(now, relay.server, (&relay.reply, b""), answer, built);
+        // §12.2.1.2: the other end has no dialog any more, or is not there.
+        if matches!(status, 408 | 481) && !is_too_early {
+            self.hang_up(now, core, Outcome::LegLost, lost);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the caller hears before anybody has answered.
+
+use std::time::Instant;
+
+use crate::call::call::{Call, State};
+use crate::call::core::Core;
+use crate::call::face::Face;
+use crate::call::headers::Crossing;
+use crate::call::media;
+use crate::call::record::Side;
+use crate::sip::message::Response;
+
+impl Call {
+    /// Tells the caller of a provisional response. A body answers the caller's offer, and an answer cannot be taken
+    /// back when the hunt goes on (RFC 3264 §4, RFC 3261 §13.2.1): it passes where the media goes through our relay,
+    /// which makes the same answer of the next buyer's, or from the last buyer. The caller of any other hears
+    /// ringing instead.
+    pub(crate) fn relay_ringing(&mut self, now: Instant, core: &mut Core, response: &Response<'_>) {
+        let is_last = self.is_last_attempt();
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        let attempt = &hunting.attempt;
+        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
+        let crossing = Crossing::from(
+            Side::Buyer,
+            &self.policy,
+            (&self.trunk, &attempt.buyer),
+            attempt.flow.remote.ip(),
+            face.advertised(hunting.early.flow.listener),
+        );
+        let answer = (Side::Buyer, hunting.attempt.role());
+        let carried = media::carry(&mut self.media, now, core, answer, &response.head);
+        let carried = media::note_unfit(core, self.uuid, Side::Buyer, carried);
+        let heard = match &carried {
+            Ok(Some(body)) => Some(response.with_body(body)),
+            Ok(None) if response.head.body().is_empty() || is_last => Some(response.clone()),
+            Ok(None) | Err(_) => None,
+        };
+        let (status, with) = match &heard {
+            Some(heard) => (heard.status, Some((heard, crossing))),
+            None => (180, None),
+        };
+        let tag = self.caller_mark.text();
+        hunting.ring_at = None;
+        let is_heard = hunting.early.ring(now, core, face, &tag, status, with);
+        if is_heard {
+            self.note_ringing(now);
+        }
+    }
+
+    /// No buyer has rung for so long that the caller would take the line for dead: ringing of our own.
+    pub(crate) fn handle_ring_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
+            let tag = self.caller_mark.text();
+            let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
+            if hunting.early.ring(now, core, face, &tag, 180, None) {
+                self.note_ringing(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Media: what is agreed in SDP, and what is done with each packet, as decisions without a socket.
+//!
+//! | question | room |
+//! |---|---|
+//! | what the relay is told of a call | [`plan`] |
+//! | what becomes of each packet | [`passage`] |
+//! | from where a party's packets are taken | [`source`] |
+//! | what a packet is | [`rtp`], [`rtcp`] |
+//! | how a stream was, and how it sounded | [`watch`], [`quality`] |
+//! | who has been quiet for too long | [`vigil`] |
+//! | which ports a call gets | [`ports`] |
+//! | what is known of a call's media when it is over | [`figures`] |
+//! | what a party says of its media, and how that is passed on | [`sdp`] |
+//! | what is agreed with both parties of a call | [`session`] |
+//! | how packets are kept secret and whole | [`srtp`], [`seal`] |
+
+pub mod figures;
+pub mod passage;
+pub mod plan;
+pub mod ports;
+pub mod quality;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod seal;
+pub mod session;
+mod side;
+pub mod source;
+pub mod srtp;
+pub mod vigil;
+pub mod watch;

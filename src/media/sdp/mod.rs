@@ -1,0 +1,15 @@
+//! Session descriptions (RFC 8866): read without losing a byte, and written again with our own addresses in them.
+//!
+//! | question | room |
+//! |---|---|
+//! | which lines there are, and the gate | [`read`] |
+//! | what one media line says | [`media`] |
+//! | which codec a payload type is | [`format`] |
+//! | SRTP keys in attributes | [`crypto`] |
+//! | what goes on to the other party | [`write`] |
+
+pub mod crypto;
+pub mod format;
+pub mod media;
+pub mod read;
+pub mod write;
