@@ -21,36 +21,55 @@ use crate::site::USER;
 
 #[test]
 fn two_telephones_hear_each_other() {
-    talk(Transport::Udp, BY_ADDRESS, "", "caller");
+    Talk::default().happens();
 }
 
 /// baresip 1.0 gives up if anything but MD5 is offered beside it, so this domain offers MD5 alone.
 #[test]
 fn two_telephones_hear_each_other_after_digest_and_the_buyer_hangs_up() {
-    let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
-    talk(Transport::Udp, BY_DIGEST, &login, "buyer");
+    let talk = Talk {
+        domain: BY_DIGEST,
+        hung_up_by: "buyer",
+        ..Talk::default()
+    };
+    talk.happens();
 }
 
 /// The connections of baresip 1.0 do not come from its own address, so it is its certificate that lets it in. The edge
 /// verifies both telephones; they themselves verify nobody.
 #[test]
 fn two_telephones_hear_each_other_over_tls() {
-    talk(Transport::Tls, BY_CERTIFICATE, "", "caller");
+    let talk = Talk {
+        transport: Transport::Tls,
+        domain: BY_CERTIFICATE,
+        ..Talk::default()
+    };
+    talk.happens();
 }
 
 #[test]
 fn two_telephones_hear_each_other_over_tls_after_digest_and_the_buyer_hangs_up() {
-    let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
-    talk(Transport::Tls, BY_DIGEST, &login, "buyer");
+    let talk = Talk {
+        transport: Transport::Tls,
+        domain: BY_DIGEST,
+        hung_up_by: "buyer",
+        ..Talk::default()
+    };
+    talk.happens();
 }
 
 /// What baresip 1.0 sends on loopback comes from 127.0.0.1, whatever its session description says: as from behind NAT.
 const BEHIND_NAT: &str = "sources = \"learned\", networks = [\"127.0.0.1/32\"]";
+const SECURE: &str = "sources = \"learned\", networks = [\"127.0.0.1/32\"], srtp = \"require\"";
 
 #[test]
 fn two_telephones_hear_each_other_through_the_relay() {
-    let site = Site::new().relayed(BEHIND_NAT);
-    let record = talk_at(site, Transport::Udp, BY_ADDRESS, "", "caller");
+    let talk = Talk {
+        media: Some([BEHIND_NAT, BEHIND_NAT]),
+        ..Talk::default()
+    };
+
+    let record = talk.happens();
 
     for side in ["caller", "buyer"] {
         let heard = &record["media"][side];
@@ -63,70 +82,176 @@ fn two_telephones_hear_each_other_through_the_relay() {
     }
 }
 
-fn talk(transport: Transport, domain: &str, login: &str, hung_up_by: &str) {
-    let record = talk_at(Site::new(), transport, domain, login, hung_up_by);
-    assert_eq!(record["media"], Value::Null);
+#[test]
+fn two_telephones_hear_each_other_by_g722_and_by_opus() {
+    for codec in ["G722/16000/1", "opus/48000/2"] {
+        let talk = Talk {
+            codec,
+            media: Some([BEHIND_NAT, BEHIND_NAT]),
+            ..Talk::default()
+        };
+        assert_passed(&talk.happens());
+    }
 }
 
-fn talk_at(
-    mut site: Site,
+#[test]
+fn two_telephones_hear_each_other_by_srtp_with_keys_of_our_own() {
+    let talk = Talk {
+        transport: Transport::Tls,
+        domain: BY_CERTIFICATE,
+        encryption: ["srtp-mand", "srtp-mand"],
+        media: Some([SECURE, SECURE]),
+        ..Talk::default()
+    };
+    assert_passed(&talk.happens());
+}
+
+#[test]
+fn srtp_on_one_side_is_rtp_on_the_other() {
+    let to_buyer = Talk {
+        encryption: ["", "srtp-mand"],
+        media: Some([BEHIND_NAT, SECURE]),
+        ..Talk::default()
+    };
+    assert_passed(&to_buyer.happens());
+    let from_caller = Talk {
+        encryption: ["srtp-mand", ""],
+        media: Some([SECURE, BEHIND_NAT]),
+        ..Talk::default()
+    };
+    assert_passed(&from_caller.happens());
+}
+
+#[test]
+fn two_telephones_hear_each_other_again_after_a_hold() {
+    let talk = Talk {
+        has_hold: true,
+        media: Some([BEHIND_NAT, BEHIND_NAT]),
+        ..Talk::default()
+    };
+    assert_passed(&talk.happens());
+}
+
+fn assert_passed(record: &Value) {
+    for side in ["caller", "buyer"] {
+        let packets = record["media"][side]["packets"].as_u64();
+        assert!(
+            packets.is_some_and(|packets| packets > 50),
+            "{}",
+            record["media"]
+        );
+    }
+}
+
+/// One call between two telephones, each with a tone for a voice.
+struct Talk {
     transport: Transport,
-    domain: &str,
-    login: &str,
-    hung_up_by: &str,
-) -> Value {
-    let address = site.next_buyer();
-    let media = site.trunk_media().unwrap_or_default();
-    site.buyer_with("first", address, |buyer| {
-        buyer.transport = transport;
-        buyer.media = media;
-    });
-    let edge = Edge::start(&site);
+    domain: &'static str,
+    hung_up_by: &'static str,
+    codec: &'static str,
+    /// The caller's and the buyer's, as baresip names them; "" is none.
+    encryption: [&'static str; 2],
+    /// What `media` of the trunk and the buyer says; `None`: it goes directly.
+    media: Option<[&'static str; 2]>,
+    /// The caller holds the call for a while.
+    has_hold: bool,
+}
 
-    let by = format!(";transport={}", transport.name());
-    let account =
-        format!("<sip:first@{address}{by}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1");
-    let mut buyer = Baresip::start(&site, "buyer", address, 880, &account, BUYER_NAME);
-    let from = if login.is_empty() {
-        site.carrier()
-    } else {
-        site.stranger()
-    };
-    let account = format!(
-        "<sip:+12125550142@{domain}{by}>;regint=0;outbound=\"sip:{}:{}{by}\";audio_codecs=PCMU/8000/1{login}",
-        site.edge(),
-        transport.port()
-    );
-    let mut carrier = Baresip::start(&site, "carrier", from, 440, &account, CARRIER_NAME);
+impl Default for Talk {
+    fn default() -> Self {
+        Self {
+            transport: Transport::Udp,
+            domain: BY_ADDRESS,
+            hung_up_by: "caller",
+            codec: "PCMU/8000/1",
+            encryption: ["", ""],
+            media: None,
+            has_hold: false,
+        }
+    }
+}
 
-    carrier.command("dial", &format!("sip:{NUMBER}@{domain}"));
-    carrier.sees("CALL_ESTABLISHED");
-    buyer.sees("CALL_ESTABLISHED");
-    thread::sleep(Duration::from_secs(3));
-    let ender = if hung_up_by == "caller" {
-        &mut carrier
-    } else {
-        &mut buyer
-    };
-    ender.command("hangup", "");
-    carrier.sees("CALL_CLOSED");
-    buyer.sees("CALL_CLOSED");
+impl Talk {
+    /// Has it happen, and gives its record.
+    fn happens(&self) -> Value {
+        let mut site = match self.media {
+            Some([trunk, _]) => Site::new().relayed(trunk),
+            None => Site::new(),
+        };
+        let address = site.next_buyer();
+        site.buyer_with("first", address, |buyer| {
+            buyer.transport = self.transport;
+            buyer.media = self.media.map_or("", |[_, buyer]| buyer);
+        });
+        let edge = Edge::start(&site);
 
-    let record = edge.record();
-    is_completed(&record, "first", hung_up_by);
-    edge.holds_no_call();
-    let (at_carrier, at_buyer) = (carrier.heard(), buyer.heard());
-    let share = share_of(880.0, &at_carrier);
-    assert!(
-        share > 0.8,
-        "the carrier heard the buyer's tone as {share:.2} of all"
-    );
-    let share = share_of(440.0, &at_buyer);
-    assert!(
-        share > 0.8,
-        "the buyer heard the carrier's tone as {share:.2} of all"
-    );
-    record
+        let by = format!(";transport={}", self.transport.name());
+        let [carriers, buyers] = self.encryption.map(|name| match name {
+            "" => String::new(),
+            name => format!(";mediaenc={name}"),
+        });
+        let codec = self.codec;
+        let account = format!(
+            "<sip:first@{address}{by}>;regint=0;answermode=auto;audio_codecs={codec}{buyers}"
+        );
+        let mut buyer = Baresip::start(&site, "buyer", address, 880, &account, BUYER_NAME);
+        let (from, login) = if self.domain == BY_DIGEST {
+            let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
+            (site.stranger(), login)
+        } else {
+            (site.carrier(), String::new())
+        };
+        let account = format!(
+            "<sip:+12125550142@{domain}{by}>;regint=0;outbound=\"sip:{}:{}{by}\";audio_codecs={codec}{carriers}{login}",
+            site.edge(),
+            self.transport.port(),
+            domain = self.domain,
+        );
+        let mut carrier = Baresip::start(&site, "carrier", from, 440, &account, CARRIER_NAME);
+
+        carrier.command("dial", &format!("sip:{NUMBER}@{}", self.domain));
+        carrier.sees("CALL_ESTABLISHED");
+        buyer.sees("CALL_ESTABLISHED");
+        thread::sleep(Duration::from_secs(3));
+        if self.has_hold {
+            carrier.command("hold", "");
+            thread::sleep(Duration::from_secs(1));
+            carrier.command("resume", "");
+            thread::sleep(Duration::from_secs(3));
+        }
+        let ender = if self.hung_up_by == "caller" {
+            &mut carrier
+        } else {
+            &mut buyer
+        };
+        ender.command("hangup", "");
+        carrier.sees("CALL_CLOSED");
+        buyer.sees("CALL_CLOSED");
+
+        if self.has_hold {
+            let invites = edge.sum_of("strowger_requests_total{method=\"INVITE\"}");
+            assert!(
+                invites >= 3.0,
+                "no hold, or no end of it: {invites} INVITEs"
+            );
+        }
+        let record = edge.record();
+        is_completed(&record, "first", self.hung_up_by);
+        assert_eq!(record["media"].is_null(), self.media.is_none());
+        edge.holds_no_call();
+        let (at_carrier, at_buyer) = (carrier.heard(), buyer.heard());
+        let share = share_of(880.0, &at_carrier);
+        assert!(
+            share > 0.8,
+            "the carrier heard the buyer's tone as {share:.2} of all"
+        );
+        let share = share_of(440.0, &at_buyer);
+        assert!(
+            share > 0.8,
+            "the buyer heard the carrier's tone as {share:.2} of all"
+        );
+        record
+    }
 }
 
 /// How much of the energy in the middle half of a WAV recording is at one frequency (Goertzel): 0 to 1.

@@ -173,6 +173,9 @@ rtp_ports 20000-20100
 jitter_buffer_delay 2-10
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
+module opus.so
+module srtp.so
 module ausine.so
 module aubridge.so
 module sndfile.so

@@ -21,6 +21,7 @@ mod audio;
 mod baresip;
 mod calls;
 mod cancel;
+mod captures;
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../support/collection.rs"]

@@ -26,6 +26,8 @@ pub(crate) struct Sipp {
     arguments: Vec<String>,
     blanks: Vec<(String, String)>,
     more_sdp: String,
+    plays: Option<PathBuf>,
+    media_port: Option<u16>,
 }
 
 /// A SIPp that runs.
@@ -47,6 +49,8 @@ impl Sipp {
             arguments: Vec::new(),
             blanks: Vec::new(),
             more_sdp: "a=sendrecv".to_owned(),
+            plays: None,
+            media_port: None,
         }
         .calls(1)
     }
@@ -88,6 +92,18 @@ impl Sipp {
     /// Makes the SDP of its messages longer by so many bytes and a few more.
     pub(crate) fn with_more_sdp(mut self, bytes: usize) -> Self {
         self.more_sdp = format!("a=sendrecv\n      a=x-more:{}", "x".repeat(bytes));
+        self
+    }
+
+    /// Plays the RTP of a capture while it talks.
+    pub(crate) fn plays(mut self, capture: &Path) -> Self {
+        self.plays = Some(capture.to_owned());
+        self
+    }
+
+    /// Says that it hears media at this port of its address, where somebody else listens.
+    pub(crate) fn heard_at(mut self, port: u16) -> Self {
+        self.media_port = Some(port);
         self
     }
 
@@ -153,6 +169,17 @@ impl Sipp {
             assert!(text.contains(blank), "{blank} in {}", self.scenario);
             text = text.replace(blank, value);
         }
+        if let Some(port) = self.media_port {
+            text = text.replace("[media_port]", &port.to_string());
+        }
+        if let Some(capture) = &self.plays {
+            let play = format!(
+                "<nop><action><exec play_pcap_audio=\"{}\"/></action></nop>\n  <pause/>",
+                capture.display()
+            );
+            assert!(text.contains("<pause/>"), "{} does not talk", self.scenario);
+            text = text.replacen("<pause/>", &play, 1);
+        }
         self.written_for_transport(&text.replace("a=sendrecv", &self.more_sdp))
     }
 
@@ -180,6 +207,11 @@ impl Running {
     pub(crate) fn ends_with(&mut self, code: i32) {
         let got = self.process.wait(Duration::from_secs(70));
         assert_eq!(got, code, "exit code of {}", self.name);
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// Ends it where it is: for a peer that still waits, because nobody calls it.

@@ -152,11 +152,6 @@ impl Site {
         self
     }
 
-    /// What the trunk's `media` says, where media is relayed.
-    pub(crate) fn trunk_media(&self) -> Option<&'static str> {
-        self.media
-    }
-
     /// With another secret of the node: edges that share it are one site.
     pub(crate) fn with_secret(mut self, secret: &str) -> Self {
         secret.clone_into(&mut self.secret);
