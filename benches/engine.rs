@@ -35,7 +35,7 @@ use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
 };
-use strowger::routing::trunk::{CompanyId, MediaTerms, Refer, Trunk};
+use strowger::routing::trunk::{Advertise, CompanyId, MediaTerms, Refer, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::rules::HeaderRules;
 use strowger::transaction::Timing;
@@ -268,6 +268,7 @@ fn policy() -> Policy {
             media: MediaTerms::default(),
             caller_ids: None,
             twilio_accounts: Vec::new(),
+            advertise: Advertise::default(),
             refer: Refer::Refuse,
             answers: Vec::new(),
         })],

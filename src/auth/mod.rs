@@ -4,6 +4,7 @@ pub mod allowlist;
 pub mod ban;
 pub mod bucket;
 pub mod digest;
+pub mod found;
 pub mod gate;
 pub mod guess;
 pub mod nonce;

@@ -6,13 +6,15 @@ use bytes::Bytes;
 
 use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
-use crate::call::core::Core;
+use crate::call::core::{CallKey, Core};
+use crate::call::early_offer::Offers;
+use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::output::Event;
-use crate::call::policy::Policy;
 use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
 use crate::call::session::write_agreed;
+use crate::call::transfer::News;
 use crate::dialog::session_timer::Agreed;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
@@ -23,7 +25,10 @@ use crate::transaction::timing::{Backoff, Timing};
 
 /// The caller's INVITE while it has no final answer.
 pub(crate) struct Early {
-    pub(crate) server: ServerId,
+    /// Its transaction; `None`: there is none, it stands for a transfer.
+    pub(crate) server: Option<ServerId>,
+    /// The call that is to be transferred.
+    pub(crate) transfer: Option<CallKey>,
     pub(crate) flow: Flow,
     pub(crate) reply: ReplyHead,
     /// The INVITE itself, for the next buyer.
@@ -34,6 +39,8 @@ pub(crate) struct Early {
     pub(crate) contact: Option<Box<[u8]>>,
     /// How the caller wants provisional responses; `None`: as RFC 3261 has them.
     pub(crate) provisional: Option<Box<Provisional>>,
+    /// Offers since the first answer; `None`: there were none.
+    pub(crate) offers: Option<Box<Offers>>,
 }
 
 /// A 2xx of ours that is sent again until its ACK comes: the transaction leaves this to its user
@@ -91,41 +98,56 @@ impl Early {
         is_new
     }
 
-    /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out.
+    /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out. Where another
+    /// exchange `is_settled`, the body stays here: the caller would take it for the answer to its first offer.
     pub(crate) fn accept(
         &self,
         now: Instant,
         core: &mut Core,
-        policy: &Policy,
+        face: Face<'_>,
         tag: &[u8],
         with: (&Response<'_>, Crossing<'_>),
-        (agreed, refer): (Option<Agreed>, Refer),
+        (agreed, refer, is_settled): (Option<Agreed>, Refer, bool),
     ) -> Option<Bytes> {
+        let (whole, head) = if is_settled {
+            (None, Some(with))
+        } else {
+            (Some(with), None)
+        };
         let built = write_reply_with(
             &mut core.buffer,
             &self.reply,
             200,
             tag,
-            policy,
+            face,
             self.flow,
-            Some(with),
+            whole,
             |writer| {
                 headers::write_refer(writer, refer);
                 write_agreed(writer, agreed);
+                if let Some((with, crossing)) = head {
+                    crossing.pass_refusal(writer, &with.head);
+                }
             },
         );
-        core.respond(now, self.server, (&self.reply, tag), 200, built)
+        core.respond(now, self.server?, (&self.reply, tag), 200, built)
     }
 
     /// Refuses the INVITE with `status`; `why` goes into Reason (RFC 3326).
     pub(crate) fn refuse(&self, now: Instant, core: &mut Core, tag: &[u8], status: u16, why: &str) {
+        if let Some(of) = self.transfer {
+            core.news.push_back(News::Failed { of, status });
+        }
+        let Some(server) = self.server else {
+            return;
+        };
         let mut writer = Writer::reply(&mut core.buffer, &self.reply, status, Some(tag));
         write_reason(&mut writer, status, why);
         if status == 503 {
             writer.number("Retry-After", RETRY_AFTER);
         }
         let built = writer.finish(b"");
-        core.respond(now, self.server, (&self.reply, tag), status, built);
+        core.respond(now, server, (&self.reply, tag), status, built);
     }
 }
 
@@ -138,11 +160,11 @@ pub(crate) fn write_reply(
     reply: &ReplyHead,
     status: u16,
     tag: &[u8],
-    policy: &Policy,
+    face: Face<'_>,
     flow: Flow,
     other: Option<(&Response<'_>, Crossing<'_>)>,
 ) -> Result<Bytes, BuildError> {
-    write_reply_with(buffer, reply, status, tag, policy, flow, other, |_| {})
+    write_reply_with(buffer, reply, status, tag, face, flow, other, |_| {})
 }
 
 /// The same, with `more` headers.
@@ -155,19 +177,19 @@ pub(crate) fn write_reply_with(
     reply: &ReplyHead,
     status: u16,
     tag: &[u8],
-    policy: &Policy,
+    face: Face<'_>,
     flow: Flow,
     other: Option<(&Response<'_>, Crossing<'_>)>,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> Result<Bytes, BuildError> {
     let mut writer = Writer::reply(buffer, reply, status, Some(tag));
     if status < 300 {
-        write_contact(&mut writer, policy, flow, reply.is_secure());
+        write_contact(&mut writer, face, flow, reply.is_secure());
         if status >= 200 {
             writer.field("Allow", headers::ALLOW);
         }
     }
-    if let Some(product) = &policy.product {
+    if let Some(product) = &face.policy.product {
         writer.field("Server", product.as_bytes());
     }
     more(&mut writer);
@@ -179,8 +201,8 @@ pub(crate) fn write_reply_with(
 }
 
 /// Our Contact on a flow; `is_secure`: the peer was called by a `sips:` URI, or called us by one.
-pub(crate) fn write_contact(writer: &mut Writer<'_>, policy: &Policy, flow: Flow, is_secure: bool) {
-    let advertise = policy.advertised(flow.listener).as_bytes();
+pub(crate) fn write_contact(writer: &mut Writer<'_>, face: Face<'_>, flow: Flow, is_secure: bool) {
+    let advertise = face.advertised(flow.listener).as_bytes();
     let (scheme, transport): (&[u8], &[u8]) = match flow.transport {
         Transport::Udp => (b"<sip:", b">"),
         Transport::Tcp => (b"<sip:", b";transport=tcp>"),

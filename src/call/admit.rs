@@ -7,13 +7,13 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
-use crate::call::a_leg::Early;
+use crate::call::a_leg::{Early, write_reason};
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
-use crate::call::identity::judge;
+use crate::call::identity::{asks_too_much, judge};
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Domain, Require, Strangers, TrunkId};
 use crate::call::provisional::Provisional;
@@ -278,6 +278,13 @@ impl Arriving<'_, '_> {
             self.refuse_known(core, key, Refusal::Loop, 482);
             return;
         };
+        if asks_too_much(&self.request.head) {
+            let why = Refusal::Privacy;
+            self.refuse_known_with(core, key, why, 500, |writer| {
+                write_reason(writer, 500, why.label());
+            });
+            return;
+        }
         let asked = SessionAsked::of(&self.request.head);
         let terms = self.policy.session;
         if let Some(Err(TooShort { min })) = terms.map(|terms| terms.answer(&asked, None)) {
@@ -317,13 +324,15 @@ impl Arriving<'_, '_> {
         };
         core.begun = Some(server);
         let early = Early {
-            server,
+            server: Some(server),
+            transfer: None,
             flow: self.flow,
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),
             cseq: self.essentials.cseq,
             contact: None,
             provisional: Provisional::wanted(core, self.request, self.essentials),
+            offers: None,
         };
         core.answer_early(self.now, server, &early.reply);
         let newcomer = Newcomer {
@@ -396,6 +405,7 @@ impl Arriving<'_, '_> {
         });
         let mut call = Call {
             key,
+            home: key.slot,
             uuid,
             arrival,
             policy: self.policy.clone(),
@@ -404,6 +414,7 @@ impl Arriving<'_, '_> {
             buyer_mark: None,
             holds_trunk: false,
             held_buyer: None,
+            held_second: None,
             record: Some(record),
             state: State::Gone,
             media: None,
@@ -449,7 +460,8 @@ impl Call {
 /// The account that a call of Twilio's is billed to; its customers cannot set it.
 const TWILIO_ACCOUNT: &[u8] = b"X-Twilio-AccountSid";
 
-fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
+/// How a call ends that was offered to nobody.
+pub(crate) fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
     match refusal {
         decide::Refusal::NotANumber(NotANumber::TooShort) => Outcome::NumberIncomplete,
         decide::Refusal::NotANumber(NotANumber::Invalid) => Outcome::NotANumber,

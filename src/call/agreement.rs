@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
+use crate::call::face::Face;
 use crate::call::media::{self, Role, Unfit};
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
@@ -55,7 +56,8 @@ impl Call {
                 credentials: relay.credentials,
             };
             let asked = talking.leg(relay.from.other());
-            asked.acknowledge(core, (self.key, &self.policy), owed, None);
+            let face = Face::towards(relay.from.other(), &self.policy, &self.trunk);
+            asked.acknowledge(core, (self.key, face), owed, None);
         }
         self.hang_up(now, core, Outcome::MediaFailed, Side::Edge);
     }

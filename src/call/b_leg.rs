@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::call::a_leg::write_contact;
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::Credentials;
+use crate::call::face::Face;
 use crate::call::facts::{call_key, hop_token};
 use crate::call::headers::{self, Crossing};
 use crate::call::identity::{CallerId, without_ours};
@@ -86,6 +87,8 @@ impl Attempt {
 /// A call as it is offered to buyers.
 pub(crate) struct Offer<'c, 'm> {
     pub(crate) key: CallKey,
+    /// The slot that our From-tag leads to.
+    pub(crate) home: u32,
     pub(crate) policy: &'c Policy,
     pub(crate) trunk: &'c Trunk,
     pub(crate) record: &'c Record,
@@ -142,7 +145,7 @@ impl Offer<'_, '_> {
             let Core { layer, entropy, .. } = &mut *core;
             layer.prepare(entropy).ok_or(NotSent::Unreachable)?
         };
-        let mark = core.mark(self.key.slot);
+        let mark = core.mark(self.home);
         let call_id = core.mark(self.key.slot).text();
         let leg = NewLeg {
             flow,
@@ -217,7 +220,7 @@ impl Offer<'_, '_> {
                 remote: gateway.address,
                 peer: PeerId::NOBODY,
             },
-            mark: core.mark(self.key.slot),
+            mark: core.mark(self.home),
             cseq: FIRST_CSEQ,
             invite: Bytes::new(),
             tries: 1,
@@ -299,7 +302,12 @@ impl Offer<'_, '_> {
             .field("Call-ID", call_id)
             .cseq(FIRST_CSEQ, Method::Invite);
         caller.write_asserted(&mut writer, buyer, advertise);
-        write_contact(&mut writer, self.policy, flow, is_secure(uri));
+        write_contact(
+            &mut writer,
+            Face::to_buyer(self.policy),
+            flow,
+            is_secure(uri),
+        );
         writer.field("Allow", headers::ALLOW);
         headers::write_refer(&mut writer, buyer.refer);
         self.write_extensions(&mut writer, buyer);

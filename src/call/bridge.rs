@@ -11,20 +11,21 @@ use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::credentials::{Credentials, reread};
+use crate::call::early_offer::takes_update;
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::media::{self, Role};
-use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
 use crate::call::session::Session;
+use crate::call::transfer::Transfer;
 use crate::call::within::GLARE_RETRY;
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
-use crate::sip::extensions;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Head, Method, Name, Request, Response, ResponseEssentials};
+use crate::sip::message::{Essentials, Head, Method, Request, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
 /// What an answered call holds.
@@ -35,6 +36,10 @@ pub(crate) struct Talking {
     pub(crate) who: Arc<Buyer>,
     /// Requests on their way from one side to the other; at most `relay::MOST_RELAYS`.
     pub(crate) relays: Vec<Relay>,
+    /// A transfer under way.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    /// Transfers so far.
+    pub(crate) transfers: u8,
     /// When the call has lasted too long.
     until: Instant,
 }
@@ -62,13 +67,10 @@ pub(crate) struct OwedAck {
 impl Leg {
     /// `said` is the message that tells what the peer can.
     fn new(dialog: Dialog, awaiting: Option<AwaitAck>, said: &Head<'_>) -> Self {
-        let takes_update = said
-            .first(Name::Allow)
-            .map(|_| extensions::lists(said, Name::Allow, "UPDATE"));
         Self {
             dialog,
             awaiting,
-            takes_update,
+            takes_update: takes_update(said),
             session: None,
             owed: None,
         }
@@ -118,7 +120,9 @@ impl Talking {
             Some(_) => Some((491, None)),
             None => {
                 let is_busy = |leg: &Leg| leg.awaiting.is_some() || leg.is_refreshing_by_invite();
-                (is_busy(&self.caller) || is_busy(&self.buyer)).then_some((491, None))
+                let is_joining = self.transfer.as_ref().is_some_and(|one| one.is_joining());
+                let is_busy = is_joining || is_busy(&self.caller) || is_busy(&self.buyer);
+                is_busy.then_some((491, None))
             }
         }
     }
@@ -155,8 +159,11 @@ impl Call {
             return;
         };
         let Hunting {
-            early, mut attempt, ..
+            mut early,
+            mut attempt,
+            ..
         } = *hunting;
+        let is_settled = early.settled_with(essentials.to.tag());
         let tag = self.caller_mark.text();
         let buyer = Dialog::as_uac(
             essentials,
@@ -187,36 +194,40 @@ impl Call {
         // Another fork that answers the same INVITE is acknowledged and ended (§13.2.2.4).
         core.layer
             .set_owner(attempt.client, Owner::Abandoned(spent));
+        if let Some(of) = early.transfer {
+            let who = (attempt.buyer, attempt.mark);
+            self.hand_over(now, core, of, (buyer, owed), who, response);
+            return;
+        }
         if attempt.has_offer {
-            buyer.acknowledge(core, (self.key, &self.policy), owed, None);
+            buyer.acknowledge(core, (self.key, Face::to_buyer(&self.policy)), owed, None);
         } else {
             buyer.owed = Some(owed);
         }
         let terms = self.policy.session.as_ref();
+        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
         let crossing = Crossing::from(
             Side::Buyer,
             &self.policy,
             (&self.trunk, &attempt.buyer),
             attempt.flow.remote.ip(),
-            self.policy.advertised(early.flow.listener),
+            face.advertised(early.flow.listener),
         );
-        let caller = reread(&early.request).and_then(|request| {
+        let invite = early.request.clone();
+        let caller = reread(&invite).and_then(|request| {
             let essentials = request.essentials().ok()?;
-            let mut dialog = Dialog::as_uas(&essentials, &request.head, &tag, early.flow);
-            dialog.advance(early.cseq, early.flow);
-            if let Some(contact) = &early.contact {
-                dialog.refresh_target(contact);
-            }
+            let dialog = early.dialog(&tag)?;
+            let settled = early.take_settled().filter(|_| is_settled);
             let asked = Asked::of(&request.head);
             // One that is too short was refused before.
             let agreed = terms.and_then(|terms| terms.answer(&asked, None).ok().flatten());
             let ok = early.accept(
                 now,
                 core,
-                &self.policy,
+                face,
                 &tag,
                 (answer, crossing),
-                (agreed, self.trunk.refer),
+                (agreed, self.trunk.refer, is_settled),
             )?;
             let awaiting = AwaitAck::new(now, &self.policy.timing, essentials.cseq, early.flow, ok);
             let mut caller = Leg::new(dialog, Some(awaiting), &request.head);
@@ -229,6 +240,10 @@ impl Call {
             {
                 buyer.note_told(&sent.head);
             }
+            if let Some(settled) = settled {
+                caller.note_kept(settled.caller.filter(|_| caller.keeps_told()));
+                buyer.note_kept(settled.buyer.filter(|_| buyer.keeps_told()));
+            }
             Some(caller)
         });
         let Some(caller) = caller else {
@@ -240,8 +255,11 @@ impl Call {
             buyer,
             who: attempt.buyer,
             relays: Vec::new(),
+            transfer: None,
+            transfers: 0,
             until: now + self.policy.limits.call_time,
         }));
+        self.locate_peers(now, core);
     }
 
     /// An ACK of one side for our 2xx.
@@ -284,17 +302,18 @@ impl Call {
             };
             let who = talking.who.clone();
             let other = talking.leg(side.other());
+            let face = Face::towards(side.other(), &self.policy, &self.trunk);
             let crossing = Crossing::from(
                 side,
                 &self.policy,
                 (&self.trunk, &who),
                 flow.remote.ip(),
-                self.policy.advertised(other.dialog.flow().listener),
+                face.advertised(other.dialog.flow().listener),
             );
             let carried = carried.as_ref().map(|body| request.with_body(body));
             let request = carried.as_ref().unwrap_or(request);
-            let with = Some((request, crossing));
-            other.acknowledge(core, (self.key, &self.policy), owed, with);
+            let with = Some((&request.head, crossing));
+            other.acknowledge(core, (self.key, face), owed, with);
             other.note_told(&request.head);
             self.state = State::Talking(talking);
         }
@@ -330,9 +349,9 @@ impl Leg {
     pub(crate) fn acknowledge(
         &self,
         core: &mut Core,
-        (key, policy): (CallKey, &Policy),
+        (key, face): (CallKey, Face<'_>),
         owed: OwedAck,
-        with: Option<(&Request<'_>, Crossing<'_>)>,
+        with: Option<(&Head<'_>, Crossing<'_>)>,
     ) {
         let branch = core.mark(key.slot).text();
         let flow = self.dialog.flow();
@@ -340,7 +359,7 @@ impl Leg {
             &mut core.buffer,
             Method::Ack,
             owed.cseq,
-            policy.advertised(flow.listener),
+            face.advertised(flow.listener),
             &branch,
             70,
         );
@@ -348,9 +367,9 @@ impl Leg {
             credentials.write(&mut writer);
         }
         let built = match with {
-            Some((ack, crossing)) => {
-                crossing.pass_within(&mut writer, Method::Ack, &ack.head);
-                writer.finish(ack.head.body())
+            Some((head, crossing)) => {
+                crossing.pass_within(&mut writer, Method::Ack, head);
+                writer.finish(head.body())
             }
             None => writer.finish(b""),
         };
@@ -362,9 +381,10 @@ impl Leg {
     }
 
     /// Sends the ACK that this side is still owed, without an answer, because the call ends.
-    pub(crate) fn pay_owed_ack(&mut self, core: &mut Core, call: &Call) {
+    pub(crate) fn pay_owed_ack(&mut self, core: &mut Core, side: Side, call: &Call) {
         if let Some(owed) = self.owed.take() {
-            self.acknowledge(core, (call.key, &call.policy), owed, None);
+            let face = Face::towards(side, &call.policy, &call.trunk);
+            self.acknowledge(core, (call.key, face), owed, None);
         }
     }
 }

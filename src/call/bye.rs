@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::call::a_leg::write_reason;
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::face::Face;
 use crate::call::policy::Policy;
 use crate::call::record::Outcome;
 use crate::dialog::Dialog;
@@ -81,7 +82,7 @@ fn reason_of(why: Outcome) -> (u16, &'static str) {
 pub(crate) fn send_bye(
     now: Instant,
     core: &mut Core,
-    policy: &Policy,
+    face: Face<'_>,
     dialog: &mut Dialog,
     owner: Owner,
     why: &Why,
@@ -97,7 +98,7 @@ pub(crate) fn send_bye(
         &mut core.buffer,
         Method::Bye,
         cseq,
-        policy.advertised(flow.listener),
+        face.advertised(flow.listener),
         &branch,
         70,
     );

@@ -40,6 +40,8 @@ use crate::types::ids::{CallUuid, Mark};
 /// One call.
 pub(crate) struct Call {
     pub(crate) key: CallKey,
+    /// The slot that our tags towards buyers lead to: its own, or that of the call for which it seeks somebody.
+    pub(crate) home: u32,
     pub(crate) uuid: CallUuid,
     /// What the caller called its INVITE.
     pub(crate) arrival: Arrival,
@@ -54,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) holds_trunk: bool,
     /// The buyer of whom it has a place.
     pub(crate) held_buyer: Option<Arc<Buyer>>,
+    /// The same of one that stands in the caller's place, after a transfer.
+    pub(crate) held_second: Option<Arc<Buyer>>,
     /// What the record will say; taken when it is written.
     pub(crate) record: Option<Box<Record>>,
     pub(crate) state: State,

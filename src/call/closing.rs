@@ -11,6 +11,7 @@ use crate::call::bridge::{Leg, Talking};
 use crate::call::bye::{Challenged, Why, send_bye};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::Dialog;
@@ -106,6 +107,9 @@ impl Call {
         flow: Flow,
         request: &Request<'_>,
     ) {
+        if self.is_left_waiting(now, core, side) {
+            return;
+        }
         match &mut self.state {
             State::Talking(talking) => {
                 let out = talking.dialog(side.other()).flow();
@@ -114,7 +118,7 @@ impl Call {
                     &self.policy,
                     (&self.trunk, &talking.who),
                     flow.remote.ip(),
-                    self.policy.advertised(out.listener),
+                    Face::towards(side.other(), &self.policy, &self.trunk).advertised(out.listener),
                 );
                 let said = core.last_words(crossing, request);
                 self.drop_relays(now, core);
@@ -164,7 +168,15 @@ impl Call {
         }
     }
 
+    /// Ends what one side has left: the other hears of it.
+    pub(crate) fn leave(&mut self, now: Instant, core: &mut Core, by: Side, outcome: Outcome) {
+        self.drop_relays(now, core);
+        self.settle(now, core, outcome, 200, by);
+        self.end_sides(now, core, &[by.other()], Why::Unsaid);
+    }
+
     fn end_sides(&mut self, now: Instant, core: &mut Core, sides: &[Side], why: Why) {
+        let gone = self.drop_transfer(now, core);
         let State::Talking(talking) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
@@ -174,8 +186,8 @@ impl Call {
             who,
             ..
         } = *talking;
-        caller.pay_owed_ack(core, self);
-        buyer.pay_owed_ack(core, self);
+        caller.pay_owed_ack(core, Side::Caller, self);
+        buyer.pay_owed_ack(core, Side::Buyer, self);
         let mut ending = Ending {
             caller: None,
             buyer: None,
@@ -183,8 +195,8 @@ impl Call {
             why,
         };
         for (side, leg) in [(Side::Caller, caller), (Side::Buyer, buyer)] {
-            let farewell = if sides.contains(&side) {
-                self.farewell(now, core, leg, &ending.why)
+            let farewell = if sides.contains(&side) && gone != Some(side) {
+                self.farewell(now, core, side, leg, &ending.why)
             } else {
                 let Leg {
                     dialog, awaiting, ..
@@ -203,7 +215,14 @@ impl Call {
         self.leave_if_done();
     }
 
-    fn farewell(&self, now: Instant, core: &mut Core, leg: Leg, why: &Why) -> Option<Farewell> {
+    fn farewell(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        side: Side,
+        leg: Leg,
+        why: &Why,
+    ) -> Option<Farewell> {
         let Leg {
             mut dialog,
             awaiting,
@@ -211,7 +230,8 @@ impl Call {
         } = leg;
         let Some(awaiting) = awaiting else {
             let owner = Owner::Closing(self.key);
-            return send_bye(now, core, &self.policy, &mut dialog, owner, why)
+            let face = Face::towards(side, &self.policy, &self.trunk);
+            return send_bye(now, core, face, &mut dialog, owner, why)
                 .map(|bye| Farewell::new(dialog, bye));
         };
         let phase = Phase::Unacknowledged {
@@ -260,7 +280,8 @@ impl Call {
 
     /// Sends the BYE that waited for an ACK, if that side has not said it by now.
     fn say_bye(&mut self, now: Instant, core: &mut Core, side: Side) {
-        let (policy, owner) = (self.policy.clone(), Owner::Closing(self.key));
+        let face = Face::towards(side, &self.policy, &self.trunk);
+        let owner = Owner::Closing(self.key);
         let State::Ending(ending) = &mut self.state else {
             return;
         };
@@ -270,7 +291,7 @@ impl Call {
             } = farewell.phase
         {
             let (dialog, why) = (&mut farewell.dialog, &ending.why);
-            let sent = send_bye(now, core, &policy, dialog, owner, why);
+            let sent = send_bye(now, core, face, dialog, owner, why);
             *ending.farewell(side) = sent.map(|bye| Farewell::new(farewell.dialog, bye));
         }
         self.leave_if_done();
@@ -302,8 +323,14 @@ impl Call {
                     && let Phase::Sent { client, bye, .. } = &mut farewell.phase
                     && *client == id
                     && farewell.dialog.lose_connection()
-                    && let Some(again) =
-                        send_bye(now, core, &self.policy, &mut farewell.dialog, owner, &why)
+                    && let Some(again) = send_bye(
+                        now,
+                        core,
+                        Face::towards(side, &self.policy, &self.trunk),
+                        &mut farewell.dialog,
+                        owner,
+                        &why,
+                    )
                 {
                     (*client, *bye) = again;
                     return;
@@ -385,7 +412,8 @@ impl Call {
         early.refuse(now, core, &self.caller_mark.text(), 500, outcome.label());
         self.settle(now, core, outcome, 500, Side::Edge);
         let owner = Owner::Closing(self.key);
-        let buyer = send_bye(now, core, &self.policy, &mut dialog, owner, &why)
+        let face = Face::to_buyer(&self.policy);
+        let buyer = send_bye(now, core, face, &mut dialog, owner, &why)
             .map(|bye| Farewell::new(dialog, bye));
         self.state = State::Ending(Box::new(Ending {
             caller: None,

@@ -2,6 +2,7 @@
 //! messages in, and the queue of what the shell is to do.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,9 @@ use crate::call::gates::Gates;
 use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
+use crate::call::peers::Peers;
 use crate::call::policy::Policy;
+use crate::call::transfer::News;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::call::whereabouts::Whereabouts;
 use crate::media::plan::SessionId;
@@ -43,12 +46,16 @@ pub(crate) struct Core {
     pub(crate) rounds: u32,
     /// Where buyers are that are known by name.
     pub(crate) whereabouts: Whereabouts,
+    /// Where peers are that gave names.
+    pub(crate) peers: Peers,
     /// Gateways that took no connection, by name, and until when they are not asked to. As many as a
     /// configuration has, at most.
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
     /// Our ports for media.
     pub(crate) gates: Gates,
     effects: Vec<Effect<Owner>>,
+    /// What calls have to tell one another, in order.
+    pub(crate) news: VecDeque<News>,
     /// What transactions reported and calls have yet to hear, in order.
     pending: VecDeque<Report>,
     out: VecDeque<Output>,
@@ -105,6 +112,8 @@ pub(crate) enum Owner {
     Prack(CallKey),
     /// Client: a refresh of a session.
     Refresh(CallKey),
+    /// Client: a re-INVITE that brings another party.
+    Transfer(CallKey),
     /// Client: OPTIONS to the gateway in this place of the list of probes.
     Probe(u32),
 }
@@ -135,9 +144,11 @@ impl Core {
             health: Health::default(),
             rounds: 0,
             whereabouts: Whereabouts::default(),
+            peers: Peers::default(),
             without_tcp: HashMap::new(),
             gates: Gates::default(),
             effects: Vec::new(),
+            news: VecDeque::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
         }
@@ -256,6 +267,12 @@ impl Core {
                 layer.send_request(now, client, flow, bytes, owner, out);
             }
         });
+    }
+
+    /// Whether what comes from this address is to be met with silence, unless it belongs to a call or shows a
+    /// password.
+    pub(crate) fn is_silent_to(&self, now: Instant, policy: &Policy, address: IpAddr) -> bool {
+        policy.is_silent_to(address) && !self.whereabouts.has(now, address)
     }
 
     /// Notes a message that could not be built.

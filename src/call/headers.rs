@@ -219,7 +219,7 @@ pub(crate) fn pass_refer(writer: &mut Writer<'_>, head: &Head<'_>) {
 pub(crate) fn write_refer(writer: &mut Writer<'_>, refer: Refer) {
     match refer {
         Refer::Refuse => {}
-        Refer::Relay => {
+        Refer::Relay | Refer::Terminate => {
             writer.field("Allow", b"REFER");
         }
     }

@@ -44,9 +44,6 @@ pub(crate) struct Hunt {
     pub(crate) sender: IpAddr,
 }
 
-/// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
-const TCP_PAUSE: Duration = Duration::from_secs(3600);
-
 impl Hunt {
     /// The buyer whose gateways are being tried.
     pub(crate) fn current(&self) -> Option<&Arc<Buyer>> {
@@ -159,29 +156,6 @@ impl Call {
             self.note_health(now, core, Sign::of(next, None));
             self.end_attempt(now, core, None, AttemptResult::Unreachable);
             self.hunt_on(now, core, next);
-        }
-    }
-
-    /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
-    /// §18.1.1), and so do those of the next hour.
-    fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core) -> bool {
-        let State::Hunting(hunting) = &mut self.state else {
-            return false;
-        };
-        let attempt = &hunting.attempt;
-        let gateways = &attempt.buyer.gateways;
-        let place = gateways
-            .iter()
-            .zip(0..=u8::MAX)
-            .find(|(gateway, _)| Arc::ptr_eq(gateway, &attempt.gateway));
-        match place {
-            Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
-                core.without_tcp
-                    .insert(gateway.name.clone(), now + TCP_PAUSE);
-                hunting.hunt.gateways.push(place);
-                true
-            }
-            _ => false,
         }
     }
 
@@ -314,6 +288,7 @@ impl Call {
         status: Option<u16>,
         result: AttemptResult,
     ) {
+        self.drop_early_offer(now, core);
         let Some(record) = &mut self.record else {
             return;
         };

@@ -9,6 +9,10 @@
 //! | `Privacy: id` or `user` | not trusted | anonymous | none | - |
 //! | a number that is not among its `caller_ids` | trusted or not | anonymous | none | - |
 //!
+//! `Privacy: header` costs nothing: routes, Contacts and Call-IDs of one leg never reach the other. `session` would want the
+//! caller's media addresses hidden, which pass in its session description: it is not met, and a caller that calls it
+//! `critical`, or asks for what we do not know, is refused (RFC 3323 §5).
+//!
 //! As it came: display name and user, at an address of ours. P-Preferred-Identity never passes: it is a
 //! wish of the caller's, not the carrier's word.
 
@@ -157,6 +161,11 @@ pub(crate) fn judge(
     (caller.number(), caller.is_refused())
 }
 
+/// Whether an INVITE must be refused, because its caller cannot do without a privacy that we cannot give.
+pub(crate) fn asks_too_much(head: &Head<'_>) -> bool {
+    Privacy::of(head).is_beyond_us()
+}
+
 /// The number that a URI names, as the trunk writes numbers.
 fn number_of(trunk: &Trunk, uri: &[u8]) -> Option<Number> {
     let uri = Uri::parse(uri).ok()?;
@@ -275,6 +284,8 @@ impl Privacy {
     const SESSION: u8 = 16;
     const CRITICAL: u8 = 32;
     const NONE: u8 = 64;
+    /// A word that we do not know.
+    const OTHER: u8 = 128;
 
     const WORDS: [(&'static [u8], u8); 7] = [
         (b"id", Self::ID),
@@ -289,12 +300,15 @@ impl Privacy {
     fn of(head: &Head<'_>) -> Self {
         let mut found = 0;
         for value in head.all(Name::Privacy) {
-            for word in value.split(|byte| matches!(byte, b';' | b',')) {
-                let word = word.trim_ascii();
+            let words = value.split(|byte| matches!(byte, b';' | b','));
+            for word in words
+                .map(<[u8]>::trim_ascii)
+                .filter(|word| !word.is_empty())
+            {
                 let known = Self::WORDS
                     .iter()
                     .find(|(known, _)| known.eq_ignore_ascii_case(word));
-                found |= known.map_or(0, |(_, bit)| *bit);
+                found |= known.map_or(Self::OTHER, |(_, bit)| *bit);
             }
         }
         Self(found)
@@ -304,6 +318,11 @@ impl Privacy {
     /// contradiction, and counts for nothing.
     fn is_anonymous(self) -> bool {
         self.0 & (Self::ID | Self::USER) != 0
+    }
+
+    /// Whether it asks, come what may, for something that is not ours to give.
+    fn is_beyond_us(self) -> bool {
+        self.0 & Self::CRITICAL != 0 && self.0 & (Self::SESSION | Self::OTHER) != 0
     }
 
     fn hides_history(self) -> bool {
@@ -321,7 +340,7 @@ impl Privacy {
                 *place = word;
             }
         }
-        if self.0 != 0 {
+        if self.0 & !Self::OTHER != 0 {
             writer.parts(Name::Privacy.text(), &pieces);
         }
     }

@@ -10,7 +10,7 @@
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
-//! | reliable provisional responses, on both legs | `provisional` |
+//! | reliable provisional responses, on both legs | `provisional`, offers after them `early_offer` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
@@ -18,15 +18,17 @@
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
-//! | where a gateway is that is known by name | `whereabouts` |
+//! | where a gateway is that is known by name | `whereabouts`, and a peer that gave one `peers` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | what becomes of their answers | `agreement` |
+//! | a transfer that we carry out | `refer`, `transfer`, the call that finds the other party `seek` |
 //! | session timers | `session` |
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
 //! | a call's media, where it goes through our relay | `media`, its ports `gates` |
 //! | a handler that has panicked | `rescue` |
+//! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
@@ -40,7 +42,9 @@ mod call;
 mod closing;
 mod core;
 mod credentials;
+mod early_offer;
 mod elsewhere;
+mod face;
 mod facts;
 mod gates;
 mod headers;
@@ -51,11 +55,13 @@ pub mod input;
 mod media;
 mod next;
 pub mod output;
+mod peers;
 pub mod places;
 pub mod policy;
 mod probes;
 mod provisional;
 pub mod record;
+mod refer;
 pub mod refuse;
 mod registry;
 mod relay;
@@ -63,7 +69,9 @@ mod requests;
 mod rescue;
 mod responses;
 mod ringing;
+mod seek;
 mod session;
+mod transfer;
 mod unwanted;
 mod whereabouts;
 mod within;
@@ -92,6 +100,7 @@ use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::frame;
 use crate::sip::glance::{Glance, Kind};
+use crate::sip::locate::{Located, Wanted};
 use crate::sip::message::{Essentials, Malformed, Message, Method, Request, parse};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -129,6 +138,7 @@ impl Engine {
         let mut gate = Gate::new(&nonce_secret, shard, start, policy.limits.nonces);
         gate.set_guesses(policy.guard.guesses, policy.guard.lock);
         core.health = Health::new(policy.generation);
+        core.whereabouts.handle_policy(&policy);
         core.gates = Gates::new(&policy.media, shard);
         let mut probes = Probes::default();
         if shard == PROBING {
@@ -153,7 +163,7 @@ impl Engine {
         self.shed = None;
         match input {
             Input::Datagram { flow, bytes } => self.handle_datagram(now, flow, bytes),
-            Input::Broken { flow, error, head } => self.handle_broken(flow, error, head),
+            Input::Broken { flow, error, head } => self.handle_broken(now, flow, error, head),
             Input::Shed {
                 flow,
                 bytes,
@@ -175,8 +185,9 @@ impl Engine {
                 }
             }
             Input::Resolved { wanted, located } => {
+                self.handle_peer_located(now, &wanted, located.as_ref());
                 let is_found = located.is_some();
-                for key in self.core.whereabouts.resolved(wanted, located) {
+                for key in self.core.whereabouts.resolved(now, wanted, located) {
                     if let Some(call) = self.registry.call(key) {
                         call.handle_located(now, &mut self.core, is_found);
                     }
@@ -200,6 +211,7 @@ impl Engine {
             Input::Timeout => self.handle_timeout(now),
         }
         self.deliver_reports(now);
+        self.deliver_news(now);
     }
 
     /// The next thing for the shell to do, in order; `None` when all is said.
@@ -264,6 +276,20 @@ impl Engine {
         self.policy = policy;
     }
 
+    /// What DNS says of a name that peers gave.
+    fn handle_peer_located(
+        &mut self,
+        now: Instant,
+        wanted: &Arc<Wanted>,
+        located: Option<&Arc<Located>>,
+    ) {
+        for (key, side) in self.core.peers.resolved(now, wanted, located) {
+            if let (Some(call), Some(located)) = (self.registry.call(key), located) {
+                call.note_peer(&mut self.core, side, wanted, located);
+            }
+        }
+    }
+
     /// The answer to a call's question for a place. If the call does not wait for it any more, the place goes
     /// back.
     fn handle_reserved(&mut self, now: Instant, ticket: Ticket, party: &Party, verdict: Verdict) {
@@ -308,21 +334,21 @@ impl Engine {
             Ok(Message::Request(request)) => self.handle_request(now, flow, &request, bytes),
             Ok(Message::Response(response)) => self.handle_response(now, flow, &response, bytes),
             Err(Malformed { error, answerable }) => {
-                self.handle_malformed(flow, error, answerable.as_deref(), bytes.len());
+                self.handle_malformed(now, flow, error, answerable.as_deref(), bytes.len());
             }
         }
     }
 
     /// What a stream ended with: answered, if it is a request whose sender can be told.
-    fn handle_broken(&mut self, flow: Flow, error: ParseError, head: &[u8]) {
+    fn handle_broken(&mut self, now: Instant, flow: Flow, error: ParseError, head: &[u8]) {
         let length = head.len();
         match parse(head) {
             Ok(Message::Request(request)) => {
-                self.handle_malformed(flow, error, Some(&request), length);
+                self.handle_malformed(now, flow, error, Some(&request), length);
             }
-            Ok(Message::Response(_)) => self.handle_malformed(flow, error, None, length),
+            Ok(Message::Response(_)) => self.handle_malformed(now, flow, error, None, length),
             Err(Malformed { answerable, .. }) => {
-                self.handle_malformed(flow, error, answerable.as_deref(), length);
+                self.handle_malformed(now, flow, error, answerable.as_deref(), length);
             }
         }
     }
@@ -331,6 +357,7 @@ impl Engine {
     /// most twice as long as what it answers: nobody gains by having us answer to a forged address.
     fn handle_malformed(
         &mut self,
+        now: Instant,
         flow: Flow,
         error: ParseError,
         request: Option<&Request<'_>>,
@@ -340,7 +367,7 @@ impl Engine {
         let (Some(request), Some(status)) = (request, error.status()) else {
             return;
         };
-        let is_shunned = self.policy.is_silent_to(flow.remote.ip());
+        let is_shunned = self.core.is_silent_to(now, &self.policy, flow.remote.ip());
         if request.method == Method::Ack || !request.is_answerable() || is_shunned {
             return;
         }

@@ -242,6 +242,7 @@ impl Call {
             };
             let offer = Offer {
                 key: self.key,
+                home: self.home,
                 policy: &policy,
                 trunk: &self.trunk,
                 record,
@@ -289,6 +290,29 @@ impl Call {
         }
     }
 
+    /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
+    /// §18.1.1), and so do those of the next hour.
+    pub(crate) fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let attempt = &hunting.attempt;
+        let gateways = &attempt.buyer.gateways;
+        let place = gateways
+            .iter()
+            .zip(0..=u8::MAX)
+            .find(|(gateway, _)| Arc::ptr_eq(gateway, &attempt.gateway));
+        match place {
+            Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
+                core.without_tcp
+                    .insert(gateway.name.clone(), now + TCP_PAUSE);
+                hunting.hunt.gateways.push(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// What the hunt came to, all in all.
     pub(crate) fn sum_up(&self) -> Outcome {
         let attempts = self
@@ -314,6 +338,8 @@ impl Call {
     }
 }
 
+/// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
+const TCP_PAUSE: Duration = Duration::from_secs(3600);
 /// The body that a buyer gets: what was made of the caller's, or that itself.
 fn body<'b>(carried: &'b Result<Option<Vec<u8>>, Unfit>, request: &Request<'b>) -> &'b [u8] {
     match carried {

@@ -278,6 +278,10 @@ pub enum Refusal {
     TwilioAccount,
     /// Max-Forwards is used up (483).
     TooManyHops,
+    /// A privacy that the caller cannot do without, and that we cannot give (500).
+    Privacy,
+    /// A REFER that points to nobody whom we would call (603).
+    ReferTarget,
     /// A session interval that is too short (422).
     SessionInterval,
     /// Our own hop token came back (482).
@@ -328,6 +332,8 @@ impl Refusal {
             Self::TrunkMismatch => "trunk_mismatch",
             Self::TwilioAccount => "twilio_account",
             Self::TooManyHops => "too_many_hops",
+            Self::Privacy => "privacy",
+            Self::ReferTarget => "refer_target",
             Self::SessionInterval => "session_interval",
             Self::Loop => "loop",
             Self::Merged => "merged",

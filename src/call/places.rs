@@ -25,6 +25,7 @@ use crate::call::next::Step;
 use crate::call::output::{Event, Output, Refusal};
 use crate::call::record::{Outcome, WhySkipped};
 use crate::call::rescue::tripwire;
+use crate::routing::buyer::Buyer;
 use crate::routing::caps::Caps;
 use crate::sip::message::{Essentials, Request};
 
@@ -112,6 +113,11 @@ impl Core {
         });
         ticket
     }
+
+    /// Gives a place of a buyer's back.
+    pub(crate) fn release_place_of(&mut self, buyer: &Buyer) {
+        self.output(Output::Release(Party::Buyer(buyer.id.clone())));
+    }
 }
 
 impl Call {
@@ -136,7 +142,7 @@ impl Call {
     }
 
     /// Tells of the call, and offers it to the first buyer.
-    fn launch(
+    pub(crate) fn launch(
         &mut self,
         now: Instant,
         core: &mut Core,
@@ -320,13 +326,16 @@ impl Call {
     /// Gives the buyer's place back, if the call has one.
     pub(crate) fn release_buyer(&mut self, core: &mut Core) {
         if let Some(buyer) = self.held_buyer.take() {
-            core.output(Output::Release(Party::Buyer(buyer.id.clone())));
+            core.release_place_of(&buyer);
         }
     }
 
     /// Gives all places back.
     pub(crate) fn release_places(&mut self, core: &mut Core) {
         self.release_buyer(core);
+        if let Some(buyer) = self.held_second.take() {
+            core.release_place_of(&buyer);
+        }
         if mem::take(&mut self.holds_trunk) {
             core.output(Output::Release(Party::Trunk(self.trunk.id.clone())));
         }

@@ -275,8 +275,8 @@ impl Policy {
             .map_or("", |listener| &listener.advertise)
     }
 
-    /// Whether what comes from this address is to be met with silence, unless it belongs to a call or
-    /// shows a password.
+    /// Whether what comes from this address is to be met with silence, unless it belongs to a call,
+    /// shows a password, or a buyer's name was found there.
     #[must_use]
     pub fn is_silent_to(&self, address: IpAddr) -> bool {
         match self.strangers {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::call::a_leg::write_contact;
 use crate::call::core::{Core, Owner};
+use crate::call::face::Face;
 use crate::call::output::Output;
 use crate::call::policy::Policy;
 use crate::routing::buyer::{Buyer, Gateway};
@@ -206,7 +207,7 @@ impl Probe {
             .parts("To", &[b"<", uri, b">"])
             .field("Call-ID", &call_id)
             .cseq(1, Method::Options);
-        write_contact(&mut writer, policy, flow, is_secure(uri));
+        write_contact(&mut writer, Face::to_buyer(policy), flow, is_secure(uri));
         writer.field("Accept", b"application/sdp");
         if let Some(product) = &policy.product {
             writer.field("User-Agent", product.as_bytes());

@@ -12,9 +12,9 @@
 //!     |                       |<-----------------------|     without PRACK yet, it waits here
 //! ```
 //!
-//! What we cannot do without knowing the media: an offer in a PRACK gets 488, though the response counts as
-//! acknowledged; one in an UPDATE before the call is answered gets 500 with Retry-After; and an INVITE without
-//! offer is neither sent on with 100rel nor rung reliably, for then PRACK would have to carry the answer.
+//! What we cannot do without knowing the media: an INVITE without offer is neither sent on with 100rel nor rung
+//! reliably, for then PRACK would have to carry the answer. Offers that come after the first answer are the matter of
+//! `early_offer`.
 
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ use crate::call::b_leg::Attempt;
 use crate::call::bye::Challenged;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
+use crate::call::early_offer::takes_update;
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
@@ -47,6 +49,9 @@ pub(crate) struct Provisional {
     is_mute: bool,
     /// The next one, which waits for the PRACK of the last.
     next: Option<Next>,
+    /// One with a body, which is the answer, went out; and the caller has acknowledged it.
+    has_body: bool,
+    is_told: bool,
 }
 
 struct Next {
@@ -61,6 +66,8 @@ pub(crate) struct EarlyDialog {
     heard: Heard,
     /// The response that brought the answer: its 2xx need not repeat it (RFC 3262 §5).
     pub(crate) answer: Option<Bytes>,
+    /// Whether the buyer takes UPDATE; `None`: it did not say.
+    pub(crate) takes_update: Option<bool>,
     /// Our last PRACK, for a buyer that may challenge it.
     prack: Option<(ClientId, Bytes)>,
 }
@@ -84,12 +91,25 @@ impl Provisional {
                 is_required,
                 is_mute: !has_offer,
                 next: None,
+                has_body: false,
+                is_told: false,
             })
         })
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.reliable.poll_timeout()
+    }
+
+    /// Whether the caller has the answer to its offer, and said so.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    fn handle_prack(&mut self, rack: Option<RAck>) -> bool {
+        let is_it = self.reliable.handle_prack(rack);
+        self.is_told |= is_it && self.has_body;
+        is_it
     }
 }
 
@@ -100,18 +120,21 @@ impl Early {
         &mut self,
         now: Instant,
         core: &mut Core,
-        policy: &Policy,
+        face: Face<'_>,
         tag: &[u8],
         status: u16,
         with: Option<(&Response<'_>, Crossing<'_>)>,
     ) -> bool {
+        let Some(server) = self.server else {
+            return false;
+        };
         let has_body = with.is_some_and(|(with, _)| !with.head.body().is_empty());
         let provisional = match &self.provisional {
             Some(provisional) if provisional.is_mute => return false,
             Some(provisional) if provisional.is_required || has_body => provisional,
             Some(_) | None => {
-                let built = self.write_ringing(core, policy, tag, status, with, None);
-                core.respond(now, self.server, (&self.reply, tag), status, built);
+                let built = self.write_ringing(core, face, tag, status, with, None);
+                core.respond(now, server, (&self.reply, tag), status, built);
                 return true;
             }
         };
@@ -127,7 +150,7 @@ impl Early {
         } else {
             rseq
         };
-        let built = self.write_ringing(core, policy, tag, status, with, Some(rseq));
+        let built = self.write_ringing(core, face, tag, status, with, Some(rseq));
         let Some(response) = core.built(built) else {
             return false;
         };
@@ -137,7 +160,7 @@ impl Early {
             response,
         };
         if !is_waiting {
-            self.ring_reliably(now, core, policy, next);
+            self.ring_reliably(now, core, face.policy, next);
         } else if let Some(provisional) = &mut self.provisional {
             provisional.next = Some(next);
         }
@@ -147,7 +170,7 @@ impl Early {
     fn write_ringing(
         &self,
         core: &mut Core,
-        policy: &Policy,
+        face: Face<'_>,
         tag: &[u8],
         status: u16,
         with: Option<(&Response<'_>, Crossing<'_>)>,
@@ -158,7 +181,7 @@ impl Early {
             &self.reply,
             status,
             tag,
-            policy,
+            face,
             self.flow,
             with,
             |writer| {
@@ -171,8 +194,9 @@ impl Early {
     }
 
     fn ring_reliably(&mut self, now: Instant, core: &mut Core, policy: &Policy, next: Next) {
-        if let Some(provisional) = &mut self.provisional {
-            let (server, response) = (self.server, next.response);
+        if let (Some(provisional), Some(server)) = (&mut self.provisional, self.server) {
+            let response = next.response;
+            provisional.has_body |= next.has_body;
             provisional
                 .reliable
                 .sent(now, &policy.timing, response.clone());
@@ -181,7 +205,7 @@ impl Early {
     }
 
     /// Whether a 2xx has to wait for a PRACK (RFC 3262 §3).
-    fn is_unacknowledged(&self) -> bool {
+    pub(crate) fn is_unacknowledged(&self) -> bool {
         self.provisional
             .as_ref()
             .is_some_and(|provisional| provisional.reliable.is_waiting())
@@ -237,6 +261,7 @@ impl Attempt {
                 dialog: Dialog::as_uac(essentials, head, fallback, self.flow),
                 heard: Heard::default(),
                 answer: None,
+                takes_update: None,
                 prack: None,
             });
         }
@@ -246,6 +271,7 @@ impl Attempt {
         if !early.heard.take(rseq) {
             return false;
         }
+        early.takes_update = takes_update(head).or(early.takes_update);
         let rack = RAck {
             rseq,
             cseq: essentials.cseq,
@@ -340,9 +366,8 @@ impl Call {
         };
         let provisional = early.provisional.as_mut();
         side == Side::Caller
-            && provisional.is_some_and(|provisional| {
-                provisional.reliable.handle_prack(RAck::of(&request.head))
-            })
+            && provisional
+                .is_some_and(|provisional| provisional.handle_prack(RAck::of(&request.head)))
     }
 
     /// The caller has acknowledged a provisional response: what waited for that goes out.
@@ -354,6 +379,7 @@ impl Call {
         let provisional = early.provisional.as_mut();
         let next = provisional.and_then(|provisional| provisional.next.take());
         let held = match &mut self.state {
+            State::Hunting(hunting) if hunting.early.is_exchanging() => None,
             State::Hunting(hunting) => hunting.attempt.held.take(),
             State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         };
@@ -368,13 +394,15 @@ impl Call {
         }
     }
 
-    /// Whether the buyer's 2xx was put by until the caller's PRACK. It is not acknowledged so long: a buyer without
+    /// Whether the buyer's 2xx was put by until the caller's PRACK, or the answer to an offer. It is not acknowledged so long: a buyer without
     /// ACK sends it again, and neither hangs up nor asks for anything.
     pub(crate) fn hold_answer(&mut self, response: &Response<'_>) -> bool {
         let State::Hunting(hunting) = &mut self.state else {
             return false;
         };
-        if !hunting.early.is_unacknowledged() || hunting.attempt.is_held() {
+        let early = &hunting.early;
+        let waits = early.is_unacknowledged() || early.is_exchanging();
+        if !waits || hunting.attempt.is_held() {
             return false;
         }
         hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));

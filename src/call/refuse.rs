@@ -58,6 +58,7 @@ impl<'e, 'm> Arriving<'e, 'm> {
         now: Instant,
         flow: Flow,
         policy: &'e Arc<Policy>,
+        core: &Core,
         request: &'e Request<'m>,
         essentials: &'e Essentials<'m>,
     ) -> Self {
@@ -67,7 +68,7 @@ impl<'e, 'm> Arriving<'e, 'm> {
             policy,
             request,
             essentials,
-            is_shunned: policy.is_silent_to(flow.remote.ip()),
+            is_shunned: core.is_silent_to(now, policy, flow.remote.ip()),
         }
     }
 
@@ -215,16 +216,6 @@ impl<'e, 'm> Arriving<'e, 'm> {
                     core.transmit(self.flow, bytes);
                 }
             }
-        }
-    }
-
-    /// Answers 488 to an offer that we cannot answer, for we have no media of our own.
-    pub(crate) fn refuse_offer(&self, core: &mut Core, key: ServerKey) {
-        let reply = ReplyHead::new(self.request, &self.flow);
-        let owner = Owner::Nobody;
-        match core.layer.accept(self.now, key, self.flow, false, owner) {
-            Some(server) => core.answer(self.now, server, &reply, 488, None),
-            None => self.refuse(core, Refusal::Overload, 503),
         }
     }
 

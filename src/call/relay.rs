@@ -11,6 +11,7 @@ use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::media;
 use crate::call::policy::Policy;
@@ -70,7 +71,8 @@ impl Relay {
         asked: &Dialog,
     ) -> Crossing<'p> {
         let sender = asked.flow().remote.ip();
-        let advertise = policy.advertised(self.flow.listener);
+        let face = Face::towards(self.from, policy, peers.0);
+        let advertise = face.advertised(self.flow.listener);
         Crossing::from(self.from.other(), policy, peers, sender, advertise)
     }
 }
@@ -124,21 +126,22 @@ impl Call {
         };
         let branch = core.layer.branch(client);
         let out = leg.dialog.flow();
+        let face = Face::towards(from.other(), &self.policy, &self.trunk);
         let cseq = leg.dialog.next_cseq();
         let mut writer = leg.dialog.write_request(
             &mut core.buffer,
             method,
             cseq,
-            self.policy.advertised(out.listener),
+            face.advertised(out.listener),
             &branch,
             essentials.max_forwards.unwrap_or(70).saturating_sub(1),
         );
         if refreshes_target(request.method) {
-            write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
+            write_contact(&mut writer, face, out, leg.dialog.is_secure());
             writer.field("Allow", headers::ALLOW);
             leg.write_session(&mut writer, self.policy.session.as_ref());
         } else if matches!(request.method, Method::Refer | Method::Notify) {
-            write_contact(&mut writer, &self.policy, out, leg.dialog.is_secure());
+            write_contact(&mut writer, face, out, leg.dialog.is_secure());
         }
         if request.method == Method::Refer {
             headers::pass_refer(&mut writer, &request.head);
@@ -148,7 +151,7 @@ impl Call {
             &self.policy,
             (&self.trunk, &who),
             flow.remote.ip(),
-            self.policy.advertised(out.listener),
+            face.advertised(out.listener),
         );
         crossing.pass_within(&mut writer, request.method, &request.head);
         let built = writer.finish(request.head.body());
@@ -201,6 +204,7 @@ impl Call {
         essentials: &ResponseEssentials<'_>,
     ) {
         let State::Talking(talking) = &mut self.state else {
+            self.handle_early_offer_response(now, core, id, response, essentials);
             return;
         };
         let Some(place) = talking.relays.iter().position(|relay| relay.client == id) else {
@@ -221,7 +225,7 @@ impl Call {
                     &relay.reply,
                     response.status,
                     b"",
-                    &self.policy,
+                    Face::towards(relay.from, &self.policy, &self.trunk),
                     relay.flow,
                     Some((response, back)),
                 );
@@ -258,6 +262,7 @@ impl Call {
         is_lost: bool,
     ) {
         let State::Talking(talking) = &mut self.state else {
+            self.handle_early_offer_failure(now, core, id);
             return;
         };
         if let Some(place) = talking.relays.iter().position(|relay| relay.client == id) {
@@ -289,7 +294,8 @@ impl Call {
                 &self.policy,
                 (&self.trunk, &talking.who),
                 flow.remote.ip(),
-                self.policy.advertised(asked.flow().listener),
+                Face::towards(relay.from.other(), &self.policy, &self.trunk)
+                    .advertised(asked.flow().listener),
             );
             let lines = core.last_words(crossing, request);
             core.transact(|layer, out| {
@@ -335,7 +341,7 @@ impl Call {
             &relay.reply,
             response.status,
             b"",
-            &self.policy,
+            Face::towards(relay.from, &self.policy, &self.trunk),
             relay.flow,
             Some((response, back)),
             |writer| write_agreed(writer, agreed),
@@ -366,7 +372,8 @@ impl Call {
             if relay.is_late_offer {
                 asked.owed = Some(owed);
             } else {
-                asked.acknowledge(core, (self.key, &self.policy), owed, None);
+                let face = Face::towards(relay.from.other(), &self.policy, &self.trunk);
+                asked.acknowledge(core, (self.key, face), owed, None);
             }
         }
         if relay.asked_by_invite {
@@ -375,6 +382,7 @@ impl Call {
             });
         }
         self.state = State::Talking(talking);
+        self.locate_peers(now, core);
     }
 
     /// Answers the buyer's challenge to a relayed request, once.

@@ -26,7 +26,7 @@ impl Engine {
         let essentials = match request.essentials() {
             Ok(essentials) => essentials,
             Err(error) => {
-                self.handle_malformed(flow, error, Some(request), bytes.len());
+                self.handle_malformed(now, flow, error, Some(request), bytes.len());
                 return;
             }
         };
@@ -79,7 +79,7 @@ impl Engine {
         key: ServerKey,
         bytes: &[u8],
     ) {
-        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
+        let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
         if !arriving.passes_basics(&mut self.core) {
             self.note_request(request);
             return;
@@ -136,7 +136,7 @@ impl Engine {
         key: ServerKey,
     ) {
         let mark = essentials.to.tag().and_then(Mark::parse);
-        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
+        let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
             let side = call.side_of(mark)?;
@@ -204,11 +204,25 @@ impl Engine {
             if request.head.body().is_empty() {
                 arriving.confirm(&mut self.core, key, b"");
             } else {
-                arriving.refuse_offer(&mut self.core, key);
+                let owner = Owner::RelayIn(call.key);
+                match self.core.layer.accept(now, key, flow, false, owner) {
+                    Some(server) => {
+                        let asked = AskedWithin {
+                            side,
+                            server,
+                            flow,
+                            request,
+                            essentials,
+                        };
+                        call.handle_early_offer(now, &mut self.core, &asked);
+                    }
+                    None => arriving.refuse(&mut self.core, Refusal::Overload, 503),
+                }
             }
             call.go_on_after_prack(now, &mut self.core);
         } else {
             let is_invite = request.method == Method::Invite;
+            let is_ours = request.method == Method::Refer && call.refer(side) == Refer::Terminate;
             let owner = Owner::RelayIn(call.key);
             match self.core.layer.accept(now, key, flow, is_invite, owner) {
                 Some(server) => {
@@ -219,6 +233,12 @@ impl Engine {
                         request,
                         essentials,
                     };
+                    if is_ours {
+                        let key = call.key;
+                        self.refer(now, key, &asked);
+                        self.registry.attend(now, key);
+                        return;
+                    }
                     call.handle_request_within(now, &mut self.core, &asked);
                 }
                 None => {
@@ -266,7 +286,7 @@ impl Engine {
         invite: Option<(ServerId, Owner)>,
         essentials: &Essentials<'_>,
     ) {
-        let arriving = Arriving::new(now, flow, &self.policy, request, essentials);
+        let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
         let Some((invite, owner)) = invite else {
             arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             return;
@@ -283,7 +303,8 @@ impl Engine {
             | Owner::Closing(_)
             | Owner::Prack(_)
             | Owner::Probe(_)
-            | Owner::Refresh(_) => None,
+            | Owner::Refresh(_)
+            | Owner::Transfer(_) => None,
         };
         let tag = match &call {
             Some(call) => call.caller_mark.text().to_vec(),

@@ -45,6 +45,7 @@ impl Engine {
             self.answer_500(now, flow, bytes);
         }
         self.deliver_reports(now);
+        self.deliver_news(now);
     }
 
     /// Takes that call out of the table, if even [`rescue`](Self::rescue) panics.
@@ -66,7 +67,8 @@ impl Engine {
             return;
         };
         if request.method != Method::Ack {
-            let arriving = Arriving::new(now, flow, &self.policy, &request, &essentials);
+            let arriving =
+                Arriving::new(now, flow, &self.policy, &self.core, &request, &essentials);
             arriving.refuse(&mut self.core, Refusal::Internal, 500);
         }
     }

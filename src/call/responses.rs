@@ -53,7 +53,8 @@ impl Engine {
             | Owner::RelayOut(key)
             | Owner::Closing(key)
             | Owner::Prack(key)
-            | Owner::Refresh(key) => self.registry.call(key),
+            | Owner::Refresh(key)
+            | Owner::Transfer(key) => self.registry.call(key),
             Owner::Nobody
             | Owner::Abandoned(_)
             | Owner::Unwanted(_)
@@ -79,6 +80,10 @@ impl Engine {
             }
             (Owner::Refresh(key), Some(call)) => {
                 call.handle_refresh_response(now, core, id, response, &essentials);
+                self.registry.attend(now, key);
+            }
+            (Owner::Transfer(key), Some(call)) => {
+                call.handle_transfer_response(now, core, id, response, &essentials);
                 self.registry.attend(now, key);
             }
             (Owner::Prack(key), Some(call)) => {
@@ -131,6 +136,7 @@ impl Engine {
             let (Owner::Attempt(key)
             | Owner::RelayOut(key)
             | Owner::Refresh(key)
+            | Owner::Transfer(key)
             | Owner::Closing(key)) = owner
             else {
                 continue;
@@ -147,6 +153,9 @@ impl Engine {
                 }
                 Owner::Refresh(_) => {
                     call.handle_refresh_failure(now, &mut self.core, id, is_lost);
+                }
+                Owner::Transfer(_) => {
+                    call.handle_transfer_refused(now, &mut self.core, id, !is_lost);
                 }
                 Owner::Closing(_) if is_lost => call.handle_bye_failure(now, &mut self.core, id),
                 Owner::Closing(_) => call.handle_bye_done(id),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
+use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::media;
 use crate::call::record::Side;
@@ -20,12 +21,13 @@ impl Call {
             return;
         };
         let attempt = &hunting.attempt;
+        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
         let crossing = Crossing::from(
             Side::Buyer,
             &self.policy,
             (&self.trunk, &attempt.buyer),
             attempt.flow.remote.ip(),
-            self.policy.advertised(hunting.early.flow.listener),
+            face.advertised(hunting.early.flow.listener),
         );
         let answer = (Side::Buyer, hunting.attempt.role());
         let carried = media::carry(&mut self.media, now, core, answer, &response.head);
@@ -41,9 +43,7 @@ impl Call {
         };
         let tag = self.caller_mark.text();
         hunting.ring_at = None;
-        let is_heard = hunting
-            .early
-            .ring(now, core, &self.policy, &tag, status, with);
+        let is_heard = hunting.early.ring(now, core, face, &tag, status, with);
         if is_heard {
             self.note_ringing(now);
         }
@@ -56,7 +56,8 @@ impl Call {
         };
         if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
             let tag = self.caller_mark.text();
-            if hunting.early.ring(now, core, &self.policy, &tag, 180, None) {
+            let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
+            if hunting.early.ring(now, core, face, &tag, 180, None) {
                 self.note_ringing(now);
             }
         }

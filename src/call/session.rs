@@ -13,6 +13,7 @@ use crate::call::bridge::{Leg, OwedAck, Talking};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::face::Face;
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::session_timer::{Agreed, Asked, Due, Keeper, SessionTimer, Terms};
@@ -230,12 +231,13 @@ impl Call {
         let flow = leg.dialog.flow();
         let cseq = leg.dialog.next_cseq();
         let method = method_of(is_invite);
-        let advertise = policy.advertised(flow.listener);
+        let face = Face::towards(side, &policy, &self.trunk);
+        let advertise = face.advertised(flow.listener);
         let buffer = &mut core.buffer;
         let mut writer = leg
             .dialog
             .write_request(buffer, method, cseq, advertise, &branch, 70);
-        write_contact(&mut writer, &policy, flow, leg.dialog.is_secure());
+        write_contact(&mut writer, face, flow, leg.dialog.is_secure());
         writer.field("Allow", headers::ALLOW);
         leg.write_session(&mut writer, policy.session.as_ref());
         let built = match told {
@@ -354,8 +356,10 @@ impl Call {
                 cseq: essentials.cseq,
                 credentials,
             };
-            leg.acknowledge(core, (self.key, &policy), owed, None);
+            let face = Face::towards(side, &policy, &self.trunk);
+            leg.acknowledge(core, (self.key, face), owed, None);
         }
+        self.locate_peers(now, core);
     }
 
     /// A refresh of ours that got no answer: that side is gone. `is_lost`: only its transport failed, which may pass.

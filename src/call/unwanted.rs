@@ -9,6 +9,7 @@ use slab::Slab;
 
 use crate::call::bye::{Challenged, Why, send_bye};
 use crate::call::core::{Core, Owner};
+use crate::call::face::Face;
 use crate::call::policy::Policy;
 use crate::dialog::Dialog;
 use crate::routing::buyer::Buyer;
@@ -64,7 +65,7 @@ impl Unwanted<'_, '_> {
         send_bye(
             now,
             core,
-            self.policy,
+            Face::to_buyer(self.policy),
             &mut dialog,
             Owner::Nobody,
             &Why::Unsaid,
@@ -78,7 +79,8 @@ impl Unwanted<'_, '_> {
         core.layer.set_owner(self.id, Owner::Abandoned(spent));
         let mut dialog = self.acknowledge(core, spent);
         let owner = Owner::Parting(key);
-        let bye = send_bye(now, core, self.policy, &mut dialog, owner, &Why::Unsaid);
+        let face = Face::to_buyer(self.policy);
+        let bye = send_bye(now, core, face, &mut dialog, owner, &Why::Unsaid);
         let mark = self.essentials.from.tag().and_then(Mark::parse);
         match bye {
             Some((_, bye)) => core.leavings.part(key, Parting { mark, dialog, bye }),

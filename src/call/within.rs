@@ -6,6 +6,7 @@ use crate::call::a_leg::{write_reply, write_reply_with};
 use crate::call::bridge::Talking;
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
+use crate::call::face::Face;
 use crate::call::record::Side;
 use crate::call::session::write_agreed;
 use crate::dialog::session_timer::{Agreed, Asked, TooShort};
@@ -62,6 +63,10 @@ impl Call {
                 return;
             }
         };
+        if talking.transfer.as_ref().is_some_and(|one| one.has_left) {
+            core.answer(now, server, &reply, 500, Some(GLARE_RETRY));
+            return;
+        }
         if asked.request.method == Method::Invite {
             core.answer(now, server, &reply, 100, None);
         }
@@ -97,7 +102,7 @@ impl Call {
     }
 
     /// A request in an early dialog: nobody has answered, so there is nobody to relay to yet. An UPDATE without
-    /// offer concerns this leg alone; anything else may come again in a while (RFC 3311 §5.2).
+    /// offer concerns this leg alone, and one with an offer may pass; anything else may come again in a while.
     fn answer_early_request(
         &mut self,
         now: Instant,
@@ -105,6 +110,10 @@ impl Call {
         asked: &AskedWithin<'_, '_>,
         reply: &ReplyHead,
     ) {
+        if begins_exchange(asked.request) && asked.request.method == Method::Update {
+            self.handle_early_offer(now, core, asked);
+            return;
+        }
         if !asked.is_bare_update() {
             core.answer(now, asked.server, reply, 500, Some(GLARE_RETRY));
             return;
@@ -119,8 +128,9 @@ impl Call {
                 early.dialog.refresh_target(contact.uri);
             }
         }
-        let (buffer, policy) = (&mut core.buffer, &self.policy);
-        let built = write_reply(buffer, reply, 200, b"", policy, asked.flow, None);
+        let face = Face::towards(asked.side, &self.policy, &self.trunk);
+        let buffer = &mut core.buffer;
+        let built = write_reply(buffer, reply, 200, b"", face, asked.flow, None);
         core.respond(now, asked.server, (reply, b""), 200, built);
     }
 
@@ -141,18 +151,13 @@ impl Call {
             leg.dialog.refresh_target(contact.uri);
         }
         leg.agree(now, agreed);
-        let (buffer, policy) = (&mut core.buffer, &self.policy);
-        let built = write_reply_with(
-            buffer,
-            reply,
-            200,
-            b"",
-            policy,
-            asked.flow,
-            None,
-            |writer| write_agreed(writer, agreed),
-        );
+        let face = Face::towards(asked.side, &self.policy, &self.trunk);
+        let buffer = &mut core.buffer;
+        let built = write_reply_with(buffer, reply, 200, b"", face, asked.flow, None, |writer| {
+            write_agreed(writer, agreed)
+        });
         core.respond(now, asked.server, (reply, b""), 200, built);
+        self.locate_peers(now, core);
     }
 }
 

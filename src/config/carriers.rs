@@ -11,6 +11,7 @@ use crate::config::desk::Desk;
 use crate::config::doors::Doors;
 use crate::config::headers;
 use crate::config::keys;
+use crate::config::listen::Listeners;
 use crate::config::media;
 use crate::config::networks::Networks;
 use crate::config::raw::{self, Section};
@@ -35,6 +36,7 @@ pub(super) fn read<'d>(
     root: &Section<'d>,
     (media, networks): (&Media, &Networks<'d>),
     companies: &Companies<'_>,
+    listeners: &Listeners,
     desk: &mut Desk<'_>,
 ) -> Carriers {
     let domains = root.sections("domain", &keys::DOMAIN, desk);
@@ -58,7 +60,7 @@ pub(super) fn read<'d>(
         let id = doors.add_trunk(section, desk);
         list.push(Arc::new(Trunk {
             media: media::terms(section, &keys::TRUNK_MEDIA, (media, networks), desk),
-            ..trunk(id, section, companies, desk)
+            ..trunk(id, section, companies, listeners, desk)
         }));
     }
     let closed = doors.close(desk);
@@ -71,7 +73,13 @@ pub(super) fn read<'d>(
 }
 
 /// What a trunk says besides who it is.
-fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut Desk<'_>) -> Trunk {
+fn trunk(
+    id: &str,
+    section: &Section<'_>,
+    companies: &Companies<'_>,
+    listeners: &Listeners,
+    desk: &mut Desk<'_>,
+) -> Trunk {
     let company = companies.find(section, desk);
     Trunk {
         id: id.into(),
@@ -82,6 +90,7 @@ fn trunk(id: &str, section: &Section<'_>, companies: &Companies<'_>, desk: &mut 
         is_trusted: headers::is_trusted(section, desk),
         caller_ids: headers::caller_ids(section, desk),
         twilio_accounts: twilio_accounts(section, desk),
+        advertise: listeners.advertise(section, desk),
         refer: routes::refer(section, desk),
         media: MediaTerms::default(),
         answers: answers(section, desk),

@@ -192,6 +192,7 @@ pub(super) const TRUNK: Shape = Shape {
         "assume_e164",
         "max_calls",
         "max_cps",
+        "advertise",
         "headers",
         "refer",
         "identity",

@@ -8,6 +8,7 @@ use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
 use crate::config::value;
+use crate::routing::trunk::Advertise;
 use crate::sip::flow::Transport;
 
 /// The listeners.
@@ -139,6 +140,38 @@ impl Listeners {
             })
     }
 
+    /// Reads `advertise` of a trunk: `host`, `host:port`, `host/transport` or `host:port/transport`, each for the
+    /// listeners of its address family and transport. Without a port, that of the listener stays.
+    pub(super) fn advertise(&self, section: &Section<'_>, desk: &mut Desk<'_>) -> Advertise {
+        let mut found: Vec<Option<Box<str>>> = Vec::new();
+        found.resize(self.list.len(), None);
+        for text in section.list("advertise", desk) {
+            let Some(own) = Own::read(text.value) else {
+                desk.fault(
+                    text.place,
+                    format!("`{}` is no address to be reached at", text.value),
+                    "for example \"203.0.113.7\", \"203.0.113.7:5060\" or \"[2001:db8::7]:5061/tls\"",
+                );
+                continue;
+            };
+            let mut fits = false;
+            for (listener, place) in self.list.iter().zip(&mut found) {
+                if own.fits(listener) && place.is_none() {
+                    *place = Some(own.shown(listener));
+                    fits = true;
+                }
+            }
+            if !fits && self.is_whole {
+                desk.fault(
+                    text.place,
+                    format!("`{}` stands for no listener", text.value),
+                    "a listener of this address family and transport, and one that no entry before it stands for",
+                );
+            }
+        }
+        found.into_iter().collect()
+    }
+
     /// What messages can be sent by, in the order of the listeners.
     pub(super) fn transports(&self) -> Arc<[Transport]> {
         let mut found: Vec<Transport> = Vec::new();
@@ -162,6 +195,58 @@ impl Listeners {
             let is_advertised = listener.advertise.parse() == Ok(address);
             listener.transport == transport && bind.port() != 0 && (is_bound || is_advertised)
         })
+    }
+}
+
+/// One entry of a trunk's `advertise`.
+struct Own {
+    host: Box<str>,
+    /// `None`: the host is a name, which can be of either family.
+    address: Option<IpAddr>,
+    port: Option<u16>,
+    /// `None`: any.
+    transport: Option<Transport>,
+}
+
+impl Own {
+    fn read(text: &str) -> Option<Self> {
+        let (text, transport) = match text.rsplit_once('/') {
+            Some((text, name)) => {
+                let known = TRANSPORTS.iter().find(|(known, _)| *known == name);
+                (text, Some(known?.1))
+            }
+            None => (text, None),
+        };
+        let (host, port) = split(text, 0)?;
+        let address = host.parse::<IpAddr>().ok();
+        let is_nowhere = address.is_some_and(|address| address.is_unspecified());
+        (!is_nowhere).then_some(Self {
+            host,
+            address,
+            port: (port != 0).then_some(port),
+            transport,
+        })
+    }
+
+    fn fits(&self, listener: &Listener) -> bool {
+        self.address
+            .is_none_or(|address| address.is_ipv4() == listener.bind.is_ipv4())
+            && self
+                .transport
+                .is_none_or(|transport| transport == listener.transport)
+    }
+
+    /// As Via and Contact show it.
+    fn shown(&self, listener: &Listener) -> Box<str> {
+        let advertised = listener.advertise.rsplit_once(':');
+        let port = self
+            .port
+            .or_else(|| advertised?.1.parse().ok())
+            .unwrap_or(listener.bind.port());
+        match self.address {
+            Some(address) => SocketAddr::new(address, port).to_string().into(),
+            None => format!("{}:{port}", self.host).into(),
+        }
     }
 }
 

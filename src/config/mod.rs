@@ -180,7 +180,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let networks = networks::Networks::read(&roots, desk);
     let twilio = networks.twilio();
     let media = media::read(&root, &listeners, node.node.shards, desk);
-    let carriers = carriers::read(&root, (&media, &networks), &companies, desk);
+    let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
     let lists = bulk::open(&roots, desk);
     let scene = (&listeners, &media, &networks);
     let directory = routes::read(&roots, companies, &lists, scene, desk);

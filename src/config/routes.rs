@@ -335,5 +335,9 @@ pub(super) fn check_source_id(id: Spot<&str>, desk: &mut Desk<'_>) {
     }
 }
 
-const REFER: &[(&str, Refer)] = &[("refuse", Refer::Refuse), ("relay", Refer::Relay)];
+const REFER: &[(&str, Refer)] = &[
+    ("refuse", Refer::Refuse),
+    ("relay", Refer::Relay),
+    ("terminate", Refer::Terminate),
+];
 const KEY_SECRET: &str = "at least 16 bytes, from which the keys of calls are made; `openssl rand -hex 32` writes a good one";

@@ -5,6 +5,7 @@ use super::*;
 use crate::call::policy::{Known, Overload, Require, Rules, Strangers, Terms, TrunkId};
 use crate::routing::directory::Source as Sender;
 use crate::routing::trunk::Refer;
+use crate::sip::flow::ListenerId;
 use crate::types::number::Number;
 
 #[test]
@@ -62,9 +63,11 @@ fn what_a_buyer_and_a_trunk_may_do_within_a_call_is_told_by_name() {
             "sip:sales@203.0.113.20\"",
             "sip:sales@203.0.113.20\"\nrefer = \"relay\"\nreliable = \"never\"",
         );
+    let ours = text.replace("relay", "terminate");
     for (text, refer, offers_reliable) in [
         (MINIMAL, Refer::Refuse, true),
         (&*text, Refer::Relay, false),
+        (&*ours, Refer::Terminate, false),
     ] {
         let policy = load_main(text).expect("no fault").policy;
         let buyer = &policy.directory.campaigns[0].buyers[0];
@@ -534,6 +537,41 @@ fn what_a_listener_is_called_by_peers() {
 }
 
 #[test]
+fn what_a_trunk_calls_each_listener() {
+    let listeners = "bind = \"192.0.2.10:5060\"\n\n[[listen]]\ntransport = \"tcp\"\nbind = \"0.0.0.0:5070\"\n\
+                     advertise = \"192.0.2.11:5071\"\n\n[[listen]]\nbind = \"[2001:db8::10]:5080\"";
+    for (advertise, shown) in [
+        ("", [None, None, None]),
+        (
+            "\"203.0.113.7\"",
+            [Some("203.0.113.7:5060"), Some("203.0.113.7:5071"), None],
+        ),
+        (
+            "\"203.0.113.7:5061/tcp\", \"[2001:db8::7]\"",
+            [None, Some("203.0.113.7:5061"), Some("[2001:db8::7]:5080")],
+        ),
+        (
+            "\"203.0.113.7:5061/tcp\", \"Edge.example.com\"",
+            [
+                Some("edge.example.com:5060"),
+                Some("203.0.113.7:5061"),
+                Some("edge.example.com:5080"),
+            ],
+        ),
+    ] {
+        let text = MINIMAL
+            .replace("bind = \"192.0.2.10:5060\"", listeners)
+            .replace("\nallow", &format!("\nadvertise = [{advertise}]\nallow"));
+
+        let settings = load_main(&text).unwrap_or_else(|faults| panic!("{faults}"));
+
+        let own = &settings.policy.trunks[0].advertise;
+        let found = [0, 1, 2].map(|place| own.at(ListenerId(place)));
+        assert_eq!(found, shown, "{advertise}");
+    }
+}
+
+#[test]
 fn a_buyer_by_name_without_an_address_is_looked_up() {
     let text = MINIMAL.replace("203.0.113.20", "PBX.example.com:5080");
 
@@ -667,6 +705,26 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "bind = \"192.0.2.10:5060\"",
         "bind = \"0.0.0.0:5060\"\nadvertise = \"2001:db8::1\"",
         "listen.advertise: 2001:db8::1 and 0.0.0.0 are of different families",
+    ),
+    (
+        "id = \"carrier\"",
+        "id = \"carrier\"\nadvertise = [\"203.0.113.7/sctp\"]",
+        "trunk.advertise: `203.0.113.7/sctp` is no address to be reached at",
+    ),
+    (
+        "id = \"carrier\"",
+        "id = \"carrier\"\nadvertise = [\"0.0.0.0\"]",
+        "trunk.advertise: `0.0.0.0` is no address to be reached at",
+    ),
+    (
+        "id = \"carrier\"",
+        "id = \"carrier\"\nadvertise = [\"203.0.113.7/tcp\"]",
+        "trunk.advertise: `203.0.113.7/tcp` stands for no listener",
+    ),
+    (
+        "id = \"carrier\"",
+        "id = \"carrier\"\nadvertise = [\"203.0.113.7\", \"203.0.113.8\"]",
+        "trunk.advertise: `203.0.113.8` stands for no listener",
     ),
     (
         "name = \"sip.example.com\"",
@@ -934,8 +992,8 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "sip:sales@203.0.113.20\"",
-        "sip:sales@203.0.113.20\"\nrefer = \"terminate\"",
-        "buyer.refer: `terminate` is not known",
+        "sip:sales@203.0.113.20\"\nrefer = \"follow\"",
+        "buyer.refer: `follow` is not known",
     ),
     (
         "domains = [",

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::dialog::route_set::RouteSet;
 use crate::sip::build::{Writer, unfold_into};
 use crate::sip::flow::{Flow, PeerId, Transport};
+use crate::sip::locate::{Target, Wanted};
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
 use crate::sip::uri::{Host, Uri, is_secure};
 
@@ -32,6 +33,12 @@ pub struct Dialog {
     local_cseq: u32,
     /// CSeq of the peer's last request; `None` before the first.
     remote_cseq: Option<u32>,
+    /// Where the next hop's name was found.
+    located: Option<Box<SocketAddr>>,
+    /// The next hop may be a name that nobody was asked for.
+    is_name_new: bool,
+    /// How often one was.
+    names: u8,
 }
 
 /// How we appear in a Via.
@@ -128,6 +135,9 @@ impl Dialog {
             heard,
             local_cseq,
             remote_cseq,
+            located: None,
+            is_name_new: true,
+            names: 0,
         }
     }
 
@@ -202,6 +212,8 @@ impl Dialog {
     pub fn refresh_target(&mut self, target: &[u8]) {
         if *self.target != *target {
             self.target = Box::from(target);
+            self.located = None;
+            self.is_name_new = true;
         }
     }
 
@@ -234,8 +246,43 @@ impl Dialog {
         writer
     }
 
+    /// The name of the next hop that is yet to be looked up, by the transport of the dialog; once for each that the
+    /// peer gives, and not for ever.
+    pub fn name_to_locate(&mut self) -> Option<Wanted> {
+        let is_new = std::mem::take(&mut self.is_name_new);
+        if !is_new || self.names >= MOST_NAMES || self.is_unproved() {
+            return None;
+        }
+        let wanted = self.wanted()?;
+        self.names += 1;
+        Some(wanted)
+    }
+
+    /// Takes in where that name is; `ways` in the order in which they are to be tried. The one where the peer was heard
+    /// goes first.
+    pub fn note_located<'t>(&mut self, wanted: &Wanted, ways: impl Iterator<Item = &'t Target>) {
+        if self.wanted().as_ref() != Some(wanted) {
+            return;
+        }
+        let heard = self.heard;
+        let usable = ways.filter(|way| {
+            way.transport == heard.transport && is_reachable(way.address.ip(), heard.remote.ip())
+        });
+        let best = usable.min_by_key(|way| way.address.ip() != heard.remote.ip());
+        self.located = best.map(|way| Box::new(way.address));
+    }
+
+    /// What is to be looked up for the next hop; `None`: nothing, it is an address.
+    fn wanted(&self) -> Option<Wanted> {
+        let Ok(Uri::Sip(uri)) = Uri::parse(self.routes.next_hop(&self.target)) else {
+            return None;
+        };
+        let transport = self.heard.transport;
+        Wanted::new(&uri, Some(transport), [transport].into()).filter(Wanted::is_sendable)
+    }
+
     /// The flow on which a request within the dialog goes out: to the address that the next hop's URI
-    /// names. Where that is a name, or an address that a peer behind NAT made up, the flow on which the
+    /// names, or that its name was found at. Where that is not known, or an address that a peer behind NAT made up, the flow on which the
     /// peer was heard stands in for it; and so does the connection on which it was heard, as long as
     /// it leads to the same host and is not lost.
     #[must_use]
@@ -257,6 +304,10 @@ impl Dialog {
     /// Notes that the connection on which the peer was heard is lost: the next request goes to the address
     /// that the next hop's URI names. `false`: there is no other way.
     pub fn lose_connection(&mut self) -> bool {
+        // What DNS said did not help.
+        if self.located.take().is_some() {
+            return true;
+        }
         let heard = self.heard.remote;
         match self.named() {
             Some(named) if self.has_connection() && !self.is_unproved() && named != heard => {
@@ -282,9 +333,13 @@ impl Dialog {
     /// The address that the next hop's URI names.
     fn named(&self) -> Option<SocketAddr> {
         let port = self.heard.transport.default_port();
-        address_of(self.routes.next_hop(&self.target), port)
+        let written = address_of(self.routes.next_hop(&self.target), port);
+        written.or_else(|| self.located.as_deref().copied())
     }
 }
+
+/// Names of one peer that are looked up.
+const MOST_NAMES: u8 = 8;
 
 /// The address that a `sip:` URI names outright.
 fn address_of(uri: &[u8], default_port: u16) -> Option<SocketAddr> {

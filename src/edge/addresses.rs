@@ -15,6 +15,8 @@ use crate::sip::flow::ListenerId;
 #[derive(Debug, Serialize)]
 pub struct Addresses {
     signalling: Vec<Signalling>,
+    /// Trunks that know us by other addresses.
+    trunks: Vec<Known>,
     buyers: Vec<Towards>,
     media: Media,
 }
@@ -27,6 +29,14 @@ struct Signalling {
     bind: SocketAddr,
     /// What Via and Contact say: where peers reach us.
     advertised: String,
+}
+
+/// How one carrier knows us.
+#[derive(Debug, Serialize)]
+struct Known {
+    trunk: String,
+    /// By listener, in the order of `signalling`.
+    advertised: Vec<String>,
 }
 
 /// What one buyer sees of us.
@@ -73,6 +83,21 @@ impl Addresses {
                     transport: listener.transport.name().to_ascii_lowercase(),
                     bind: listener.bind,
                     advertised: listener.advertise.to_string(),
+                })
+                .collect(),
+            trunks: policy
+                .trunks
+                .iter()
+                .filter(|trunk| trunk.advertise.is_any())
+                .map(|trunk| Known {
+                    trunk: trunk.id.to_string(),
+                    advertised: (0_u16..)
+                        .zip(&policy.listeners)
+                        .map(|(place, listener)| {
+                            let own = trunk.advertise.at(ListenerId(place));
+                            own.unwrap_or(&listener.advertise).to_owned()
+                        })
+                        .collect(),
                 })
                 .collect(),
             buyers: buyers
@@ -146,6 +171,12 @@ impl fmt::Display for Addresses {
             let (transport, advertised) = (&one.transport, &one.advertised);
             writeln!(f, "  {transport} {advertised}  (bound to {})", one.bind)?;
         }
+        for known in &self.trunks {
+            writeln!(f, "\nThe carrier of trunk {} reaches it as:", known.trunk)?;
+            for (one, advertised) in self.signalling.iter().zip(&known.advertised) {
+                writeln!(f, "  {} {advertised}", one.transport)?;
+            }
+        }
         writeln!(f, "\nBuyers who list addresses must list these:")?;
         for towards in &self.buyers {
             writeln!(f, "  {}", towards.buyer)?;
@@ -203,7 +234,22 @@ mod tests {
         assert_eq!(way["gateway"], "127.0.0.9:5070");
         assert_eq!(way["sent_from"], "127.0.0.1:5060");
         assert_eq!(way["advertised"], "203.0.113.5:5060");
+        assert_eq!(value["trunks"], serde_json::json!([]));
         assert_eq!(value["media"]["relayed"], false);
+    }
+
+    #[test]
+    fn a_trunk_that_knows_us_by_another_address_is_told_so() {
+        let addresses = Addresses::of(&policy_of("", "\nadvertise = [\"198.51.100.7\"]"));
+
+        let value = serde_json::to_value(&addresses).unwrap();
+        assert_eq!(value["signalling"][0]["advertised"], "203.0.113.5:5060");
+        assert_eq!(value["trunks"][0]["trunk"], "carrier");
+        assert_eq!(value["trunks"][0]["advertised"][0], "198.51.100.7:5060");
+        let expected =
+            "\n\nThe carrier of trunk carrier reaches it as:\n  udp 198.51.100.7:5060\n\nBuyers";
+        let text = addresses.to_string();
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]
@@ -221,7 +267,7 @@ mod tests {
 
     #[test]
     fn where_media_is_relayed_its_addresses_and_ports_are_told() {
-        let addresses = Addresses::of(&policy_with("[media]\nports = \"30000-30999\"\n\n"));
+        let addresses = Addresses::of(&policy_of("[media]\nports = \"30000-30999\"\n\n", ""));
 
         let value = serde_json::to_value(&addresses).unwrap();
         assert_eq!(value["media"]["relayed"], true);
@@ -233,12 +279,14 @@ mod tests {
     }
 
     fn policy() -> Policy {
-        policy_with("")
+        policy_of("", "")
     }
 
-    fn policy_with(section: &str) -> Policy {
+    /// `section`: of the whole node; `more`: keys of the trunk.
+    fn policy_of(section: &str, more: &str) -> Policy {
         let text = include_str!("../../conf/minimal.toml")
             .replacen("[[listen]]", &format!("{section}[[listen]]"), 1)
+            .replace("\nallow = ", &format!("{more}\nallow = "))
             .replace(
                 "bind = \"192.0.2.10:5060\"",
                 "bind = \"0.0.0.0:5060\"\nadvertise = \"203.0.113.5\"",

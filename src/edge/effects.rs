@@ -17,7 +17,7 @@ use crate::edge::media::MediaDesk;
 use crate::edge::postroom::Postroom;
 use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
-use crate::net::resolver::Asker;
+use crate::net::resolver::{Asker, Told};
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
 use crate::routing::caps::Caps;
@@ -275,6 +275,11 @@ impl Effects {
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
         self.valve.set_rules(policy.overload);
         self.guard.set_policy(policy);
+    }
+
+    /// DNS says where a name is.
+    pub(super) fn handle_told(&mut self, now: Instant, told: &Told) {
+        self.guard.handle_told(now, told);
     }
 
     /// The longest wait since it was last asked.

@@ -1,7 +1,7 @@
 //! Who is heard: asked of every datagram before it is read.
 //!
 //! ```text
-//!   named in the configuration ─────────────────────────────> read
+//!   named in the configuration, or found by such a name ────> read
 //!   friend (logged in within a day) ────────────────────────> read
 //!   stranger ── not banned, within its rate and the budget ─> read
 //!            └─ else, if it belongs to a call of ours ──────> read
@@ -14,16 +14,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::auth::ban::{Ban, Bans, Shut, Verdict, Weight};
+use crate::auth::found::Found;
 use crate::call::Engine;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Known, Policy};
 use crate::edge::valve::Payer;
+use crate::net::resolver::Told;
 use crate::sip::glance::Glance;
 
 /// The guard of one shard.
 pub(super) struct Guard {
     policy: Arc<Policy>,
     familiar: Familiar,
+    found: Found,
     bans: Bans,
 }
 
@@ -48,17 +51,34 @@ pub(super) struct Banned {
 impl Guard {
     /// `key` is drawn at random, see [`Bans::new`].
     pub(super) fn new(start: Instant, key: [u8; 16], policy: Arc<Policy>) -> Self {
-        Self {
+        let mut guard = Self {
             bans: Bans::new(start, key, policy.guard),
             familiar: Familiar::default(),
+            found: Found::default(),
             policy,
-        }
+        };
+        guard.note_names();
+        guard
     }
 
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
         self.bans.set_rules(policy.guard);
         self.familiar = Familiar::default();
         self.policy = policy;
+        self.note_names();
+    }
+
+    fn note_names(&mut self) {
+        let policy = &self.policy;
+        self.found
+            .set_names(policy.names(), policy.limits.call_time);
+    }
+
+    /// DNS says where a name is.
+    pub(super) fn handle_told(&mut self, now: Instant, told: &Told) {
+        if let Some(located) = &told.located {
+            self.found.note(now, &told.wanted, located);
+        }
     }
 
     /// A datagram has come from `address`; the ban is one that it has earned by coming too often.
@@ -68,7 +88,7 @@ impl Guard {
         address: IpAddr,
         bytes: &[u8],
     ) -> (Standing, Option<Banned>) {
-        match self.known(address) {
+        match self.known(now, address) {
             Some(Known::Trunk(trunk)) => return (Standing::Welcome(Payer::Trunk(trunk.0)), None),
             Some(Known::Buyer) => return (Standing::Welcome(Payer::Other), None),
             None => {}
@@ -117,7 +137,7 @@ impl Guard {
             }
             Event::LoggedIn { flow, trunk } => {
                 let address = flow.remote.ip();
-                if self.known(address).is_none() {
+                if self.known(now, address).is_none() {
                     self.bans.befriend(now, address, trunk.0);
                 }
                 None
@@ -144,7 +164,7 @@ impl Guard {
 
     /// Whether nobody has named `address`, and nobody has logged in there.
     pub(super) fn is_stranger(&mut self, now: Instant, address: IpAddr) -> bool {
-        self.known(address).is_none() && self.bans.friend(now, address).is_none()
+        self.known(now, address).is_none() && self.bans.friend(now, address).is_none()
     }
 
     /// How many are banned.
@@ -159,19 +179,20 @@ impl Guard {
         weight: Weight,
         why: &'static str,
     ) -> Option<Banned> {
-        if weight == NOTHING || self.known(address).is_some() {
+        if weight == NOTHING || self.known(now, address).is_some() {
             return None;
         }
         let ban = self.bans.charge(now, address, weight)?;
         Some(Banned { ban, why })
     }
 
-    fn known(&mut self, address: IpAddr) -> Option<Known> {
-        self.familiar.known(address).or_else(|| {
+    fn known(&mut self, now: Instant, address: IpAddr) -> Option<Known> {
+        let known = self.familiar.known(address).or_else(|| {
             let known = self.policy.known.longest_match(address)?;
             self.familiar.note(address, known);
             Some(known)
-        })
+        });
+        known.or_else(|| self.found.has(now, address).then_some(Known::Buyer))
     }
 }
 
@@ -236,6 +257,8 @@ fn weight(why: Refusal) -> Weight {
         Refusal::StaleNonce => Weight(1),
         // Of those who were let in, or nothing that they can help.
         Refusal::Loop
+        | Refusal::Privacy
+        | Refusal::ReferTarget
         | Refusal::SessionInterval
         | Refusal::Merged
         | Refusal::OldCSeq
@@ -255,3 +278,77 @@ const QUESTION: Weight = Weight(7);
 /// Of a datagram beyond the rate.
 const FLOOD: Weight = Weight(1);
 const NOTHING: Weight = Weight(0);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::config::Texts;
+    use crate::net::clock;
+    use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
+    use crate::sip::locate::{Answer, Answers, Located, Question, Step, Wanted, locate};
+
+    /// A buyer that DNS found may send as much as one whose address is written down, and is not banned for a BYE that
+    /// comes too late; where nobody was found, both are a stranger's.
+    #[test]
+    fn a_buyer_that_dns_found_is_no_stranger() {
+        let (now, policy) = (clock::now(), Arc::new(policy()));
+        let mut guard = Guard::new(now, [7; 16], Arc::clone(&policy));
+        let [buyer, stranger] = ["198.51.100.20", "198.51.100.21"].map(|ip| ip.parse().unwrap());
+        let wanted = Arc::clone(policy.names().next().unwrap());
+        let located = Some(Arc::new(located(&wanted, buyer)));
+        guard.handle_told(now, &Told { wanted, located });
+
+        for (address, is_welcome) in [(buyer, true), (stranger, false)] {
+            for _ in 0..200 {
+                guard.judge(now, address, b"BYE sip:us SIP/2.0\r\n");
+            }
+            let bans = (0..50).filter_map(|_| guard.handle_event(now, &late_bye(address)));
+
+            assert_eq!(bans.count() > 0, !is_welcome);
+            let (standing, _) = guard.judge(now, address, b"BYE sip:us SIP/2.0\r\n");
+            let expected = if is_welcome {
+                Standing::Welcome(Payer::Other)
+            } else {
+                Standing::Shut(Shut::Banned)
+            };
+            assert_eq!(standing, expected);
+            assert_eq!(guard.is_stranger(now, address), !is_welcome);
+        }
+    }
+
+    fn late_bye(address: IpAddr) -> Event {
+        Event::Refused {
+            why: Refusal::NoDialog,
+            flow: Flow {
+                transport: Transport::Udp,
+                listener: ListenerId(0),
+                remote: (address, 5060).into(),
+                peer: PeerId::NOBODY,
+            },
+            status: Some(481),
+        }
+    }
+
+    fn located(wanted: &Wanted, address: IpAddr) -> Located {
+        let name = wanted.name();
+        let answers = Answers::from([
+            (Question::A(name.into()), Answer::Addresses(vec![address])),
+            (Question::Aaaa(name.into()), Answer::Addresses(Vec::new())),
+        ]);
+        match locate(wanted, &answers) {
+            Step::Done(located) => located,
+            other @ (Step::Ask(_) | Step::Nowhere { .. }) => panic!("{other:?}"),
+        }
+    }
+
+    fn policy() -> Policy {
+        let text = include_str!("../../conf/minimal.toml")
+            .replace("203.0.113.20", "buyer.example.com:5060");
+        let source = Texts::of("strowger.toml", text);
+        let settings = config::load(Path::new("strowger.toml"), &source, 1);
+        settings.unwrap_or_else(|faults| panic!("{faults}")).policy
+    }
+}

@@ -288,7 +288,9 @@ impl Shard {
                 Some(Letter::TransportFailed(flow)) => {
                     self.step(now, Input::TransportFailed { flow });
                 }
-                Some(Letter::Told(Told { wanted, located })) => {
+                Some(Letter::Told(told)) => {
+                    self.effects.handle_told(now, &told);
+                    let Told { wanted, located } = told;
                     self.step(now, Input::Resolved { wanted, located });
                 }
                 Some(Letter::Media { id, lost }) => {

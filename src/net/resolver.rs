@@ -306,12 +306,21 @@ impl<A: Audience> Desk<A> {
                 page.failures += 1;
                 page.due = Some(now + backoff.min(LONGEST_BACKOFF));
                 let is_stale = page.located.is_some() && now < page.good_until;
-                warn!(
-                    name = wanted.name(),
-                    result = result.label(),
-                    is_stale,
-                    "name not found"
-                );
+                // What peers name is their affair.
+                if page.is_kept {
+                    warn!(
+                        name = wanted.name(),
+                        result = result.label(),
+                        is_stale,
+                        "name not found"
+                    );
+                } else {
+                    debug!(
+                        name = wanted.name(),
+                        result = result.label(),
+                        "name not found"
+                    );
+                }
                 if !is_stale {
                     page.located = None;
                 }

@@ -71,7 +71,7 @@ mod tests {
     use crate::routing::buyer::{Gateway, XPhProfile};
     use crate::routing::caps::Caps;
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
-    use crate::routing::trunk::{CompanyId, MediaTerms, Refer};
+    use crate::routing::trunk::{Advertise, CompanyId, MediaTerms, Refer};
     use crate::sip::rules::HeaderRules;
     use crate::types::number::NumberPlan;
     use crate::types::secret::Secret;
@@ -149,6 +149,7 @@ mod tests {
             media: MediaTerms::default(),
             caller_ids: None,
             twilio_accounts: Vec::new(),
+            advertise: Advertise::default(),
             refer: Refer::Refuse,
             answers: Vec::new(),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::media::plan::Sources;
 use crate::media::session::{OtherMedia, Srtp, Terms};
 use crate::routing::caps::Caps;
+use crate::sip::flow::ListenerId;
 use crate::sip::rules::HeaderRules;
 use crate::types::number::NumberPlan;
 use crate::types::range::NumberSet;
@@ -22,6 +23,8 @@ pub struct Trunk {
     pub plan: NumberPlan,
     /// Which headers pass from it and to it.
     pub headers: HeaderRules,
+    /// How it knows us, where that is not what the listener advertises.
+    pub advertise: Advertise,
     /// What its callers may do with REFER.
     pub refer: Refer,
     /// What becomes of its media.
@@ -42,8 +45,32 @@ impl fmt::Debug for Trunk {
     }
 }
 
-/// What becomes of a REFER (RFC 3515) within a call. The call that it asks for is never ours to make: who may call
-/// whom is decided by the directory alone.
+/// Addresses of ours, by listener: `host:port`, as Via and Contact show them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advertise(Box<[Option<Box<str>>]>);
+
+impl Advertise {
+    /// Whether there are any.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.iter().any(Option::is_some)
+    }
+
+    /// The one for what comes to a listener; `None`: that which the listener itself advertises.
+    #[must_use]
+    pub fn at(&self, listener: ListenerId) -> Option<&str> {
+        self.0.get(usize::from(listener.0))?.as_deref()
+    }
+}
+
+impl FromIterator<Option<Box<str>>> for Advertise {
+    /// One for each listener, in the order of their ids.
+    fn from_iter<T: IntoIterator<Item = Option<Box<str>>>>(addresses: T) -> Self {
+        Self(addresses.into_iter().collect())
+    }
+}
+
+/// What becomes of a REFER (RFC 3515) within a call. Who may call whom is decided by the directory alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Refer {
     /// 603.
@@ -51,6 +78,8 @@ pub enum Refer {
     Refuse,
     /// The other side of the call gets it, and decides.
     Relay,
+    /// We carry it out, if it points to a number that has a campaign of the trunk's company.
+    Terminate,
 }
 
 /// What becomes of the media of a trunk's or a buyer's calls.

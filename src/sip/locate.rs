@@ -220,6 +220,12 @@ struct Host {
 pub type Targets = SmallVec<[Target; 4]>;
 
 impl Located {
+    /// All its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let targets = self.hosts.iter().flat_map(|host| &host.targets);
+        targets.map(|target| target.address.ip())
+    }
+
     /// The targets in the order of one call: hosts of the same rank are drawn by weight (RFC 2782), as
     /// `seed` says.
     #[must_use]

@@ -21,7 +21,7 @@ pub mod locate;
 pub mod message;
 pub mod name;
 pub mod reason;
-mod reply;
+pub mod reply;
 pub mod retreaver;
 pub mod rules;
 pub mod scan;

@@ -39,6 +39,8 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::TrunkMismatch,
     Refusal::TwilioAccount,
     Refusal::TooManyHops,
+    Refusal::Privacy,
+    Refusal::ReferTarget,
     Refusal::SessionInterval,
     Refusal::Loop,
     Refusal::Merged,

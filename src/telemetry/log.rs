@@ -364,6 +364,8 @@ fn is_attack(why: Refusal) -> bool {
         Refusal::NoCredentials
         | Refusal::StaleNonce
         | Refusal::TooManyHops
+        | Refusal::Privacy
+        | Refusal::ReferTarget
         | Refusal::SessionInterval
         | Refusal::Loop
         | Refusal::Merged

@@ -27,6 +27,8 @@ use crate::certificates::Identity;
 pub(crate) const NUMBER: &str = "+18885550100";
 /// A number of no campaign.
 pub(crate) const UNKNOWN_NUMBER: &str = "+18885550199";
+/// The number of a campaign that has the last buyer only.
+pub(crate) const TO_THE_LAST: &str = "+12125550199";
 /// The domain that lets carriers in by address.
 pub(crate) const BY_ADDRESS: &str = "ip.example.com";
 /// The domain that lets carriers in by digest, MD5 only.
@@ -87,6 +89,8 @@ pub(crate) struct Buyer {
     pub(crate) login: Option<(&'static str, &'static str, &'static str)>,
     /// A second gateway, behind the first.
     pub(crate) second: Option<Ipv4Addr>,
+    /// What becomes of its REFER.
+    pub(crate) refer: &'static str,
     /// What `[buyer.media]` says.
     pub(crate) media: &'static str,
 }
@@ -233,6 +237,7 @@ impl Site {
             response_timeout: "4s",
             login: None,
             second: None,
+            refer: "refuse",
             media: "",
         };
         change(&mut buyer);
@@ -376,6 +381,25 @@ sid = "sub7"
 "#,
             buyers = self.ids(),
         );
+        if let Some(last) = self.buyers.last() {
+            write!(
+                text,
+                r#"
+[[campaign]]
+id = "last"
+company = "acme"
+buyers = ["{id}"]
+
+[[number]]
+number = "{TO_THE_LAST}"
+campaign = "last"
+afid = "1001"
+sid = "sub7"
+"#,
+                id = last.id,
+            )
+            .expect("text");
+        }
         for host in &self.served {
             write!(
                 text,
@@ -413,6 +437,7 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
         response_timeout,
         login,
         second,
+        refer,
         media,
     } = buyer;
     let (transport, port) = (transport.name(), transport.port());
@@ -425,6 +450,7 @@ company = "acme"
 priority = {place}
 ring_timeout = "{ring_timeout}"
 response_timeout = "{response_timeout}"
+refer = "{refer}"
 "#
     )
     .expect("text");

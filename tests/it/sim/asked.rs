@@ -77,7 +77,7 @@ fn refer_is_603_for_whom_it_is_not_allowed_and_nobody_hears_of_it() {
         let from_buyer = referring(talk.buyer("REFER", 1), to);
         let heard = |refer, asked: &'static str, refused: &'static str| match refer {
             Refer::Relay => [asked],
-            Refer::Refuse => [refused],
+            Refer::Refuse | Refer::Terminate => [refused],
         };
 
         let said = ladder(&talk.caller_says(&from_caller));

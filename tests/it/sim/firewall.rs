@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use strowger::call::output::Gauges;
+
 use super::desk::{
     ANSWER, Desk, OFFER, Said, Talk, ack_of_failure, answer, buyer, buyer_request, caller_request,
     cancel, find, invite, ladder, specs,
@@ -515,6 +517,39 @@ fn privacy_is_kept_by_what_it_asks_for() {
         desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
         desk.rest();
         assert_eq!(desk.records[0].caller.is_none(), is_anonymous, "{privacy}");
+    }
+}
+
+/// RFC 3323 §5: what is critical and cannot be given is refused; what is only wished for is not.
+#[test]
+fn a_call_whose_critical_privacy_cannot_be_given_is_refused() {
+    for (privacy, is_refused) in [
+        ("session", false),
+        ("session;id", false),
+        ("nonsense", false),
+        ("critical", false),
+        ("id;user;header;history;critical", false),
+        ("none;critical", false),
+        ("session;critical", true),
+        ("CRITICAL ; id; Session", true),
+        ("nonsense;critical", true),
+    ] {
+        let mut desk = Desk::new(1);
+
+        let said = desk.say(CARRIER, &invite().with("Privacy", privacy));
+
+        let expected = if is_refused {
+            &["carrier 500 INVITE"][..]
+        } else {
+            &["carrier 100 INVITE", "b0 INVITE"]
+        };
+        assert_eq!(ladder(&said), expected, "{privacy}");
+        if is_refused {
+            let reason = said[0].message.value("Reason");
+            assert_eq!(reason, "SIP;cause=500;text=\"privacy\"");
+            assert_eq!(desk.rest(), Gauges::default());
+            assert_eq!(desk.records.len(), 0);
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Leg {
     pub(crate) first_cseq: u32,
     /// RSeqs of the edge's reliable responses that the caller is yet to acknowledge.
     pub(crate) rseqs: HashSet<u32>,
+    /// CSeqs of this side's offers in UPDATE and PRACK that the edge is yet to answer.
+    pub(crate) offers: HashSet<u32>,
     /// The caller took its INVITE back, or ended the early dialog.
     pub(crate) is_given_up: bool,
 }
@@ -73,7 +75,19 @@ impl Leg {
             dialogs: BTreeMap::new(),
             first_cseq: 0,
             rseqs: HashSet::new(),
+            offers: HashSet::new(),
             is_given_up: false,
+        }
+    }
+
+    /// The edge's tag: that of its ringing, until it has answered.
+    pub(crate) fn own_tag(&self) -> &str {
+        let first = (self.first_cseq, "INVITE".to_owned());
+        let rung = self.answers.get(&first).and_then(|one| one.tag.as_deref());
+        if self.own_tag.is_empty() {
+            rung.unwrap_or_default()
+        } else {
+            &self.own_tag
         }
     }
 }

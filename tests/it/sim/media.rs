@@ -8,11 +8,12 @@ use strowger::call::output::{Event, Refusal};
 use strowger::call::policy::{Media, Mouth};
 use strowger::media::plan::{Party, Plan};
 use strowger::media::vigil::Quiet;
+use strowger::routing::trunk::Refer;
 
 use super::desk::{
     Desk, Said, Talk, answer, buyer, buyer_request, caller_request, find, invite, ladder, specs,
 };
-use super::policy::{CARRIER, PolicySpec, addr};
+use super::policy::{CARRIER, PolicySpec, addr, number};
 use super::text::Msg;
 
 /// Where the caller and the buyers hear media.
@@ -423,4 +424,39 @@ fn a_call_that_both_sides_want_direct_is_left_alone() {
 
     assert_eq!(offered.body, offer().body);
     assert!(desk.plans.is_empty());
+}
+
+/// What would move the media while it cannot be moved is refused: an offer before the answer, and a transfer of ours.
+#[test]
+fn what_the_relay_could_not_follow_is_refused() {
+    let mut buyers = specs(1);
+    buyers[0].refer = Refer::Terminate;
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![buyers],
+        media: open(20_000, 20_099),
+        ..PolicySpec::default()
+    });
+    let allow = "INVITE, PRACK, UPDATE";
+    let invite = offer().with("Supported", "100rel").with("Allow", allow);
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let ringing = answered(&offered, 183, 0)
+        .with("Require", "100rel")
+        .with("RSeq", "1")
+        .with("Allow", allow);
+    let rung = find(&desk.say_from(buyer(0), &ringing), "carrier 183 INVITE");
+    let rack = format!("{} 1 INVITE", rung.value("RSeq"));
+    let more = sdp("ann", CALLER_MEDIA, "a=sendonly\r\n");
+    let prack = caller_request("PRACK", 2, &invite, &rung).with("RAck", rack);
+    let said = desk.say(CARRIER, &prack.with_sdp(&more));
+    assert_eq!(ladder(&said), ["carrier 488 PRACK"]);
+    let update = caller_request("UPDATE", 3, &invite, &rung).with_sdp(&more);
+    assert_eq!(ladder(&desk.say(CARRIER, &update)), ["carrier 500 UPDATE"]);
+    let said = desk.say_from(buyer(0), &answered(&offered, 200, 0));
+    let ok = find(&said, "carrier 200 INVITE");
+    desk.say(CARRIER, &caller_request("ACK", 1, &invite, &ok));
+
+    let to = format!("<sip:{}@ip.example.com>", number(0));
+    let refer = buyer_request("REFER", 1, &offered, "bob").with("Refer-To", to);
+
+    assert_eq!(ladder(&desk.say_from(buyer(0), &refer)), ["b0 603 REFER"]);
 }

@@ -16,6 +16,7 @@
 //! STROWGER_SIM_SEED=4711 cargo test --test it sim:: -- --nocapture
 //! ```
 
+mod advertise;
 mod asked;
 mod client;
 mod connections;
@@ -30,6 +31,7 @@ mod leg;
 mod limits;
 mod media;
 mod named;
+mod peers;
 mod phone;
 mod plan;
 pub(crate) mod policy;
@@ -41,6 +43,7 @@ pub(crate) mod seeds;
 mod server;
 mod tally;
 pub(crate) mod text;
+mod transfer;
 mod traps;
 mod verdict;
 mod watch;

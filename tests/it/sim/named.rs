@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use strowger::call::input::Input;
 use strowger::call::output::Gauges;
+use strowger::call::policy::Strangers;
 use strowger::sip::locate::{Answer, Answers, Located, Question, Srv, Step, locate};
 
-use super::desk::{ANSWER, Desk, Said, answer, cancel, find, invite, ladder, specs};
+use super::desk::{ANSWER, Desk, Said, answer, cancel, find, invite, ladder, request, specs};
 use super::policy::{CARRIER, EDGE, PolicySpec, wanted};
 use super::world::flow;
 
@@ -229,4 +230,30 @@ fn a_new_answer_is_for_the_next_call_and_none_takes_the_old_one_away() {
     ];
     assert!(seen.iter().eq(expected), "{seen:?}");
     assert_eq!(desk.asked.len(), 1);
+}
+
+/// Where strangers are met with silence, a buyer that DNS found is not one of them.
+#[test]
+fn a_buyer_that_was_found_is_answered_where_strangers_are_not() {
+    let mut buyers = specs(1);
+    buyers[0].named = Some(URI.to_owned());
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![buyers],
+        strangers: Strangers::Silent,
+        ..PolicySpec::default()
+    });
+    let ask = |desk: &mut Desk| {
+        let options = request("OPTIONS", &format!("sip:{EDGE}"));
+        ladder(&desk.say("203.0.113.5:5060", &options))
+    };
+    assert_eq!(ask(&mut desk), [""; 0]);
+
+    tell(&mut desk, &["203.0.113.5:5060"]);
+
+    assert_eq!(ask(&mut desk), ["203.0.113.5:5060 200 OPTIONS"]);
+    // It moves, and calls to the old place may still be up.
+    tell(&mut desk, &["203.0.113.6:5060"]);
+    assert_eq!(ask(&mut desk).len(), 1);
+    desk.pass(Duration::from_secs(4 * 3600));
+    assert_eq!(ask(&mut desk), [""; 0]);
 }

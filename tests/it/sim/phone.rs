@@ -235,7 +235,9 @@ impl Phone {
             Step::Dial => self.dial(turn),
             Step::Cancel { by_bye } => self.give_up(turn, by_bye),
             Step::EarlyUpdate { has_offer } => {
-                if self.phase == Phase::Ringing && self.remote_tag.is_some() && !self.gives_up {
+                let has_dialog =
+                    self.remote_tag.is_some() && (self.is_caller || self.is_answering());
+                if self.phase == Phase::Ringing && has_dialog && !self.gives_up {
                     let mut update = self.request("UPDATE");
                     if has_offer {
                         let sdp = self.body();

@@ -11,7 +11,7 @@ pub(crate) enum Step {
     Cancel { by_bye: bool },
     /// Buyer: a provisional response; each `fork` has a To-tag of its own.
     Provisional { status: u16, fork: u8 },
-    /// Caller: UPDATE before the answer, once there is a dialog.
+    /// UPDATE before the answer, once there is a dialog.
     EarlyUpdate { has_offer: bool },
     /// Buyer: 200.
     Answer,

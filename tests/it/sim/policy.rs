@@ -137,6 +137,8 @@ pub(crate) struct PolicySpec {
     pub(crate) trust: TrustSpec,
     /// Numbers besides that go to line 0.
     pub(crate) aliases: Vec<String>,
+    /// How the trunk knows the edge, by listener.
+    pub(crate) advertise: Vec<Box<str>>,
     /// The edge's listeners, all at one address.
     pub(crate) transports: Vec<Transport>,
 }
@@ -163,6 +165,7 @@ impl Default for PolicySpec {
             pass_headers: Vec::new(),
             trust: TrustSpec::default(),
             aliases: Vec::new(),
+            advertise: Vec::new(),
             transports: vec![Transport::Udp],
         }
     }
@@ -206,6 +209,7 @@ impl PolicySpec {
                 .iter()
                 .map(|one| one.as_str().into())
                 .collect(),
+            advertise: self.advertise.iter().cloned().map(Some).collect(),
             refer: self.refer,
             answers: Vec::new(),
         };

@@ -309,6 +309,11 @@ fn draw_buyer(dice: &mut Dice, call: usize, buyer: usize) -> BuyerPlan {
     let min = dice.pick(&[0, 0, 0, 150, 99_999]);
     plan.session = draw_session(dice, &[90, 95], min);
     plan.takes_update = dice.pick(&[None, Some(true), Some(true), Some(false)]);
+    if dice.chance(15) {
+        let has_offer = dice.chance(80);
+        let at = dice.millis(0, 3000);
+        plan.before.push((at, Step::EarlyUpdate { has_offer }));
+    }
     plan.within = draw_within(dice, 45);
     spec.has_login = dice.chance(30);
     if dice.chance(20) {

@@ -99,6 +99,9 @@ impl Watch {
             leg.bodies.insert(body);
         }
         if message.is_request() {
+            if matches!(message.method(), "UPDATE" | "PRACK") && !message.body.is_empty() {
+                leg.offers.insert(message.cseq());
+            }
             let dialog = leg
                 .dialogs
                 .entry(message.tag_in_from().to_owned())
@@ -133,11 +136,11 @@ impl Watch {
         let Some(leg) = self.legs.get(call_id) else {
             return;
         };
-        // A 2xx must not overtake an answer that the caller is yet to acknowledge (RFC 3262 §3).
-        let is_held = self
-            .legs
-            .values()
-            .any(|other| other.is_caller && other.call == leg.call && !other.rseqs.is_empty());
+        // A 2xx must not overtake an answer that the caller is yet to acknowledge (RFC 3262 §3), nor the one to an offer.
+        let is_held = self.legs.values().any(|other| {
+            let waits = other.is_caller && !other.rseqs.is_empty();
+            other.call == leg.call && (waits || !other.offers.is_empty())
+        });
         let Some(leg) = self.legs.get_mut(call_id) else {
             return;
         };
@@ -199,7 +202,7 @@ impl Watch {
                 .push(format!("{name}: unknown Call-ID {call_id}"));
             return;
         };
-        if message.tag_in_from() != leg.own_tag {
+        if message.tag_in_from() != leg.own_tag() {
             self.faults.push(format!("{name}: our tag has changed"));
         }
         if !leg.is_caller
@@ -341,6 +344,9 @@ impl Watch {
         };
         if status == 100 {
             return;
+        }
+        if matches!(method.as_str(), "UPDATE" | "PRACK") {
+            leg.offers.remove(&cseq);
         }
         if let Some(rseq) = message.first("RSeq")
             && is_new

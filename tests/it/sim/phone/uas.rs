@@ -319,6 +319,7 @@ impl Phone {
             .with("Contact", contact)
             .with("Require", "100rel")
             .with("RSeq", rseq.to_string());
+        reply = self.capable(reply);
         if status == 183 {
             let sdp = self.body();
             reply = reply.with_sdp(&sdp);
@@ -332,6 +333,11 @@ impl Phone {
             until: turn.now + PATIENCE,
         });
         self.send_reply(turn, at, status, &reply);
+    }
+
+    /// Whether its answer went out in a reliable response, and was acknowledged.
+    pub(super) fn is_answering(&self) -> bool {
+        self.has_early_answer && !self.is_ringing_reliably()
     }
 
     fn is_ringing_reliably(&self) -> bool {

@@ -5,7 +5,7 @@ mod acks;
 mod answers;
 mod cancel;
 mod challenges;
-
+mod early_offers;
 mod reliable;
 mod rest;
 mod session;
@@ -17,7 +17,7 @@ use strowger::call::input::{Input, Which};
 use strowger::call::output::Gauges;
 
 use super::desk::{
-    ANSWER, Desk, OFFER, Talk, ack_of_failure, answer, buyer, buyer_request, caller_request,
+    ANSWER, Desk, OFFER, Said, Talk, ack_of_failure, answer, buyer, buyer_request, caller_request,
     cancel, find, invite, ladder, specs, timed,
 };
 use super::digest;

@@ -40,7 +40,7 @@ fn timed_talk(caller: &[(&str, &str)], buyer_says: &[(&str, &str)]) -> Talk {
     }
 }
 
-fn seconds(talk: &mut Talk, seconds: u64) -> Vec<super::super::desk::Said> {
+fn seconds(talk: &mut Talk, seconds: u64) -> Vec<Said> {
     talk.desk.pass(Duration::from_secs(seconds))
 }
 

@@ -1,0 +1,243 @@
+//! The call that looks for the party a transfer wants: like any other, but its caller is a call of ours.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::call::Engine;
+use crate::call::a_leg::Early;
+use crate::call::admit::outcome_of;
+use crate::call::bridge::{Leg, OwedAck};
+use crate::call::call::{Call, State};
+use crate::call::core::{CallKey, Core};
+use crate::call::credentials::reread;
+use crate::call::hunt::Hunt;
+use crate::call::output::Event;
+use crate::call::record::{Outcome, Record, Side};
+use crate::call::refer::Referral;
+use crate::call::registry::Arrival;
+use crate::call::transfer::{Joined, News};
+use crate::call::within::AskedWithin;
+use crate::dialog::session_timer::Asked;
+use crate::routing::buyer::Buyer;
+use crate::routing::decide::{Refusal as Undecided, decide};
+use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::message::{Method, Response};
+use crate::types::ids::{CallUuid, Mark};
+
+impl Engine {
+    /// A REFER that we carry out.
+    pub(super) fn refer(&mut self, now: Instant, of: CallKey, asked: &AskedWithin<'_, '_>) {
+        if self.registry.is_full() {
+            self.core.event(Event::TableFull { table: "calls" });
+            let reply = ReplyHead::new(asked.request, &asked.flow);
+            self.core.answer(now, asked.server, &reply, 503, None);
+            return;
+        }
+        let Some(call) = self.registry.call(of) else {
+            return;
+        };
+        let Some(referral) = call.take_referral(now, &mut self.core, asked) else {
+            return;
+        };
+        let key = self.registry.next_key();
+        if let Some(call) = self.registry.call(of) {
+            call.note_seeker(key);
+        }
+        match Call::seek(now, &mut self.core, key, referral) {
+            Some(call) if !call.is_gone() => self.registry.insert(now, Box::new(call)),
+            // It has said so.
+            Some(_) => {}
+            None => {
+                let status = 500;
+                self.core.news.push_back(News::Failed { of, status });
+            }
+        }
+    }
+
+    /// Tells calls of one another.
+    pub(super) fn deliver_news(&mut self, now: Instant) {
+        while let Some(news) = self.core.news.pop_front() {
+            let key = match news {
+                News::Failed { of, status } => {
+                    if let Some(call) = self.registry.call(of) {
+                        call.handle_transfer_failed(now, &mut self.core, status);
+                    }
+                    of
+                }
+                News::Found { of, joined } => {
+                    match self.registry.call(of) {
+                        Some(call) => call.join(now, &mut self.core, joined),
+                        None => joined.part(now, &mut self.core, of),
+                    }
+                    of
+                }
+                News::Abandon(key) => {
+                    if let Some(call) = self.registry.call(key) {
+                        call.cancel_attempt(now, &mut self.core, None);
+                        call.fail(now, &mut self.core, Outcome::CallerHungUp, Side::Caller);
+                    }
+                    key
+                }
+            };
+            self.registry.attend(now, key);
+        }
+        self.deliver_reports(now);
+    }
+}
+
+impl Call {
+    /// Begins to look for the party that a transfer wants. `None`: a fault of ours.
+    fn seek(now: Instant, core: &mut Core, key: CallKey, referral: Referral) -> Option<Self> {
+        let uuid = CallUuid::new(&mut core.entropy);
+        let caller_mark = core.mark(key.slot);
+        let invite = write_invite(core, key, &referral)?;
+        let request = reread(&invite)?;
+        let essentials = request.essentials().ok()?;
+        let Referral {
+            of,
+            policy,
+            trunk,
+            user,
+            target,
+            caller,
+            call_id,
+            flow,
+        } = referral;
+        let decision = decide(&policy.directory, &trunk, Ok(target));
+        let (campaign, source) = match &decision {
+            Ok(found) => (Some(found.campaign.id.clone()), Some(found.source)),
+            Err(Undecided::NoBuyer { campaign, source }) => {
+                (Some(campaign.id.clone()), Some(*source))
+            }
+            Err(Undecided::NotANumber(_) | Undecided::NumberUnknown) => (None, None),
+        };
+        let record = Record {
+            uuid,
+            generation: policy.generation,
+            trunk: trunk.id.clone(),
+            user,
+            dialled: Some(target),
+            caller,
+            campaign,
+            afid: source.map(|source| source.afid.clone()),
+            sid: source.and_then(|source| source.sid.clone()),
+            call_id,
+            attempts: Vec::new(),
+            skipped: Vec::new(),
+            began: now,
+            rang: None,
+            answered: None,
+            ended: now,
+            outcome: Outcome::Internal,
+            status: 0,
+            hung_up_by: Side::Edge,
+            media: None,
+            figures: None,
+        };
+        let early = Early {
+            server: None,
+            transfer: Some(of),
+            flow,
+            reply: ReplyHead::new(&request, &flow),
+            request: invite.clone(),
+            cseq: essentials.cseq,
+            contact: None,
+            provisional: None,
+            offers: None,
+        };
+        let plan = match decision {
+            Ok(decision) => Ok(Hunt {
+                campaign: decision.campaign.clone(),
+                next: 0,
+                gateways: SmallVec::new(),
+                tried: 0,
+                places: Vec::new(),
+                is_last_resort: false,
+                until: now + policy.hunt.time,
+                max_forwards: 69,
+                hops: 1,
+                sender: flow.remote.ip(),
+            }),
+            Err(refusal) => Err(outcome_of(refusal)),
+        };
+        let mut call = Self {
+            key,
+            home: of.slot,
+            uuid,
+            arrival: Arrival::new(essentials.call_id, b"", essentials.cseq),
+            policy: policy.clone(),
+            trunk,
+            caller_mark,
+            buyer_mark: None,
+            holds_trunk: false,
+            held_buyer: None,
+            held_second: None,
+            media: None,
+            record: Some(Box::new(record)),
+            state: State::Gone,
+            scheduled: SmallVec::new(),
+        };
+        let ring_at = None;
+        call.launch(now, core, (early, ring_at), plan, (&request, &essentials));
+        Some(call)
+    }
+
+    /// Somebody has answered: the leg goes to the call that it was sought for.
+    pub(crate) fn hand_over(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        of: CallKey,
+        (mut leg, owed): (Leg, OwedAck),
+        (who, mark): (Arc<Buyer>, Mark),
+        response: &Response<'_>,
+    ) {
+        let terms = self.policy.session.as_ref();
+        let asked = Asked::of(&response.head);
+        leg.agree(now, terms.and_then(|terms| terms.accepted(&asked)));
+        leg.owed = Some(owed);
+        let joined = Box::new(Joined {
+            policy: self.policy.clone(),
+            uuid: self.uuid,
+            leg,
+            who,
+            held: self.held_buyer.take(),
+            mark,
+            record: self.record.take(),
+            ok: Bytes::copy_from_slice(response.head.message()),
+        });
+        core.news.push_back(News::Found { of, joined });
+        self.state = State::Gone;
+    }
+}
+
+/// The INVITE that a caller would have sent: the number it has, the number it wants, and no offer, for nobody has one yet.
+fn write_invite(core: &mut Core, key: CallKey, referral: &Referral) -> Option<Bytes> {
+    let host = referral
+        .policy
+        .advertised(referral.flow.listener)
+        .to_owned();
+    let wanted = format!("sip:{}@{host}", referral.target);
+    let caller = match referral.caller {
+        Some(number) => format!("<sip:{number}@{host}>;tag="),
+        None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=".to_owned(),
+    };
+    let (branch, tag, call_id) = (
+        core.mark(key.slot).text(),
+        core.mark(key.slot).text(),
+        core.mark(key.slot).text(),
+    );
+    let mut writer = Writer::request(&mut core.buffer, Method::Invite, wanted.as_bytes());
+    writer
+        .via(referral.flow.transport, &host, &branch)
+        .number("Max-Forwards", 70)
+        .parts("From", &[caller.as_bytes(), &tag])
+        .parts("To", &[b"<", wanted.as_bytes(), b">"])
+        .field("Call-ID", &call_id)
+        .cseq(1, Method::Invite);
+    let built = writer.finish(b"");
+    core.built(built)
+}
