@@ -137,8 +137,8 @@ fn write_relayed(
                     && (relayed.keeps_mux || !matches!(name, b"rtcp-mux" | b"rtcp-mux-only"))
                     && (relayed.direction.is_none() || Direction::of(name).is_none())
             }
-            // Titles, keys of old, other addresses.
-            None => !b"ick".contains(&line.kind()),
+            // Titles, keys of old, other addresses, and what belongs to the session only.
+            None => !b"vosiuepctrzk".contains(&line.kind()),
         };
         if is_kept && passes(*line, secrets) {
             push(out, line.text());
@@ -196,23 +196,41 @@ fn is_of_kept_format(name: &[u8], value: &[u8], own: Numbers, kept: Option<Numbe
 /// Whether a line may be seen by the other party.
 fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
     let (name, value) = line.attribute().unwrap_or((b"", line.value()));
-    let is_ours = match name {
-        // Ports and addresses (RFC 3605, RFC 4570, RFC 6947, RFC 8839).
-        b"rtcp" | b"source-filter" | b"altc" | b"candidate" | b"remote-candidates"
-        | b"end-of-candidates" | b"alt" => true,
-        // Keys, and who holds them (RFC 4567, RFC 4568, RFC 8122, RFC 4145, RFC 8842, RFC 8827).
-        b"crypto" | b"key-mgmt" | b"fingerprint" | b"setup" | b"connection" | b"tls-id"
-        | b"dtls-id" | b"identity" => true,
+    let is_ours = OURS.iter().any(|own| own.eq_ignore_ascii_case(name))
+        || name
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"ice-"))
         // One port for several lines (RFC 9143): each line has its own with us.
-        b"group" => value.starts_with(b"BUNDLE"),
-        b"bundle-only" => true,
-        name => name.starts_with(b"ice-"),
-    };
+        || (name == b"group" && value.trim_ascii_start().starts_with(b"BUNDLE"));
     !is_ours
         && !secrets
             .iter()
             .any(|secret| memchr::memmem::find(value, secret).is_some())
 }
+
+/// Attributes that are written anew on each leg, or not at all.
+const OURS: [&[u8]; 17] = [
+    // Ports and addresses (RFC 3605, RFC 4570, RFC 6947, RFC 8839, RFC 9143).
+    b"rtcp",
+    b"source-filter",
+    b"altc",
+    b"alt",
+    b"candidate",
+    b"remote-candidates",
+    b"end-of-candidates",
+    b"bundle-only",
+    // Keys, and who holds them (RFC 4567, RFC 4568, RFC 8122, RFC 4145, RFC 8842, RFC 8827).
+    b"crypto",
+    b"key-mgmt",
+    b"fingerprint",
+    b"setup",
+    b"connection",
+    b"tls-id",
+    b"dtls-id",
+    b"identity",
+    // Which proxy has been here already: what follows is ours to decide.
+    b"nortpproxy",
+];
 
 /// The addresses and host names that a description names where it must, as they are spelled.
 fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {

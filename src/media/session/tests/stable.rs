@@ -212,6 +212,18 @@ fn sound_that_was_told_cannot_be_refused() {
     scene.end_well();
 }
 
+/// It would be another offer than the one that the caller was told an answer to.
+#[test]
+fn the_next_buyer_is_offered_as_many_lines() {
+    let (mut scene, _) = after_early_media();
+    let more = format!("{OFFER}\nm=video 15000 RTP/AVP 31");
+
+    assert_eq!(scene.offer(Party::Caller, &more), Err(Fault::Lines));
+
+    scene.agree(Party::Caller, OFFER, ANSWER);
+    scene.end_well();
+}
+
 /// The second answer to one INVITE, with another codec than the first: the caller cannot be told.
 #[test]
 fn a_final_answer_that_contradicts_the_early_one_is_a_fault() {

@@ -26,6 +26,9 @@ const GOSSIP: &str = "v=0
     a=ice-pwd:asd88fgpdd777uzjYhagZg
     a=setup:actpass
     a=fingerprint:sha-256 AA:BB
+    a= crypto:1 AES_CM_128_HMAC_SHA1_80 inline:h77xBx3cFE4uhlQtSlBa4a8veOdxnbd6OBxy2bAy
+    a=Candidate:2 1 UDP 2130706431 10.9.9.7 12692 typ host
+    o=bob 1 1 IN IP4 10.9.9.6
     a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:h77xBx3cFE4uhlQtSlBa4a8veOdxnbd6OBxy2bAy
     a=ssrc:1234 cname:media@10.9.9.9
     a=x-rtp-stat:PS=1,OS=2
