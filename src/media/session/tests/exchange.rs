@@ -327,3 +327,11 @@ fn rtcp_shares_the_port_where_both_want_it() {
     }
     scene.end_well();
 }
+
+/// A call with media must not weigh much more than one without; a text is some 300 bytes, and there are two.
+#[test]
+fn what_is_kept_of_a_call_is_small() {
+    let kept = size_of::<Session>() + size_of::<line::Line>();
+
+    assert!(kept <= 640, "{kept} bytes");
+}
