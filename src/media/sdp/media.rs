@@ -16,7 +16,7 @@ pub struct MediaLine<'a> {
     pub ports: u16,
     /// The transport protocol, as it stands.
     pub proto: &'a [u8],
-    /// The formats, with spaces between them.
+    /// The formats, with spaces between them; there may be none where the port is 0.
     pub formats: &'a [u8],
 }
 
@@ -68,12 +68,15 @@ impl<'a> MediaLine<'a> {
             None => (port, 1),
         };
         let formats = rest.trim_ascii();
-        if kind.is_empty() || proto.is_empty() || formats.is_empty() {
+        let port = number(port)?;
+        // Some peers leave out the formats of a line that they refuse.
+        let is_bare = formats.is_empty() && port != 0;
+        if kind.is_empty() || proto.is_empty() || is_bare {
             return None;
         }
         Some(Self {
             kind,
-            port: number(port)?,
+            port,
             ports,
             proto,
             formats,

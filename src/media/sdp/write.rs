@@ -169,7 +169,9 @@ fn write_head(
     match kept {
         None => {
             out.push(b' ');
-            out.extend_from_slice(media.head.formats);
+            let formats = media.head.formats;
+            // One there must be (RFC 8866 §5.14).
+            out.extend_from_slice(if formats.is_empty() { b"0" } else { formats });
         }
         Some(kept) => {
             let is_kept =

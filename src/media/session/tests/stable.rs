@@ -238,6 +238,30 @@ fn a_final_answer_that_contradicts_the_early_one_is_a_fault() {
     scene.end_well();
 }
 
+/// The 2xx to an INVITE often says again what a reliable 183 said, whatever was agreed on in between.
+#[test]
+fn an_answer_that_comes_again_after_another_exchange_changes_nothing() {
+    for is_refused in [true, false] {
+        let mut scene = Scene::new(terms(), terms());
+        scene.agree(Party::Caller, OFFER, ANSWER);
+        let moved = ANSWER.replace("4000", "4800");
+        let offered = scene.offer(Party::Buyer, &moved).unwrap();
+        if is_refused {
+            scene.session.forget_offer(&mut scene.ports);
+        } else {
+            scene.answer(Party::Caller, OFFER).unwrap();
+        }
+        let before = scene.session.plan();
+
+        assert_eq!(scene.answer(Party::Buyer, ANSWER).unwrap(), offered);
+
+        assert_eq!(scene.session.plan(), before);
+        scene.session.note_answered();
+        assert_eq!(scene.answer(Party::Buyer, ANSWER), Err(Fault::NoOffer));
+        scene.end_well();
+    }
+}
+
 #[test]
 fn an_update_of_the_caller_before_the_answer_tells_it_anew() {
     let mut scene = Scene::new(terms(), terms());
