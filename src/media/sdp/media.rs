@@ -71,7 +71,7 @@ impl<'a> MediaLine<'a> {
         let port = number(port)?;
         // Some peers leave out the formats of a line that they refuse.
         let is_bare = formats.is_empty() && port != 0;
-        if kind.is_empty() || proto.is_empty() || is_bare {
+        if !is_name(kind) || !is_name(proto) || is_bare {
             return None;
         }
         Some(Self {
@@ -351,6 +351,12 @@ fn connection(value: &[u8]) -> Result<Option<IpAddr>, ReadError> {
         return Err(ReadError::Address);
     }
     Ok(Some(address))
+}
+
+/// Whether `text` can be the name of media or of a transport: all that are registered can, and no address.
+fn is_name(text: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-+_/".contains(byte);
+    !text.is_empty() && text.iter().all(is_of_name)
 }
 
 /// The first word of `text`, and the rest behind the spaces that follow it.

@@ -240,6 +240,8 @@ mod tests {
             (b"v=0\r\nm=audio -1 RTP/AVP 0\r\n", ReadError::Media),
             (b"v=0\r\nm=audio 65536 RTP/AVP 0\r\n", ReadError::Media),
             (b"v=0\r\nm=audio 1/x RTP/AVP 0\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio 1 192.0.2.1 0\r\n", ReadError::Media),
+            (b"v=0\r\nm=\"audio\" 1 RTP/AVP 0\r\n", ReadError::Media),
         ] {
             let error = Sdp::read(text).unwrap_err();
 

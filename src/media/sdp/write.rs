@@ -104,7 +104,7 @@ pub fn write_rest(out: &mut Vec<u8>, sdp: &Sdp<'_>, own: IpAddr, sections: &[Sec
     }
     for (media, section) in sdp.media().zip(sections) {
         match section {
-            Section::Refused => write_head(out, &media, 0, None, None),
+            Section::Refused => write_head(out, &media, 0, (None, None), &secrets),
             Section::Relayed(relayed) => {
                 write_relayed(out, &media, relayed, address, &secrets);
             }
@@ -125,7 +125,8 @@ fn write_relayed(
     let transport = (media.head.transport() != relayed.transport)
         .then(|| relayed.transport.text())
         .flatten();
-    write_head(out, media, relayed.port, transport, relayed.kept);
+    let changed = (transport, relayed.kept);
+    write_head(out, media, relayed.port, changed, secrets);
     if relayed.address != address {
         let _ = write!(out, "c=IN {}\r\n", Connection(relayed.address));
     }
@@ -159,8 +160,8 @@ fn write_head(
     out: &mut Vec<u8>,
     media: &Media<'_, '_>,
     port: u16,
-    transport: Option<&[u8]>,
-    kept: Option<Numbers>,
+    (transport, kept): (Option<&[u8]>, Option<Numbers>),
+    secrets: &[&[u8]],
 ) {
     out.extend_from_slice(b"m=");
     out.extend_from_slice(media.head.kind);
@@ -170,8 +171,9 @@ fn write_head(
         None => {
             out.push(b' ');
             let formats = media.head.formats;
+            let passes = !formats.is_empty() && !holds_any(formats, secrets);
             // One there must be (RFC 8866 §5.14).
-            out.extend_from_slice(if formats.is_empty() { b"0" } else { formats });
+            out.extend_from_slice(if passes { formats } else { b"0" });
         }
         Some(kept) => {
             let is_kept =
@@ -197,17 +199,20 @@ fn is_of_kept_format(name: &[u8], value: &[u8], own: Numbers, kept: Option<Numbe
 
 /// Whether a line may be seen by the other party.
 fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
-    let (name, value) = line.attribute().unwrap_or((b"", line.value()));
+    let (name, value) = line.attribute().unwrap_or_default();
     let is_ours = OURS.iter().any(|own| own.eq_ignore_ascii_case(name))
         || name
             .get(..4)
             .is_some_and(|start| start.eq_ignore_ascii_case(b"ice-"))
         // One port for several lines (RFC 9143): each line has its own with us.
         || (name == b"group" && value.trim_ascii_start().starts_with(b"BUNDLE"));
-    !is_ours
-        && !secrets
-            .iter()
-            .any(|secret| memchr::memmem::find(value, secret).is_some())
+    !is_ours && !holds_any(line.value(), secrets)
+}
+
+fn holds_any(text: &[u8], secrets: &[&[u8]]) -> bool {
+    secrets
+        .iter()
+        .any(|secret| memchr::memmem::find(text, secret).is_some())
 }
 
 /// Attributes that are written anew on each leg, or not at all.
