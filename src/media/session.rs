@@ -157,6 +157,13 @@ impl Session {
         let (offered, is_repeated) = match &self.exchange {
             Exchange::Offered { by: own, lines } if *own == by => (lines, false),
             Exchange::Settled { by: own } if *own == by => (&self.lines, true),
+            // Another exchange has followed since, by UPDATE; what the buyer's last response says again is no news.
+            Exchange::Idle | Exchange::Settled { .. }
+                if from == Party::Buyer && self.is_settled() && !self.is_answered =>
+            {
+                let other = self.legs.of(by).as_ref().ok_or(Fault::NoOffer)?;
+                return Ok(other.told.text().to_vec());
+            }
             Exchange::Idle | Exchange::Offered { .. } | Exchange::Settled { .. } => {
                 return Err(Fault::NoOffer);
             }

@@ -107,6 +107,7 @@ pub(super) const UNFIT: &[&str] = &[
     "sdp_too_big",
     "sdp_malformed",
     "no_media_port",
+    "no_address_family",
     "no_offer",
     "sdp_lines",
     "sdp_mismatch",

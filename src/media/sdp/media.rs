@@ -16,7 +16,7 @@ pub struct MediaLine<'a> {
     pub ports: u16,
     /// The transport protocol, as it stands.
     pub proto: &'a [u8],
-    /// The formats, with spaces between them.
+    /// The formats, with spaces between them; there may be none where the port is 0.
     pub formats: &'a [u8],
 }
 
@@ -68,12 +68,15 @@ impl<'a> MediaLine<'a> {
             None => (port, 1),
         };
         let formats = rest.trim_ascii();
-        if kind.is_empty() || proto.is_empty() || formats.is_empty() {
+        let port = number(port)?;
+        // Some peers leave out the formats of a line that they refuse.
+        let is_bare = formats.is_empty() && port != 0;
+        if !is_name(kind) || !is_name(proto) || is_bare {
             return None;
         }
         Some(Self {
             kind,
-            port: number(port)?,
+            port,
             ports,
             proto,
             formats,
@@ -348,6 +351,12 @@ fn connection(value: &[u8]) -> Result<Option<IpAddr>, ReadError> {
         return Err(ReadError::Address);
     }
     Ok(Some(address))
+}
+
+/// Whether `text` can be the name of media or of a transport: all that are registered can, and no address.
+fn is_name(text: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-+_/".contains(byte);
+    !text.is_empty() && text.iter().all(is_of_name)
 }
 
 /// The first word of `text`, and the rest behind the spaces that follow it.

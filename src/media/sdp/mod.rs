@@ -4,9 +4,9 @@
 //! |---|---|
 //! | which lines there are, and the gate | [`read`] |
 //! | what one media line says | [`media`] |
-//! | which codec a payload type is | [`format`] |
+//! | which codec a payload type is | [`mod@format`] |
 //! | SRTP keys in attributes | [`crypto`] |
-//! | what goes on to the other party | [`write`] |
+//! | what goes on to the other party | [`mod@write`] |
 
 pub mod crypto;
 pub mod format;

@@ -72,20 +72,22 @@ impl<'a> Line<'a> {
         self.0
     }
 
-    /// Name and value of an attribute: `a=name:value`, or `a=name` with an empty value. `None`: another line.
+    /// Name and value of an attribute: `a=name:value`, or `a=name` with an empty value; the name without white space
+    /// around it, as lax readers take it. `None`: another line.
     #[must_use]
     pub fn attribute(self) -> Option<(&'a [u8], &'a [u8])> {
         if self.kind() != b'a' {
             return None;
         }
         let value = self.value();
-        Some(match memchr::memchr(b':', value) {
+        let (name, value) = match memchr::memchr(b':', value) {
             Some(at) => (
                 value.get(..at).unwrap_or_default(),
                 value.get(at + 1..).unwrap_or_default(),
             ),
-            None => (value, b""),
-        })
+            None => (value, &b""[..]),
+        };
+        Some((name.trim_ascii(), value))
     }
 }
 
@@ -212,7 +214,7 @@ mod tests {
         assert_eq!(sdp.session().len(), 3);
         assert_eq!(
             sdp.lines()[2].attribute(),
-            Some((&b"odd "[..], &b" value "[..]))
+            Some((&b"odd"[..], &b" value "[..]))
         );
         assert_eq!(sdp.lines()[1].attribute(), None);
     }
@@ -238,6 +240,8 @@ mod tests {
             (b"v=0\r\nm=audio -1 RTP/AVP 0\r\n", ReadError::Media),
             (b"v=0\r\nm=audio 65536 RTP/AVP 0\r\n", ReadError::Media),
             (b"v=0\r\nm=audio 1/x RTP/AVP 0\r\n", ReadError::Media),
+            (b"v=0\r\nm=audio 1 192.0.2.1 0\r\n", ReadError::Media),
+            (b"v=0\r\nm=\"audio\" 1 RTP/AVP 0\r\n", ReadError::Media),
         ] {
             let error = Sdp::read(text).unwrap_err();
 

@@ -104,7 +104,7 @@ pub fn write_rest(out: &mut Vec<u8>, sdp: &Sdp<'_>, own: IpAddr, sections: &[Sec
     }
     for (media, section) in sdp.media().zip(sections) {
         match section {
-            Section::Refused => write_head(out, &media, 0, None, None),
+            Section::Refused => write_head(out, &media, 0, (None, None), &secrets),
             Section::Relayed(relayed) => {
                 write_relayed(out, &media, relayed, address, &secrets);
             }
@@ -125,7 +125,8 @@ fn write_relayed(
     let transport = (media.head.transport() != relayed.transport)
         .then(|| relayed.transport.text())
         .flatten();
-    write_head(out, media, relayed.port, transport, relayed.kept);
+    let changed = (transport, relayed.kept);
+    write_head(out, media, relayed.port, changed, secrets);
     if relayed.address != address {
         let _ = write!(out, "c=IN {}\r\n", Connection(relayed.address));
     }
@@ -137,8 +138,8 @@ fn write_relayed(
                     && (relayed.keeps_mux || !matches!(name, b"rtcp-mux" | b"rtcp-mux-only"))
                     && (relayed.direction.is_none() || Direction::of(name).is_none())
             }
-            // Titles, keys of old, other addresses.
-            None => !b"ick".contains(&line.kind()),
+            // Titles, keys of old, other addresses, and what belongs to the session only.
+            None => !b"vosiuepctrzk".contains(&line.kind()),
         };
         if is_kept && passes(*line, secrets) {
             push(out, line.text());
@@ -159,8 +160,8 @@ fn write_head(
     out: &mut Vec<u8>,
     media: &Media<'_, '_>,
     port: u16,
-    transport: Option<&[u8]>,
-    kept: Option<Numbers>,
+    (transport, kept): (Option<&[u8]>, Option<Numbers>),
+    secrets: &[&[u8]],
 ) {
     out.extend_from_slice(b"m=");
     out.extend_from_slice(media.head.kind);
@@ -169,7 +170,10 @@ fn write_head(
     match kept {
         None => {
             out.push(b' ');
-            out.extend_from_slice(media.head.formats);
+            let formats = media.head.formats;
+            let passes = !formats.is_empty() && !holds_any(formats, secrets);
+            // One there must be (RFC 8866 §5.14).
+            out.extend_from_slice(if passes { formats } else { b"0" });
         }
         Some(kept) => {
             let is_kept =
@@ -195,24 +199,45 @@ fn is_of_kept_format(name: &[u8], value: &[u8], own: Numbers, kept: Option<Numbe
 
 /// Whether a line may be seen by the other party.
 fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
-    let (name, value) = line.attribute().unwrap_or((b"", line.value()));
-    let is_ours = match name {
-        // Ports and addresses (RFC 3605, RFC 4570, RFC 6947, RFC 8839).
-        b"rtcp" | b"source-filter" | b"altc" | b"candidate" | b"remote-candidates"
-        | b"end-of-candidates" | b"alt" => true,
-        // Keys, and who holds them (RFC 4567, RFC 4568, RFC 8122, RFC 4145, RFC 8842, RFC 8827).
-        b"crypto" | b"key-mgmt" | b"fingerprint" | b"setup" | b"connection" | b"tls-id"
-        | b"dtls-id" | b"identity" => true,
+    let (name, value) = line.attribute().unwrap_or_default();
+    let is_ours = OURS.iter().any(|own| own.eq_ignore_ascii_case(name))
+        || name
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"ice-"))
         // One port for several lines (RFC 9143): each line has its own with us.
-        b"group" => value.starts_with(b"BUNDLE"),
-        b"bundle-only" => true,
-        name => name.starts_with(b"ice-"),
-    };
-    !is_ours
-        && !secrets
-            .iter()
-            .any(|secret| memchr::memmem::find(value, secret).is_some())
+        || (name == b"group" && value.trim_ascii_start().starts_with(b"BUNDLE"));
+    !is_ours && !holds_any(line.value(), secrets)
 }
+
+fn holds_any(text: &[u8], secrets: &[&[u8]]) -> bool {
+    secrets
+        .iter()
+        .any(|secret| memchr::memmem::find(text, secret).is_some())
+}
+
+/// Attributes that are written anew on each leg, or not at all.
+const OURS: [&[u8]; 17] = [
+    // Ports and addresses (RFC 3605, RFC 4570, RFC 6947, RFC 8839, RFC 9143).
+    b"rtcp",
+    b"source-filter",
+    b"altc",
+    b"alt",
+    b"candidate",
+    b"remote-candidates",
+    b"end-of-candidates",
+    b"bundle-only",
+    // Keys, and who holds them (RFC 4567, RFC 4568, RFC 8122, RFC 4145, RFC 8842, RFC 8827).
+    b"crypto",
+    b"key-mgmt",
+    b"fingerprint",
+    b"setup",
+    b"connection",
+    b"tls-id",
+    b"dtls-id",
+    b"identity",
+    // Which proxy has been here already: what follows is ours to decide.
+    b"nortpproxy",
+];
 
 /// The addresses and host names that a description names where it must, as they are spelled.
 fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {

@@ -11,6 +11,9 @@ pub enum Fault {
     /// No port is free.
     #[error("no media port is free")]
     NoPort,
+    /// We have no address of the family that the party uses.
+    #[error("no address of ours is of that family")]
+    Family,
     /// An answer to nothing, or media for a party that is not there.
     #[error("answer without an offer")]
     NoOffer,
@@ -60,6 +63,7 @@ impl Fault {
                 | ReadError::Connection,
             ) => "sdp_malformed",
             Self::NoPort => "no_media_port",
+            Self::Family => "no_address_family",
             Self::NoOffer => "no_offer",
             Self::Lines => "sdp_lines",
             Self::Mismatch => "sdp_mismatch",
@@ -82,7 +86,8 @@ impl Fault {
             Self::Unreadable(_) => 400,
             Self::NoPort => 503,
             Self::NoOffer => 500,
-            Self::Lines
+            Self::Family
+            | Self::Lines
             | Self::Mismatch
             | Self::Media
             | Self::Codec

@@ -56,14 +56,16 @@ impl Session {
         let (Some(own), Some(other)) = (self.legs.of(from), self.legs.of(from.other())) else {
             return Err(Fault::NoOffer);
         };
-        if sdp.media_count() < self.lines.len() || sdp.media_count() == 0 {
+        let count = sdp.media_count();
+        let is_other = self.is_bound && count != self.lines.len();
+        if count == 0 || count < self.lines.len() || is_other {
             return Err(Fault::Lines);
         }
         let told = match self.is_bound {
             true => Some(own.told.read()?),
             false => None,
         };
-        let mut sections = Vec::with_capacity(sdp.media_count());
+        let mut sections = Vec::with_capacity(count);
         let mut refused = None;
         for (index, media) in sdp.media().enumerate() {
             let offered = OfferedLine {
@@ -119,8 +121,7 @@ impl OfferedLine<'_> {
         };
 
         let is_ipv6 = listens.map(|(rtp, _)| rtp.is_ipv6());
-        let own_gate = self.gate(self.from, is_ipv6, supply)?;
-        *line.gates.of_mut(self.from) = Some(own_gate);
+        *line.gates.of_mut(self.from) = Some(self.gate(self.from, is_ipv6, supply)?);
         let gate = self.gate(to, None, supply)?;
         *line.gates.of_mut(to) = Some(gate);
         line.is_rtp = transport.is_rtp();
@@ -137,18 +138,7 @@ impl OfferedLine<'_> {
             offered: Vec::new(),
             srtp,
         };
-        let mut side = self.side(to).cloned().unwrap_or_default();
-        let pending = self.pending.map(|line| line.sides.of(to));
-        if transport.is_rtp() {
-            let is_secure = self.other.srtp == Srtp::Require || self.before(to).is_secure;
-            side.offered = seal::to_offer(&side, pending, is_secure, supply);
-        }
-        let is_secure = match &side.srtp {
-            Some(_) => side.transport.is_secure(),
-            None => !side.offered.is_empty(),
-        };
-        side.transport = transport.with_security(is_secure);
-        side.payloads = formats.iter().map(Format::payload).collect();
+        let side = self.told_side(to, transport, &formats, supply);
         let relayed = Relayed {
             address: supply.told(gate),
             port: gate.port,
@@ -160,6 +150,30 @@ impl OfferedLine<'_> {
         };
         *line.sides.of_mut(to) = side;
         Ok(relayed)
+    }
+
+    /// What the other party said before, and what it is offered now.
+    fn told_side(
+        &self,
+        to: Party,
+        transport: Transport,
+        formats: &[Format<'_>],
+        supply: &mut impl Supply,
+    ) -> Side {
+        let mut side = self.side(to).cloned().unwrap_or_default();
+        if transport.is_rtp() {
+            let pending = self.pending.map(|line| line.sides.of(to));
+            let is_secure = self.other.srtp == Srtp::Require || self.before(to).is_secure;
+            side.offered = seal::to_offer(&side, pending, is_secure, supply);
+        }
+        let is_secure = match &side.srtp {
+            // Keys beside plain RTP stay there.
+            Some(_) => side.transport.is_secure(),
+            None => !side.offered.is_empty(),
+        };
+        side.transport = transport.with_security(is_secure);
+        side.payloads = formats.iter().map(Format::payload).collect();
+        side
     }
 
     /// Whether such a line may pass at all.
@@ -222,12 +236,18 @@ impl OfferedLine<'_> {
             .flatten()
             .filter_map(|line| *line.gates.of(party))
             .find(|gate| is_ipv6.is_none_or(|is_ipv6| gate.address.is_ipv6() == is_ipv6));
-        match known {
-            Some(gate) => Ok(gate),
-            None => supply
-                .take(is_ipv6.unwrap_or(terms.is_ipv6), terms.is_shared)
-                .ok_or(Fault::NoPort),
+        if let Some(gate) = known {
+            return Ok(gate);
         }
+        let gate = supply
+            .take(is_ipv6.unwrap_or(terms.is_ipv6), terms.is_shared)
+            .ok_or(Fault::NoPort)?;
+        // There may be ports of the other family only: good for a party that has yet to choose, and for no other.
+        if is_ipv6.is_some_and(|is_ipv6| gate.address.is_ipv6() != is_ipv6) {
+            supply.give_back(gate);
+            return Err(Fault::Family);
+        }
+        Ok(gate)
     }
 
     /// What was agreed with `party` on keys: on this line, or, if that is not in use, on any.

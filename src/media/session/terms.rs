@@ -48,7 +48,7 @@ pub enum Srtp {
 
 /// What a session needs from outside: ports and chance.
 pub trait Supply {
-    /// Ports for one media line; `None`: there are none left.
+    /// Ports for one media line, of that family if there are any; `None`: there are none left.
     fn take(&mut self, is_ipv6: bool, is_shared: bool) -> Option<Gate>;
     /// Ports that are not needed any more.
     fn give_back(&mut self, gate: Gate);

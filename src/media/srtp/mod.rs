@@ -13,7 +13,7 @@
 //! | question | room |
 //! |---|---|
 //! | what a crypto suite is called and how long its parts are | [`suite`] |
-//! | which keys a session has | [`derive`] |
+//! | which keys a session has | [`mod@derive`] |
 //! | what is done with the bytes of one packet | [`transform`] |
 //! | what its tag is in counter mode | [`mac`] |
 //! | which packet it is: rollover, replay | [`sequence`] |

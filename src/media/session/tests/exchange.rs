@@ -134,6 +134,50 @@ fn ipv4_and_ipv6_meet() {
 }
 
 #[test]
+fn a_party_that_changes_the_family_gets_other_ports() {
+    let mut scene = Scene::new(terms(), terms());
+    scene.agree(Party::Caller, OFFER, ANSWER);
+    scene.session.note_answered();
+    let moved = OFFER.replace("IP4 192.0.2.10", "IP6 2001:db8::10");
+
+    let (_, told) = scene.agree(Party::Caller, &moved, ANSWER);
+
+    assert!(told.contains("c=IN IP6 2001:db8::5\r\n"), "{told}");
+    let end = scene.end(0, Party::Caller);
+    assert_eq!(end.gate.port, 10_004);
+    assert_eq!(end.remote.unwrap().rtp, at("[2001:db8::10]:12692"));
+    assert_eq!(scene.ports.taken.len(), 2);
+    scene.end_well();
+}
+
+#[test]
+fn a_family_that_we_have_no_address_of_is_refused() {
+    let mut scene = Scene::new(terms(), terms());
+    scene.ports.is_v4_only = true;
+
+    let offer = OFFER.replace("IP4 192.0.2.10", "IP6 2001:db8::10");
+
+    assert_eq!(scene.offer(Party::Caller, &offer), Err(Fault::Family));
+    assert!(scene.ports.taken.is_empty());
+}
+
+/// A buyer whose signalling is IPv6 may have IPv4 for its media.
+#[test]
+fn a_party_that_has_yet_to_choose_may_be_offered_the_other_family() {
+    let buyer = Terms {
+        is_ipv6: true,
+        ..terms()
+    };
+    let mut scene = Scene::new(terms(), buyer);
+    scene.ports.is_v4_only = true;
+
+    let (offered, _) = scene.agree(Party::Caller, OFFER, ANSWER);
+
+    assert!(offered.contains("c=IN IP4 203.0.113.5\r\n"), "{offered}");
+    scene.end_well();
+}
+
+#[test]
 fn an_answer_of_the_other_family_is_none() {
     let mut scene = Scene::new(terms(), terms());
     scene.offer(Party::Caller, OFFER).unwrap();
@@ -282,4 +326,12 @@ fn rtcp_shares_the_port_where_both_want_it() {
         assert!(!scene.end(0, party).remote.unwrap().is_mux());
     }
     scene.end_well();
+}
+
+/// A call with media must not weigh much more than one without; a text is some 300 bytes, and there are two.
+#[test]
+fn what_is_kept_of_a_call_is_small() {
+    let kept = size_of::<Session>() + size_of::<line::Line>();
+
+    assert!(kept <= 640, "{kept} bytes");
 }

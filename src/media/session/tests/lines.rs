@@ -185,6 +185,17 @@ fn a_line_that_is_refused_gives_its_ports_back_and_may_come_again() {
 }
 
 #[test]
+fn a_refused_line_may_come_without_formats() {
+    let mut scene = Scene::new(terms(), terms());
+    let answer = BOTH_TAKEN.replace("6002 RTP/AVP 31", "0 RTP/AVP");
+
+    let (_, told) = scene.agree(Party::Caller, TWO, &answer);
+
+    assert!(told.ends_with("m=video 0 RTP/AVP 0\r\n"), "{told}");
+    scene.end_well();
+}
+
+#[test]
 fn lines_may_be_put_away_and_never_left_out() {
     let mut scene = Scene::new(terms(), terms());
     scene.agree(Party::Caller, TWO, BOTH_TAKEN);

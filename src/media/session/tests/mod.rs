@@ -21,6 +21,8 @@ pub(super) struct Ports {
     next: u16,
     pub(super) most: usize,
     pub(super) taken: BTreeSet<Gate>,
+    /// Whether there is no address but one of IPv4.
+    pub(super) is_v4_only: bool,
     dice: u8,
 }
 
@@ -30,6 +32,7 @@ impl Ports {
             next: 10_000,
             most: 100,
             taken: BTreeSet::new(),
+            is_v4_only: false,
             dice: 0,
         }
     }
@@ -40,7 +43,7 @@ impl Supply for Ports {
         if self.taken.len() >= self.most {
             return None;
         }
-        let address: IpAddr = if is_ipv6 {
+        let address: IpAddr = if is_ipv6 && !self.is_v4_only {
             "2001:db8::5"
         } else {
             "203.0.113.5"

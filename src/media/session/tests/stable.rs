@@ -212,6 +212,18 @@ fn sound_that_was_told_cannot_be_refused() {
     scene.end_well();
 }
 
+/// It would be another offer than the one that the caller was told an answer to.
+#[test]
+fn the_next_buyer_is_offered_as_many_lines() {
+    let (mut scene, _) = after_early_media();
+    let more = format!("{OFFER}\nm=video 15000 RTP/AVP 31");
+
+    assert_eq!(scene.offer(Party::Caller, &more), Err(Fault::Lines));
+
+    scene.agree(Party::Caller, OFFER, ANSWER);
+    scene.end_well();
+}
+
 /// The second answer to one INVITE, with another codec than the first: the caller cannot be told.
 #[test]
 fn a_final_answer_that_contradicts_the_early_one_is_a_fault() {
@@ -224,6 +236,30 @@ fn a_final_answer_that_contradicts_the_early_one_is_a_fault() {
     assert_eq!(answer, Err(Fault::NotAsTold));
     assert_eq!(scene.session.plan(), before);
     scene.end_well();
+}
+
+/// The 2xx to an INVITE often says again what a reliable 183 said, whatever was agreed on in between.
+#[test]
+fn an_answer_that_comes_again_after_another_exchange_changes_nothing() {
+    for is_refused in [true, false] {
+        let mut scene = Scene::new(terms(), terms());
+        scene.agree(Party::Caller, OFFER, ANSWER);
+        let moved = ANSWER.replace("4000", "4800");
+        let offered = scene.offer(Party::Buyer, &moved).unwrap();
+        if is_refused {
+            scene.session.forget_offer(&mut scene.ports);
+        } else {
+            scene.answer(Party::Caller, OFFER).unwrap();
+        }
+        let before = scene.session.plan();
+
+        assert_eq!(scene.answer(Party::Buyer, ANSWER).unwrap(), offered);
+
+        assert_eq!(scene.session.plan(), before);
+        scene.session.note_answered();
+        assert_eq!(scene.answer(Party::Buyer, ANSWER), Err(Fault::NoOffer));
+        scene.end_well();
+    }
 }
 
 #[test]

@@ -26,10 +26,15 @@ const GOSSIP: &str = "v=0
     a=ice-pwd:asd88fgpdd777uzjYhagZg
     a=setup:actpass
     a=fingerprint:sha-256 AA:BB
+    a=seen at 192.0.2.10
+    a= crypto:1 AES_CM_128_HMAC_SHA1_80 inline:h77xBx3cFE4uhlQtSlBa4a8veOdxnbd6OBxy2bAy
+    a=Candidate:2 1 UDP 2130706431 10.9.9.7 12692 typ host
+    o=bob 1 1 IN IP4 10.9.9.6
     a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:h77xBx3cFE4uhlQtSlBa4a8veOdxnbd6OBxy2bAy
     a=ssrc:1234 cname:media@10.9.9.9
     a=x-rtp-stat:PS=1,OS=2
-    a=silenceSupp:off - - - -";
+    a=silenceSupp:off - - - -
+    m=message 2855 TCP/MSRP 192.0.2.10";
 
 #[test]
 fn nothing_of_the_one_reaches_the_other() {
@@ -47,6 +52,7 @@ fn nothing_of_the_one_reaches_the_other() {
             "m=audio 10002 RTP/AVP 0",
             "a=x-rtp-stat:PS=1,OS=2",
             "a=silenceSupp:off - - - -",
+            "m=message 0 TCP/MSRP 0",
         ]
     );
     scene.end_well();
