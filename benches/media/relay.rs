@@ -75,18 +75,21 @@ fn serve(
         },
         is_shared: mode == "shared",
     };
+    // With a shared port, all sessions must be at home where it is.
+    let id = |number: u16| match mode {
+        "shared" => SessionId(u64::from(number) * settings.threads as u64 + u64::from(port / 2)),
+        _ => SessionId(u64::from(number)),
+    };
     for number in 0..sessions {
         let [caller, buyer] = [1, 2].map(|net| phone(net, number));
         let near = end(gate(number * 4), caller);
         let far = end(gate(number * 4 + 2), buyer);
-        // With shared ports, a session must be at home where its port is.
-        let id = SessionId(u64::from(number) * settings.threads as u64 + u64::from(port / 2));
-        relay.connect(id, plan([near, far]))?;
+        relay.connect(id(number), plan([near, far]))?;
     }
     if mode == "srtp" {
         // Every other session becomes the far half of the one before.
         for number in (0..sessions).step_by(2) {
-            let [caller, buyer] = [1, 2].map(|net| phone(net, number));
+            let [caller, buyer] = [1, 2].map(|net| phone(net, number / 2));
             let middle = [gate(number * 4 + 2), gate(number * 4 + 4)];
             let [to_second, to_first] = middle.map(|gate| SocketAddr::new(gate.address, gate.port));
             let near = [
@@ -98,8 +101,7 @@ fn serve(
                 end(gate(number * 4 + 6), buyer),
             ];
             for (ends, offset) in [(near, 0), (far, 1)] {
-                let id = u64::from(number + offset) * settings.threads as u64 + u64::from(port / 2);
-                relay.connect(SessionId(id), plan(ends))?;
+                relay.connect(id(number + offset), plan(ends))?;
             }
         }
     }
