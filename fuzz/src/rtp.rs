@@ -68,7 +68,7 @@ fn check_packet(packet: &[u8]) {
         }
     }
     if rtcp::check(packet).is_ok() {
-        assert!(packet.len() % 4 == 0 && rtcp::sender(packet) == rtcp::check(packet));
+        assert!(packet.len().is_multiple_of(4) && rtcp::sender(packet) == rtcp::check(packet));
     }
 }
 
