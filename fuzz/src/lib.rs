@@ -7,6 +7,7 @@
 //! `tests/it/replay.rs` runs the same functions over `seeds/` on stable, so a finding that is kept there
 //! stays found.
 
+mod rtp;
 mod sdp;
 mod sequence;
 mod srtp;
@@ -27,6 +28,7 @@ use strowger::sip::retreaver::{Profile, RetreaverHeaders, is_reserved};
 use strowger::sip::scan::MAX_MESSAGE;
 use strowger::sip::uri::{Uri, is_equivalent};
 
+pub use self::rtp::rtp;
 pub use self::sdp::sdp;
 pub use self::sequence::sequence;
 pub use self::srtp::srtp;

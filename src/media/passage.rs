@@ -210,7 +210,16 @@ impl Passage {
         }
     }
 
-    /// Who has been quiet for too long; said once for each silence. To be asked about once a second.
+    /// Counts a packet that came to the port of a party, from elsewhere at its address, and was not asked about further.
+    pub fn count_foreign(&mut self, way: Way) {
+        let sides = self.streams.get_mut(usize::from(way.stream));
+        if let Some(side) = sides.and_then(|sides| sides.get_mut(way.party.index())) {
+            side.dropped += 1;
+            side.foreign += 1;
+        }
+    }
+
+    /// Who has been quiet for too long; said once a minute while it lasts. To be asked about once a second.
     pub fn check(&mut self, now: Instant) -> Option<Quiet> {
         self.vigil.check(now)
     }

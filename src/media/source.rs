@@ -98,7 +98,8 @@ impl Place {
     /// Goes by what SDP says now. What was learned stays if the place that it names is the same; if nothing was learned
     /// yet, there is time for it again.
     pub fn renew(&mut self, now: Instant, announced: Option<Remote>, sources: &Sources) {
-        let is_same = self.announced == announced;
+        let rtp = |remote: Option<Remote>| remote.map(|remote| remote.rtp);
+        let is_same = rtp(self.announced) == rtp(announced);
         match (&mut self.learning, sources) {
             (Some(learning), Sources::Learned(networks)) if is_same => {
                 if self.rtp.is_none() {
@@ -108,6 +109,10 @@ impl Place {
             }
             (None, Sources::Announced) if is_same => {}
             _ => *self = Self::new(now, announced, sources),
+        }
+        if self.announced != announced {
+            self.announced = announced;
+            self.rtcp = None;
         }
     }
 

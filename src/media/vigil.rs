@@ -17,8 +17,8 @@ pub struct Vigil {
     heard: [Option<Instant>; 2],
     /// When anything came last, RTCP included.
     seen: Instant,
-    /// Whose silence was told of, since it was heard last.
-    told: [bool; 2],
+    /// When each one's silence was told of last, since it was heard last.
+    told: [Option<Instant>; 2],
 }
 
 /// Who has been quiet for too long.
@@ -56,7 +56,7 @@ impl Vigil {
             held: None,
             heard: [None; 2],
             seen: now,
-            told: [false; 2],
+            told: [None; 2],
         };
         vigil.renew(now, patience, may_send);
         vigil
@@ -71,7 +71,7 @@ impl Vigil {
         }
         let is_held = may_send != [true; 2];
         self.held = is_held.then(|| self.held.unwrap_or(now));
-        self.told = [false; 2];
+        self.told = [None; 2];
     }
 
     /// Takes note of a packet of `party`; RTCP is none that is heard.
@@ -87,34 +87,41 @@ impl Vigil {
         if !is_rtcp {
             *heard = Some(now);
         }
-        *told = false;
+        *told = None;
     }
 
-    /// Who has been quiet for too long; said once for each silence.
+    /// Who has been quiet for too long; said once a minute while it lasts.
     pub fn check(&mut self, now: Instant) -> Option<Quiet> {
         let answered = self.answered?;
         let quiet = match self.held {
             Some(held) => {
                 let since = self.seen.max(held).max(answered);
                 let is_over = is_over(now, since, self.patience.hold);
-                (is_over && self.told != [true; 2]).then_some(Quiet::Hold)
+                let is_news = Party::BOTH.iter().any(|party| !self.is_told(now, *party));
+                (is_over && is_news).then_some(Quiet::Hold)
             }
             None => self.who_is_silent(now, answered),
         };
+        let [caller, buyer] = &mut self.told;
         match quiet? {
-            Quiet::Both | Quiet::Hold => self.told = [true; 2],
-            Quiet::OneWay(Party::Caller) => self.told = [true, self.told[1]],
-            Quiet::OneWay(Party::Buyer) => self.told = [self.told[0], true],
+            Quiet::Both | Quiet::Hold => (*caller, *buyer) = (Some(now), Some(now)),
+            Quiet::OneWay(Party::Caller) => *caller = Some(now),
+            Quiet::OneWay(Party::Buyer) => *buyer = Some(now),
         }
         quiet
+    }
+
+    /// Whether it need not be told that `party` is silent.
+    fn is_told(&self, now: Instant, party: Party) -> bool {
+        let told = self.told.get(party.index()).copied().flatten();
+        told.is_some_and(|told| now.saturating_duration_since(told) < AGAIN)
     }
 
     fn who_is_silent(&self, now: Instant, answered: Instant) -> Option<Quiet> {
         let mut found = None;
         for party in Party::BOTH {
             let (since, limit) = self.silence_of(party, answered);
-            let is_told = self.told.get(party.index()).copied().unwrap_or_default();
-            if is_told || !is_over(now, since, limit) {
+            if self.is_told(now, party) || !is_over(now, since, limit) {
                 continue;
             }
             // Both stopped at the same time, more or less, if the other has been quiet for half as long.
@@ -143,6 +150,9 @@ impl Vigil {
 fn is_over(now: Instant, since: Instant, limit: Option<Duration>) -> bool {
     limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
 }
+
+/// Whoever was told may have been too busy to hear it.
+const AGAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_falls_silent_is_missed_once_for_each_silence() {
+    fn who_falls_silent_is_missed_once_a_minute() {
         let mut vigil = vigil(PATIENCE);
         let mut told = Vec::new();
         for second in 0..200 {
@@ -193,7 +203,7 @@ mod tests {
         }
 
         let quiet = Quiet::OneWay(Party::Caller);
-        assert_eq!(told, [(39, quiet), (130, quiet)]);
+        assert_eq!(told, [39, 99, 130, 190].map(|second| (second, quiet)));
     }
 
     #[test]

@@ -45,6 +45,36 @@ fn descriptions_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn rtp_and_rtcp_hold_what_the_fuzz_target_asks() {
+    replay("rtp", "fuzz/rtp", targets::rtp);
+    replay("rtp", "fuzz/rtcp", targets::rtp);
+    // Packets of dice: a call's kind, then ways and packets that look like RTP or RTCP more often than not.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut dice = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    for _ in 0..RUNS {
+        let mut program = vec![dice()];
+        for number in 0..40 {
+            let heads = [
+                [0x80, 0],
+                [0x80, 101],
+                [0x80, 200],
+                [0x81, 201],
+                [dice(), dice()],
+            ];
+            let head = heads[usize::from(dice()) % heads.len()];
+            program.extend([dice(), 24, head[0], head[1], 0, number]);
+            program.extend((0..20).map(|_| dice() % 7));
+        }
+        targets::rtp(&program);
+    }
+}
+
+#[test]
 fn sequences_hold_what_the_fuzz_target_asks() {
     replay("sequence", "fuzz/none", targets::sequence);
     // Programs of dice, so that more than the seeds runs on stable.

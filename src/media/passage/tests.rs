@@ -341,6 +341,44 @@ fn forged_srtp_teaches_nothing_and_a_replay_is_dropped() {
 }
 
 #[test]
+fn a_flood_of_forged_srtp_stun_and_dtls_changes_nothing() {
+    let mut plan = plan();
+    plan.streams[0].ends[0].crypto = Some(crypto(1));
+    let mut passage = Passage::new(at(0), &plan, false);
+    let mut phone = Sender::new(&crypto(1).theirs).unwrap();
+    let mut passed = 0;
+    for number in 0..6000_u16 {
+        let forged = match number % 3 {
+            // As the party's own packet, with some other tag.
+            0 => [rtp(0, number / 3), vec![number as u8; 10]].concat(),
+            // A binding request, a client hello.
+            1 => [
+                vec![0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42],
+                vec![number as u8; 20],
+            ]
+            .concat(),
+            _ => [vec![22, 254, 253, 0, 0], vec![number as u8; 60]].concat(),
+        };
+        let verdict = comes(&mut passage, Party::Caller, false, CALLER, &forged);
+        assert!(
+            matches!(verdict, Verdict::Drop(Why::Unauthentic | Why::Malformed)),
+            "{verdict:?}"
+        );
+        if number % 3 == 0 {
+            let mut room = rtp(0, number / 3);
+            room.resize(172 + GROWTH, 0);
+            let length = phone.protect_rtp(&mut room, 172).unwrap();
+            let verdict = comes(&mut passage, Party::Caller, false, CALLER, &room[..length]);
+            passed += u32::from(matches!(verdict, Verdict::Pass(_)));
+        }
+    }
+
+    assert_eq!(passed, 2000);
+    let heard = &passage.figures().parties[0];
+    assert_eq!((heard.packets, heard.dropped, heard.lost), (2000, 6000, 0));
+}
+
+#[test]
 fn keys_go_on_through_plans_and_to_another_gate() {
     let mut plan = plan();
     plan.streams[0].ends[1].crypto = Some(crypto(2));

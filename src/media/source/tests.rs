@@ -188,6 +188,25 @@ fn another_address_is_learned_anew() {
 }
 
 #[test]
+fn another_port_for_rtcp_leaves_rtp_where_it_is() {
+    let mut place = settled(SAME_HOST);
+    place.learn_control(a("192.0.2.7:61001"));
+    let moved = Remote {
+        rtp: a(ANNOUNCED),
+        rtcp: a("192.0.2.7:9999"),
+    };
+
+    place.renew(at(9000), Some(moved), &learned());
+
+    assert_eq!(place.look(at(9000), a(SAME_HOST)), Look::Sure);
+    assert_eq!(
+        place.look_control(at(9000), a("192.0.2.7:9999"), 7),
+        Look::Sure
+    );
+    assert_eq!(place.to_control(), Some(a("192.0.2.7:9999")));
+}
+
+#[test]
 fn rtcp_comes_from_the_port_that_is_announced_for_it() {
     let place = Place::new(at(0), remote(ANNOUNCED), &Sources::Announced);
 

@@ -272,6 +272,30 @@ fn the_same_address_cannot_have_two_calls_on_a_shared_port() {
 }
 
 #[test]
+fn a_shared_port_tells_of_a_party_that_sends_from_another_port() {
+    let house = House::new(1);
+    let gate = Gate {
+        is_shared: true,
+        ..free_gate("127.0.0.1")
+    };
+    let mut call = house.call("127.0.0.1", "127.0.0.1");
+    call.gates[0] = gate;
+    call.connect(&house);
+    house.settle();
+    let moved = Phone::new("127.0.0.1", 1);
+
+    moved.send(&packet(1, 1), gate.port);
+
+    let event = house.events.recv_timeout(PATIENCE).unwrap();
+    assert!(
+        matches!(event, Event::Foreign { session, source, .. } if session == call.id && source == moved.address()),
+        "{event:?}"
+    );
+    call.buyer.expect_nothing();
+    assert_eq!(house.close(&call).parties[0].foreign, 1);
+}
+
+#[test]
 fn a_thousand_calls_leave_nothing_behind() {
     let house = House::new(2);
     let before = descriptors();

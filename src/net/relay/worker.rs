@@ -201,6 +201,21 @@ impl Worker {
             let known = found.and_then(|(slot, way)| Some((self.sessions.get_mut(slot)?, way)));
             let Some((session, way)) = known else {
                 self.tally.drop(Why::Foreign);
+                if let Owner::Many(parties) = owner
+                    && self.allowance > 0
+                {
+                    // Looking for whose it may be costs time, so it is done for some of them only.
+                    self.allowance -= 1;
+                    let near = parties.keys().find(|place| place.ip() == source.ip());
+                    let near = near.and_then(|place| parties.get(place));
+                    if let Some((slot, way)) = near
+                        && let Some(session) = self.sessions.get_mut(*slot)
+                    {
+                        session.passage.count_foreign(*way);
+                        let event = session.foreign(now, way.party, source);
+                        event.into_iter().for_each(|event| (self.on_event)(event));
+                    }
+                }
                 continue;
             };
             if length + GROWTH > ROOM {
@@ -220,11 +235,12 @@ impl Worker {
                 }
                 Verdict::Drop(why) => {
                     self.tally.drop(why);
-                    if why == Why::Foreign {
-                        let event = session.foreign(now, way.party, source, &mut self.allowance);
-                        if let Some(event) = event {
-                            (self.on_event)(event);
-                        }
+                    if why == Why::Foreign
+                        && self.allowance > 0
+                        && let Some(event) = session.foreign(now, way.party, source)
+                    {
+                        self.allowance -= 1;
+                        (self.on_event)(event);
                     }
                 }
             }

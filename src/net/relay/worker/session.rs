@@ -186,20 +186,17 @@ impl Session {
         now: Instant,
         party: Party,
         source: SocketAddr,
-        allowance: &mut u32,
     ) -> Option<Event> {
         let is_due = self
             .told
             .is_none_or(|told| now.saturating_duration_since(told) >= FOREIGN_PAUSE);
-        if !is_due || *allowance == 0 {
-            return None;
-        }
-        *allowance -= 1;
-        self.told = Some(now);
-        Some(Event::Foreign {
-            session: self.id,
-            party,
-            source,
+        is_due.then(|| {
+            self.told = Some(now);
+            Event::Foreign {
+                session: self.id,
+                party,
+                source,
+            }
         })
     }
 }
