@@ -239,35 +239,28 @@ const OURS: [&[u8]; 17] = [
     b"nortpproxy",
 ];
 
-/// The addresses and host names that a description names where it must, as they are spelled.
+/// The addresses and host names in the lines that are there to name them, as they are spelled and wherever they stand.
 fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {
     let mut found = SmallVec::<[&[u8]; 4]>::new();
     for line in sdp.lines() {
-        let place = match (line.kind(), line.attribute()) {
-            (b'o', _) => 5,
-            (b'c', _) => 2,
-            (_, Some((b"rtcp", _))) => 3,
-            (_, Some((b"candidate", _))) => 4,
+        let value = match (line.kind(), line.attribute()) {
+            (b'o' | b'c', _) => line.value(),
+            (_, Some((b"rtcp" | b"candidate", value))) => value,
             _ => continue,
         };
-        let value = line.attribute().map_or(line.value(), |(_, value)| value);
-        let Some(address) = words(value).nth(place) else {
-            continue;
-        };
-        let address = address
-            .split(|byte| *byte == b'/')
-            .next()
-            .unwrap_or(address);
-        let is_address = address.len() > 3 && address.iter().any(|b| matches!(b, b'.' | b':'));
-        if is_address && !found.contains(&address) && found.len() < MAX_ADDRESSES {
-            found.push(address);
+        for word in words(value) {
+            let address = word.split(|byte| *byte == b'/').next().unwrap_or(word);
+            let is_address = address.len() > 3 && address.iter().any(|b| matches!(b, b'.' | b':'));
+            if is_address && !found.contains(&address) && found.len() < MAX_ADDRESSES {
+                found.push(address);
+            }
         }
     }
     found
 }
 
 /// Most addresses of a description that are looked for in its attributes.
-const MAX_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 32;
 
 fn push(out: &mut Vec<u8>, line: &[u8]) {
     out.extend_from_slice(line);
