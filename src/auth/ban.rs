@@ -58,6 +58,8 @@ pub struct Rules {
     pub guesses: u32,
     /// How long none is looked at.
     pub lock: Duration,
+    /// INVITEs that one stranger who has logged in may leave open; 0: as many as it likes.
+    pub half_open: u32,
 }
 
 impl Default for Rules {
@@ -74,6 +76,7 @@ impl Default for Rules {
             senders: 16_384,
             guesses: 5,
             lock: Duration::from_secs(900),
+            half_open: 64,
         }
     }
 }

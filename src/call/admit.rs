@@ -7,10 +7,12 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
+use crate::auth::source::Source;
 use crate::call::a_leg::Early;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
+use crate::call::half_open::{Bounds, Reached};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
 use crate::call::identity::judge;
@@ -306,6 +308,16 @@ impl Arriving<'_, '_> {
             self.refuse(core, Refusal::Overload, 503);
             return;
         }
+        let bounds = self.half_open_bounds(&caller);
+        if let Err(reached) = core.half_open.check(&bounds) {
+            let why = match reached {
+                Reached::Source => Refusal::HalfOpen,
+                Reached::Trunk => Refusal::TrunkHalfOpen,
+            };
+            // Nothing is kept of it: what is kept is what there is too much of.
+            self.refuse(core, why, 503);
+            return;
+        }
         let call_key = registry.next_key();
         let owner = Owner::Caller(call_key);
         let Some(server) = core.layer.accept(self.now, key, self.flow, true, owner) else {
@@ -316,6 +328,9 @@ impl Arriving<'_, '_> {
             return;
         };
         core.begun = Some(server);
+        if core.half_open.open(server, bounds) {
+            core.layer.watch(server);
+        }
         let early = Early {
             server,
             flow: self.flow,
@@ -338,6 +353,20 @@ impl Arriving<'_, '_> {
             registry.insert(self.now, Box::new(call));
         }
         core.begun = None;
+    }
+
+    /// Who may leave how many INVITEs open, of those who send this one.
+    fn half_open_bounds(&self, caller: &Caller) -> Bounds {
+        let address = self.flow.remote.ip();
+        let most = self.policy.guard.half_open;
+        // Who is let in by its address or its certificate is somebody whom the configuration names.
+        let is_counted =
+            most > 0 && caller.user.is_some() && self.policy.known.longest_match(address).is_none();
+        let trunk = caller.trunk.half_open;
+        Bounds {
+            source: is_counted.then(|| (Source::of(address), most)),
+            trunk: trunk.map(|most| (caller.trunk.id.clone(), most)),
+        }
     }
 
     /// Makes the call, and lets it begin. `None`: it ended at once, and is recorded.

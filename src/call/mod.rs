@@ -9,6 +9,7 @@
 //! | who may call | `admit` |
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
+//! | how many INVITEs one sender may leave open | `half_open` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | reliable provisional responses, on both legs | `provisional` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
@@ -43,6 +44,7 @@ mod credentials;
 mod elsewhere;
 mod facts;
 mod gates;
+mod half_open;
 mod headers;
 mod health;
 mod hunt;
@@ -244,6 +246,7 @@ impl Engine {
         };
         self.registry.count(&mut gauges);
         debug_assert!(self.core.leavings.len() <= gauges.client_transactions);
+        debug_assert!(self.core.half_open.len() <= gauges.server_transactions);
         gauges
     }
 

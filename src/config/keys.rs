@@ -136,6 +136,7 @@ pub(super) const GUARD: Shape = Shape {
         "senders",
         "guesses",
         "lock",
+        "half_open",
     ],
 };
 
@@ -192,6 +193,7 @@ pub(super) const TRUNK: Shape = Shape {
         "assume_e164",
         "max_calls",
         "max_cps",
+        "half_open",
         "headers",
         "refer",
         "identity",

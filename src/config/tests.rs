@@ -796,6 +796,16 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "trunk.max_cps: is a text",
     ),
     (
+        "allow = [",
+        "half_open = 0\nallow = [",
+        "trunk.half_open: 0 is out of range",
+    ),
+    (
+        "[[listen]]",
+        "[guard]\nhalf_open = -1\n[[listen]]",
+        "guard.half_open: -1 is out of range",
+    ),
+    (
         "[[listen]]",
         "[health]\nfailures = 0\n[[listen]]",
         "health.failures: 0 is out of range",

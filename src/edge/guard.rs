@@ -244,6 +244,8 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::TrunkCalls
         | Refusal::TrunkCps
         | Refusal::LimitUnknown
+        | Refusal::HalfOpen
+        | Refusal::TrunkHalfOpen
         | Refusal::Shed
         | Refusal::Internal => NOTHING,
     }

@@ -9,7 +9,7 @@
 //! | 5 | weaker algorithm | `door::row_05` |
 //! | 6 | digest leak | `legs::row_06` |
 //! | 7 | flood | `loopback::hostile::row_07`, `benches/system/run flood` |
-//! | 8 | full tables | `legs::row_08` |
+//! | 8 | full tables | `legs::row_08`; INVITEs left open: `tables::row_08` |
 //! | 9 | reflection | `loopback::hostile::row_09` |
 //! | 10 | forged responses, CANCEL, BYE | `legs::row_10` |
 //! | 11 | header injection | `smuggle::row_11` |
@@ -31,6 +31,7 @@
 mod door;
 mod legs;
 mod sizes;
+mod tables;
 
 /// Tells the figure that a row has reached.
 #[expect(clippy::print_stdout, reason = "the figure is what is wanted")]
