@@ -258,8 +258,8 @@ fn check_routes(head: &Head<'_>) {
     let set = RouteSet::from_request(head);
     let lines = written(&set);
     assert!(!set.next_hop(target).is_empty() || !lines.is_empty());
-    let is_strict = set.request_uri(target) != target;
-    if is_strict {
+    if set.request_uri(b"sip:c@192.0.2.1") == set.request_uri(b"sip:d@192.0.2.1") {
+        // A strict router stands first: Route is turned round (RFC 3261 §12.2.1.1).
         return;
     }
     let mut text = REQUEST.as_bytes().to_vec();
