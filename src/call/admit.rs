@@ -26,7 +26,7 @@ use crate::call::rescue::tripwire;
 use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
 use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
-use crate::sip::build::ReplyHead;
+use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::message::Name;
 use crate::sip::uri::{Host, Uri};
 use crate::transaction::key::ServerKey;
@@ -179,7 +179,7 @@ impl Arriving<'_, '_> {
         };
         let values = self.request.head.all(Name::Authorization);
         let verdict = gate.check(self.now, &terms, asked, values, |name| {
-            domain.users.get(name).map(|user| (&user.account, user))
+            domain.users.find(name)
         });
         let denial = match verdict {
             Ok(user) => {
@@ -210,11 +210,20 @@ impl Arriving<'_, '_> {
             challenges.push(Bytes::copy_from_slice(value));
         });
         // Whoever may have the password is no stranger yet.
-        self.welcome().reply(core, why, 401, |writer| {
+        let more = |writer: &mut Writer<'_>| {
             for value in &challenges {
                 writer.field("WWW-Authenticate", value);
             }
-        });
+        };
+        // Where there is room for one, the last: who knows none of the others knows that. MD5 is what it is without a word
+        // (RFC 7616 §3.3).
+        let least = |writer: &mut Writer<'_>| {
+            if let Some(value) = challenges.last() {
+                let short = value.strip_suffix(b", algorithm=MD5").unwrap_or(value);
+                writer.field("WWW-Authenticate", short);
+            }
+        };
+        self.welcome().reply_or(core, why, 401, more, least);
         Err(Rejected::Refused)
     }
 

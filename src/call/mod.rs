@@ -85,7 +85,7 @@ use crate::call::output::{Event, Gauges, Output};
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::probes::Probes;
-use crate::call::refuse::Shed;
+use crate::call::refuse::{Shed, room};
 use crate::call::registry::Registry;
 use crate::call::rescue::tripwire;
 use crate::media::plan::SessionId;
@@ -331,7 +331,7 @@ impl Engine {
     }
 
     /// Says what is wrong with a request that cannot be read, where an answer can be addressed, and is at
-    /// most twice as long as what it answers: nobody gains by having us answer to a forged address.
+    /// most twice as long as what it answers; a stranger's, no longer than that.
     fn handle_malformed(
         &mut self,
         flow: Flow,
@@ -351,7 +351,7 @@ impl Engine {
         let reply = ReplyHead::new(request, &flow);
         let built = Writer::reply(&mut self.core.buffer, &reply, status, Some(&tag)).finish(b"");
         if let Some(bytes) = self.core.built(built)
-            && bytes.len() <= 2 * length
+            && bytes.len() <= room(&self.policy, &flow, length).min(2 * length)
         {
             self.core.transmit(flow, bytes);
         }

@@ -9,7 +9,7 @@ use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
     DigestUri, Domain, HealthTerms, HuntBudget, Known, Limits, Listener, Media, Overload, Policy,
-    Require, Rules, Strangers, Terms, TrunkId, User,
+    Require, Rules, Strangers, Terms, TrunkId, User, Users,
 };
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::caps::Caps;
@@ -305,7 +305,11 @@ impl PolicySpec {
             algorithms: self.algorithms.clone(),
             digest_uri: DigestUri::Exact,
             allow,
-            users: HashMap::from([(USER.as_bytes().into(), user)]),
+            users: {
+                let mut users = Users::default();
+                users.insert(user);
+                users
+            },
             peers: HashMap::new(),
         }
     }
