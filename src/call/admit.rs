@@ -215,12 +215,15 @@ impl Arriving<'_, '_> {
                 writer.field("WWW-Authenticate", value);
             }
         };
-        // Where there is room for one, the last: who knows none of the others knows that. MD5 is what it is without a word
-        // (RFC 7616 §3.3).
+        // Where there is room for one, MD5 if it is offered: everybody knows that, and it is what is meant without a word (RFC 7616
+        // §3.3).
         let least = |writer: &mut Writer<'_>| {
-            if let Some(value) = challenges.last() {
-                let short = value.strip_suffix(b", algorithm=MD5").unwrap_or(value);
-                writer.field("WWW-Authenticate", short);
+            let md5 = challenges
+                .iter()
+                .find_map(|value| value.strip_suffix(b", algorithm=MD5"));
+            let first = challenges.first().map(|value| &**value);
+            if let Some(value) = md5.or(first) {
+                writer.field("WWW-Authenticate", value);
             }
         };
         self.welcome().reply_or(core, why, 401, more, least);

@@ -66,6 +66,8 @@ pub(crate) struct Site {
     strangers: &'static str,
     /// What `[trunk.media]` says; `None`: media goes directly.
     media: Option<&'static str>,
+    /// Names of headers that pass from the carrier.
+    passing: String,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -133,7 +135,14 @@ impl Site {
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
             media: None,
+            passing: String::new(),
         }
+    }
+
+    /// Where the carrier's headers of these names pass.
+    pub(crate) fn passing(mut self, names: &[&str]) -> Self {
+        self.passing = format!("[trunk.headers]\npass_from = {names:?}\n");
+        self
     }
 
     /// That says nothing to strangers.
@@ -358,7 +367,7 @@ allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
 media = {{ {trunk_media} }}
 country = "1"
-
+{passing}
 [[publisher]]
 afid = "1001"
 company = "acme"
@@ -375,6 +384,7 @@ afid = "1001"
 sid = "sub7"
 "#,
             buyers = self.ids(),
+            passing = self.passing,
         );
         for host in &self.served {
             write!(

@@ -12,7 +12,7 @@
 //! | 8 | full tables | `legs::row_08`; INVITEs left open: `tables::row_08` |
 //! | 9 | reflection | `loopback::hostile::row_09`, `reflect::row_09` |
 //! | 10 | forged responses, CANCEL, BYE | `legs::row_10` |
-//! | 11 | header injection | `smuggle::row_11` |
+//! | 11 | header injection | `smuggle::row_11`; as Kamailio sees it: `tests/interop/witness.rs` |
 //! | 16 | timing of comparisons | `door::row_16` |
 //! | 17 | log injection | `nasty::row_17` |
 //! | 18 | secrets in logs and metrics | `legs::row_18` |
