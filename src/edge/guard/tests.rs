@@ -87,6 +87,57 @@ fn what_one_shard_bans_for_coming_too_often_no_shard_hears() {
     }
 }
 
+/// Whatever happens in whatever order, with letters lost: a sender is heard again when its ban is over, a friend is never shut out, and
+/// nobody has more tries than a few per ban, however many shards there are.
+#[test]
+fn any_course_of_events_ends_well() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut dice = |sides: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as usize % sides
+    };
+    for _ in 0..500 {
+        let shards = 1 + dice(5);
+        let mut edge = Edge::new(shards);
+        let mut friend_until = None;
+        let (mut tries, mut since) = (0, edge.now);
+        for _ in 0..400 {
+            let shard = dice(shards);
+            edge.deaf = (dice(4) == 0).then(|| dice(shards));
+            match dice(100) {
+                0 => {
+                    edge.deaf = None;
+                    let flow = flow();
+                    let trunk = TrunkId(0);
+                    edge.happens(shard, &Event::LoggedIn { flow, trunk });
+                    friend_until = Some(edge.now + Duration::from_secs(22 * 3600));
+                }
+                1..5 => {
+                    let pause = [1, 5, 61, 3700, 90_000][dice(5)];
+                    edge.now += Duration::from_secs(pause);
+                }
+                _ => tries += usize::from(edge.is_refused(shard)),
+            }
+            let is_friend = friend_until.is_some_and(|until| edge.now < until);
+            if is_friend {
+                assert!((0..shards).all(|shard| !edge.is_shut(shard)));
+            }
+            if is_friend || edge.now > since + Duration::from_secs(50) {
+                (tries, since) = (0, edge.now);
+            }
+            // Twenty, and one more for each shard that a letter to was lost, as often as one may be.
+            assert!(
+                tries <= 60,
+                "{tries} tries within a window, {shards} shards"
+            );
+        }
+        edge.now += Duration::from_secs(2 * 90_000);
+        assert!((0..shards).all(|shard| !edge.is_shut(shard)));
+    }
+}
+
 const SCANNER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 66));
 
 /// The guards of one edge, and the letters between them.
