@@ -321,7 +321,7 @@ impl Arriving<'_, '_> {
             return;
         }
         let bounds = self.half_open_bounds(&caller);
-        if let Err(reached) = core.half_open.check(&bounds) {
+        if let Err(reached) = core.half_open.check(self.now, key, &bounds) {
             let why = match reached {
                 Reached::Source => Refusal::HalfOpen,
                 Reached::Trunk => Refusal::TrunkHalfOpen,

@@ -9,13 +9,19 @@
 //! | `[[trunk]] half_open` | all callers of one trunk | how many calls of a carrier ring at once is its own matter, and it may say |
 //!
 //! Whoever has no bound is not counted. Answered calls are not: those are bounded by `max_calls` and `[limits] calls`.
+//!
+//! An INVITE that finds no room is answered without a transaction, so a copy of it that comes later would be a new one, and with
+//! room by then it would ring for a caller who has been told 503. So the last that were turned away are remembered, in a few bytes
+//! each, and their copies are turned away too.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::auth::source::Source;
+use crate::transaction::key::ServerKey;
 use crate::transaction::layer::ServerId;
 
 /// Who is counted for one INVITE, with how many each may have; `None`: no bound.
@@ -38,11 +44,39 @@ pub(crate) struct HalfOpen {
     held: HashMap<ServerId, Bounds>,
     by_source: HashMap<Source, u32>,
     by_trunk: HashMap<Arc<str>, u32>,
+    /// Those that found no room of late, [`MOST_REMEMBERED`] at most, and until when, the oldest first.
+    turned_away: HashMap<ServerKey, Reached>,
+    forgotten_at: VecDeque<(Instant, ServerKey)>,
 }
 
 impl HalfOpen {
-    /// Whether one more is within the bounds.
-    pub(crate) fn check(&self, bounds: &Bounds) -> Result<(), Reached> {
+    /// Whether one more is within the bounds; one that is not, is not for as long as it may be sent again.
+    pub(crate) fn check(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        bounds: &Bounds,
+    ) -> Result<(), Reached> {
+        self.forget_old(now);
+        let before = self.turned_away.get(&key).copied();
+        let verdict = before.map_or_else(|| self.is_within(bounds), Err);
+        if let (None, Err(reached)) = (before, verdict) {
+            self.turned_away.insert(key, reached);
+            self.forgotten_at.push_back((now + REMEMBERED, key));
+        }
+        verdict
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((at, key)) = self.forgotten_at.front()
+            && (*at <= now || self.forgotten_at.len() >= MOST_REMEMBERED)
+        {
+            self.turned_away.remove(key);
+            self.forgotten_at.pop_front();
+        }
+    }
+
+    fn is_within(&self, bounds: &Bounds) -> Result<(), Reached> {
         if let Some((source, most)) = &bounds.source
             && self.by_source.get(source).is_some_and(|held| held >= most)
         {
@@ -98,3 +132,8 @@ fn take_one<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
         }
     }
 }
+
+/// How many that were turned away are remembered: with more of them there is no room for any.
+const MOST_REMEMBERED: usize = 1024;
+/// For how long: 64·T1, as long as an INVITE is sent again (RFC 3261 §17.1.1.2).
+const REMEMBERED: Duration = Duration::from_secs(32);

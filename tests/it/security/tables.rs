@@ -106,6 +106,42 @@ fn row_08_an_acknowledged_refusal_is_not_open() {
     assert_eq!(logged_in(&mut desk, ROAMER, 2).1, 100);
 }
 
+/// An INVITE that was turned away stays so: its copies do not ring for a caller who has heard 503.
+#[test]
+fn row_08_a_copy_of_what_was_turned_away_is_turned_away_too() {
+    let mut desk = Desk::with(&PolicySpec {
+        lines: vec![specs(1)],
+        half_open: (0, Some(1)),
+        ..PolicySpec::default()
+    });
+    let status = |desk: &mut Desk, bytes: &[u8]| {
+        let said = desk.say_bytes(addr(CARRIER), bytes);
+        (said[0].message.status(), said.last().expect("some").to)
+    };
+    let (first, second) = (numbered(0, 1), numbered(0, 2));
+    assert_eq!(status(&mut desk, &first).0, 100);
+    let refused = desk.say_bytes(addr(CARRIER), &second);
+    assert_eq!(refused[0].message.status(), 503);
+    // The buyer never answers, and the carrier acknowledges that.
+    let said = desk.pass(Duration::from_secs(5));
+    let ended = find(&said, "carrier 603 INVITE");
+    desk.say(CARRIER, &ack_of_failure(&Msg::parse(&first), &ended));
+
+    let again = desk.say_bytes(addr(CARRIER), &second);
+
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].bytes, refused[0].bytes);
+    assert_eq!(status(&mut desk, &numbered(0, 3)).0, 100);
+    let forgotten = Duration::from_secs(33);
+    desk.pass(forgotten);
+    desk.rest();
+    assert_eq!(
+        status(&mut desk, &second).0,
+        100,
+        "it is no copy so much later"
+    );
+}
+
 fn count(desk: &Desk, wanted: Refusal) -> usize {
     let is_wanted = |event: &&Event| matches!(event, Event::Refused { why, .. } if *why == wanted);
     desk.events.iter().filter(is_wanted).count()
