@@ -7,9 +7,13 @@
 //! `tests/it/replay.rs` runs the same functions over `seeds/` on stable, so a finding that is kept there
 //! stays found.
 
+mod crossing;
+mod headers;
+mod locate;
 mod rtp;
 mod sdp;
 mod sequence;
+mod settings;
 mod srtp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,9 +32,13 @@ use strowger::sip::retreaver::{Profile, RetreaverHeaders, is_reserved};
 use strowger::sip::scan::MAX_MESSAGE;
 use strowger::sip::uri::{Uri, is_equivalent};
 
+pub use self::crossing::crossing;
+pub use self::headers::headers;
+pub use self::locate::find as locate;
 pub use self::rtp::rtp;
 pub use self::sdp::sdp;
 pub use self::sequence::sequence;
+pub use self::settings::settings as config;
 pub use self::srtp::srtp;
 
 /// Where all packets come from.

@@ -58,6 +58,8 @@ pub struct Rules {
     pub guesses: u32,
     /// How long none is looked at.
     pub lock: Duration,
+    /// INVITEs that one stranger who has logged in may leave open; 0: as many as it likes.
+    pub half_open: u32,
 }
 
 impl Default for Rules {
@@ -74,6 +76,7 @@ impl Default for Rules {
             senders: 16_384,
             guesses: 5,
             lock: Duration::from_secs(900),
+            half_open: 64,
         }
     }
 }
@@ -238,7 +241,12 @@ impl Bans {
     }
 
     /// A stranger did what strangers should not. `Some`: that was once too often.
-    pub fn charge(&mut self, now: Instant, address: IpAddr, weight: Weight) -> Option<Ban> {
+    pub fn charge(
+        &mut self,
+        now: Instant,
+        source: impl Into<Source>,
+        weight: Weight,
+    ) -> Option<Ban> {
         let Rules {
             refusals,
             window,
@@ -253,7 +261,7 @@ impl Bans {
         let window = micros(window).max(1);
         // Rounded up, so that the last one fills it.
         let each = (u64::from(weight.0) * window).div_ceil(10 * u64::from(refusals));
-        let source = Source::of(address);
+        let source = source.into();
         let place = self.place(now, source)?;
         if place.friend_until > now
             || place.banned_until > now
@@ -276,17 +284,54 @@ impl Bans {
         })
     }
 
-    /// A user of `trunk` has logged in there: it is no stranger for a day, and no ban holds.
-    pub fn befriend(&mut self, now: Instant, address: IpAddr, trunk: u32) {
+    /// Another table has banned it: no offence of it is counted here any more, and it is not heard here either.
+    pub fn impose(&mut self, now: Instant, ban: &Ban) {
         let now = self.clock(now);
-        let Some(place) = self.place(now, Source::of(address)) else {
+        let Some(place) = self.place(now, ban.source) else {
             return;
         };
+        if place.friend_until > now {
+            return;
+        }
+        place.banned_until = place.banned_until.max(now + micros(ban.length));
+        place.bans = place.bans.max(ban.count);
+        place.offences = Bucket::default();
+        place.rate = Bucket::default();
+    }
+
+    /// The ban that holds for it, with the time that is left of it.
+    pub fn ban_of(&mut self, now: Instant, source: impl Into<Source>) -> Option<Ban> {
+        let now = self.clock(now);
+        let source = source.into();
+        let place = self.find(source)?;
+        let left = place
+            .banned_until
+            .checked_sub(now)
+            .filter(|left| *left > 0)?;
+        Some(Ban {
+            source,
+            length: Duration::from_micros(left),
+            count: place.bans,
+        })
+    }
+
+    /// A user of `trunk` has logged in there: it is no stranger for a day, and no ban holds. `true`: that is news,
+    /// or was not told for an hour.
+    pub fn befriend(&mut self, now: Instant, source: impl Into<Source>, trunk: u32) -> bool {
+        let now = self.clock(now);
+        let Some(place) = self.place(now, source.into()) else {
+            return false;
+        };
+        let is_news = place.friend_until < now + micros(FRIENDSHIP - NEWS) || place.trunk != trunk;
+        if !is_news {
+            return false;
+        }
         place.friend_until = now + micros(FRIENDSHIP);
         place.banned_until = 0;
         place.offences = Bucket::default();
         place.bans = 0;
         place.trunk = trunk;
+        true
     }
 
     /// The trunk of the user who logged in there.
@@ -399,6 +444,8 @@ const TRICKLE: u64 = 2 * SECOND;
 const TRICKLE_BURST: u64 = 2;
 /// How long a login makes a friend.
 const FRIENDSHIP: Duration = Duration::from_secs(24 * 3600);
+/// A login is no news if there was one so short a time ago.
+const NEWS: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests;

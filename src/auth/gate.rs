@@ -164,14 +164,15 @@ impl Gate {
     }
 
     /// Judges a request by the `values` of its Authorization headers. `find` is asked once at most, for
-    /// the name that the request gives; what it finds besides the account comes back if it is let in.
+    /// the name that the request gives: it gives an account to compute with, anybody's if nobody has the name, and who has it, who
+    /// comes back if the request is let in.
     pub fn check<'a, 'u, U>(
         &mut self,
         now: Instant,
         terms: &Terms<'_>,
         asked: Asked<'_>,
         values: impl IntoIterator<Item = &'a [u8]>,
-        find: impl FnOnce(&[u8]) -> Option<(&'u Account, U)>,
+        find: impl FnOnce(&[u8]) -> (Option<&'u Account>, Option<U>),
     ) -> Result<U, Denial> {
         let credentials = choose(terms.realm, values)?;
         // Each challenge of ours offers qop, so an answer without it is none of ours.
@@ -188,7 +189,7 @@ impl Gate {
         if self.guesses.is_locked(now, guesser) {
             return Err(Denial::Locked);
         }
-        let (account, user) = find(&name).unzip();
+        let (account, user) = find(&name);
         let is_right = verify(&credentials, asked.method, account);
         let Some(user) = user.filter(|_| is_right) else {
             self.guesses.note_failure(now, guesser);

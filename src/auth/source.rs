@@ -24,6 +24,12 @@ impl Source {
     }
 }
 
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        Self::of(address)
+    }
+}
+
 /// The address, or the first one of the network: what a firewall wants to be told.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

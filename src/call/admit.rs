@@ -7,10 +7,12 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::auth::gate::{Asked, Denial, Gate, Terms};
+use crate::auth::source::Source;
 use crate::call::a_leg::{Early, write_reason};
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
+use crate::call::half_open::{Bounds, Reached};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
 use crate::call::identity::{asks_too_much, judge};
@@ -24,7 +26,7 @@ use crate::call::rescue::tripwire;
 use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
 use crate::routing::decide::{self, decide};
 use crate::routing::trunk::Trunk;
-use crate::sip::build::ReplyHead;
+use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::message::Name;
 use crate::sip::uri::{Host, Uri};
 use crate::transaction::key::ServerKey;
@@ -177,7 +179,7 @@ impl Arriving<'_, '_> {
         };
         let values = self.request.head.all(Name::Authorization);
         let verdict = gate.check(self.now, &terms, asked, values, |name| {
-            domain.users.get(name).map(|user| (&user.account, user))
+            domain.users.find(name)
         });
         let denial = match verdict {
             Ok(user) => {
@@ -208,11 +210,23 @@ impl Arriving<'_, '_> {
             challenges.push(Bytes::copy_from_slice(value));
         });
         // Whoever may have the password is no stranger yet.
-        self.welcome().reply(core, why, 401, |writer| {
+        let more = |writer: &mut Writer<'_>| {
             for value in &challenges {
                 writer.field("WWW-Authenticate", value);
             }
-        });
+        };
+        // Where there is room for one, MD5 if it is offered: everybody knows that, and it is what is meant without a word (RFC 7616
+        // §3.3).
+        let least = |writer: &mut Writer<'_>| {
+            let md5 = challenges
+                .iter()
+                .find_map(|value| value.strip_suffix(b", algorithm=MD5"));
+            let first = challenges.first().map(|value| &**value);
+            if let Some(value) = md5.or(first) {
+                writer.field("WWW-Authenticate", value);
+            }
+        };
+        self.welcome().reply_or(core, why, 401, more, least);
         Err(Rejected::Refused)
     }
 
@@ -313,6 +327,16 @@ impl Arriving<'_, '_> {
             self.refuse(core, Refusal::Overload, 503);
             return;
         }
+        let bounds = self.half_open_bounds(&caller);
+        if let Err(reached) = core.half_open.check(self.now, key, &bounds) {
+            let why = match reached {
+                Reached::Source => Refusal::HalfOpen,
+                Reached::Trunk => Refusal::TrunkHalfOpen,
+            };
+            // Nothing is kept of it: what is kept is what there is too much of.
+            self.refuse(core, why, 503);
+            return;
+        }
         let call_key = registry.next_key();
         let owner = Owner::Caller(call_key);
         let Some(server) = core.layer.accept(self.now, key, self.flow, true, owner) else {
@@ -323,6 +347,9 @@ impl Arriving<'_, '_> {
             return;
         };
         core.begun = Some(server);
+        if core.half_open.open(server, bounds) {
+            core.layer.watch(server);
+        }
         let early = Early {
             server: Some(server),
             transfer: None,
@@ -347,6 +374,20 @@ impl Arriving<'_, '_> {
             registry.insert(self.now, Box::new(call));
         }
         core.begun = None;
+    }
+
+    /// Who may leave how many INVITEs open, of those who send this one.
+    fn half_open_bounds(&self, caller: &Caller) -> Bounds {
+        let address = self.flow.remote.ip();
+        let most = self.policy.guard.half_open;
+        // Who is let in by its address or its certificate is somebody whom the configuration names.
+        let is_counted =
+            most > 0 && caller.user.is_some() && self.policy.known.longest_match(address).is_none();
+        let trunk = caller.trunk.half_open;
+        Bounds {
+            source: is_counted.then(|| (Source::of(address), most)),
+            trunk: trunk.map(|most| (caller.trunk.id.clone(), most)),
+        }
     }
 
     /// Makes the call, and lets it begin. `None`: it ended at once, and is recorded.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::gates::Gates;
+use crate::call::half_open::HalfOpen;
 use crate::call::headers::Crossing;
 use crate::call::health::Health;
 use crate::call::output::{Event, Output};
@@ -42,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) leavings: Leavings,
     /// Which gateways are worth a call.
     pub(crate) health: Health,
+    /// INVITEs of those who may leave only so many open.
+    pub(crate) half_open: HalfOpen,
     /// Questions for places so far.
     pub(crate) rounds: u32,
     /// Where buyers are that are known by name.
@@ -142,6 +145,7 @@ impl Core {
             begun: None,
             leavings: Leavings::default(),
             health: Health::default(),
+            half_open: HalfOpen::default(),
             rounds: 0,
             whereabouts: Whereabouts::default(),
             peers: Peers::default(),
@@ -176,6 +180,7 @@ impl Core {
                 }
                 // A failure that the caller never acknowledged: its call is over and recorded.
                 Effect::NoAck { .. } => {}
+                Effect::Settled { id } => self.half_open.settle(id),
             }
         }
         result
@@ -206,8 +211,14 @@ impl Core {
     fn give_up(&mut self, now: Instant, id: ServerId, reply: &ReplyHead, tag: &[u8]) {
         match Writer::reply(&mut self.buffer, reply, 500, Some(tag)).finish(b"") {
             Ok(bare) => self.transact(|layer, out| layer.respond(now, id, 500, bare, out)),
-            Err(_) => self.layer.forget(id),
+            Err(_) => self.forget(id),
         }
+    }
+
+    /// Drops a server transaction that cannot be answered.
+    pub(crate) fn forget(&mut self, id: ServerId) {
+        self.layer.forget(id);
+        self.half_open.settle(id);
     }
 
     /// Answers a server transaction without a body, within a dialog.

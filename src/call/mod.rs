@@ -9,6 +9,7 @@
 //! | who may call | `admit` |
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
+//! | how many INVITEs one sender may leave open | `half_open` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | reliable provisional responses, on both legs | `provisional`, offers after them `early_offer` |
 //! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
@@ -47,6 +48,7 @@ mod elsewhere;
 mod face;
 mod facts;
 mod gates;
+mod half_open;
 mod headers;
 mod health;
 mod hunt;
@@ -91,7 +93,7 @@ use crate::call::output::{Event, Gauges, Output};
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::probes::Probes;
-use crate::call::refuse::Shed;
+use crate::call::refuse::{Shed, room};
 use crate::call::registry::Registry;
 use crate::call::rescue::tripwire;
 use crate::media::plan::SessionId;
@@ -256,6 +258,7 @@ impl Engine {
         };
         self.registry.count(&mut gauges);
         debug_assert!(self.core.leavings.len() <= gauges.client_transactions);
+        debug_assert!(self.core.half_open.len() <= gauges.server_transactions);
         gauges
     }
 
@@ -354,7 +357,7 @@ impl Engine {
     }
 
     /// Says what is wrong with a request that cannot be read, where an answer can be addressed, and is at
-    /// most twice as long as what it answers: nobody gains by having us answer to a forged address.
+    /// most twice as long as what it answers; a stranger's, no longer than that.
     fn handle_malformed(
         &mut self,
         now: Instant,
@@ -375,7 +378,7 @@ impl Engine {
         let reply = ReplyHead::new(request, &flow);
         let built = Writer::reply(&mut self.core.buffer, &reply, status, Some(&tag)).finish(b"");
         if let Some(bytes) = self.core.built(built)
-            && bytes.len() <= 2 * length
+            && bytes.len() <= room(&self.policy, &flow, length).min(2 * length)
         {
             self.core.transmit(flow, bytes);
         }

@@ -312,6 +312,10 @@ pub enum Refusal {
     TrunkCps,
     /// Whoever counts the trunk's calls does not answer.
     LimitUnknown,
+    /// The sender has left so many INVITEs open that it gets no other one (503).
+    HalfOpen,
+    /// The trunk's callers have (503).
+    TrunkHalfOpen,
 }
 
 impl Refusal {
@@ -349,6 +353,8 @@ impl Refusal {
             Self::TrunkCalls => "trunk_calls",
             Self::TrunkCps => "trunk_cps",
             Self::LimitUnknown => "limit_unknown",
+            Self::HalfOpen => "half_open",
+            Self::TrunkHalfOpen => "trunk_half_open",
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The policy: everything the engine goes by. An `Arc` that is replaced, never changed.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smallvec::{SmallVec, smallvec};
 
 use crate::auth::allowlist::Allowlist;
@@ -139,9 +142,50 @@ pub struct Domain {
     /// Addresses let in, with their trunk.
     pub allow: Allowlist<TrunkId>,
     /// Users let in, by name.
-    pub users: HashMap<Box<[u8]>, User>,
+    pub users: Users,
     /// Peers let in by their certificates.
     pub peers: HashMap<PeerId, TrunkId>,
+}
+
+/// The digest users of a domain, by name.
+///
+/// To find one and to find none takes the same way through memory: whoever is asked for, one user's account is at hand, be it only
+/// to compute a response with that nobody asked for. So the time tells nobody who is a user.
+#[derive(Default)]
+pub struct Users(BTreeMap<u128, User>);
+
+impl Users {
+    /// Adds a user; `false`: one of this name is there already, and stays.
+    pub fn insert(&mut self, user: User) -> bool {
+        match self.0.entry(Self::place(user.name.as_bytes())) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(user);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// The account to compute a response with, `None` only if there is no user at all; and the user, if there is one
+    /// of this name.
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> (Option<&Account>, Option<&User>) {
+        let wanted = Self::place(name);
+        let nearest = self.0.range(..=wanted).next_back();
+        let nearest = nearest.or_else(|| self.0.first_key_value());
+        let Some((place, user)) = nearest else {
+            return (None, None);
+        };
+        let is_it = (*place == wanted) & (user.name.as_bytes() == name);
+        (Some(&user.account), is_it.then_some(user))
+    }
+
+    /// A hash: two names that fall together are found out by comparing them.
+    fn place(name: &[u8]) -> u128 {
+        let mut hasher = SipHasher24::new();
+        hasher.write(name);
+        hasher.finish128().as_u128()
+    }
 }
 
 /// One digest user.
@@ -344,5 +388,38 @@ impl Policy {
             })
             .and_then(|place| u16::try_from(place).ok())
             .map(ListenerId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_name_and_with_nobody_an_account_is_at_hand_all_the_same() {
+        let mut users = Users::default();
+        assert!(matches!(users.find(b"ann"), (None, None)));
+        for name in ["ann", "bob", "cid"] {
+            assert!(users.insert(user(name)));
+            assert!(!users.insert(user(name)), "{name} is there");
+        }
+
+        for name in ["ann", "bob", "cid"] {
+            let (account, found) = users.find(name.as_bytes());
+            let found = found.expect("a user");
+            assert_eq!(&*found.name, name);
+            assert!(std::ptr::eq(account.expect("an account"), &found.account));
+        }
+        for name in ["", "an", "annn", "ANN", "dan", "zoe"] {
+            assert!(matches!(users.find(name.as_bytes()), (Some(_), None)));
+        }
+    }
+
+    fn user(name: &str) -> User {
+        User {
+            name: name.into(),
+            trunk: TrunkId(0),
+            account: Account::from_password(name, "realm", &Secret::new(*b"word")),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a request gets that does not become part of a call.
 //!
 //! It is answered without a trace being kept (RFC 3261 §8.2.7), so that strangers cost no memory; the
-//! answer goes back the way the request came, never where its Via points.
+//! answer goes back the way the request came, never where its Via points. To a stranger over UDP, who may be somebody else than it
+//! says, none has more bytes than what it answers: what does not fit is left out, and if that does not do, there is no answer.
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -100,16 +101,31 @@ impl<'e, 'm> Arriving<'e, 'm> {
         status: u16,
         more: impl FnOnce(&mut Writer<'_>),
     ) {
+        self.reply_or(core, why, status, more, |_| {});
+    }
+
+    /// The same; `least` writes what is to be there where there is no room for `more`.
+    pub(crate) fn reply_or(
+        &self,
+        core: &mut Core,
+        why: Refusal,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+        least: impl FnOnce(&mut Writer<'_>),
+    ) {
         if self.is_shunned {
             self.silence(core, why);
             return;
         }
+        let answer = self.fit(core, status, more, least);
         core.event(Event::Refused {
             why,
             flow: self.flow,
-            status: Some(status),
+            status: answer.is_some().then_some(status),
         });
-        self.answer(core, status, more);
+        if let Some(bytes) = answer {
+            core.transmit(self.flow, bytes);
+        }
     }
 
     /// Refuses an INVITE of whoever it is.
@@ -118,11 +134,6 @@ impl<'e, 'm> Arriving<'e, 'm> {
             self.silence(core, Refusal::Shed);
             return;
         }
-        core.event(Event::Refused {
-            why: Refusal::Shed,
-            flow: self.flow,
-            status: Some(503),
-        });
         let (reply, mut tag) = self.reply_head(core);
         tag.iter_mut()
             .zip(SHED_TAG)
@@ -132,7 +143,14 @@ impl<'e, 'm> Arriving<'e, 'm> {
             writer.number("Retry-After", seconds);
         }
         let built = writer.finish(b"");
-        if let Some(bytes) = core.built(built) {
+        let room = self.room();
+        let answer = core.built(built).filter(|bytes| bytes.len() <= room);
+        core.event(Event::Refused {
+            why: Refusal::Shed,
+            flow: self.flow,
+            status: answer.is_some().then_some(503),
+        });
+        if let Some(bytes) = answer {
             core.transmit(self.flow, bytes);
         }
     }
@@ -170,13 +188,31 @@ impl<'e, 'm> Arriving<'e, 'm> {
         core.respond(self.now, server, (&reply, &tag), status, built);
     }
 
-    /// Sends a response that no transaction keeps.
-    fn answer(&self, core: &mut Core, status: u16, more: impl FnOnce(&mut Writer<'_>)) {
+    /// A response that no transaction keeps, as long as it may be; `None`: there is no room for any.
+    fn fit(
+        &self,
+        core: &mut Core,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+        least: impl FnOnce(&mut Writer<'_>),
+    ) -> Option<Bytes> {
+        let room = self.room();
         let (reply, tag) = self.reply_head(core);
         let built = self.write(core, (&reply, &tag), status, more);
-        if let Some(bytes) = core.built(built) {
-            core.transmit(self.flow, bytes);
+        let whole = core.built(built)?;
+        if whole.len() <= room {
+            return Some(whole);
         }
+        let (short, _) = tag.split_at(SHORT_TAG);
+        let mut writer = Writer::reply(&mut core.buffer, &reply, status, Some(short));
+        least(&mut writer);
+        let built = writer.finish(b"");
+        core.built(built).filter(|bytes| bytes.len() <= room)
+    }
+
+    /// How many bytes an answer to this request may have.
+    fn room(&self) -> usize {
+        room(self.policy, &self.flow, self.request.head.length())
     }
 
     /// What responses to a request outside any dialog repeat, and their To-tag: the same for each repetition
@@ -234,11 +270,14 @@ impl<'e, 'm> Arriving<'e, 'm> {
         } else if is_draining {
             self.refuse(core, Refusal::Draining, 503);
         } else {
-            self.answer(core, 200, |writer| {
+            let more = |writer: &mut Writer<'_>| {
                 writer
                     .field("Allow", headers::ALLOW)
                     .field("Accept", b"application/sdp");
-            });
+            };
+            if let Some(bytes) = self.fit(core, 200, more, |_| {}) {
+                core.transmit(self.flow, bytes);
+            }
         }
     }
 
@@ -291,6 +330,21 @@ impl<'e, 'm> Arriving<'e, 'm> {
         true
     }
 }
+
+/// How many bytes an answer to a request of `length` bytes may have. Over UDP anybody can write anybody's address, so a stranger gets no
+/// more than it sent: nobody gains by having us answer somebody else (RFC 5358 speaks of DNS, but SIP is no better). Those whom the
+/// configuration names are answered in full.
+pub(crate) fn room(policy: &Policy, flow: &Flow, length: usize) -> usize {
+    let is_proved = flow.transport.is_reliable();
+    if is_proved || policy.known.longest_match(flow.remote.ip()).is_some() {
+        usize::MAX
+    } else {
+        length
+    }
+}
+
+/// Length of a To-tag where there is no room for a longer one: 64 bits of the hash (RFC 3261 §19.3 asks for 32).
+const SHORT_TAG: usize = 16;
 
 fn tag_in_to(response: &[u8]) -> Option<Vec<u8>> {
     let Ok(Message::Response(response)) = parse(response) else {

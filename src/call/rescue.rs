@@ -39,7 +39,7 @@ impl Engine {
         }
         if let Some(server) = self.core.begun.take() {
             // The call that it was to become is not there.
-            self.core.layer.forget(server);
+            self.core.forget(server);
         }
         if let Some((flow, bytes)) = datagram {
             self.answer_500(now, flow, bytes);
@@ -51,7 +51,7 @@ impl Engine {
     /// Takes that call out of the table, if even [`rescue`](Self::rescue) panics.
     pub fn discard(&mut self, now: Instant) {
         if let Some(server) = self.core.begun.take() {
-            self.core.layer.forget(server);
+            self.core.forget(server);
         }
         if let Some(mut call) = self.registry.discard_touched() {
             call.settle(now, &mut self.core, Outcome::Internal, 500, Side::Edge);

@@ -65,10 +65,10 @@ fn read_one(
     let gateways = gateways::read(section, listeners, desk);
     let login = login(section, gateways.as_deref(), desk);
     let priority = section.integer("priority", 1, -1_000_000..=1_000_000, desk);
-    let ring = section.duration("ring_timeout", RING, SECOND..=HOUR, desk);
+    let ring = section.duration("ring_timeout", Buyer::RING_TIMEOUT, SECOND..=HOUR, desk);
     let response = section.duration(
         "response_timeout",
-        RESPONSE,
+        Buyer::RESPONSE_TIMEOUT,
         RESPONSE_LEAST..=RESPONSE_MOST,
         desk,
     );
@@ -142,8 +142,6 @@ fn login(
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-const RING: Duration = Duration::from_secs(30);
-const RESPONSE: Duration = Duration::from_secs(4);
 const PROBE_LEAST: Duration = Duration::from_secs(5);
 const RESPONSE_LEAST: Duration = Duration::from_millis(100);
 /// 64·T1: the transaction gives up by then.

@@ -85,6 +85,7 @@ fn trunk(
         id: id.into(),
         company: company.unwrap_or(CompanyId(0)),
         caps: caps(section, desk),
+        half_open: cap(section, "half_open", 1_000_000, desk),
         plan: plan(section, desk),
         headers: headers::rules(section, &keys::TRUNK_HEADERS, desk),
         is_trusted: headers::is_trusted(section, desk),
@@ -99,15 +100,17 @@ fn trunk(
 
 /// How many calls a trunk may bring, or a buyer takes.
 pub(super) fn caps(section: &Section<'_>, desk: &mut Desk<'_>) -> Caps {
-    let mut cap = |key, most| {
-        let count = section.count(key, 1, 1..=most, desk);
-        let is_there = section.has(key);
-        is_there.then(|| u32::try_from(count).unwrap_or(u32::MAX))
-    };
     Caps {
-        max_calls: cap("max_calls", 10_000_000),
-        max_cps: cap("max_cps", 1_000_000),
+        max_calls: cap(section, "max_calls", 10_000_000, desk),
+        max_cps: cap(section, "max_cps", 1_000_000, desk),
     }
+}
+
+/// A bound of at least 1; `None`: there is none.
+fn cap(section: &Section<'_>, key: &'static str, most: i64, desk: &mut Desk<'_>) -> Option<u32> {
+    let count = section.count(key, 1, 1..=most, desk);
+    let is_there = section.has(key);
+    is_there.then(|| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn plan(section: &Section<'_>, desk: &mut Desk<'_>) -> NumberPlan {

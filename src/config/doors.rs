@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::auth::allowlist::Allowlist;
 use crate::auth::digest::Algorithm;
-use crate::call::policy::{DigestUri, Domain, Known, Require, TrunkId, User};
+use crate::call::policy::{DigestUri, Domain, Known, Require, TrunkId, User, Users};
 use crate::config::desk::{Desk, Place};
 use crate::config::networks::{self, Networks};
 use crate::config::raw::{self, Section, Spot};
@@ -93,7 +93,7 @@ impl<'d> Doors<'d> {
             algorithms: algorithms(section, desk),
             digest_uri: digest_uri.map_or_else(DigestUri::default, |found| found.value),
             allow: Allowlist::new(),
-            users: HashMap::new(),
+            users: Users::default(),
             peers: HashMap::new(),
         };
         let place = self.drafts.len();
@@ -248,8 +248,7 @@ impl<'d> Doors<'d> {
                 trunk: id,
                 account: login.proof.account(login.name.value, &domain.realm),
             };
-            let name: Box<[u8]> = login.name.value.as_bytes().into();
-            if domain.users.insert(name, user).is_some() {
+            if !domain.users.insert(user) {
                 desk.fault(
                     login.name.place,
                     format!(

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, where, and what would be right.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -44,8 +45,15 @@ impl Faults {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        write!(f, "{file}:{}:{}: ", self.line, self.column)?;
+        // A file may be called what its owner likes, and a fault is one line of a terminal.
+        for c in self.file.to_string_lossy().chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        write!(f, ":{}:{}: ", self.line, self.column)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
@@ -70,3 +78,27 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_one_line_whatever_its_file_is_called() {
+        let fault = Fault {
+            file: "routing/a\n\u{1b}[2J.toml".into(),
+            line: 3,
+            column: 7,
+            key: "buyer.uri".to_owned(),
+            what: "is no URI".to_owned(),
+            instead: String::new(),
+        };
+
+        let text = fault.to_string();
+
+        assert_eq!(
+            text,
+            "routing/a\\n\\u{1b}[2J.toml:3:7: buyer.uri: is no URI"
+        );
+    }
+}

@@ -136,6 +136,7 @@ pub(super) const GUARD: Shape = Shape {
         "senders",
         "guesses",
         "lock",
+        "half_open",
     ],
 };
 
@@ -193,6 +194,7 @@ pub(super) const TRUNK: Shape = Shape {
         "max_calls",
         "max_cps",
         "advertise",
+        "half_open",
         "headers",
         "refer",
         "identity",

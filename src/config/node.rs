@@ -212,6 +212,7 @@ fn guard(root: &Section<'_>, desk: &mut Desk<'_>) -> Rules {
     let burst = count("burst", default.burst, 1_000_000);
     let strangers = count("strangers", default.strangers, 1_000_000);
     let guesses = count("guesses", default.guesses, 1_000_000);
+    let half_open = count("half_open", default.half_open, 1_000_000);
     let second = millis(1_000);
     let rules = Rules {
         refusals,
@@ -224,6 +225,7 @@ fn guard(root: &Section<'_>, desk: &mut Desk<'_>) -> Rules {
         senders: section.count("senders", default.senders, 64..=MOST_SENDERS, desk),
         guesses,
         lock: section.duration("lock", default.lock, second..=DAY, desk),
+        half_open,
     };
     if rules.longest_ban < rules.ban {
         desk.fault(

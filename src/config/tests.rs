@@ -220,10 +220,10 @@ fn domains_hold_what_their_trunks_bring() {
     let loopback: IpAddr = "127.0.0.1".parse().expect("an address");
     assert_eq!(by_address.require, Require::Ip);
     assert_eq!(by_address.allow.longest_match(loopback), Some(TrunkId(0)));
-    assert!(by_address.users.is_empty());
+    assert!(by_address.users.find(b"carrier").0.is_none());
     assert_eq!(by_password.require, Require::Digest);
     assert!(by_password.allow.is_empty());
-    let user = &by_password.users[&b"carrier"[..]];
+    let user = by_password.users.find(b"carrier").1.expect("a user");
     assert_eq!((&*user.name, user.trunk), ("carrier", TrunkId(1)));
     assert_eq!(&*policy.trunks[1].id, "carrier-by-password");
 }
@@ -852,6 +852,16 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "allow = [",
         "max_cps = \"many\"\nallow = [",
         "trunk.max_cps: is a text",
+    ),
+    (
+        "allow = [",
+        "half_open = 0\nallow = [",
+        "trunk.half_open: 0 is out of range",
+    ),
+    (
+        "[[listen]]",
+        "[guard]\nhalf_open = -1\n[[listen]]",
+        "guard.half_open: -1 is out of range",
     ),
     (
         "[[listen]]",

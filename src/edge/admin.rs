@@ -99,8 +99,9 @@ impl Panel {
         let gauges = self.gauges();
         self.metrics.set_gauges(&gauges);
         self.media.set_ports(gauges.media_ports);
+        // Each shard hears of the others' bans.
         let banned = self.boards.iter().map(|board| board.banned());
-        self.metrics.set_banned(banned.sum());
+        self.metrics.set_banned(banned.max().unwrap_or_default());
         let waits = self.boards.iter().map(|board| board.worst_wait());
         self.metrics
             .set_queue_delay(waits.max().unwrap_or_default());

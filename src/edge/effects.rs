@@ -10,7 +10,7 @@ use crate::call::Engine;
 use crate::call::output::{Event, Output};
 use crate::call::places::{Party, Verdict};
 use crate::call::policy::Policy;
-use crate::edge::guard::{Banned, Guard, Standing};
+use crate::edge::guard::{Guard, Notice, Standing, Tidings};
 use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
 use crate::edge::media::MediaDesk;
@@ -162,8 +162,9 @@ impl Effects {
                 } else {
                     self.narrator.handle_event(now, &event);
                 }
-                let banned = self.guard.handle_event(now, &event);
-                self.tell_ban(now, banned);
+                if let Some(tidings) = self.guard.handle_event(now, &event) {
+                    self.spread(now, tidings);
+                }
             }
             Output::Media { id, plan } => {
                 if let Some(desk) = &self.media {
@@ -238,9 +239,9 @@ impl Effects {
         wait: Option<Duration>,
         engine: &Engine,
     ) -> Passage {
-        let (standing, banned) = self.guard.judge(now, remote, bytes);
-        if banned.is_some() {
-            self.tell_ban(now, banned);
+        let (standing, tidings) = self.guard.judge(now, remote, bytes);
+        if let Some(tidings) = tidings {
+            self.spread(now, tidings);
         }
         let is_open = self.valve.is_open(wait);
         let (payer, shut) = match standing {
@@ -292,10 +293,29 @@ impl Effects {
         self.guard.banned(now)
     }
 
-    fn tell_ban(&mut self, now: Instant, banned: Option<Banned>) {
-        if let Some(Banned { ban, why }) = banned {
-            self.tally.add_ban();
-            self.narrator.handle_ban(now, &ban, why);
+    /// Takes in what the guard of another shard tells.
+    pub(super) fn handle_notice(&mut self, now: Instant, from: ShardId, notice: Notice) {
+        if let Some(tidings) = self.guard.handle_notice(now, from, notice) {
+            self.spread(now, tidings);
+        }
+    }
+
+    /// Counts a ban, and tells the other shards what they are to know. One whose inbox is full hears of it when it has an offence
+    /// to tell.
+    fn spread(&mut self, now: Instant, tidings: Tidings) {
+        let (whom, notice) = match tidings {
+            Tidings::Banned { ban, why } => {
+                self.tally.add_ban();
+                self.narrator.handle_ban(now, &ban, why);
+                (None, Notice::Banned(ban))
+            }
+            Tidings::Tell(shard, notice) => (Some(shard), notice),
+            Tidings::TellAll(notice) => (None, notice),
+        };
+        for (shard, mailbox) in (0..=u8::MAX).map(ShardId).zip(&self.shards) {
+            if shard != self.own && whom.is_none_or(|whom| whom == shard) {
+                mailbox.post(Letter::Guard(self.own, notice));
+            }
         }
     }
 
@@ -501,7 +521,7 @@ mod tests {
             let ports = vec![Port::new(socket, ListenerId(0))];
             let tally = Tally::new(Arc::clone(&metrics));
             let policy = Arc::new(minimal());
-            let guard = Guard::new(clock::now(), [7; 16], policy);
+            let guard = Guard::new(clock::now(), [7; 16], (ShardId(0), 2), policy);
             let valve = Valve::new(Overload::default(), clock::now(), 1);
             Self {
                 effects: Effects::new(

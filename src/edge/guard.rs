@@ -8,22 +8,39 @@
 //!            └─ else, if banned and an INVITE, now and then > read
 //!            └─ else ──> dropped and counted
 //! ```
+//!
+//! The kernel gives what comes from one address to one shard or another, by its port too. So that a scanner with many ports has
+//! no more tries than one with a single port, each address has one shard that keeps its score:
+//!
+//! ```text
+//!   shard 0 ── Offence ──> shard 2, whose the address is ── too many: Banned ──> all others
+//!   shard 1 ── Offence ──>    └─ banned already: Banned ──> the one that told
+//!   any shard: a login ── Friend ──> all others
+//! ```
+//!
+//! What one shard bans for coming too often it bans by itself, for a flood is no place for a letter per datagram, and tells the others.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::auth::ban::{Ban, Bans, Shut, Verdict, Weight};
 use crate::auth::found::Found;
+use crate::auth::source::Source;
 use crate::call::Engine;
 use crate::call::output::{Event, Refusal};
 use crate::call::policy::{Known, Policy};
 use crate::edge::valve::Payer;
 use crate::net::resolver::Told;
 use crate::sip::glance::Glance;
+use crate::types::ids::ShardId;
 
 /// The guard of one shard.
 pub(super) struct Guard {
+    own: ShardId,
+    /// How many shards there are.
+    shards: usize,
     policy: Arc<Policy>,
     familiar: Familiar,
     found: Found,
@@ -41,17 +58,43 @@ pub(super) enum Standing {
     Shut(Shut),
 }
 
-/// A ban that has begun, and what for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Banned {
-    pub(super) ban: Ban,
-    pub(super) why: &'static str,
+/// What the guard of one shard tells that of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// A stranger was refused.
+    Offence {
+        source: Source,
+        weight: Weight,
+        why: &'static str,
+    },
+    /// It is not heard for now.
+    Banned(Ban),
+    /// A user of this trunk has logged in there.
+    Friend { source: Source, trunk: u32 },
+}
+
+/// What follows from what somebody did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tidings {
+    /// A ban has begun here: it is to be counted and logged, and all others are to hear of it.
+    Banned { ban: Ban, why: &'static str },
+    /// That shard is to hear this.
+    Tell(ShardId, Notice),
+    /// All others are.
+    TellAll(Notice),
 }
 
 impl Guard {
-    /// `key` is drawn at random, see [`Bans::new`].
-    pub(super) fn new(start: Instant, key: [u8; 16], policy: Arc<Policy>) -> Self {
+    /// For shard `own` of `shards`; `key` is drawn at random, see [`Bans::new`].
+    pub(super) fn new(
+        start: Instant,
+        key: [u8; 16],
+        (own, shards): (ShardId, usize),
+        policy: Arc<Policy>,
+    ) -> Self {
         let mut guard = Self {
+            own,
+            shards,
             bans: Bans::new(start, key, policy.guard),
             familiar: Familiar::default(),
             found: Found::default(),
@@ -81,13 +124,13 @@ impl Guard {
         }
     }
 
-    /// A datagram has come from `address`; the ban is one that it has earned by coming too often.
+    /// A datagram has come from `address`; the tidings are of what it has earned by coming.
     pub(super) fn judge(
         &mut self,
         now: Instant,
         address: IpAddr,
         bytes: &[u8],
-    ) -> (Standing, Option<Banned>) {
+    ) -> (Standing, Option<Tidings>) {
         match self.known(now, address) {
             Some(Known::Trunk(trunk)) => return (Standing::Welcome(Payer::Trunk(trunk.0)), None),
             Some(Known::Buyer) => return (Standing::Welcome(Payer::Other), None),
@@ -97,16 +140,16 @@ impl Guard {
             Verdict::Friend(trunk) => (Standing::Welcome(Payer::Trunk(trunk)), None),
             // It is answered, and so is the one that ends in a ban: a scanner goes through users with it.
             Verdict::Read if bytes.starts_with(b"OPTIONS ") => {
-                let ban = self.charge(now, address, QUESTION, "options");
-                (Standing::Stranger, ban)
+                let tidings = self.charge(now, address, QUESTION, "options");
+                (Standing::Stranger, tidings)
             }
             Verdict::Read => (Standing::Stranger, None),
             Verdict::Drop(shut) => {
-                let ban = match shut {
-                    Shut::Rate => self.charge(now, address, FLOOD, shut.label()),
+                let tidings = match shut {
+                    Shut::Rate => self.charge_here(now, address.into(), FLOOD, shut.label()),
                     Shut::Banned | Shut::Budget => None,
                 };
-                (Standing::Shut(shut), ban)
+                (Standing::Shut(shut), tidings)
             }
         }
     }
@@ -126,8 +169,8 @@ impl Guard {
             || (is_invite && self.bans.lets_invite_pass(now, address, has_credentials))
     }
 
-    /// Takes note of what somebody did. `Some`: it is banned for it.
-    pub(super) fn handle_event(&mut self, now: Instant, event: &Event) -> Option<Banned> {
+    /// Takes note of what somebody did.
+    pub(super) fn handle_event(&mut self, now: Instant, event: &Event) -> Option<Tidings> {
         match event {
             Event::Refused { why, flow, .. } => {
                 self.charge(now, flow.remote.ip(), weight(*why), why.label())
@@ -137,10 +180,12 @@ impl Guard {
             }
             Event::LoggedIn { flow, trunk } => {
                 let address = flow.remote.ip();
-                if self.known(now, address).is_none() {
-                    self.bans.befriend(now, address, trunk.0);
+                if self.known(now, address).is_some() {
+                    return None;
                 }
-                None
+                let (source, trunk) = (Source::of(address), trunk.0);
+                let is_news = self.bans.befriend(now, source, trunk);
+                is_news.then_some(Tidings::TellAll(Notice::Friend { source, trunk }))
             }
             Event::Request { .. }
             | Event::Response { .. }
@@ -162,6 +207,34 @@ impl Guard {
         }
     }
 
+    /// Takes in what the guard of another shard tells.
+    pub(super) fn handle_notice(
+        &mut self,
+        now: Instant,
+        from: ShardId,
+        notice: Notice,
+    ) -> Option<Tidings> {
+        match notice {
+            Notice::Offence {
+                source,
+                weight,
+                why,
+            } => match self.bans.ban_of(now, source) {
+                // The letter that told of it got lost.
+                Some(ban) => Some(Tidings::Tell(from, Notice::Banned(ban))),
+                None => self.charge_here(now, source, weight, why),
+            },
+            Notice::Banned(ban) => {
+                self.bans.impose(now, &ban);
+                None
+            }
+            Notice::Friend { source, trunk } => {
+                self.bans.befriend(now, source, trunk);
+                None
+            }
+        }
+    }
+
     /// Whether nobody has named `address`, and nobody has logged in there.
     pub(super) fn is_stranger(&mut self, now: Instant, address: IpAddr) -> bool {
         self.known(now, address).is_none() && self.bans.friend(now, address).is_none()
@@ -178,12 +251,44 @@ impl Guard {
         address: IpAddr,
         weight: Weight,
         why: &'static str,
-    ) -> Option<Banned> {
+    ) -> Option<Tidings> {
         if weight == NOTHING || self.known(now, address).is_some() {
             return None;
         }
-        let ban = self.bans.charge(now, address, weight)?;
-        Some(Banned { ban, why })
+        let source = Source::of(address);
+        let home = self.home(source);
+        if home == self.own {
+            return self.charge_here(now, source, weight, why);
+        }
+        // One of whom is enough known already is not worth a letter.
+        if self.bans.friend(now, address).is_some() || self.bans.ban_of(now, source).is_some() {
+            return None;
+        }
+        let notice = Notice::Offence {
+            source,
+            weight,
+            why,
+        };
+        Some(Tidings::Tell(home, notice))
+    }
+
+    fn charge_here(
+        &mut self,
+        now: Instant,
+        source: Source,
+        weight: Weight,
+        why: &'static str,
+    ) -> Option<Tidings> {
+        let ban = self.bans.charge(now, source, weight)?;
+        Some(Tidings::Banned { ban, why })
+    }
+
+    /// The shard that keeps the score of a sender.
+    fn home(&self, source: Source) -> ShardId {
+        let mut hasher = DefaultHasher::new();
+        source.hash(&mut hasher);
+        let place = hasher.finish() % self.shards.max(1) as u64;
+        ShardId(u8::try_from(place).unwrap_or(0))
     }
 
     fn known(&mut self, now: Instant, address: IpAddr) -> Option<Known> {
@@ -267,6 +372,8 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::TrunkCalls
         | Refusal::TrunkCps
         | Refusal::LimitUnknown
+        | Refusal::HalfOpen
+        | Refusal::TrunkHalfOpen
         | Refusal::Shed
         | Refusal::Internal => NOTHING,
     }
@@ -280,75 +387,4 @@ const FLOOD: Weight = Weight(1);
 const NOTHING: Weight = Weight(0);
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config;
-    use crate::config::Texts;
-    use crate::net::clock;
-    use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
-    use crate::sip::locate::{Answer, Answers, Located, Question, Step, Wanted, locate};
-
-    /// A buyer that DNS found may send as much as one whose address is written down, and is not banned for a BYE that
-    /// comes too late; where nobody was found, both are a stranger's.
-    #[test]
-    fn a_buyer_that_dns_found_is_no_stranger() {
-        let (now, policy) = (clock::now(), Arc::new(policy()));
-        let mut guard = Guard::new(now, [7; 16], Arc::clone(&policy));
-        let [buyer, stranger] = ["198.51.100.20", "198.51.100.21"].map(|ip| ip.parse().unwrap());
-        let wanted = Arc::clone(policy.names().next().unwrap());
-        let located = Some(Arc::new(located(&wanted, buyer)));
-        guard.handle_told(now, &Told { wanted, located });
-
-        for (address, is_welcome) in [(buyer, true), (stranger, false)] {
-            for _ in 0..200 {
-                guard.judge(now, address, b"BYE sip:us SIP/2.0\r\n");
-            }
-            let bans = (0..50).filter_map(|_| guard.handle_event(now, &late_bye(address)));
-
-            assert_eq!(bans.count() > 0, !is_welcome);
-            let (standing, _) = guard.judge(now, address, b"BYE sip:us SIP/2.0\r\n");
-            let expected = if is_welcome {
-                Standing::Welcome(Payer::Other)
-            } else {
-                Standing::Shut(Shut::Banned)
-            };
-            assert_eq!(standing, expected);
-            assert_eq!(guard.is_stranger(now, address), !is_welcome);
-        }
-    }
-
-    fn late_bye(address: IpAddr) -> Event {
-        Event::Refused {
-            why: Refusal::NoDialog,
-            flow: Flow {
-                transport: Transport::Udp,
-                listener: ListenerId(0),
-                remote: (address, 5060).into(),
-                peer: PeerId::NOBODY,
-            },
-            status: Some(481),
-        }
-    }
-
-    fn located(wanted: &Wanted, address: IpAddr) -> Located {
-        let name = wanted.name();
-        let answers = Answers::from([
-            (Question::A(name.into()), Answer::Addresses(vec![address])),
-            (Question::Aaaa(name.into()), Answer::Addresses(Vec::new())),
-        ]);
-        match locate(wanted, &answers) {
-            Step::Done(located) => located,
-            other @ (Step::Ask(_) | Step::Nowhere { .. }) => panic!("{other:?}"),
-        }
-    }
-
-    fn policy() -> Policy {
-        let text = include_str!("../../conf/minimal.toml")
-            .replace("203.0.113.20", "buyer.example.com:5060");
-        let source = Texts::of("strowger.toml", text);
-        let settings = config::load(Path::new("strowger.toml"), &source, 1);
-        settings.unwrap_or_else(|faults| panic!("{faults}")).policy
-    }
-}
+mod tests;

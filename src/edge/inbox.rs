@@ -14,11 +14,13 @@ use tokio::sync::oneshot;
 use crate::call::input::{MediaLost, Which};
 use crate::call::output::Gauges;
 use crate::call::policy::Policy;
+use crate::edge::guard::Notice;
 use crate::media::plan::SessionId;
 use crate::media::ports::Stock;
 use crate::net::resolver::Told;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
+use crate::types::ids::ShardId;
 
 /// Letters that wait at most; a datagram that finds no room is dropped and counted, and SIP sends
 /// again what matters.
@@ -56,6 +58,8 @@ pub(super) enum Letter {
         /// How.
         lost: MediaLost,
     },
+    /// What the guard of this shard tells.
+    Guard(ShardId, Notice),
 }
 
 /// What the edge tells a shard.

@@ -237,7 +237,8 @@ impl Edge {
         for (((id, door), sockets), board) in (0..=u8::MAX).zip(doors).zip(sockets).zip(boards) {
             let mut key = [0; 16];
             Entropy::stream(seed, GUARD_STREAM - u64::from(id)).fill(&mut key);
-            let guard = Guard::new(start, key, Arc::clone(&policy));
+            let seat = (ShardId(id), mailboxes.len());
+            let guard = Guard::new(start, key, seat, Arc::clone(&policy));
             let valve = Valve::new(policy.overload, start, u64::from_ne_bytes([key[0]; 8]));
             let effects = Effects::new(
                 ShardId(id),

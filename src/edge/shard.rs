@@ -296,6 +296,9 @@ impl Shard {
                 Some(Letter::Media { id, lost }) => {
                     self.step(now, Input::Media { id, lost });
                 }
+                Some(Letter::Guard(from, notice)) => {
+                    self.effects.handle_notice(now, from, notice);
+                }
                 None => {
                     self.is_rung = false;
                     return;

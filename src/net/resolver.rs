@@ -32,6 +32,8 @@ use crate::net::clock;
 use crate::net::resolver::question::{Outcome, client, look_up};
 use crate::sip::locate::{Located, Step, Wanted};
 
+pub use crate::net::resolver::question::answer_of;
+
 /// What has become of a name; told to all shards.
 #[derive(Debug, Clone)]
 pub struct Told {

@@ -55,6 +55,32 @@ impl fmt::Debug for Buyer {
 }
 
 impl Buyer {
+    /// How long a buyer may ring if nothing is said.
+    pub const RING_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long it may say nothing at all.
+    pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
+
+    /// A buyer of whom nothing is said but where it is: what the configuration leaves out is the default.
+    #[must_use]
+    pub fn new(id: &str, gateways: Vec<Arc<Gateway>>) -> Self {
+        Self {
+            id: id.into(),
+            gateways,
+            priority: 1,
+            ring_timeout: Self::RING_TIMEOUT,
+            response_timeout: Self::RESPONSE_TIMEOUT,
+            caps: Caps::default(),
+            probe: None,
+            login: None,
+            offers_reliable: true,
+            refer: Refer::default(),
+            x_ph_profile: XPhProfile::default(),
+            headers: HeaderRules::default(),
+            is_trusted: false,
+            media: MediaTerms::default(),
+        }
+    }
+
     /// The places of the gateways in the order in which the call named `seed` tries them: by priority, then by
     /// weight, by a hash of the call, so that the order can be had again.
     #[must_use]
@@ -190,21 +216,6 @@ mod tests {
                     ..Gateway::udp("sip:sales@192.0.2.9", "192.0.2.9", address)
                 })
             });
-        Buyer {
-            id: "buyer".into(),
-            gateways: gateways.collect(),
-            priority: 1,
-            ring_timeout: Duration::from_secs(30),
-            response_timeout: Duration::from_secs(4),
-            caps: Caps::default(),
-            probe: None,
-            login: None,
-            offers_reliable: true,
-            refer: Refer::Refuse,
-            x_ph_profile: XPhProfile::Raw,
-            headers: HeaderRules::default(),
-            is_trusted: false,
-            media: MediaTerms::default(),
-        }
+        Buyer::new("buyer", gateways.collect())
     }
 }

@@ -65,15 +65,10 @@ pub fn decide<'d>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::routing::buyer::{Gateway, XPhProfile};
-    use crate::routing::caps::Caps;
+    use crate::routing::buyer::Gateway;
     use crate::routing::directory::{CampaignId, Company, Line, SourceId};
-    use crate::routing::trunk::{Advertise, CompanyId, MediaTerms, Refer};
-    use crate::sip::rules::HeaderRules;
-    use crate::types::number::NumberPlan;
+    use crate::routing::trunk::CompanyId;
     use crate::types::secret::Secret;
 
     #[test]
@@ -135,24 +130,7 @@ mod tests {
     }
 
     fn trunk(company: u16) -> Trunk {
-        Trunk {
-            id: "carrier".into(),
-            company: CompanyId(company),
-            caps: Caps::default(),
-            plan: NumberPlan {
-                country: "1".into(),
-                tech_prefix: None,
-                assume_e164: false,
-            },
-            headers: HeaderRules::default(),
-            is_trusted: false,
-            media: MediaTerms::default(),
-            caller_ids: None,
-            twilio_accounts: Vec::new(),
-            advertise: Advertise::default(),
-            refer: Refer::Refuse,
-            answers: Vec::new(),
-        }
+        Trunk::new("carrier", CompanyId(company))
     }
 
     fn directory() -> Directory {
@@ -189,25 +167,8 @@ mod tests {
     }
 
     fn buyer(id: &str) -> Arc<Buyer> {
-        Arc::new(Buyer {
-            id: id.into(),
-            gateways: vec![Arc::new(Gateway::udp(
-                "sip:sales@192.0.2.9",
-                "192.0.2.9",
-                "192.0.2.9:5060".parse().expect("an address"),
-            ))],
-            priority: 1,
-            ring_timeout: Duration::from_secs(30),
-            response_timeout: Duration::from_secs(4),
-            caps: Caps::default(),
-            probe: None,
-            login: None,
-            offers_reliable: true,
-            refer: Refer::Refuse,
-            x_ph_profile: XPhProfile::Raw,
-            headers: HeaderRules::default(),
-            is_trusted: false,
-            media: MediaTerms::default(),
-        })
+        let address = "192.0.2.9:5060".parse().expect("an address");
+        let gateway = Gateway::udp("sip:sales@192.0.2.9", "192.0.2.9", address);
+        Arc::new(Buyer::new(id, vec![Arc::new(gateway)]))
     }
 }

@@ -19,6 +19,8 @@ pub struct Trunk {
     pub company: CompanyId,
     /// How many calls it may bring.
     pub caps: Caps,
+    /// INVITEs that it may leave open, on each shard; `None`: no bound.
+    pub half_open: Option<u32>,
     /// How its numbers are read.
     pub plan: NumberPlan,
     /// Which headers pass from it and to it.
@@ -37,6 +39,32 @@ pub struct Trunk {
     pub twilio_accounts: Vec<Box<str>>,
     /// Final status of its own for an outcome (`number_unknown`, `all_busy`, ...), by label.
     pub answers: Vec<(Box<str>, u16)>,
+}
+
+impl Trunk {
+    /// A trunk of which nothing else is said: what the configuration leaves out is the default.
+    #[must_use]
+    pub fn new(id: &str, company: CompanyId) -> Self {
+        Self {
+            id: id.into(),
+            company,
+            caps: Caps::default(),
+            half_open: None,
+            plan: NumberPlan {
+                country: "1".into(),
+                tech_prefix: None,
+                assume_e164: false,
+            },
+            headers: HeaderRules::default(),
+            refer: Refer::default(),
+            advertise: Advertise::default(),
+            is_trusted: false,
+            media: MediaTerms::default(),
+            caller_ids: None,
+            twilio_accounts: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Trunk {

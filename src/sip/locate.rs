@@ -284,7 +284,6 @@ pub fn locate(wanted: &Wanted, answers: &Answers) -> Step {
     };
     search.run(wanted);
     if !search.missing.is_empty() {
-        search.missing.dedup();
         return Step::Ask(search.missing);
     }
     let mut hosts = search.hosts;
@@ -363,7 +362,7 @@ impl Search<'_> {
         let question = Question::Naptr(wanted.name.clone());
         let mut records = match self.answers.get(&question) {
             None => {
-                self.missing.push(question);
+                self.ask(question);
                 return Found::Yet;
             }
             Some(Answer::Naptr(records)) => records.clone(),
@@ -389,7 +388,7 @@ impl Search<'_> {
         let question = Question::Srv(name.into());
         match self.answers.get(&question) {
             None => {
-                self.missing.push(question);
+                self.ask(question);
                 Found::Yet
             }
             Some(Answer::Srv(records)) if records.is_empty() => Found::Nothing,
@@ -406,16 +405,19 @@ impl Search<'_> {
         }
     }
 
+    /// Several records may lead to one name.
+    fn ask(&mut self, question: Question) {
+        if !self.missing.contains(&question) {
+            self.missing.push(question);
+        }
+    }
+
     /// The addresses of one host: IPv4 and IPv6 are asked at once, and IPv4 goes first.
     fn add_host(&mut self, name: &str, transport: Transport, port: u16, rank: u32, weight: u16) {
         let mut targets = SmallVec::new();
         for question in [Question::A(name.into()), Question::Aaaa(name.into())] {
             match self.answers.get(&question) {
-                None => {
-                    if !self.missing.contains(&question) {
-                        self.missing.push(question);
-                    }
-                }
+                None => self.ask(question),
                 Some(Answer::Addresses(addresses)) => {
                     let usable = addresses.iter().filter(|ip| is_usable(**ip));
                     targets.extend(usable.take(MOST_ADDRESSES).map(|ip| Target {

@@ -68,6 +68,12 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Bytes of the whole message as it came, start line and body included.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// All headers, in the order of the message.
     #[must_use]
     pub fn fields(&self) -> &[Field] {

@@ -56,6 +56,8 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::TrunkCalls,
     Refusal::TrunkCps,
     Refusal::LimitUnknown,
+    Refusal::HalfOpen,
+    Refusal::TrunkHalfOpen,
 ];
 
 pub(super) const OUTCOMES: &[Outcome] = &[

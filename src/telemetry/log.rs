@@ -360,7 +360,8 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::Replayed
         | Refusal::Locked
         | Refusal::TrunkMismatch
-        | Refusal::TwilioAccount => true,
+        | Refusal::TwilioAccount
+        | Refusal::HalfOpen => true,
         Refusal::NoCredentials
         | Refusal::StaleNonce
         | Refusal::TooManyHops
@@ -380,7 +381,8 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::Internal
         | Refusal::TrunkCalls
         | Refusal::TrunkCps
-        | Refusal::LimitUnknown => false,
+        | Refusal::LimitUnknown
+        | Refusal::TrunkHalfOpen => false,
     }
 }
 
@@ -467,11 +469,8 @@ mod tests {
 
     use super::*;
     use crate::auth::source::Source;
-    use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
-    use crate::routing::caps::Caps;
-    use crate::routing::trunk::{MediaTerms, Refer};
+    use crate::routing::buyer::{Buyer, Gateway};
     use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
-    use crate::sip::rules::HeaderRules;
     use crate::types::ids::{CallUuid, Entropy};
 
     #[test]
@@ -644,26 +643,14 @@ mod tests {
         let address = "198.51.100.10:5060".parse().unwrap();
         Event::AttemptFailed {
             uuid: CallUuid::new(&mut Entropy::from_seed([1; 32])),
-            buyer: Arc::new(Buyer {
-                id: "acme".into(),
-                gateways: vec![Arc::new(Gateway::udp(
+            buyer: Arc::new(Buyer::new(
+                "acme",
+                vec![Arc::new(Gateway::udp(
                     "sip:acme@example.com",
                     "example.com",
                     address,
                 ))],
-                priority: 1,
-                ring_timeout: Duration::ZERO,
-                response_timeout: Duration::ZERO,
-                caps: Caps::default(),
-                probe: None,
-                login: None,
-                offers_reliable: true,
-                refer: Refer::Refuse,
-                x_ph_profile: XPhProfile::Raw,
-                headers: HeaderRules::default(),
-                is_trusted: false,
-                media: MediaTerms::default(),
-            }),
+            )),
             result,
             after: Duration::ZERO,
         }

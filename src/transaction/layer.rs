@@ -21,12 +21,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::Packet;
 use super::clients::Clients;
 use super::key::{Keys, ServerKey, mark_in};
 use super::servers::Servers;
+use super::step::{Due, Step};
 use super::timing::Timing;
 use super::wheel::Wheel;
-use super::{Output, Packet};
 use crate::sip::flow::Flow;
 use crate::sip::header::Via;
 use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
@@ -94,6 +95,11 @@ pub enum Effect<O> {
         /// Its owner.
         owner: O,
     },
+    /// An INVITE that is [watched](Layer::watch) is half open no more.
+    Settled {
+        /// It was this one.
+        id: ServerId,
+    },
 }
 
 /// What the TU is to do with a request.
@@ -131,21 +137,6 @@ pub enum Answer<O> {
     Stray,
     /// Give it to that shard, which sent the request.
     Elsewhere(ShardId),
-}
-
-/// Whose timer it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Due {
-    Server(ServerId),
-    Client(ClientId),
-}
-
-/// What every step of a transaction needs.
-pub(super) struct Step<'a, O> {
-    pub(super) now: Instant,
-    pub(super) timing: &'a Timing,
-    pub(super) wheel: &'a mut Wheel<Due>,
-    pub(super) out: &'a mut Sink<O>,
 }
 
 impl<O: Copy> Layer<O> {
@@ -247,7 +238,13 @@ impl<O: Copy> Layer<O> {
         self.servers.last_response(id)
     }
 
-    /// Drops a server transaction that cannot be answered. A repeated request is new again.
+    /// Has [`Effect::Settled`] told of an INVITE's server transaction, once: when its final response is a 2xx, or was
+    /// acknowledged, or timer H gave up on that.
+    pub fn watch(&mut self, id: ServerId) {
+        self.servers.watch(id);
+    }
+
+    /// Drops a server transaction that cannot be answered, and tells nothing of it. A repeated request is new again.
     pub fn forget(&mut self, id: ServerId) {
         self.servers.forget(id);
     }
@@ -449,45 +446,6 @@ impl<O: Copy> Layer<O> {
             out,
         };
         (&mut self.clients, step)
-    }
-}
-
-impl<O> Step<'_, O> {
-    /// Passes on what a machine wants done; `timed_out` is what its time-out means.
-    pub(super) fn emit(&mut self, outputs: &mut Vec<Output>, timed_out: impl Fn() -> Effect<O>) {
-        self.out
-            .extend(outputs.drain(..).map(|output| match output {
-                Output::Send(Packet { flow, bytes }) => Effect::Transmit {
-                    flow,
-                    bytes,
-                    again: false,
-                },
-                Output::Resend(Packet { flow, bytes }) => Effect::Transmit {
-                    flow,
-                    bytes,
-                    again: true,
-                },
-                Output::TimedOut => timed_out(),
-            }));
-    }
-
-    /// Sees to it that the wheel has an entry at `next` or before. `armed` is the earliest entry
-    /// that it has for this transaction.
-    pub(super) fn arm(&mut self, armed: &mut Option<Instant>, next: Option<Instant>, due: Due) {
-        let Some(next) = next else {
-            return;
-        };
-        if armed.is_none_or(|armed| next < armed) {
-            self.wheel.insert(self.now, next, due);
-            *armed = Some(next);
-        }
-    }
-
-    /// Notes that an entry of this transaction came up.
-    pub(super) fn disarm(&self, armed: &mut Option<Instant>) {
-        if armed.is_some_and(|armed| armed <= self.now) {
-            *armed = None;
-        }
     }
 }
 

@@ -34,6 +34,7 @@ pub mod wheel;
 mod by_flow;
 mod clients;
 mod servers;
+mod step;
 
 pub use self::key::ServerKey;
 pub use self::layer::{Answer, ClientId, Effect, Incoming, Layer, ServerId, Sink};

@@ -197,6 +197,15 @@ impl ServerInvite {
         }
     }
 
+    /// Whether the peer still has to hear, or to acknowledge, how its INVITE ends.
+    #[must_use]
+    pub fn is_half_open(&self) -> bool {
+        matches!(
+            self.state,
+            State::Proceeding { .. } | State::Completed { .. }
+        )
+    }
+
     /// Whether the transaction is over and may be dropped.
     #[must_use]
     pub fn is_terminated(&self) -> bool {

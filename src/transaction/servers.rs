@@ -6,9 +6,10 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::key::{KeyMap, ServerKey};
-use super::layer::{Due, Effect, Incoming, ServerId, Step};
+use super::layer::{Effect, Incoming, ServerId};
 use super::server_invite::{Ack, ServerInvite};
 use super::server_non_invite::ServerNonInvite;
+use super::step::{Due, Step};
 use super::{Output, is_crowded};
 use crate::sip::flow::Flow;
 
@@ -28,6 +29,8 @@ struct Slot<O> {
     key: ServerKey,
     owner: O,
     serial: u32,
+    /// The TU is told when the INVITE is half open no more.
+    is_watched: bool,
     /// The earliest entry in the wheel.
     armed: Option<Instant>,
     machine: Machine,
@@ -85,6 +88,7 @@ impl<O: Copy> Servers<O> {
             key,
             owner,
             serial,
+            is_watched: false,
             armed: None,
             machine: if method_is_invite {
                 Machine::Invite(ServerInvite::new(flow))
@@ -99,6 +103,13 @@ impl<O: Copy> Servers<O> {
     pub(super) fn set_owner(&mut self, id: ServerId, owner: O) {
         if let Some(slot) = self.slot(id) {
             slot.owner = owner;
+        }
+    }
+
+    /// Has the TU told when this INVITE is half open no more.
+    pub(super) fn watch(&mut self, id: ServerId) {
+        if let Some(slot) = self.slot(id) {
+            slot.is_watched = true;
         }
     }
 
@@ -196,10 +207,18 @@ impl<O: Copy> Servers<O> {
         };
         let owner = slot.owner;
         step.emit(&mut self.outputs, || Effect::NoAck { id, owner });
-        let (over, next) = match &slot.machine {
-            Machine::Invite(machine) => (machine.is_terminated(), machine.poll_timeout()),
-            Machine::NonInvite(machine) => (machine.is_terminated(), machine.poll_timeout()),
+        let (over, next, is_open) = match &slot.machine {
+            Machine::Invite(machine) => (
+                machine.is_terminated(),
+                machine.poll_timeout(),
+                machine.is_half_open(),
+            ),
+            Machine::NonInvite(machine) => (machine.is_terminated(), machine.poll_timeout(), false),
         };
+        if slot.is_watched && !is_open {
+            slot.is_watched = false;
+            step.out.push(Effect::Settled { id });
+        }
         if over {
             self.forget(id);
         } else {

@@ -44,3 +44,4 @@ mod site;
 mod streams;
 mod stunnel;
 mod trace;
+mod witness;

@@ -120,9 +120,16 @@ impl Process {
 
     /// What it wrote, or the end of it.
     pub(crate) fn said(&self) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
+        let text = self.told();
         let tail = text.len().saturating_sub(6000);
-        String::from_utf8_lossy(&text[tail..]).into_owned()
+        let tail = text.ceil_char_boundary(tail);
+        text[tail..].to_owned()
+    }
+
+    /// All that it wrote.
+    pub(crate) fn told(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn poll(&mut self) -> Option<i32> {

@@ -68,6 +68,8 @@ pub(crate) struct Site {
     strangers: &'static str,
     /// What `[trunk.media]` says; `None`: media goes directly.
     media: Option<&'static str>,
+    /// Names of headers that pass from the carrier.
+    passing: String,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -137,7 +139,14 @@ impl Site {
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
             media: None,
+            passing: String::new(),
         }
+    }
+
+    /// Where the carrier's headers of these names pass.
+    pub(crate) fn passing(mut self, names: &[&str]) -> Self {
+        self.passing = format!("[trunk.headers]\npass_from = {names:?}\n");
+        self
     }
 
     /// That says nothing to strangers.
@@ -363,7 +372,7 @@ allow = ["{carrier}/32"{listed}]
 users = [{{ name = "{user}", password = "{password}" }}]
 media = {{ {trunk_media} }}
 country = "1"
-
+{passing}
 [[publisher]]
 afid = "1001"
 company = "acme"
@@ -380,6 +389,7 @@ afid = "1001"
 sid = "sub7"
 "#,
             buyers = self.ids(),
+            passing = self.passing,
         );
         if let Some(last) = self.buyers.last() {
             write!(

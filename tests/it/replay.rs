@@ -75,6 +75,26 @@ fn rtp_and_rtcp_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn views_of_headers_hold_what_the_fuzz_target_asks() {
+    replay("headers", "fuzz/none", targets::headers);
+}
+
+#[test]
+fn headers_that_cross_hold_what_the_fuzz_target_asks() {
+    replay("crossing", "fuzz/none", targets::crossing);
+}
+
+#[test]
+fn names_are_found_as_the_fuzz_target_asks() {
+    replay("locate", "fuzz/none", targets::locate);
+}
+
+#[test]
+fn configurations_hold_what_the_fuzz_target_asks() {
+    replay("config", "fuzz/none", targets::config);
+}
+
+#[test]
 fn sequences_hold_what_the_fuzz_target_asks() {
     replay("sequence", "fuzz/none", targets::sequence);
     // Programs of dice, so that more than the seeds runs on stable.

@@ -439,10 +439,13 @@ impl Bench {
             },
             values.iter().map(|value| value.as_bytes()),
             |name| {
-                users
-                    .iter()
-                    .find(|(user, _)| user.as_bytes() == name)
-                    .map(|(user, account)| (account, *user))
+                let found = users.iter().find(|(user, _)| user.as_bytes() == name);
+                // Anybody's account is computed with if nobody has the name.
+                let account = found.or_else(|| users.first());
+                (
+                    account.map(|(_, account)| account),
+                    found.map(|(user, _)| *user),
+                )
             },
         )
     }

@@ -103,14 +103,14 @@ async fn ask(client: &TokioResolver, question: Question) -> (Question, Answer, D
         Ok(lookup) => {
             let good_for = lookup.valid_until().saturating_duration_since(clock::now());
             let data = lookup.answers().iter().map(|record| &record.data);
-            let answer = read(&question, data);
+            let answer = answer_of(&question, data);
             (question, answer, good_for)
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
             let good_for = nothing.negative_ttl.map_or(NEGATIVE, |ttl| {
                 Duration::from_secs(u64::from(ttl)).max(NEGATIVE)
             });
-            let answer = read(&question, std::iter::empty());
+            let answer = answer_of(&question, std::iter::empty());
             (question, answer, good_for)
         }
         Err(error) => {
@@ -120,8 +120,8 @@ async fn ask(client: &TokioResolver, question: Question) -> (Question, Answer, D
     }
 }
 
-/// The answer to a question; aliases and what was not asked for are passed over.
-fn read<'r>(question: &Question, data: impl Iterator<Item = &'r RData>) -> Answer {
+/// The answer to a question: `data` is what its records hold; aliases and what was not asked for are passed over.
+pub fn answer_of<'r>(question: &Question, data: impl Iterator<Item = &'r RData>) -> Answer {
     let name = |name: &Name| -> Box<str> {
         let text = name.to_ascii().to_ascii_lowercase();
         text.trim_end_matches('.').into()

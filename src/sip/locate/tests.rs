@@ -256,6 +256,26 @@ fn questions_are_asked_together() {
 
 /// RFC 2782: within a priority, hosts share by weight; 60:30:10:0 here.
 #[test]
+fn a_name_that_several_records_lead_to_is_asked_for_once() {
+    let records = ["_sip._udp.b.example", "_sip._udp.c.example"];
+    let naptr = |place: usize| Naptr {
+        order: place as u16,
+        preference: 0,
+        flags: "s".into(),
+        services: "SIP+D2U".into(),
+        replacement: records[place % 2].into(),
+    };
+    let answer = Answer::Naptr((0..4).map(naptr).collect());
+    let answers = Answers::from([(Question::Naptr("b.example".into()), answer)]);
+    let wanted = wanted("sip:b.example", ALL).expect("a name");
+
+    let step = locate(&wanted, &answers);
+
+    let asked = records.map(|name| Question::Srv(name.into()));
+    assert_eq!(step, Step::Ask(asked.to_vec()));
+}
+
+#[test]
 fn srv_weights_are_shares() {
     let located = located(
         "sip:b.example;transport=udp",

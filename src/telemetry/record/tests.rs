@@ -5,10 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::call::record::{Attempt, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::media::figures::{Figures, Heard};
-use crate::routing::buyer::{Buyer, Gateway, XPhProfile};
-use crate::routing::caps::Caps;
-use crate::routing::trunk::{MediaTerms, Refer};
-use crate::sip::rules::HeaderRules;
+use crate::routing::buyer::{Buyer, Gateway};
 use crate::types::ids::{CallUuid, Entropy};
 use crate::types::number::Number;
 
@@ -174,24 +171,7 @@ pub(crate) fn sample() -> (Anchor, Record) {
 }
 
 fn buyer(id: &str) -> Arc<Buyer> {
-    Arc::new(Buyer {
-        id: Arc::from(id),
-        gateways: vec![Arc::new(Gateway::udp(
-            "sip:buyer@example.com",
-            "example.com",
-            SocketAddr::from(([192, 0, 2, 9], 5060)),
-        ))],
-        priority: 1,
-        ring_timeout: Duration::from_secs(30),
-        response_timeout: Duration::from_secs(5),
-        caps: Caps::default(),
-        probe: None,
-        login: None,
-        offers_reliable: true,
-        refer: Refer::Refuse,
-        x_ph_profile: XPhProfile::Raw,
-        headers: HeaderRules::default(),
-        is_trusted: false,
-        media: MediaTerms::default(),
-    })
+    let address = SocketAddr::from(([192, 0, 2, 9], 5060));
+    let gateway = Gateway::udp("sip:buyer@example.com", "example.com", address);
+    Arc::new(Buyer::new(id, vec![Arc::new(gateway)]))
 }

@@ -81,6 +81,31 @@ fn a_busy_that_nobody_acknowledges_ends_by_timer_h() {
 }
 
 #[test]
+fn an_invite_that_is_watched_is_settled_once_by_its_2xx_its_ack_or_timer_h() {
+    for (status, ack, wanted) in [
+        (200, None, vec!["200", "settled"]),
+        (486, Some("z9hG4bKa"), vec!["486", "settled"]),
+        (486, Some("z9hG4bKb"), vec!["486"]),
+    ] {
+        let mut edge = Edge::new();
+        let id = edge.accepted("INVITE", "z9hG4bKa");
+        edge.layer.watch(id);
+
+        let mut told = edge.respond(id, 180);
+        told.extend(edge.respond(id, status));
+        if let Some(branch) = ack {
+            told.extend(edge.receive(&request("ACK", branch, "192.0.2.1")).1);
+        }
+
+        assert_eq!(told[1..], wanted);
+        let late = edge.run();
+        let settled = late.iter().filter(|(_, what)| what == "settled").count();
+        assert_eq!(settled, usize::from(wanted.len() == 1), "{late:?}");
+        edge.assert_empty();
+    }
+}
+
+#[test]
 fn a_request_that_was_forgotten_is_new_again() {
     let mut edge = Edge::new();
     let id = edge.accepted("INFO", "z9hG4bKa");
@@ -737,6 +762,7 @@ fn words(effect: &Effect<&'static str>) -> String {
         Effect::TimedOut { owner, .. } => format!("timed out: {owner}"),
         Effect::Failed { owner, .. } => format!("failed: {owner}"),
         Effect::NoAck { owner, .. } => format!("no ACK for {owner}"),
+        Effect::Settled { .. } => "settled".to_owned(),
     }
 }
 

@@ -50,6 +50,32 @@ fn row_01_scanners() {
     );
 }
 
+/// A scanner whose ports lie with different shards has no more tries than one with a single port.
+#[test]
+fn row_01_scanners_with_many_ports() {
+    let site = Site::new(4);
+    let edge = site.start();
+    let mut answered = 0;
+    for user in 0..100 {
+        let scanner = Stranger::new("127.66.0.4", edge.addresses()[0]);
+        scanner.send(&scanner.request("REGISTER", "sip.example.com", user));
+        answered += u32::from(scanner.hears(50));
+    }
+
+    assert!((15..=30).contains(&answered), "{answered}");
+    let (_, metrics) = http_get(edge.http_address().unwrap(), "/metrics");
+    for line in ["strowger_banned_senders 1", "strowger_bans_total 1"] {
+        assert!(
+            metrics.lines().any(|shown| shown == line),
+            "{line}\n{metrics}"
+        );
+    }
+    figure(
+        1,
+        &format!("100 ports, 4 shards: banned everywhere after {answered} requests"),
+    );
+}
+
 /// Calls go on beside a flood of what nobody wants.
 #[test]
 fn row_07_flood() {

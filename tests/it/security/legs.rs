@@ -139,7 +139,9 @@ fn row_10_forged_messages() {
             .with("From", talk.invite.value("From"))
             .with("To", talk.invite.value("To"))
             .with("Call-ID", talk.invite.value("Call-ID"))
-            .with("CSeq", "1 CANCEL");
+            .with("CSeq", "1 CANCEL")
+            .with("Max-Forwards", "70")
+            .with("User-Agent", talk.invite.value("User-Agent"));
         assert_eq!(talk.desk.say(STRANGER, &cancel)[0].message.status(), 481);
         let branch = talk.offered.branch().to_owned();
         let forged = talk.offered.reply(200, "eve").set(

@@ -3,16 +3,16 @@
 //! | row | threat | shown by |
 //! |---|---|---|
 //! | 1 | scanners | `loopback::hostile::row_01`, `tests/interop/scanners.rs` (sipvicious) |
-//! | 2 | enumeration of users | `door::row_02`; equal work: `auth::gate` |
+//! | 2 | enumeration of users | `door::row_02`, `users::row_02`; equal work: `auth::gate` |
 //! | 3 | guessing passwords | `door::row_03`, `door::row_03_forged`; no digest computed: `auth::gate` |
 //! | 4 | replay | `door::row_04`, challenges cost no memory: `auth::gate` |
 //! | 5 | weaker algorithm | `door::row_05` |
 //! | 6 | digest leak | `legs::row_06` |
 //! | 7 | flood | `loopback::hostile::row_07`, `benches/system/run flood` |
-//! | 8 | full tables | `legs::row_08` |
-//! | 9 | reflection | `loopback::hostile::row_09` |
+//! | 8 | full tables | `legs::row_08`; INVITEs left open: `tables::row_08` |
+//! | 9 | reflection | `loopback::hostile::row_09`, `reflect::row_09` |
 //! | 10 | forged responses, CANCEL, BYE | `legs::row_10` |
-//! | 11 | header injection | `smuggle::row_11` |
+//! | 11 | header injection | `smuggle::row_11`; as Kamailio sees it: `tests/interop/witness.rs` |
 //! | 16 | timing of comparisons | `door::row_16` |
 //! | 17 | log injection | `nasty::row_17` |
 //! | 18 | secrets in logs and metrics | `legs::row_18` |
@@ -30,7 +30,10 @@
 
 mod door;
 mod legs;
+mod reflect;
 mod sizes;
+mod tables;
+mod users;
 
 /// Tells the figure that a row has reached.
 #[expect(clippy::print_stdout, reason = "the figure is what is wanted")]

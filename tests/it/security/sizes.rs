@@ -127,7 +127,7 @@ fn row_27_algorithmic_complexity() {
 }
 
 fn options() -> Msg {
-    request("OPTIONS", "sip:ip.example.com")
+    request("OPTIONS", "sip:ip.example.com").without("User-Agent")
 }
 
 #[expect(

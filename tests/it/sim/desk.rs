@@ -78,9 +78,15 @@ pub(crate) fn request(method: &str, uri: &str) -> Msg {
         .with("To", format!("<{uri}>"))
         .with("Call-ID", "one@carrier.example.net")
         .with("CSeq", format!("1 {method}"))
+        .with("User-Agent", SWITCH)
 }
 
-pub(crate) const OFFER: &str = "v=0\r\no=ann 1 1 IN IP4 192.0.2.10\r\ns=-\r\n";
+/// As much as a switch writes: a stranger is answered by no more bytes than it sent.
+pub(crate) const SWITCH: &str = "carrier-switch/12.4.1 (release 20261121; border element 7, card 3, port 11; site a); \
+     what others write into Allow, Supported, Session-Expires and Min-SE is as long as this";
+
+pub(crate) const OFFER: &str = "v=0\r\no=ann 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
+    m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
 pub(crate) const ANSWER: &str = "v=0\r\no=bob 1 1 IN IP4 198.51.100.10\r\ns=-\r\n";
 
 /// The CANCEL of an INVITE (RFC 3261 §9.1).

@@ -9,7 +9,7 @@ use strowger::auth::allowlist::Allowlist;
 use strowger::auth::digest::{Account, Algorithm};
 use strowger::call::policy::{
     DigestUri, Domain, HealthTerms, HuntBudget, Known, Limits, Listener, Media, Overload, Policy,
-    Require, Rules, Strangers, Terms, TrunkId, User,
+    Require, Rules, Strangers, Terms, TrunkId, User, Users,
 };
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::caps::Caps;
@@ -22,7 +22,7 @@ use strowger::sip::locate::Wanted;
 use strowger::sip::rules::{HeaderRules, NameList};
 use strowger::sip::uri::Uri;
 use strowger::transaction::timing::Timing;
-use strowger::types::number::{Number, NumberPlan};
+use strowger::types::number::Number;
 use strowger::types::range::NumberSet;
 use strowger::types::secret::Secret;
 
@@ -130,6 +130,8 @@ pub(crate) struct PolicySpec {
     pub(crate) algorithms: Vec<Algorithm>,
     /// Wrong passwords after which none is looked at; 0 never ends, for people here go on trying.
     pub(crate) guesses: u32,
+    /// INVITEs that a roamer may leave open, and the carrier; 0 and `None` are no bound.
+    pub(crate) half_open: (u32, Option<u32>),
     pub(crate) generation: u64,
     /// Names of headers that the trunk passes.
     pub(crate) pass_headers: Vec<String>,
@@ -161,6 +163,7 @@ impl Default for PolicySpec {
             strangers: Strangers::Refuse,
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             guesses: 0,
+            half_open: (0, None),
             generation: 1,
             pass_headers: Vec::new(),
             trust: TrustSpec::default(),
@@ -179,14 +182,8 @@ pub(crate) fn number(line: usize) -> String {
 impl PolicySpec {
     pub(crate) fn build(&self) -> Arc<Policy> {
         let trunk = Trunk {
-            id: "carrier".into(),
-            company: CompanyId(0),
             caps: self.caps,
-            plan: NumberPlan {
-                country: "1".into(),
-                tech_prefix: None,
-                assume_e164: false,
-            },
+            half_open: self.half_open.1,
             headers: HeaderRules {
                 pass_from: names(&self.pass_headers),
                 pass_to: names(&self.trust.pass_to),
@@ -211,7 +208,7 @@ impl PolicySpec {
                 .collect(),
             advertise: self.advertise.iter().cloned().map(Some).collect(),
             refer: self.refer,
-            answers: Vec::new(),
+            ..Trunk::new("carrier", CompanyId(0))
         };
         Arc::new(Policy {
             generation: self.generation,
@@ -241,6 +238,7 @@ impl PolicySpec {
             session: self.session,
             guard: Rules {
                 guesses: self.guesses,
+                half_open: self.half_open.0,
                 ..Rules::default()
             },
             overload: Overload::default(),
@@ -311,7 +309,11 @@ impl PolicySpec {
             algorithms: self.algorithms.clone(),
             digest_uri: DigestUri::Exact,
             allow,
-            users: HashMap::from([(USER.as_bytes().into(), user)]),
+            users: {
+                let mut users = Users::default();
+                users.insert(user);
+                users
+            },
             peers: HashMap::new(),
         }
     }
@@ -369,9 +371,6 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         })
     });
     Arc::new(Buyer {
-        id: spec.name.as_str().into(),
-        gateways: gateways.collect(),
-        priority: 1,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
         caps: spec.caps,
@@ -394,6 +393,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         },
         is_trusted: spec.is_trusted,
         media: spec.media.clone(),
+        ..Buyer::new(&spec.name, gateways.collect())
     })
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     pub(crate) caps: Caps,
     /// Media goes through our relay.
     pub(crate) is_relayed: bool,
+    /// INVITEs that the roamer may leave open (0: any number), and all callers together.
+    pub(crate) half_open: (u32, Option<u32>),
     /// How long the answer to a question for a place takes, in milliseconds; `None`: it comes in the same breath.
     pub(crate) counting: Option<(u64, u64)>,
 }
@@ -50,6 +52,16 @@ pub(crate) struct BuyerPlan {
     pub(crate) plan: Plan,
     /// The network says that nobody is there.
     pub(crate) is_unreachable: bool,
+    /// What its further gateways do, in the order of `spec.others`.
+    pub(crate) others: Vec<Plan>,
+}
+
+impl BuyerPlan {
+    /// All its gateways.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = (SocketAddr, &Plan)> {
+        let others = self.spec.others.iter().copied().zip(&self.others);
+        [(self.spec.address, &self.plan)].into_iter().chain(others)
+    }
 }
 
 /// How the network treats datagrams; shares in percent.
@@ -110,6 +122,10 @@ impl Scenario {
             caps: draw_caps(dice),
             is_relayed: dice.chance(50),
             counting: dice.pick(&[None, None, Some((0, 30)), Some((0, 2500))]),
+            half_open: (
+                dice.pick(&[0, 0, 1, 64]),
+                dice.pick(&[None, None, None, Some(1), Some(2)]),
+            ),
         }
     }
 
@@ -126,6 +142,7 @@ impl Scenario {
             } else {
                 Media::default()
             },
+            half_open: self.half_open,
             ..PolicySpec::default()
         }
     }
@@ -147,7 +164,8 @@ fn draw_incidents(dice: &mut Dice, calls: &[CallPlan]) -> Vec<(Duration, Inciden
         let whom = call
             .buyers
             .iter()
-            .map(|buyer| buyer.spec.address)
+            .flat_map(BuyerPlan::gateways)
+            .map(|(address, _)| address)
             .chain([call.from]);
         for address in whom {
             add(dice, 2, Incident::Unplugged(address));
@@ -326,11 +344,35 @@ fn draw_buyer(dice: &mut Dice, call: usize, buyer: usize) -> BuyerPlan {
         });
         spec.has_login = dice.chance(85);
     }
+    let others = draw_gateways(dice, &mut spec, &plan, host);
+    if dice.chance(15) {
+        spec.probe = Some(Duration::from_secs(5));
+    }
     BuyerPlan {
         spec,
         plan,
-        is_unreachable: dice.chance(4),
+        is_unreachable: dice.chance(if others.is_empty() { 4 } else { 30 }),
+        others,
     }
+}
+
+/// One gateway, mostly; a second or third of the same buyer rings and answers in its own way.
+fn draw_gateways(dice: &mut Dice, spec: &mut BuyerSpec, first: &Plan, host: usize) -> Vec<Plan> {
+    let count = dice.pick(&[0, 0, 0, 1, 2]);
+    (0..count)
+        .map(|place| {
+            let network = 101 + place;
+            let address = addr(&format!("198.51.{network}.{host}:5060"));
+            spec.others.push(address);
+            let mut plan = Plan {
+                before: Vec::new(),
+                fork: None,
+                ..first.clone()
+            };
+            draw_ringing(dice, &mut plan);
+            plan
+        })
+        .collect()
 }
 
 /// No limits, mostly.

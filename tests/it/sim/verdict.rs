@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use strowger::call::record::{AttemptResult, Outcome, Record, Side};
 
 use super::leg::Leg;
-use super::plan::Plan;
 use super::policy::number;
-use super::scenario::CallPlan;
+use super::scenario::{BuyerPlan, CallPlan};
 
 /// What was seen of one call, and what it was meant to be.
 pub(crate) struct CallWatch {
@@ -27,10 +26,10 @@ pub(crate) struct CallWatch {
     dialled: String,
 }
 
-/// A buyer's name and address.
+/// A buyer's name and the addresses of its gateways.
 pub(crate) struct Named {
     pub(crate) name: String,
-    pub(crate) address: SocketAddr,
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl CallWatch {
@@ -38,11 +37,14 @@ impl CallWatch {
         let buyers = plan.buyers.iter();
         Self {
             is_unreliable: plan.caller.is_unreliable()
-                || buyers.clone().any(|one| Plan::is_unreliable(&one.plan)),
+                || buyers
+                    .clone()
+                    .flat_map(BuyerPlan::gateways)
+                    .any(|(_, plan)| plan.is_unreliable()),
             buyers: buyers
                 .map(|buyer| Named {
                     name: buyer.spec.name.clone(),
-                    address: buyer.spec.address,
+                    addresses: buyer.gateways().map(|(address, _)| address).collect(),
                 })
                 .collect(),
             offers: Vec::new(),
@@ -87,12 +89,19 @@ pub(crate) fn check_record(
         .filter(|call_id| !call_id.is_empty())
         .collect();
     must(made == call.offers, "and other attempts than INVITEs");
+    // The next gateway of a buyer only if the trunk to the one before failed.
+    let in_order = attempts.is_sorted_by(|one, next| {
+        let places = [one, next].map(|attempt| place_of(&attempt.buyer.id, call));
+        let is_trunk_failure = one.result == AttemptResult::Unreachable
+            || matches!(one.status, Some(408 | 500 | 502 | 503 | 504));
+        places[0] < places[1] || (places[0] == places[1] && is_trunk_failure)
+    });
+    must(in_order, "and buyers out of order");
+    let mut gateways: Vec<_> = attempts.iter().map(|one| &one.gateway.name).collect();
+    gateways.sort();
     must(
-        attempts
-            .iter()
-            .map(|one| place_of(&one.buyer.id, call))
-            .is_sorted_by(|one, next| one < next),
-        "and buyers out of order",
+        gateways.windows(2).all(|two| two[0] != two[1]),
+        "and a gateway that was tried twice",
     );
     must(
         record.answered.is_some() == call.is_answered,

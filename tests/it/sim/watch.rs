@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use strowger::call::output::Event;
-use strowger::call::record::Record;
+use strowger::call::record::{Attempt, Record};
 use strowger::media::plan::{Plan, SessionId};
 use strowger::types::ids::CallUuid;
 
@@ -68,8 +68,11 @@ impl Watch {
 
     pub(crate) fn unreachable(&mut self, address: SocketAddr) {
         for call in &mut self.calls {
-            call.is_unreliable |=
-                call.from == address || call.buyers.iter().any(|buyer| buyer.address == address);
+            call.is_unreliable |= call.from == address
+                || call
+                    .buyers
+                    .iter()
+                    .any(|buyer| buyer.addresses.contains(&address));
         }
     }
 
@@ -90,8 +93,10 @@ impl Watch {
             self.legs.insert(call_id.clone(), Leg::new(call, true));
         }
         let Some(leg) = self.legs.get_mut(&call_id) else {
-            self.faults
-                .push(format!("{from} answers an unknown call {call_id}"));
+            if message.method() != "OPTIONS" {
+                self.faults
+                    .push(format!("{from} answers an unknown call {call_id}"));
+            }
             return;
         };
         if !message.body.is_empty() {
@@ -194,6 +199,10 @@ impl Watch {
             self.faults
                 .push(format!("{name} lacks Max-Forwards or a branch"));
         }
+        if method == "OPTIONS" && tag.is_empty() {
+            self.tally.add("probe");
+            return;
+        }
         if method == "INVITE" && tag.is_empty() && is_new {
             self.said_first(&call_id, to, message);
         }
@@ -274,7 +283,7 @@ impl Watch {
         let place = self.calls.iter().position(|call| {
             call.buyers
                 .iter()
-                .any(|buyer| buyer.address == to && name.contains(&buyer.name))
+                .any(|buyer| buyer.addresses.contains(&to) && name.contains(&buyer.name))
         });
         let Some(call) = place else {
             self.faults
@@ -443,13 +452,13 @@ impl Watch {
             Event::Refused { why, .. } => self.tally.add(why.label()),
             Event::MediaUnfit { why, .. } => self.fault(format!("media is refused: {why}")),
             Event::Request { method } => self.tally.add(method),
+            Event::Gateway { .. } => self.tally.add("gateway"),
             Event::LoggedIn { .. }
             | Event::CallerRefused { .. }
             | Event::Response { .. }
             | Event::AttemptFailed { .. }
             | Event::Skipped { .. }
             | Event::LimitReached { .. }
-            | Event::Gateway { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
         }
@@ -477,6 +486,10 @@ impl Watch {
         }
         for skipped in &record.skipped {
             self.tally.add(skipped.why.label());
+        }
+        let is_again = |two: &[Attempt]| two[0].buyer.id == two[1].buyer.id;
+        if record.attempts.windows(2).any(is_again) {
+            self.tally.add("second_gateway");
         }
         let call_id = String::from_utf8_lossy(&record.call_id).into_owned();
         let Some(leg) = self.legs.get(&call_id) else {

@@ -54,7 +54,8 @@ pub(crate) struct World {
     /// When each phone next wants the time.
     due: Vec<Option<Instant>>,
     by_tag: HashMap<String, usize>,
-    by_name: HashMap<String, usize>,
+    /// Buyers by the user in their URI, and where they are.
+    by_name: HashMap<(String, SocketAddr), usize>,
     unreachable: HashSet<SocketAddr>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     serial: u64,
@@ -64,6 +65,8 @@ pub(crate) struct World {
     last_heard: Bytes,
     acts: Vec<Act>,
     ledger: Ledger,
+    /// No gateway is asked any more how it is.
+    is_calm: bool,
     /// All that went by, if it is to be shown.
     trace: Option<Vec<String>>,
     steps: u32,
@@ -100,6 +103,7 @@ impl World {
             last_heard: Bytes::new(),
             acts: Vec::new(),
             ledger: Ledger::default(),
+            is_calm: false,
             trace: is_traced.then(Vec::new),
             steps: 0,
             scenario,
@@ -116,11 +120,19 @@ impl World {
             caller.begin(start + call.at);
             self.join(caller);
             for buyer in call.buyers {
-                let address = buyer.spec.address;
                 if buyer.is_unreachable {
-                    self.unreachable.insert(address);
+                    self.unreachable.insert(buyer.spec.address);
                 }
-                self.join(Phone::buyer(buyer.spec.name, place, address, buyer.plan));
+                for (at, (address, plan)) in buyer.gateways().enumerate() {
+                    let user = &buyer.spec.name;
+                    let name = match at {
+                        0 => user.clone(),
+                        _ => format!("{user}g{at}"),
+                    };
+                    let called = (user.clone(), address);
+                    self.by_name.insert(called, self.phones.len());
+                    self.join(Phone::buyer(name, place, address, plan.clone()));
+                }
             }
         }
         for (after, incident) in scenario.incidents {
@@ -130,7 +142,6 @@ impl World {
 
     fn join(&mut self, phone: Phone) {
         self.by_tag.insert(phone.tag.clone(), self.phones.len());
-        self.by_name.insert(phone.name.clone(), self.phones.len());
         self.due.push(phone.poll_timeout());
         self.phones.push(phone);
     }
@@ -157,8 +168,13 @@ impl World {
     /// Lets the next thing happen; `false` if there is none.
     fn step(&mut self) -> bool {
         let parcel = self.parcels.first_key_value().map(|((at, _), _)| *at);
-        let edge = self.engine.poll_timeout();
         let phone = self.due.iter().flatten().min().copied();
+        if parcel.is_none() && phone.is_none() && !self.is_calm && self.is_idle() {
+            // Gateways would be asked for ever.
+            self.is_calm = true;
+            self.reload(3);
+        }
+        let edge = self.engine.poll_timeout();
         let Some(next) = [parcel, edge, phone].into_iter().flatten().min() else {
             return false;
         };
@@ -239,12 +255,7 @@ impl World {
                 }
             }
             Incident::Drain(is_on) => self.tell_edge(Input::Drain(is_on)),
-            Incident::Reload => {
-                let mut spec = self.scenario.policy();
-                spec.generation = 2;
-                let policy: Arc<Policy> = spec.build();
-                self.tell_edge(Input::Policy(policy));
-            }
+            Incident::Reload => self.reload(2),
             Incident::Junk => {
                 let length = usize::try_from(self.dice.below(600)).expect("small");
                 let mut bytes = vec![0; length];
@@ -269,6 +280,45 @@ impl World {
                 }
                 self.disturb(bytes);
             }
+        }
+    }
+
+    /// The same policy again; without questions to gateways when all is over.
+    fn reload(&mut self, generation: u64) {
+        let mut spec = self.scenario.policy();
+        spec.generation = generation;
+        if self.is_calm {
+            let buyers = spec.lines.iter_mut().flatten();
+            buyers.for_each(|buyer| buyer.probe = None);
+        }
+        let policy: Arc<Policy> = spec.build();
+        self.tell_edge(Input::Policy(policy));
+    }
+
+    /// Whether no call is left.
+    fn is_idle(&self) -> bool {
+        let Gauges {
+            calls_ringing,
+            calls_talking,
+            calls_ending,
+            ..
+        } = self.engine.gauges();
+        calls_ringing + calls_talking + calls_ending == 0
+    }
+
+    /// What a gateway says to OPTIONS, if it says anything.
+    fn answer_probe(&mut self, from: SocketAddr, asked: &Msg) {
+        let is_there = self
+            .phones
+            .iter()
+            .any(|phone| phone.addr == from && !phone.has_vanished);
+        if is_there && self.dice.chance(85) {
+            let status = self.dice.pick(&[200, 200, 404, 503]);
+            let bytes = asked.reply(status, "probe").bytes();
+            self.carry(|| Parcel::ToEdge {
+                from,
+                bytes: bytes.clone(),
+            });
         }
     }
 
@@ -353,6 +403,10 @@ impl World {
             self.post(after, Parcel::Failed(to));
             return;
         }
+        if message.is_request() && message.method() == "OPTIONS" && message.tag_in_to().is_none() {
+            self.answer_probe(to, &message);
+            return;
+        }
         self.carry(|| Parcel::ToPhone {
             to,
             message: message.clone(),
@@ -366,7 +420,7 @@ impl World {
                 Some(tag) => self.by_tag.get(tag),
                 None => {
                     let user = message.uri().split([':', '@']).nth(1).unwrap_or_default();
-                    self.by_name.get(user)
+                    self.by_name.get(&(user.to_owned(), to))
                 }
             }
         } else {

@@ -244,7 +244,7 @@ impl Network {
                     Effect::TimedOut { id, .. } | Effect::Failed { id, .. } => {
                         Self::end(&mut self.open, id);
                     }
-                    Effect::NoAck { .. } => {}
+                    Effect::NoAck { .. } | Effect::Settled { .. } => {}
                 }
             }
         }

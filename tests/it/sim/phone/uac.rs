@@ -2,6 +2,7 @@
 
 use super::{Act, Phase, Phone, Turn};
 use crate::sim::client::{Client, PATIENCE};
+use crate::sim::desk::SWITCH;
 use crate::sim::digest;
 use crate::sim::plan::Step;
 use crate::sim::policy::USER;
@@ -134,6 +135,7 @@ impl Phone {
             .with("Call-ID", self.call_id.clone())
             .with("CSeq", format!("{cseq} {method}"))
             .with("Contact", format!("<sip:{}@{}>", self.name, self.addr))
+            .with("User-Agent", SWITCH)
     }
 
     pub(super) fn send(
