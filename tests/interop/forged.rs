@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -113,6 +114,11 @@ const LENGTH: u64 = 6000;
 /// Milliseconds between two packets of a stream.
 const STEP: u64 = 20;
 
+/// A part of loopback that no other run on the machine has, as a rule.
+fn block() -> u8 {
+    64 + (process::id() % 64) as u8
+}
+
 /// One call under attack.
 struct Attack {
     name: String,
@@ -201,7 +207,7 @@ const ATTACKER: u8 = 3;
 
 impl Attack {
     fn new(name: String, number: u8, start: u64) -> Self {
-        let at = |host| Ipv4Addr::new(127, 66, number, host);
+        let at = |host| Ipv4Addr::new(127, block(), number, host);
         Self {
             name,
             is_ours: false,
@@ -282,7 +288,7 @@ fn ours(
         Sources::Learned(networks.iter().map(read).collect())
     };
     let gate = |port| Gate {
-        address: Ipv4Addr::new(127, 66, number, 1).into(),
+        address: Ipv4Addr::new(127, block(), number, 1).into(),
         port,
         is_shared: false,
     };
@@ -363,7 +369,7 @@ struct RtpEngine {
 
 impl RtpEngine {
     fn start(folder: &std::path::Path, number: u8, learning: &str) -> Self {
-        let address = Ipv4Addr::new(127, 66, 200 + number, 1);
+        let address = Ipv4Addr::new(127, block(), 200 + number, 1);
         let name = format!("rtpengine-{learning}");
         let mut command = Command::new("rtpengine");
         // In the foreground and in user space.

@@ -1,11 +1,14 @@
 use std::net::{IpAddr, UdpSocket};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use smallvec::smallvec;
+use zeroize::Zeroizing;
 
 use super::*;
-use crate::media::plan::{End, Patience, Payload, Remote, Sources, Stream};
+use crate::media::plan::{Crypto, End, Keys, Patience, Payload, Remote, Sources, Stream, Suite};
+use crate::media::srtp::{Receiver, Sender};
 use crate::net::clock;
 use crate::telemetry::metrics::Metrics;
 
@@ -55,6 +58,43 @@ fn rtcp_on_the_rtp_port_goes_where_the_other_party_wants_it() {
     call.caller.expect(&report(2));
 
     assert_eq!(house.close(&call).parties[0].rtcp, 1);
+}
+
+#[test]
+fn srtp_towards_one_party_is_rtp_towards_the_other() {
+    let house = House::new(1);
+    let call = house.call("127.0.0.1", "::1");
+    let keys = |seed| Keys {
+        suite: Suite::Aes128Sha1Tag80,
+        secret: Zeroizing::new(vec![seed; 30]),
+    };
+    let mut plan = call.plan();
+    plan.streams[0].ends[0].crypto = Some(Crypto {
+        theirs: keys(1),
+        ours: keys(2),
+    });
+    house.relay.connect(call.id, plan).unwrap();
+    let mut sender = Sender::new(&keys(1)).unwrap();
+    let mut receiver = Receiver::new(&keys(2)).unwrap();
+
+    for number in 0..20 {
+        let mut room = packet(number, 1);
+        let length = room.len();
+        room.resize(length + 32, 0);
+        let length = sender.protect_rtp(&mut room, length).unwrap();
+        call.caller.send(&room[..length], call.gates[0].port);
+        call.buyer.expect(&packet(number, 1));
+
+        call.buyer.rtp(number, &call);
+        let mut room = [0; 2048];
+        let length = call.caller.sockets[0].recv(&mut room).unwrap();
+        assert_ne!(&room[12..172], &packet(number, 2)[12..], "in the clear");
+        let length = receiver.unprotect_rtp(&mut room, length).unwrap();
+        assert_eq!(&room[..length], packet(number, 2));
+    }
+
+    let figures = house.close(&call);
+    assert_eq!(figures.parties.map(|heard| heard.packets), [20, 20]);
 }
 
 #[test]
@@ -342,7 +382,7 @@ fn a_relay_that_ends_closes_its_ports() {
 /// A relay, and what it tells.
 struct House {
     relay: Relay,
-    events: Receiver<Event>,
+    events: mpsc::Receiver<Event>,
     metrics: Metrics,
     ids: std::cell::Cell<u64>,
 }
