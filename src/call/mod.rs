@@ -6,7 +6,7 @@
 //! | question | room |
 //! |---|---|
 //! | which call a message is for | `requests`, `responses` |
-//! | who may call | `admit` |
+//! | who may call | `authenticate`, and what becomes of the call `admit` |
 //! | what another shard must judge | `elsewhere` |
 //! | what those get who may not | `refuse` |
 //! | how many INVITEs one sender may leave open | `half_open` |
@@ -35,6 +35,7 @@
 mod a_leg;
 mod admit;
 mod agreement;
+mod authenticate;
 mod b_leg;
 mod bridge;
 mod bye;

@@ -30,6 +30,9 @@ pub enum Crashed {
     /// A shard's thread has ended.
     #[error("a shard has ended: its calls are lost")]
     Shard,
+    /// A thread of the relay has ended.
+    #[error("the media relay has ended: its calls are silent")]
+    Relay,
     /// Signals cannot be heard.
     #[error("the system refuses: {0}")]
     System(#[from] io::Error),
@@ -42,7 +45,7 @@ impl Edge {
     ///
     /// # Errors
     ///
-    /// When a shard has crashed.
+    /// When a shard or the relay has crashed.
     pub fn supervise(mut self, config: &Path, source: &dyn Source) -> Result<(), Crashed> {
         panic::set_hook(Box::new(tell_panic));
         let runtime = runtime::Builder::new_current_thread()
@@ -73,6 +76,9 @@ impl Edge {
             };
             if self.shards.iter().any(|shard| shard.is_finished()) {
                 return Err(Crashed::Shard);
+            }
+            if self.relay.as_ref().is_some_and(|relay| relay.is_broken()) {
+                return Err(Crashed::Relay);
             }
             let calls = if drain.is_serving() {
                 None
