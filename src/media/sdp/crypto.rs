@@ -28,37 +28,14 @@ pub const OFFERED: [Suite; 4] = [
     Suite::Aes128Sha1Tag80,
 ];
 
-/// All suites, the strongest first, and their names.
-const SUITES: [(Suite, &str); 6] = [
-    (Suite::Aes256Gcm, "AEAD_AES_256_GCM"),
-    (Suite::Aes128Gcm, "AEAD_AES_128_GCM"),
-    (Suite::Aes256Sha1Tag80, "AES_256_CM_HMAC_SHA1_80"),
-    (Suite::Aes128Sha1Tag80, "AES_CM_128_HMAC_SHA1_80"),
-    (Suite::Aes256Sha1Tag32, "AES_256_CM_HMAC_SHA1_32"),
-    (Suite::Aes128Sha1Tag32, "AES_CM_128_HMAC_SHA1_32"),
-];
-
 /// Longest key and salt, in bytes.
 pub const MAX_SECRET: usize = 46;
-
-/// The length of a suite's master key and salt, in bytes.
-#[must_use]
-pub fn secret_length(suite: Suite) -> usize {
-    match suite {
-        Suite::Aes128Sha1Tag80 | Suite::Aes128Sha1Tag32 => 16 + 14,
-        Suite::Aes256Sha1Tag80 | Suite::Aes256Sha1Tag32 => 32 + 14,
-        Suite::Aes128Gcm => 16 + 12,
-        Suite::Aes256Gcm => 32 + 12,
-    }
-}
 
 /// How strong a suite is beside the others: 0 is the strongest.
 #[must_use]
 pub fn rank(suite: Suite) -> usize {
-    SUITES
-        .iter()
-        .position(|(other, _)| *other == suite)
-        .unwrap_or(SUITES.len())
+    let place = Suite::ALL.iter().position(|other| *other == suite);
+    place.unwrap_or(Suite::ALL.len())
 }
 
 /// The lines of `media` that we could take, in their order. Left out are suites that we do not have, keys of the
@@ -78,10 +55,7 @@ pub fn read(value: &[u8]) -> Option<CryptoLine> {
     let tag = words
         .next()
         .filter(|tag| tag.len() <= 9 && tag.first() != Some(&b'0'))?;
-    let name = words.next()?;
-    let (suite, _) = SUITES
-        .iter()
-        .find(|(_, own)| own.as_bytes().eq_ignore_ascii_case(name))?;
+    let suite = Suite::from_name(words.next()?)?;
     let params = words.next()?;
     let (method, key) = params.split_at_checked(METHOD.len())?;
     if !method.eq_ignore_ascii_case(METHOD) {
@@ -91,7 +65,7 @@ pub fn read(value: &[u8]) -> Option<CryptoLine> {
     let secret = decode(parts.next()?)?;
     // What follows is a lifetime; a colon makes it an MKI, a semicolon another key.
     let is_plain = |part: &[u8]| !part.is_empty() && !part.iter().any(|b| matches!(b, b':' | b';'));
-    if secret.len() != secret_length(*suite)
+    if secret.len() != suite.secret_length()
         || parts.next().is_some_and(|part| !is_plain(part))
         || parts.next().is_some()
         || !words.all(is_harmless)
@@ -100,10 +74,7 @@ pub fn read(value: &[u8]) -> Option<CryptoLine> {
     }
     Some(CryptoLine {
         tag: number(tag)?,
-        keys: Keys {
-            suite: *suite,
-            secret,
-        },
+        keys: Keys { suite, secret },
     })
 }
 
@@ -114,14 +85,10 @@ fn is_harmless(param: &[u8]) -> bool {
 
 /// Writes `a=crypto` without a line end.
 pub(crate) fn write(out: &mut Vec<u8>, tag: u32, keys: &Keys) {
-    let name = SUITES
-        .iter()
-        .find_map(|(suite, name)| (*suite == keys.suite).then_some(*name))
-        .unwrap_or_default();
     out.extend_from_slice(b"a=crypto:");
     out.extend_from_slice(itoa::Buffer::new().format(tag).as_bytes());
     out.push(b' ');
-    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(keys.suite.name().as_bytes());
     out.push(b' ');
     out.extend_from_slice(METHOD);
     encode(out, &keys.secret);
@@ -221,8 +188,9 @@ mod tests {
 
     #[test]
     fn each_suite_is_written_as_it_is_read() {
-        for (suite, name) in SUITES {
-            let secret = Zeroizing::new(vec![7; secret_length(suite)]);
+        for suite in Suite::ALL {
+            let name = suite.name();
+            let secret = Zeroizing::new(vec![7; suite.secret_length()]);
             let keys = Keys { suite, secret };
             let mut text = Vec::new();
             write(&mut text, 3, &keys);

@@ -121,7 +121,7 @@ fn own(side: &Side, tag: u32) -> Option<&Keys> {
 }
 
 fn draw(suite: Suite, supply: &mut impl Supply) -> Keys {
-    let mut secret = Zeroizing::new(vec![0; crypto::secret_length(suite)]);
+    let mut secret = Zeroizing::new(vec![0; suite.secret_length()]);
     supply.fill(&mut secret);
     Keys { suite, secret }
 }

@@ -21,7 +21,7 @@ pub const MOST_RTCP_GROWTH: usize = 16 + INDEX_LENGTH;
 pub(crate) const INDEX_LENGTH: usize = 4;
 
 impl Suite {
-    /// All of them, the one to be preferred first: AEAD costs least and has the longest tag.
+    /// All of them, the strongest first: AEAD costs least, too, and has the longest tag.
     pub const ALL: [Self; 6] = [
         Self::Aes256Gcm,
         Self::Aes128Gcm,
