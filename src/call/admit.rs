@@ -149,10 +149,7 @@ impl Arriving<'_, '_> {
         }
         let call_key = registry.next_key();
         let owner = Owner::Caller(call_key);
-        let Some(server) = core.layer.accept(self.now, key, self.flow, true, owner) else {
-            core.event(Event::TableFull {
-                table: "transactions",
-            });
+        let Some(server) = core.accept(self.now, key, self.flow, true, owner) else {
             self.refuse(core, Refusal::Overload, 503);
             return;
         };

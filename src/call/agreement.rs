@@ -42,10 +42,10 @@ impl Call {
         now: Instant,
         core: &mut Core,
         relay: Relay,
-        status: u16,
         essentials: &ResponseEssentials<'_>,
     ) {
-        core.answer(now, relay.server, &relay.reply, status, None);
+        // The fault is not the asking side's, so nothing is said of what it sent.
+        core.answer(now, relay.server, &relay.reply, 500, None);
         if relay.asks_by_invite
             && let State::Talking(talking) = &mut self.state
         {

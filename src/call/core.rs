@@ -22,6 +22,7 @@ use crate::media::plan::SessionId;
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Method, Request};
+use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
@@ -255,6 +256,24 @@ impl Core {
     /// Answers a caller's INVITE with 100 at once (RFC 3261 §8.2.6.1: no tag).
     pub(crate) fn answer_early(&mut self, now: Instant, id: ServerId, reply: &ReplyHead) {
         self.answer(now, id, reply, 100, None);
+    }
+
+    /// Begins a server transaction; `None`: the table is full, which is told of.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        flow: Flow,
+        is_invite: bool,
+        owner: Owner,
+    ) -> Option<ServerId> {
+        let server = self.layer.accept(now, key, flow, is_invite, owner);
+        if server.is_none() {
+            self.event(Event::TableFull {
+                table: "transactions",
+            });
+        }
+        server
     }
 
     /// Reserves a client transaction; `None`: the table is full.

@@ -91,6 +91,8 @@ pub struct Media {
     pub rest: Duration,
     /// How long a call may be quiet.
     pub patience: Patience,
+    /// Whether records tell which keys were pressed (RFC 4733).
+    pub keeps_digits: bool,
 }
 
 impl Default for Media {
@@ -108,6 +110,7 @@ impl Default for Media {
                 silence: Some(Duration::from_secs(30)),
                 hold: Some(Duration::from_secs(1800)),
             },
+            keeps_digits: false,
         }
     }
 }

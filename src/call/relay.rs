@@ -315,8 +315,8 @@ impl Call {
         let carried = self.carry_back(now, core, &relay, response);
         let carried = match &carried {
             Ok(body) => body.as_ref().map(|body| response.with_body(body)),
-            Err(unfit) => {
-                self.give_relay_up(now, core, relay, unfit.status(), essentials);
+            Err(_) => {
+                self.give_relay_up(now, core, relay, essentials);
                 return;
             }
         };

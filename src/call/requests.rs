@@ -205,7 +205,7 @@ impl Engine {
                 arriving.confirm(&mut self.core, key, b"");
             } else {
                 let owner = Owner::RelayIn(call.key);
-                match self.core.layer.accept(now, key, flow, false, owner) {
+                match self.core.accept(now, key, flow, false, owner) {
                     Some(server) => {
                         let asked = AskedWithin {
                             side,
@@ -224,7 +224,7 @@ impl Engine {
             let is_invite = request.method == Method::Invite;
             let is_ours = request.method == Method::Refer && call.refer(side) == Refer::Terminate;
             let owner = Owner::RelayIn(call.key);
-            match self.core.layer.accept(now, key, flow, is_invite, owner) {
+            match self.core.accept(now, key, flow, is_invite, owner) {
                 Some(server) => {
                     let asked = AskedWithin {
                         side,
@@ -241,12 +241,7 @@ impl Engine {
                     }
                     call.handle_request_within(now, &mut self.core, &asked);
                 }
-                None => {
-                    self.core.event(Event::TableFull {
-                        table: "transactions",
-                    });
-                    arriving.refuse(&mut self.core, Refusal::Overload, 503);
-                }
+                None => arriving.refuse(&mut self.core, Refusal::Overload, 503),
             }
         }
         let key = call.key;

@@ -110,6 +110,7 @@ pub(super) const MEDIA: Shape = Shape {
         "start",
         "silence",
         "hold",
+        "digits",
     ],
 };
 

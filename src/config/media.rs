@@ -77,6 +77,7 @@ pub(super) fn read(
         shards,
         rest: section.duration("rest", default.rest, Duration::ZERO..=HOUR, desk),
         patience,
+        keeps_digits: section.flag("digits", default.keeps_digits, desk),
     }
 }
 

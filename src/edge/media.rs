@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 
 use crate::call::input::MediaLost;
+use crate::call::policy::Media;
 use crate::call::record::Record;
 use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::writers::Records;
@@ -16,6 +17,7 @@ use crate::telemetry::media::MediaCounts;
 
 /// Starts the relay; `threads` is how many share the work.
 pub(super) fn start(
+    media: &Media,
     threads: usize,
     counts: &Arc<MediaCounts>,
     mailboxes: Vec<Mailbox>,
@@ -23,7 +25,7 @@ pub(super) fn start(
     let settings = Settings {
         threads,
         dscp: EXPEDITED,
-        keeps_digits: false,
+        keeps_digits: media.keeps_digits,
     };
     let relay = Relay::start(settings, counts, move |event| tell(&mailboxes, event))?;
     Ok(Arc::new(relay))

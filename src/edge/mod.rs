@@ -224,7 +224,12 @@ impl Edge {
             generation,
         };
         if policy.media.is_open() {
-            let relay = media::start(edge.node.shards, &media_counts, mailboxes.clone())?;
+            let relay = media::start(
+                &policy.media,
+                edge.node.shards,
+                &media_counts,
+                mailboxes.clone(),
+            )?;
             edge.relay = Some(relay);
         }
         let hall = Hall {

@@ -23,10 +23,10 @@ fn what_sipp_plays_comes_out_bit_for_bit() {
         show("../shared is missing: its captures were NOT played; set STROWGER_SHARED to its path");
         return;
     };
-    for (name, time) in [
-        ("g711a.pcap", 9000),
-        ("dtmf_2833_5.pcap", 1500),
-        ("dtmf_2833_pound.pcap", 1500),
+    for (name, time, digits) in [
+        ("g711a.pcap", 9000, ""),
+        ("dtmf_2833_5.pcap", 1500, "5"),
+        ("dtmf_2833_pound.pcap", 1500, "#"),
     ] {
         let file = corpus.join("media").join(name);
         let capture = fs::read(&file).expect("a capture");
@@ -46,6 +46,7 @@ fn what_sipp_plays_comes_out_bit_for_bit() {
         let media = &record["media"]["caller"];
         assert_eq!(media["packets"], sent.len(), "{media}");
         assert_eq!(media["dropped"], 0, "{media}");
+        assert_eq!(media["digits"], digits, "{media}");
     }
 }
 

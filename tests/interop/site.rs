@@ -299,7 +299,7 @@ impl Site {
         let authority = self.authority();
         let authority = authority.display();
         let media = match self.media {
-            Some(_) => "\n[media]\nports = \"30000-30099\"",
+            Some(_) => "\n[media]\nports = \"30000-30099\"\ndigits = true",
             None => "",
         };
         let trunk_media = self.media.unwrap_or("plane = \"direct\"");

@@ -214,6 +214,45 @@ fn a_change_that_is_refused_changes_nothing() {
 }
 
 #[test]
+fn an_answer_to_a_change_that_cannot_be_told_ends_the_call() {
+    let mut talk = talk();
+    let hold = talk
+        .caller("INVITE", 2)
+        .with_sdp(&sdp("ann", CALLER_MEDIA, "a=sendonly\r\n").replace("ann 7 1", "ann 7 2"));
+    let asked = find(&talk.caller_says(&hold), "b0 INVITE");
+
+    let broken = answer(&asked, 200, "bob").with_sdp("v=0\r\nno description\r\n");
+    let said = talk.buyer_says(&broken);
+
+    // The caller's own offer was in order: nothing is said against it.
+    assert_eq!(
+        ladder(&said),
+        ["carrier 500 INVITE", "b0 ACK", "carrier BYE", "b0 BYE"]
+    );
+    assert_eq!(talk.desk.recorded(), "media_failed 200 by edge: answered");
+    ends_well(&mut talk.desk);
+}
+
+#[test]
+fn a_late_answer_that_cannot_be_told_ends_the_call() {
+    let mut desk = desk(1);
+    let mut invite = invite().without("Content-Type");
+    invite.body.clear();
+    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
+    let said = desk.say_from(buyer(0), &answered(&offered, 200, 0));
+    let ok = find(&said, "carrier 200 INVITE");
+
+    let ack = caller_request("ACK", 1, &invite, &ok).with_sdp("v=0\r\nno description\r\n");
+    let said = desk.say(CARRIER, &ack);
+
+    let ladder = ladder(&said);
+    assert_eq!(ladder, ["b0 ACK", "carrier BYE", "b0 BYE"]);
+    assert_eq!(find(&said, "b0 ACK").body, "");
+    assert_eq!(desk.recorded(), "media_failed 200 by edge: answered");
+    ends_well(&mut desk);
+}
+
+#[test]
 fn who_moves_is_heard_from_there_once_the_other_has_agreed() {
     let mut talk = talk();
 
