@@ -254,7 +254,7 @@ fn policy() -> Policy {
             campaigns: vec![Arc::new(Campaign {
                 id: "camp".into(),
                 company: CompanyId(0),
-                buyers: vec![buyer],
+                buyers: [buyer].into(),
             })],
             sources: vec![Source {
                 afid: "7".into(),

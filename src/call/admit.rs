@@ -270,7 +270,8 @@ impl Arriving<'_, '_> {
         };
         let plan = match decision {
             Ok(decision) => Ok(Hunt {
-                campaign: decision.campaign.clone(),
+                company: decision.campaign.company,
+                buyers: decision.buyers.clone(),
                 next: 0,
                 gateways: SmallVec::new(),
                 tried: 0,

@@ -18,15 +18,18 @@ use crate::call::record::AttemptResult;
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
-use crate::routing::directory::Campaign;
+use crate::routing::trunk::CompanyId;
 use crate::sip::locate::Target;
 use crate::sip::message::{Name, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
 /// How far a hunt has come, and what goes with each INVITE of it.
 pub(crate) struct Hunt {
-    pub(crate) campaign: Arc<Campaign>,
-    /// Place of the next buyer in the campaign's list.
+    /// Who owns the call key.
+    pub(crate) company: CompanyId,
+    /// Those that are tried, in this order.
+    pub(crate) buyers: Arc<[Arc<Buyer>]>,
+    /// Place of the next one.
     pub(crate) next: usize,
     /// The gateways of the buyer before it that are not tried yet, by place; the next one last.
     pub(crate) gateways: SmallVec<[u8; 4]>,
@@ -47,7 +50,7 @@ pub(crate) struct Hunt {
 impl Hunt {
     /// The buyer whose gateways are being tried.
     pub(crate) fn current(&self) -> Option<&Arc<Buyer>> {
-        self.campaign.buyers.get(self.next.checked_sub(1)?)
+        self.buyers.get(self.next.checked_sub(1)?)
     }
 }
 
@@ -110,7 +113,7 @@ impl Call {
         let (State::Hunting(hunting), Some(record)) = (&self.state, &self.record) else {
             return false;
         };
-        hunting.hunt.next >= hunting.hunt.campaign.buyers.len()
+        hunting.hunt.next >= hunting.hunt.buyers.len()
             || hunting.hunt.is_last_resort
             || record.attempts.len() >= self.policy.hunt.attempts
     }

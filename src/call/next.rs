@@ -26,7 +26,6 @@ use crate::call::places::{Party, Ticket};
 use crate::call::policy::Policy;
 use crate::call::record::{self, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway};
-use crate::routing::directory::Campaign;
 use crate::sip::locate::Target;
 use crate::sip::message::{Essentials, Request};
 
@@ -174,8 +173,8 @@ impl Call {
     ) -> Option<Step> {
         let policy = self.policy.clone();
         let companies = &policy.directory.companies;
-        let company = companies.get(usize::from(hunt.campaign.company.0))?;
-        let campaign = hunt.campaign.clone();
+        let company = companies.get(usize::from(hunt.company.0))?;
+        let buyers = hunt.buyers.clone();
         loop {
             let further = hunt.places.pop();
             let place = match further {
@@ -186,14 +185,14 @@ impl Call {
                 self.release_buyer(core);
                 if hunt.is_last_resort {
                     return None;
-                } else if let Some(buyer) = campaign.buyers.get(hunt.next) {
+                } else if let Some(buyer) = buyers.get(hunt.next) {
                     hunt.next += 1;
                     hunt.gateways = buyer.order(&self.uuid.text());
                     hunt.gateways.reverse();
                 } else if self.record.as_ref()?.attempts.is_empty() {
                     // Better than no buyer.
                     hunt.is_last_resort = true;
-                    let (buyer, place) = first_to_come_back(now, core, &policy, &campaign)?;
+                    let (buyer, place) = first_to_come_back(now, core, &policy, &buyers)?;
                     hunt.next = buyer + 1;
                     hunt.gateways = smallvec![place];
                 } else {
@@ -201,7 +200,7 @@ impl Call {
                 }
                 continue;
             };
-            let buyer = campaign.buyers.get(hunt.next.checked_sub(1)?)?;
+            let buyer = buyers.get(hunt.next.checked_sub(1)?)?;
             let gateway = buyer.gateways.get(usize::from(place))?;
             hunt.tried = place;
             let standing = core.health.standing(now, &policy.health, buyer, gateway);
@@ -361,16 +360,16 @@ fn first_target(core: &mut Core, gateway: &Gateway, places: &mut Vec<Target>) ->
     places.pop()
 }
 
-/// Of all gateways of a campaign's buyers that are down, the one whose pause ends first: places of the buyer
+/// Of all gateways of these buyers that are down, the one whose pause ends first: places of the buyer
 /// and of its gateway.
 fn first_to_come_back(
     now: Instant,
     core: &Core,
     policy: &Policy,
-    campaign: &Campaign,
+    buyers: &[Arc<Buyer>],
 ) -> Option<(usize, u8)> {
     let mut first = None;
-    for (place, buyer) in campaign.buyers.iter().enumerate() {
+    for (place, buyer) in buyers.iter().enumerate() {
         for (gateway, number) in buyer.gateways.iter().zip(0..=u8::MAX) {
             let standing = core.health.standing(now, &policy.health, buyer, gateway);
             if let Standing::Down(until) = standing

@@ -177,7 +177,11 @@ impl<'d> Campaigns<'d> {
             id: id.value.into(),
             company: company.unwrap_or(CompanyId(0)),
             // One that is switched off has nobody to offer its calls to.
-            buyers: if is_enabled { members } else { Vec::new() },
+            buyers: if is_enabled {
+                members.into()
+            } else {
+                Arc::default()
+            },
         }));
     }
 

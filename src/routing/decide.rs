@@ -18,7 +18,7 @@ pub struct Decision<'d> {
     /// Who sent the caller.
     pub source: &'d Source,
     /// Its buyers in the order in which they are tried; at least one.
-    pub buyers: &'d [Arc<Buyer>],
+    pub buyers: &'d Arc<[Arc<Buyer>]>,
 }
 
 /// Why a call is offered to nobody.
@@ -142,7 +142,7 @@ mod tests {
             Arc::new(Campaign {
                 id: id.into(),
                 company: CompanyId(0),
-                buyers,
+                buyers: Vec::into(buyers),
             })
         };
         Directory {

@@ -39,7 +39,7 @@ pub struct Campaign {
     /// Its owner.
     pub company: CompanyId,
     /// Its buyers, in order of priority, then of the configuration.
-    pub buyers: Vec<Arc<Buyer>>,
+    pub buyers: Arc<[Arc<Buyer>]>,
 }
 
 /// Who sent the caller.

@@ -344,7 +344,7 @@ impl PolicySpec {
             directory.campaigns.push(Arc::new(Campaign {
                 id: format!("campaign-{place}").into(),
                 company: CompanyId(0),
-                buyers: buyers.clone(),
+                buyers: buyers.clone().into(),
             }));
         }
         for alias in &self.aliases {
