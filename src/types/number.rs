@@ -68,6 +68,15 @@ impl Number {
         self.0.to_be_bytes()
     }
 
+    /// The area code of a number of the North American plan; `None` for all others.
+    #[must_use]
+    pub fn area_code(&self) -> Option<u16> {
+        // 1 NPA NXX XXXX
+        let is_nanp = self.0 / 10_000_000_000 == 1;
+        let code = u16::try_from(self.0 / 10_000_000 % 1000).ok()?;
+        (is_nanp && code >= 200).then_some(code)
+    }
+
     /// The digits without `+`.
     #[must_use]
     pub fn digits(&self) -> impl fmt::Display + use<> {
