@@ -33,3 +33,5 @@ mod smuggle;
 mod strangers;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod vectors;
