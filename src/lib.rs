@@ -11,7 +11,7 @@
 //! ```text
 //! 10  main.rs                    arguments, exit codes
 //!  9  edge                       puts it together: shards, effects, reload, drain, admin, demo   I/O shell
-//!  8  net                        sockets, connections, TLS, DNS, the media relay, clock
+//!  8  net  store                 sockets, connections, TLS, DNS, the media relay, clock / what outlives the process
 //!  7  telemetry                  metric names, log set-up, call records
 //! ───────────────────────────── sans-IO line: below it no socket, file, clock, lock, thread or random source
 //!  6  config                     text -> checked, compiled settings
@@ -53,5 +53,6 @@ pub mod config;
 pub mod telemetry;
 
 pub mod net;
+pub mod store;
 
 pub mod edge;

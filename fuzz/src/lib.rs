@@ -8,6 +8,7 @@
 //! stays found.
 
 mod crossing;
+mod entry;
 mod headers;
 mod locate;
 mod rtp;
@@ -33,6 +34,7 @@ use strowger::sip::scan::MAX_MESSAGE;
 use strowger::sip::uri::{Uri, is_equivalent};
 
 pub use self::crossing::crossing;
+pub use self::entry::entry;
 pub use self::headers::headers;
 pub use self::locate::find as locate;
 pub use self::rtp::rtp;

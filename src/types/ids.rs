@@ -111,6 +111,12 @@ impl CallUuid {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
+    /// The one of these 16 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     /// The 16 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {

@@ -1,6 +1,5 @@
-//! What every floor speaks of: identifiers, numbers, tags, conditions on them, moments, secrets.
+//! What every floor speaks of: identifiers, numbers, tags, moments, secrets.
 
-pub mod condition;
 pub mod geo;
 pub(crate) mod hex;
 pub mod ids;

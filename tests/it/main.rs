@@ -30,8 +30,8 @@ mod sim;
 #[cfg(test)]
 mod smuggle;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod streams;
-#[cfg(test)]
-mod vectors;

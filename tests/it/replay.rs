@@ -90,6 +90,11 @@ fn names_are_found_as_the_fuzz_target_asks() {
 }
 
 #[test]
+fn entries_of_the_journal_hold_what_the_fuzz_target_asks() {
+    replay("entry", "fuzz/none", targets::entry);
+}
+
+#[test]
 fn configurations_hold_what_the_fuzz_target_asks() {
     replay("config", "fuzz/none", targets::config);
 }

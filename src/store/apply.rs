@@ -1,0 +1,454 @@
+//! What an entry changes in the tables. All entries of one turn of the keeper go into one transaction, which ends with the
+//! positions that it has come to: so each of them is applied once, however often the process dies.
+
+use std::collections::BTreeMap;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use crate::store::code::{from_slice, to_vec};
+use crate::store::entry::{
+    Admitted, Answered, Claim, Conversion, Converted, Delivered, Delivery, DeliveryId, Ended,
+    Entry, Outcome, Reset, Revived, Stored, Used,
+};
+use crate::store::outbox::next_attempt;
+use crate::store::tables::{
+    AGING, Aged, DEAD, DeliveryRow, EARLY, ENDED, EndedRow, META, OPEN, OUTBOX, OpenRow, PAST,
+    PastRow, SPENT, STORED, StoredRow, TOTALS, Totals, WINDOWS, WaitingTag, caller_prefix,
+    pair_key, past_key,
+};
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+
+/// Tags that wait for one caller at most.
+const TAGS: usize = 256;
+
+type Uuid = &'static [u8; 16];
+type Bytes = &'static [u8];
+
+/// The tables while entries are applied to them.
+pub(super) struct Books<'t> {
+    meta: Table<'t, &'static str, Bytes>,
+    open: Table<'t, Uuid, Bytes>,
+    early: Table<'t, Uuid, ()>,
+    ended: Table<'t, Uuid, Bytes>,
+    past: Table<'t, Bytes, Bytes>,
+    windows: Table<'t, Bytes, (u64, i64)>,
+    stored: Table<'t, Bytes, Bytes>,
+    spent: Table<'t, Bytes, i64>,
+    outbox: Table<'t, u64, Bytes>,
+    dead: Table<'t, u64, Bytes>,
+    aging: Table<'t, Bytes, ()>,
+    totals: Totals,
+    /// What was counted and is not in `windows` yet.
+    claims: BTreeMap<Vec<u8>, (u64, Moment)>,
+    /// How long a call that has ended is remembered.
+    keep: std::time::Duration,
+    /// The number of the file of records, and where its next line begins.
+    file: (u32, u64),
+    /// Lines for it.
+    pub(super) lines: Vec<u8>,
+    /// How many.
+    pub(super) records: u64,
+    /// What becomes of the outbox, in order.
+    pub(super) changes: Vec<Change>,
+}
+
+/// What happens to a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Added {
+        id: DeliveryId,
+        call: CallUuid,
+        phase: u8,
+        due: Moment,
+    },
+    Postponed {
+        id: DeliveryId,
+        due: Moment,
+    },
+    Gone(DeliveryId),
+}
+
+type Applied = Result<(), redb::Error>;
+
+impl<'t> Books<'t> {
+    /// Opens all tables; the next record goes into file `file.0` at `file.1`.
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        keep: std::time::Duration,
+        file: (u32, u64),
+    ) -> Result<Self, redb::Error> {
+        let meta = transaction.open_table(META)?;
+        let totals = meta
+            .get(TOTALS)?
+            .and_then(|row| from_slice(row.value()))
+            .unwrap_or_default();
+        Ok(Self {
+            meta,
+            open: transaction.open_table(OPEN)?,
+            early: transaction.open_table(EARLY)?,
+            ended: transaction.open_table(ENDED)?,
+            past: transaction.open_table(PAST)?,
+            windows: transaction.open_table(WINDOWS)?,
+            stored: transaction.open_table(STORED)?,
+            spent: transaction.open_table(SPENT)?,
+            outbox: transaction.open_table(OUTBOX)?,
+            dead: transaction.open_table(DEAD)?,
+            aging: transaction.open_table(AGING)?,
+            totals,
+            claims: BTreeMap::new(),
+            keep,
+            file,
+            lines: Vec::new(),
+            records: 0,
+            changes: Vec::new(),
+        })
+    }
+
+    /// Applies one entry.
+    pub(super) fn apply(&mut self, entry: &Entry<'_>) -> Applied {
+        match entry {
+            Entry::Admitted(admitted) => self.admit(admitted),
+            Entry::Answered(answered) => self.answer(answered),
+            Entry::Counted(counted) => {
+                self.count(&counted.claims);
+                Ok(())
+            }
+            Entry::Ended(ended) => self.end(ended),
+            Entry::Queued(queued) => self.queue(queued.call, queued.at, &queued.deliveries),
+            Entry::Delivered(delivered) => self.settle(delivered),
+            Entry::Revived(revived) => self.revive(*revived),
+            Entry::Stored(stored) => self.store(stored),
+            Entry::Used(used) => self.take(used),
+            Entry::Converted(converted) => self.convert(converted),
+            Entry::Reset(reset) => self.reset(reset),
+            Entry::Spent(spent) => {
+                let key = pair_key(spent.realm, spent.token);
+                self.age(Aged::Spent, spent.until, &key)?;
+                self.spent.insert(&*key, spent.until.millis())?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings what was gathered into the tables; after it nothing more is applied.
+    pub(super) fn finish(&mut self) -> Applied {
+        self.post_claims()?;
+        let totals = to_vec(&self.totals);
+        self.meta.insert(TOTALS, &*totals)?;
+        Ok(())
+    }
+
+    fn admit(&mut self, admitted: &Admitted<'_>) -> Applied {
+        self.totals.admitted += 1;
+        if self.early.remove(admitted.uuid.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        let entry = to_vec(admitted);
+        let row = to_vec(&OpenRow {
+            admitted: &entry,
+            answered: None,
+        });
+        self.open.insert(admitted.uuid.as_bytes(), &*row)?;
+        Ok(())
+    }
+
+    fn answer(&mut self, answered: &Answered<'_>) -> Applied {
+        self.totals.answered += 1;
+        self.count(&answered.claims);
+        let key = answered.uuid.as_bytes();
+        // It may have ended already, by another lane.
+        let row = self.open.get(key)?.map(|row| row.value().to_vec());
+        let open = row.as_deref().and_then(from_slice::<OpenRow<'_>>);
+        if let Some(OpenRow { admitted, .. }) = open {
+            let answered = to_vec(answered);
+            let row = to_vec(&OpenRow {
+                admitted,
+                answered: Some(&answered),
+            });
+            self.open.insert(key, &*row)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, ended: &Ended<'_>) -> Applied {
+        let key = ended.uuid.as_bytes();
+        if self.ended.get(key)?.is_some() {
+            self.totals.repeated += 1;
+            return Ok(());
+        }
+        if self.open.remove(key)?.is_none() {
+            self.early.insert(key, ())?;
+        }
+        self.totals.recorded += 1;
+        let (file, start) = self.file;
+        let row = to_vec(&EndedRow {
+            at: ended.at,
+            file,
+            offset: start + self.lines.len() as u64,
+            length: u32::try_from(ended.line.len()).unwrap_or(u32::MAX),
+            conversion: ended.conversion,
+        });
+        self.lines.extend_from_slice(ended.line.as_bytes());
+        self.lines.push(b'\n');
+        self.records += 1;
+        self.ended.insert(key, &*row)?;
+        let until = ended.at.after(self.keep);
+        self.age(Aged::Ended, until, key)?;
+        if let Some(past) = &ended.past {
+            let key = past_key(past.company, past.caller, ended.at, ended.uuid);
+            let row = to_vec(&PastRow {
+                number: past.number,
+                campaign: past.campaign,
+                afid: past.afid,
+                buyer: past.buyer,
+            });
+            self.past.insert(&*key, &*row)?;
+            self.age(Aged::Past, until, &key)?;
+        }
+        self.queue(ended.uuid, ended.at, &ended.deliveries)
+    }
+
+    fn count(&mut self, claims: &[Claim<'_>]) {
+        for claim in claims {
+            let count = u64::from(claim.count);
+            self.totals.claimed += count;
+            let key = pair_key(claim.party, claim.window);
+            let (sum, until) = self.claims.entry(key).or_insert((0, claim.until));
+            *sum += count;
+            *until = claim.until.max(*until);
+        }
+    }
+
+    fn post_claims(&mut self) -> Applied {
+        for (key, (count, until)) in std::mem::take(&mut self.claims) {
+            let before = self.windows.get(&*key)?.map(|row| row.value());
+            let (sum, last) = before.unwrap_or_default();
+            let is_new = before.is_none();
+            let until = until.millis().max(last);
+            self.windows.insert(&*key, (sum + count, until))?;
+            // A total is never over.
+            if is_new && until != i64::MAX {
+                self.age(Aged::Window, Moment::from_millis(until), &key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, reset: &Reset<'_>) -> Applied {
+        self.post_claims()?;
+        let key = pair_key(reset.party, reset.window);
+        if let Some(row) = self.windows.remove(&*key)? {
+            self.totals.expired += row.value().0;
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, call: CallUuid, at: Moment, deliveries: &[Delivery<'_>]) -> Applied {
+        for delivery in deliveries {
+            let id = DeliveryId(self.totals.next_delivery);
+            self.totals.next_delivery += 1;
+            self.totals.queued += 1;
+            let due = delivery.not_before.max(at);
+            let row = to_vec(&DeliveryRow {
+                call,
+                made: at,
+                due,
+                tries: 0,
+                why: "",
+                delivery: delivery.clone(),
+            });
+            self.outbox.insert(id.0, &*row)?;
+            let phase = delivery.phase;
+            self.changes.push(Change::Added {
+                id,
+                call,
+                phase,
+                due,
+            });
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, delivered: &Delivered<'_>) -> Applied {
+        let Delivered { id, at, outcome } = *delivered;
+        let Some(bytes) = self.outbox.remove(id.0)?.map(|row| row.value().to_vec()) else {
+            // It is settled already: told twice.
+            return Ok(());
+        };
+        let why = match outcome {
+            Outcome::Done => {
+                self.totals.delivered += 1;
+                self.changes.push(Change::Gone(id));
+                return Ok(());
+            }
+            Outcome::Again(why) | Outcome::Never(why) => why,
+        };
+        let Some(row) = from_slice::<DeliveryRow<'_>>(&bytes) else {
+            return self.bury(id, at, &bytes);
+        };
+        let tries = row.tries.saturating_add(1);
+        let next = match outcome {
+            Outcome::Again(_) => next_attempt(at, tries),
+            Outcome::Never(_) | Outcome::Done => None,
+        };
+        let due = next.unwrap_or(at);
+        let row = to_vec(&DeliveryRow {
+            due,
+            tries,
+            why,
+            ..row
+        });
+        if next.is_none() {
+            return self.bury(id, at, &row);
+        }
+        self.outbox.insert(id.0, &*row)?;
+        self.changes.push(Change::Postponed { id, due });
+        Ok(())
+    }
+
+    fn bury(&mut self, id: DeliveryId, at: Moment, row: &[u8]) -> Applied {
+        self.dead.insert(id.0, row)?;
+        self.changes.push(Change::Gone(id));
+        self.age(Aged::Dead, at.after(self.keep), &id.0.to_be_bytes())
+    }
+
+    fn revive(&mut self, revived: Revived) -> Applied {
+        let Revived { id, at } = revived;
+        let Some(bytes) = self.dead.remove(id.0)?.map(|row| row.value().to_vec()) else {
+            return Ok(());
+        };
+        let Some(row) = from_slice::<DeliveryRow<'_>>(&bytes) else {
+            self.dead.insert(id.0, &*bytes)?;
+            return Ok(());
+        };
+        let (call, phase) = (row.call, row.delivery.phase);
+        let row = to_vec(&DeliveryRow {
+            due: at,
+            tries: 0,
+            ..row
+        });
+        self.outbox.insert(id.0, &*row)?;
+        self.changes.push(Change::Added {
+            id,
+            call,
+            phase,
+            due: at,
+        });
+        Ok(())
+    }
+
+    fn store(&mut self, stored: &Stored<'_>) -> Applied {
+        let key = caller_prefix(stored.company, stored.caller);
+        let before = self.stored.get(&*key)?.map(|row| row.value().to_vec());
+        let row = before.as_deref().and_then(from_slice::<StoredRow<'_>>);
+        let mut tags = row.map(|row| row.tags.to_vec()).unwrap_or_default();
+        for tag in stored.tags.iter() {
+            let (key, value, until) = (tag.key, tag.value, stored.until);
+            tags.retain(|waiting| (waiting.key, waiting.value) != (key, value));
+            if tags.len() < TAGS {
+                tags.push(WaitingTag { key, value, until });
+            }
+        }
+        let tags = tags.into();
+        self.stored.insert(&*key, &*to_vec(&StoredRow { tags }))?;
+        self.age(Aged::Stored, stored.until, &key)
+    }
+
+    fn take(&mut self, used: &Used<'_>) -> Applied {
+        let key = caller_prefix(used.company, used.caller);
+        self.stored.remove(&*key)?;
+        Ok(())
+    }
+
+    fn convert(&mut self, converted: &Converted<'_>) -> Applied {
+        let key = converted.uuid.as_bytes();
+        let row = self.ended.get(key)?.map(|row| row.value().to_vec());
+        let ended = row.as_deref().and_then(from_slice::<EndedRow<'_>>);
+        let conversion: Conversion<'_> = converted.conversion;
+        // One that is forgotten, or that has not ended: its end will say how it converted.
+        if let Some(ended) = ended {
+            let row = to_vec(&EndedRow {
+                conversion: Some(conversion),
+                ..ended
+            });
+            self.ended.insert(key, &*row)?;
+        }
+        self.count(&converted.claims);
+        self.queue(converted.uuid, conversion.at, &converted.deliveries)
+    }
+
+    fn age(&mut self, aged: Aged, until: Moment, key: &[u8]) -> Applied {
+        self.aging.insert(&*aged.key(until, key), ())?;
+        Ok(())
+    }
+
+    /// Forgets what need not be remembered any more, so many things at most; how many it was.
+    pub(super) fn forget(&mut self, now: Moment, most: usize) -> Result<usize, redb::Error> {
+        self.post_claims()?;
+        let mut due = Vec::new();
+        let end = Aged::Ended.key(now, &[]);
+        for row in self.aging.range::<&[u8]>(..&*end)?.take(most) {
+            due.push(row?.0.value().to_vec());
+        }
+        for aging in &due {
+            self.aging.remove(&**aging)?;
+            if let Some((aged, key)) = Aged::parse(aging) {
+                self.forget_one(now, aged, key)?;
+            }
+        }
+        Ok(due.len())
+    }
+
+    fn forget_one(&mut self, now: Moment, aged: Aged, key: &[u8]) -> Applied {
+        match aged {
+            Aged::Ended => {
+                if let Ok(uuid) = <&[u8; 16]>::try_from(key) {
+                    self.ended.remove(uuid)?;
+                }
+            }
+            Aged::Past => {
+                self.past.remove(key)?;
+            }
+            Aged::Window => {
+                let Some((count, until)) = self.windows.get(key)?.map(|row| row.value()) else {
+                    return Ok(());
+                };
+                if until > now.millis() {
+                    return self.age(Aged::Window, Moment::from_millis(until), key);
+                }
+                self.windows.remove(key)?;
+                self.totals.expired += count;
+            }
+            Aged::Stored => {
+                let before = self.stored.remove(key)?.map(|row| row.value().to_vec());
+                let row = before.as_deref().and_then(from_slice::<StoredRow<'_>>);
+                let mut tags = row.map(|row| row.tags.to_vec()).unwrap_or_default();
+                tags.retain(|tag| tag.until > now);
+                if !tags.is_empty() {
+                    let tags = tags.into();
+                    self.stored.insert(key, &*to_vec(&StoredRow { tags }))?;
+                }
+            }
+            Aged::Spent => {
+                let until = self.spent.get(key)?.map(|row| row.value());
+                if until.is_some_and(|until| until <= now.millis()) {
+                    self.spent.remove(key)?;
+                }
+            }
+            Aged::Dead => {
+                let Ok(id) = key.try_into().map(u64::from_be_bytes) else {
+                    return Ok(());
+                };
+                let row = self.dead.get(id)?.map(|row| row.value().to_vec());
+                let row = row.as_deref().and_then(from_slice::<DeliveryRow<'_>>);
+                // Given up again since: its time has not come.
+                if row.is_some_and(|row| row.due.after(self.keep) <= now) {
+                    self.dead.remove(id)?;
+                    self.totals.forgotten += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+use super::*;
+
+#[test]
+fn every_kind_of_entry_reads_back() {
+    for entry in samples() {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+
+        assert_eq!(Entry::decode(&bytes), Ok(entry.clone()));
+        for length in 0..bytes.len() {
+            assert_eq!(
+                Entry::decode(&bytes[..length]),
+                Err(NotAnEntry),
+                "{entry:?}"
+            );
+        }
+        bytes.push(0);
+        assert_eq!(Entry::decode(&bytes), Err(NotAnEntry));
+    }
+}
+
+#[test]
+fn kinds_keep_their_numbers_and_others_are_no_entries() {
+    let kinds: Vec<u8> = samples()
+        .iter()
+        .map(|entry| {
+            let mut bytes = Vec::new();
+            entry.encode(&mut bytes);
+            bytes[0]
+        })
+        .collect();
+
+    assert_eq!(kinds, (1..=12).collect::<Vec<_>>());
+    assert_eq!(Entry::decode(&[0]), Err(NotAnEntry));
+    assert_eq!(Entry::decode(&[13, 0, 0]), Err(NotAnEntry));
+}
+
+/// One of each kind, in the order of their numbers.
+pub(crate) fn samples() -> Vec<Entry<'static>> {
+    let uuid = CallUuid::from_bytes([7; 16]);
+    let at = Moment::from_millis(1_730_728_800_250);
+    let claims = vec![Claim {
+        party: "buyer:solar",
+        window: "day:2024-11-04",
+        until: at,
+        count: 1,
+    }];
+    let deliveries = vec![Delivery {
+        hook: "pixel",
+        phase: 2,
+        class: Class::Browser,
+        not_before: at,
+        is_idempotent: true,
+        method: "POST",
+        url: "https://hooks.example.com/?call=7",
+        headers: vec![Header {
+            name: "Content-Type",
+            value: "application/json",
+        }]
+        .into(),
+        body: b"{}",
+    }];
+    let conversion = Conversion {
+        at,
+        group: "main",
+        is_converted: true,
+        payout: Some("12.50"),
+        revenue: None,
+    };
+    vec![
+        Entry::Admitted(Admitted {
+            uuid,
+            at,
+            generation: 3,
+            trunk: "carrier",
+            user: Some("alice"),
+            company: Some("acme"),
+            campaign: Some("solar"),
+            afid: Some("pub-1"),
+            sid: None,
+            dialled: Some("+15550100"),
+            caller: Some("+15550199"),
+            call_id: b"a84b4c76e66710@192.0.2.10",
+            note: &[],
+        }),
+        Entry::Answered(Answered {
+            uuid,
+            at,
+            buyer: "one",
+            claims: claims.clone().into(),
+            note: b"note",
+        }),
+        Entry::Counted(Counted {
+            uuid,
+            claims: claims.clone().into(),
+        }),
+        Entry::Ended(Ended {
+            uuid,
+            at,
+            line: r#"{"uuid":"07070707-0707-0707-0707-070707070707"}"#,
+            past: Some(Past {
+                company: "acme",
+                caller: "+15550199",
+                number: "+15550100",
+                campaign: "solar",
+                afid: Some("pub-1"),
+                buyer: Some("one"),
+            }),
+            conversion: Some(conversion),
+            deliveries: deliveries.clone().into(),
+        }),
+        Entry::Queued(Queued {
+            call: uuid,
+            at,
+            deliveries: deliveries.clone().into(),
+        }),
+        Entry::Delivered(Delivered {
+            id: DeliveryId(9),
+            at,
+            outcome: Outcome::Again("503"),
+        }),
+        Entry::Revived(Revived {
+            id: DeliveryId(9),
+            at,
+        }),
+        Entry::Stored(Stored {
+            company: "acme",
+            caller: "+15550199",
+            until: at,
+            tags: vec![StoredTag {
+                key: "age",
+                value: "66",
+            }]
+            .into(),
+        }),
+        Entry::Used(Used {
+            company: "acme",
+            caller: "+15550199",
+        }),
+        Entry::Converted(Converted {
+            uuid,
+            conversion,
+            claims: claims.into(),
+            deliveries: deliveries.into(),
+        }),
+        Entry::Reset(Reset {
+            party: "buyer:solar",
+            window: "total",
+        }),
+        Entry::Spent(Spent {
+            realm: "twilio",
+            token: "CA00000000000000000000000000000001",
+            until: at,
+        }),
+    ]
+}

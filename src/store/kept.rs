@@ -1,0 +1,171 @@
+//! What the store tells: each of it a copy, so that nobody holds a transaction open.
+
+use crate::store::code::from_slice;
+use crate::store::entry::{Admitted, Answered, Class, Conversion, Delivery, DeliveryId};
+use crate::store::tables::DeliveryRow;
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+
+/// A call that was admitted and has no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenCall {
+    pub(super) admitted: Box<[u8]>,
+    pub(super) answered: Option<Box<[u8]>>,
+}
+
+impl OpenCall {
+    /// How it was admitted; `None`: the row cannot be read.
+    #[must_use]
+    pub fn admitted(&self) -> Option<Admitted<'_>> {
+        from_slice(&self.admitted)
+    }
+
+    /// How it was answered; `None`: it was not.
+    #[must_use]
+    pub fn answered(&self) -> Option<Answered<'_>> {
+        from_slice(self.answered.as_deref()?)
+    }
+}
+
+/// What is known of a caller before the call.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// Keys and values that wait for it.
+    pub tags: Vec<(Box<str>, Box<str>)>,
+    /// Its calls that have ended, the latest first.
+    pub earlier: Vec<Earlier>,
+}
+
+/// A call that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// Which.
+    pub uuid: CallUuid,
+    /// When it ended.
+    pub at: Moment,
+    /// The number dialled.
+    pub number: Box<str>,
+    /// The campaign's id.
+    pub campaign: Box<str>,
+    /// The publisher's id.
+    pub afid: Option<Box<str>>,
+    /// The buyer who answered; `None`: nobody did.
+    pub buyer: Option<Box<str>>,
+    /// How it converted; `None`: nothing is decided.
+    pub conversion: Option<KeptConversion>,
+}
+
+/// How a call converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptConversion {
+    /// When it was decided.
+    pub at: Moment,
+    /// The conversion group's id.
+    pub group: Box<str>,
+    /// Whether it converted.
+    pub is_converted: bool,
+    /// What the publisher gets, decimal.
+    pub payout: Option<Box<str>>,
+    /// What the buyer pays, decimal.
+    pub revenue: Option<Box<str>>,
+}
+
+impl From<Conversion<'_>> for KeptConversion {
+    fn from(conversion: Conversion<'_>) -> Self {
+        Self {
+            at: conversion.at,
+            group: conversion.group.into(),
+            is_converted: conversion.is_converted,
+            payout: conversion.payout.map(Into::into),
+            revenue: conversion.revenue.map(Into::into),
+        }
+    }
+}
+
+/// How much was counted in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Whose count.
+    pub party: Box<str>,
+    /// Which window.
+    pub window: Box<str>,
+    /// How much.
+    pub count: u64,
+    /// When nobody asks for it any more.
+    pub until: Moment,
+}
+
+/// A delivery, with all that it takes to make it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// Which.
+    pub id: DeliveryId,
+    /// The call that it is of.
+    pub call: CallUuid,
+    /// When it was made.
+    pub made: Moment,
+    /// When it was to be tried; of one that was given up, when that was.
+    pub due: Moment,
+    /// Attempts so far.
+    pub tries: u8,
+    /// Why the last one failed; empty: there was none.
+    pub why: Box<str>,
+    /// The webhook's id.
+    pub hook: Box<str>,
+    /// See [`Delivery::phase`].
+    pub phase: u8,
+    /// How it is sent.
+    pub class: Class,
+    /// See [`Delivery::is_idempotent`].
+    pub is_idempotent: bool,
+    /// `GET`, `POST`.
+    pub method: Box<str>,
+    /// May hold a key: it is shown to nobody.
+    pub url: Box<str>,
+    /// Name and value.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// May be empty.
+    pub body: Box<[u8]>,
+}
+
+impl Parcel {
+    pub(super) fn of(id: DeliveryId, row: &DeliveryRow<'_>) -> Self {
+        let Delivery {
+            hook,
+            phase,
+            class,
+            is_idempotent,
+            method,
+            url,
+            headers,
+            body,
+            ..
+        } = &row.delivery;
+        let pair = |(name, value): (&str, &str)| (name.into(), value.into());
+        Self {
+            id,
+            call: row.call,
+            made: row.made,
+            due: row.due,
+            tries: row.tries,
+            why: row.why.into(),
+            hook: (*hook).into(),
+            phase: *phase,
+            class: *class,
+            is_idempotent: *is_idempotent,
+            method: (*method).into(),
+            url: (*url).into(),
+            headers: headers
+                .iter()
+                .map(|header| pair((header.name, header.value)))
+                .collect(),
+            body: (*body).into(),
+        }
+    }
+
+    /// What the receiver tells one delivery from another by; the same at each attempt.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}-{}", self.call, self.id.0)
+    }
+}

@@ -1,0 +1,89 @@
+//! What outlives the process, with processes that are killed: by SIGKILL wherever they are, and by a disk that is full.
+//!
+//! The test binary runs itself again as the process that is to die. It says on standard error what it has promised; whatever it
+//! has said must be there afterwards, once.
+
+mod crash;
+mod full;
+mod traffic;
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use strowger::store::{Entry, Lane, Options, Rotation, Store, Unusable};
+use strowger::types::moment::Moment;
+
+/// Says to the test binary that it is the process that is to die, and where its data is.
+const DATA: &str = "STROWGER_TEST_STORE";
+
+/// Lanes of a store: two for those who call, one for all else.
+const LANES: u16 = 3;
+
+/// The test of this name, run again as a process of its own: for whoever finds [`data_of_the_child`] there.
+fn child(test: &str, data: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().expect("this is a test binary"));
+    command
+        .args([test, "--exact", "--nocapture"])
+        .env(DATA, data)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// `Some`: this is the process that is to die.
+fn data_of_the_child() -> Option<PathBuf> {
+    env::var_os(DATA)
+        .as_deref()
+        .map(OsStr::to_owned)
+        .map(PathBuf::from)
+}
+
+/// Opens the store as all of them do: with files that are so small that many are begun.
+fn open(data: &Path) -> Store {
+    let own = format!("process {}", std::process::id());
+    let options = Options {
+        rotation: Rotation {
+            size: Some(20_000),
+            is_daily: false,
+        },
+        segment: 30_000,
+        ..Options::new(data.join("calls.jsonl"))
+    };
+    loop {
+        match Store::open(data, LANES, options.clone(), now()) {
+            Ok(store) => return store,
+            // A process that another thread is just starting has all our files, for a moment.
+            Err(Unusable::InUse { holder, .. }) if holder == own => thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Writes all of `entries` down.
+fn promise(lane: &Mutex<Lane>, entries: &[Entry<'_>]) {
+    let mut lane = held(lane);
+    for entry in entries {
+        lane.append(entry).expect("there is room");
+    }
+    lane.commit().expect("the disk takes it");
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process that is killed has no other time than the real one"
+)]
+fn now() -> Moment {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or(Duration::ZERO).as_millis();
+    Moment::from_millis(i64::try_from(since).unwrap_or(i64::MAX))
+}

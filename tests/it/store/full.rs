@@ -1,0 +1,142 @@
+//! A disk that is full: no call is let in, what has been taken down waits, and all of it is there when there is room again.
+
+use std::fs;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use strowger::store::entry::{Ended, Entry};
+use strowger::store::{Lane, Store};
+use strowger::types::ids::CallUuid;
+
+use crate::store::{DATA, LANES, child, data_of_the_child, now, open};
+
+const TEST: &str = "store::full::a_full_disk_stops_new_calls_and_loses_nothing";
+
+/// A disk of its own, so small that it is soon full; root is needed for that, or a namespace of users.
+const MOUNT: &str = r#"mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@""#;
+
+#[test]
+fn a_full_disk_stops_new_calls_and_loses_nothing() {
+    if let Some(data) = data_of_the_child() {
+        return run(&data);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner = child(TEST, folder.path());
+    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let way = ways.into_iter().find(|way| {
+        let tried = Command::new("unshare").args(*way).arg("true").output();
+        tried.is_ok_and(|output| output.status.success())
+    });
+    let way = way.expect("a disk of its own needs root, or user namespaces");
+    let output = Command::new("unshare")
+        .args(way)
+        .args(["sh", "-c", MOUNT, "sh"])
+        .arg(folder.path())
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env(DATA, folder.path())
+        .output()
+        .expect("unshare runs");
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("all is well"), "{said}");
+}
+
+/// On the small disk.
+fn run(disk: &Path) {
+    let data = disk.join("data");
+    let mut store = open(&data);
+    for call in 0..10 {
+        end(&mut store, call);
+        store.lanes[0].commit().expect("there is room");
+    }
+    store.keeper.turn(now()).expect("there is room");
+    let ballast = disk.join("ballast");
+    fill(&ballast);
+
+    // The journal has the rest of a page at most.
+    let mut refused = 0;
+    for call in 10..200 {
+        end(&mut store, call);
+        refused += usize::from(store.lanes[0].commit().is_err());
+    }
+    assert!(refused > 100, "{refused}");
+    assert!(!store.lanes[0].is_open());
+    assert!(store.shelf.figures().is_shut);
+    // The keeper cannot write either, and says so; what it has is not spoiled by that.
+    store.lanes[1].commit().expect("there is nothing to write");
+    let error = store.keeper.turn(now()).expect_err("there is no room");
+    assert!(error.to_string().contains("No space left"), "{error}");
+    assert!(!store.lanes[1].is_open());
+    assert!(store.keeper.turn(now()).is_err());
+
+    fs::remove_file(&ballast).expect("it is there");
+    store.lanes[0].commit().expect("there is room");
+    while store.keeper.turn(now()).expect("there is room").is_more {}
+    assert!(store.lanes.iter().all(Lane::is_open));
+    check(&store, disk);
+    drop(store);
+    let store = open(&data);
+    check(&store, disk);
+    assert_eq!(store.lanes.len(), usize::from(LANES));
+    drop(store);
+    io::stderr()
+        .write_all(b"all is well\n")
+        .expect("somebody listens");
+}
+
+fn end(store: &mut Store, call: u8) {
+    let line = format!("{{\"call\":{call},\"fill\":\"{}\"}}", "x".repeat(200));
+    let entry = Entry::Ended(Ended {
+        uuid: CallUuid::from_bytes([call; 16]),
+        at: now(),
+        line: &line,
+        past: None,
+        conversion: None,
+        deliveries: Vec::new().into(),
+    });
+    store.lanes[0].append(&entry).expect("it is not too long");
+}
+
+/// Every record is there, in order.
+fn check(store: &Store, disk: &Path) {
+    let mut records = Vec::new();
+    let mut files: Vec<_> = fs::read_dir(disk.join("data"))
+        .expect("it is there")
+        .map(|entry| entry.expect("it is there").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    // Those that were put aside have a time in their name; the last one has none.
+    files.sort_by_key(|path| (path.ends_with("calls.jsonl"), path.clone()));
+    for path in files {
+        let text = fs::read_to_string(path).expect("it is text");
+        for line in text.lines() {
+            let record: serde_json::Value = serde_json::from_str(line).expect("whole");
+            records.push(record["call"].as_u64().expect("a number"));
+        }
+    }
+    records.sort_unstable();
+    assert_eq!(records, (0..200).collect::<Vec<_>>());
+    let audit = store.shelf.audit().expect("the tables are well");
+    assert_eq!(audit.differences(), Vec::<String>::new());
+    assert_eq!((audit.records, audit.early), (200, 200));
+}
+
+fn fill(path: &Path) {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("there is room");
+    for size in [65_536, 4096, 512, 1] {
+        let piece = vec![b'x'; size];
+        while file.write_all(&piece).is_ok() {}
+    }
+}
