@@ -1,5 +1,6 @@
-//! What every floor speaks of: identifiers, numbers, tags, moments, secrets.
+//! What every floor speaks of: identifiers, numbers, tags, conditions on them, moments, secrets.
 
+pub mod condition;
 pub mod geo;
 pub(crate) mod hex;
 pub mod ids;

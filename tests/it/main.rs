@@ -35,3 +35,5 @@ mod store;
 mod strangers;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod vectors;
