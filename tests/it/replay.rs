@@ -85,6 +85,11 @@ fn headers_that_cross_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn answers_of_webhooks_hold_what_the_fuzz_target_asks() {
+    replay("reply", "fuzz/none", targets::reply);
+}
+
+#[test]
 fn names_are_found_as_the_fuzz_target_asks() {
     replay("locate", "fuzz/none", targets::locate);
 }

@@ -1,4 +1,4 @@
-//! The golden vectors of the specification: places, conditions, hours, windows, order by weight.
+//! The golden vectors of the specification: places, conditions, answers, tokens, hours, windows, order by weight.
 //!
 //! They are not part of this repository: they are looked for in `$STROWGER_SHARED`, then in `../shared`. Without them each
 //! test says so and passes; the units have cases of their own.
@@ -10,6 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use strowger::hooks::reply::{self, Output};
 use strowger::routing::hours::{Blocks, Hours};
 use strowger::routing::weight::rank;
 use strowger::routing::window::Span;
@@ -18,7 +19,8 @@ use strowger::types::condition::Conditions;
 use strowger::types::geo;
 use strowger::types::moment::Moment;
 use strowger::types::number::Number;
-use strowger::types::tag::{Origin, Tags};
+use strowger::types::tag::{Lookup, Origin, Tags};
+use strowger::types::template::{Encoding, Template};
 
 #[test]
 fn the_area_code_of_a_caller_says_where_it_is() {
@@ -88,6 +90,54 @@ fn conditions_hold_or_say_which_does_not() {
             };
             assert_eq!(told, why);
         }
+    }
+}
+
+#[test]
+fn answers_become_tags() {
+    for case in cases("json_tags") {
+        let mut tags = Tags::default();
+        for (key, of_key) in case["before"].as_object().expect("tags") {
+            for value in texts(of_key) {
+                tags.add(key, value, Origin::Geo).expect("a tag");
+            }
+        }
+        let body = case["body"].as_str().expect("a text");
+
+        let warnings = reply::apply(body.as_bytes(), &Output::default(), &mut tags);
+
+        let after = case["after"].as_object().expect("tags");
+        for (key, of_key) in after {
+            assert_eq!(values(&tags, key), texts(of_key), "{case}");
+        }
+        let keys: BTreeSet<&str> = tags.iter().map(|tag| &*tag.key).collect();
+        assert_eq!(keys, after.keys().map(String::as_str).collect(), "{case}");
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(Value::from(warnings), case["warnings"], "{case}");
+    }
+}
+
+#[test]
+fn tokens_are_replaced_in_urls() {
+    struct Call;
+    impl Lookup for Call {
+        fn look_up(&self, name: &str, found: &mut dyn FnMut(&str)) {
+            match name {
+                "caller_number" => found("+13015236555"),
+                "call_uuid" => found("addcf985-017e-4962-be34-cf5d55e74afc"),
+                "product_interest" => ["mortgage", "insurance"].into_iter().for_each(found),
+                _ => {}
+            }
+        }
+    }
+    for case in cases("tokens") {
+        let mut url = String::new();
+        let template = Template::parse(case["url"].as_str().expect("a text"));
+
+        let result = template.expand(&Call, Encoding::Url, &mut url);
+
+        assert_eq!(result, Ok(()));
+        assert_eq!(Some(&*url), case["want"].as_str(), "{case}");
     }
 }
 

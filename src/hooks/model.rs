@@ -1,0 +1,173 @@
+//! The webhooks and conversion groups of campaigns, as configured.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::hooks::conversion::Group;
+use crate::hooks::reply::Output;
+use crate::hooks::trigger::Trigger;
+use crate::types::condition::Conditions;
+use crate::types::secret::Secret;
+use crate::types::tag::Lookup;
+use crate::types::template::Template;
+
+/// What all campaigns have, by their places in the routing directory: the two floors do not know one another, so the number
+/// of a campaign's place is what they have in common.
+#[derive(Debug, Default)]
+pub struct Hooks(Vec<Arc<CampaignHooks>>);
+
+impl Hooks {
+    /// Those of each campaign in turn.
+    #[must_use]
+    pub fn new(campaigns: Vec<CampaignHooks>) -> Self {
+        Self(campaigns.into_iter().map(Arc::new).collect())
+    }
+
+    /// Those of the campaign at `place`; `None`: it has none at all, so its calls need not look.
+    #[must_use]
+    pub fn of(&self, place: u32) -> Option<&Arc<CampaignHooks>> {
+        let found = usize::try_from(place).ok().and_then(|at| self.0.get(at));
+        found.filter(|hooks| !hooks.webhooks.is_empty() || !hooks.groups.is_empty())
+    }
+
+    /// All webhooks there are.
+    pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.0.iter().flat_map(|hooks| &hooks.webhooks)
+    }
+}
+
+/// What one campaign has.
+#[derive(Debug, Default)]
+pub struct CampaignHooks {
+    /// Its webhooks: by trigger, then by `fire_order`, then in the order of the configuration.
+    webhooks: Vec<Arc<Webhook>>,
+    /// Its conversion groups, in the order of the configuration.
+    pub groups: Vec<Arc<Group>>,
+}
+
+impl CampaignHooks {
+    /// Puts the webhooks, which are in the order of the configuration, into the order in which they fire.
+    #[must_use]
+    pub fn new(mut webhooks: Vec<Arc<Webhook>>, groups: Vec<Arc<Group>>) -> Self {
+        webhooks.sort_by_key(|hook| (hook.trigger, hook.fire_order));
+        Self { webhooks, groups }
+    }
+
+    /// Those of one trigger, in the order in which they fire, whether they match or not.
+    pub fn all_of(&self, trigger: Trigger) -> &[Arc<Webhook>] {
+        let start = self.webhooks.partition_point(|hook| hook.trigger < trigger);
+        let end = self
+            .webhooks
+            .partition_point(|hook| hook.trigger <= trigger);
+        self.webhooks.get(start..end).unwrap_or_default()
+    }
+
+    /// Those of one trigger whose conditions are met by what `lookup` knows.
+    pub fn matching(
+        &self,
+        trigger: Trigger,
+        lookup: &dyn Lookup,
+    ) -> impl Iterator<Item = &Arc<Webhook>> {
+        let hooks = self.all_of(trigger).iter();
+        hooks.filter(move |hook| hook.matches.matches(lookup).is_ok())
+    }
+}
+
+/// One webhook.
+pub struct Webhook {
+    /// Its id in the configuration.
+    pub id: Arc<str>,
+    /// When it fires.
+    pub trigger: Trigger,
+    /// What must be true of a call for it to fire.
+    pub matches: Conditions,
+    /// How it asks.
+    pub method: Method,
+    /// Where it goes; its scheme and host have no token.
+    pub url: Template,
+    /// Headers of its own.
+    pub headers: Vec<(Box<str>, Template)>,
+    /// What it sends.
+    pub body: Option<Body>,
+    /// Lower goes first among those of its trigger.
+    pub fire_order: i32,
+    /// For how long after it has fired for a caller it does not for the same one.
+    pub dedupe: Option<Duration>,
+    /// Time from the answer on, of a timer.
+    pub after: Duration,
+    /// Whether the INVITE waits for the answer to it; only where a buyer was selected.
+    pub holds_call: bool,
+    /// How long it may take with everything; no longer than its window.
+    pub timeout: Duration,
+    /// Redirects that are followed at most.
+    pub redirects: u8,
+    /// What its answer becomes.
+    pub output: Output,
+    /// Whether it may be sent again though it may have arrived.
+    pub is_idempotent: bool,
+    /// What its body is signed with.
+    pub secret: Option<Secret>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Webhook").field(&self.id).finish()
+    }
+}
+
+impl Webhook {
+    /// Every template that it has, with what it is for.
+    pub fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
+        let headers = self.headers.iter().map(|(_, value)| ("headers", value));
+        let body = self.body.iter().map(|body| ("body", &body.text));
+        std::iter::once(("url", &self.url))
+            .chain(headers)
+            .chain(body)
+    }
+}
+
+/// How a webhook asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Method {
+    /// GET.
+    #[default]
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// HEAD: no answer is read.
+    Head,
+}
+
+impl Method {
+    /// As HTTP writes it (RFC 9110 §9.3).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Head => "HEAD",
+        }
+    }
+
+    /// Whether it has a body.
+    #[must_use]
+    pub fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Put)
+    }
+}
+
+/// What a webhook sends.
+#[derive(Debug, Clone)]
+pub struct Body {
+    /// The text.
+    pub text: Template,
+    /// What it is; tokens are written accordingly.
+    pub content_type: Box<str>,
+}
+
+#[cfg(test)]
+pub(in crate::hooks) mod tests;
