@@ -30,6 +30,7 @@ use strowger::call::policy::{
     DigestUri, Domain, HealthTerms, HuntBudget, Limits, Listener, Media, Overload, Policy, Require,
     Rules, Strangers, TrunkId, Users,
 };
+use strowger::hooks::model::Hooks;
 use strowger::routing::buyer::{Buyer, Gateway};
 use strowger::routing::directory::{
     Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
@@ -246,6 +247,7 @@ fn policy() -> Policy {
             }),
         )]),
         trunks: vec![Arc::new(Trunk::new("t1", CompanyId(0)))],
+        hooks: Hooks::default(),
         directory: Directory {
             companies: vec![Company {
                 id: "c1".into(),

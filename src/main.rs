@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing::error;
+use tracing::{error, warn};
 
 use strowger::config;
 use strowger::config::{Faults, Settings};
@@ -95,6 +95,9 @@ fn run(config: &Path, disk: &Disk) -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };
+    for warning in &settings.warnings {
+        warn!(%warning, "configuration");
+    }
     let exit = serve(settings, config, disk);
     log.finish();
     exit
@@ -119,14 +122,18 @@ fn serve(settings: Settings, config: &Path, disk: &Disk) -> ExitCode {
 
 fn check(config: &Path, disk: &Disk, json: bool) -> ExitCode {
     match (config::load(config, disk, 1), json) {
-        (Ok(_), false) => {
+        (Ok(settings), false) => {
+            settings.warnings.iter().for_each(say);
             say(format_args!("{}: nothing is wrong", config.display()));
             ExitCode::SUCCESS
         }
-        (Ok(_), true) => {
-            say("[]");
-            ExitCode::SUCCESS
-        }
+        (Ok(settings), true) => match serde_json::to_string_pretty(&settings.warnings) {
+            Ok(list) => {
+                say(list);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
         (Err(faults), false) => {
             say(&faults);
             ExitCode::from(WRONG)

@@ -16,6 +16,7 @@ pub use crate::auth::ban::Rules;
 use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 pub use crate::dialog::session_timer::Terms;
+use crate::hooks::model::Hooks;
 use crate::media::plan::Patience;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
@@ -41,6 +42,8 @@ pub struct Policy {
     pub trunks: Vec<Arc<Trunk>>,
     /// Numbers, campaigns, buyers.
     pub directory: Directory,
+    /// Webhooks and conversion groups of the campaigns, by [`CampaignId`](crate::routing::directory::CampaignId).
+    pub hooks: Hooks,
     /// Hard bounds of the engine's tables.
     pub limits: Limits,
     /// T1, T2, T4.

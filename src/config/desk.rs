@@ -55,6 +55,7 @@ struct Note {
     is_syntax: bool,
     /// What it is about may have described what others name.
     hides_names: bool,
+    is_warning: bool,
     what: String,
     instead: String,
 }
@@ -84,9 +85,23 @@ impl<'s> Desk<'s> {
             unknown_key: None,
             is_syntax: false,
             hides_names: false,
+            is_warning: false,
             what: what.into(),
             instead: instead.into(),
         });
+    }
+
+    /// Notes that what stands at `place` is right, but seldom meant.
+    pub(super) fn warn(
+        &mut self,
+        place: Place,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        self.fault(place, what, instead);
+        if let Some(note) = self.notes.last_mut() {
+            note.is_warning = true;
+        }
     }
 
     /// Notes that `key` is no key of the section that it stands in.
@@ -96,6 +111,7 @@ impl<'s> Desk<'s> {
             unknown_key: Some(key.escape_debug().to_string().into()),
             is_syntax: false,
             hides_names: false,
+            is_warning: false,
             what: "unknown key".to_owned(),
             instead,
         });
@@ -283,6 +299,7 @@ impl<'s> Desk<'s> {
                 unknown_key: None,
                 is_syntax: true,
                 hides_names: true,
+                is_warning: false,
                 what: format!("no TOML: {}", error.message()),
                 instead: String::new(),
             });
@@ -330,8 +347,8 @@ impl<'s> Desk<'s> {
         Secret::new(self.source.fallback_secret())
     }
 
-    /// All faults, in the order of files and lines.
-    pub(super) fn into_faults(mut self) -> Faults {
+    /// All faults, in the order of files and lines, and all warnings.
+    pub(super) fn into_faults(mut self) -> (Faults, Vec<Fault>) {
         let mut notes = std::mem::take(&mut self.notes);
         let broken: Vec<(FileId, Range<usize>)> = notes
             .iter()
@@ -360,9 +377,11 @@ impl<'s> Desk<'s> {
                 key: note.place.name(note.unknown_key.as_deref()),
                 what: one_line(note.what),
                 instead: one_line(note.instead),
+                is_warning: note.is_warning,
             });
         }
-        Faults::new(faults)
+        let (warnings, faults) = faults.into_iter().partition(|fault| fault.is_warning);
+        (Faults::new(faults), warnings)
     }
 
     /// Says at what hides them that there may be more faults.

@@ -21,6 +21,8 @@ pub struct Fault {
     pub what: String,
     /// What would be right; empty where `what` says it all.
     pub instead: String,
+    /// Whether it is a warning: the configuration can be used all the same.
+    pub is_warning: bool,
 }
 
 /// Every fault of a configuration, in the order of files and lines; at least one.
@@ -54,6 +56,9 @@ impl fmt::Display for Fault {
             }
         }
         write!(f, ":{}:{}: ", self.line, self.column)?;
+        if self.is_warning {
+            f.write_str("warning: ")?;
+        }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
@@ -92,6 +97,7 @@ mod tests {
             key: "buyer.uri".to_owned(),
             what: "is no URI".to_owned(),
             instead: String::new(),
+            is_warning: false,
         };
 
         let text = fault.to_string();

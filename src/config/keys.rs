@@ -11,6 +11,7 @@ pub(super) const ROOT: Shape = Shape {
         "tls",
         "connections",
         "http",
+        "http_client",
         "telemetry",
         "dns",
         "media",
@@ -30,6 +31,8 @@ pub(super) const ROOT: Shape = Shape {
         "number",
         "numbers",
         "buyer",
+        "webhook",
+        "conversion_group",
     ],
 };
 
@@ -44,6 +47,8 @@ pub(super) const ROUTING_ROOT: Shape = Shape {
         "number",
         "numbers",
         "buyer",
+        "webhook",
+        "conversion_group",
     ],
 };
 
@@ -308,6 +313,69 @@ pub(super) const BUYER_HEADERS: Shape = Shape {
     keys: &["pass_from", "pass_to", "remove", "set"],
 };
 
+pub(super) const WEBHOOK: Shape = Shape {
+    name: "webhook",
+    keys: &[
+        "id",
+        "campaign",
+        "enabled",
+        "trigger",
+        "matches",
+        "method",
+        "url",
+        "headers",
+        "body",
+        "content_type",
+        "secret",
+        "fire_order",
+        "dedupe",
+        "timeout",
+        "redirects",
+        "idempotent",
+        "hold_call",
+        "after",
+        "output_prefix",
+        "output_map",
+    ],
+};
+
+pub(super) const CONVERSION_GROUP: Shape = Shape {
+    name: "conversion_group",
+    keys: &[
+        "id",
+        "campaign",
+        "matches",
+        "criterion",
+        "after",
+        "wait",
+        "payout",
+        "revenue",
+        "dedupe",
+        "payout_dedupe",
+        "revenue_dedupe",
+        "tier",
+    ],
+};
+
+pub(super) const CONVERSION_TIER: Shape = Shape {
+    name: "conversion_group.tier",
+    keys: &["after", "payout", "revenue"],
+};
+
+pub(super) const HTTP_CLIENT: Shape = Shape {
+    name: "http_client",
+    keys: &[
+        "allow",
+        "ports",
+        "connect",
+        "per_host",
+        "idle",
+        "cooldown",
+        "user_agent",
+        "ca",
+    ],
+};
+
 /// Where a secret stands if not in the configuration itself.
 pub(super) const SECRET: Shape = Shape {
     name: "secret",
@@ -349,5 +417,9 @@ pub(super) const ALL: &[&Shape] = &[
     &NUMBERS,
     &BUYER,
     &GATEWAY,
+    &WEBHOOK,
+    &CONVERSION_GROUP,
+    &CONVERSION_TIER,
+    &HTTP_CLIENT,
     &SECRET,
 ];

@@ -11,12 +11,15 @@
 mod bulk;
 mod buyers;
 mod carriers;
+mod conversions;
 mod desk;
 mod dns;
 mod doors;
 mod fault;
 mod gateways;
 mod headers;
+mod hooks;
+mod http_client;
 mod keys;
 mod listen;
 mod media;
@@ -40,6 +43,7 @@ use crate::call::policy::{Known, Listener, Policy};
 use crate::sip::flow::PeerId;
 
 pub use self::fault::{Fault, Faults};
+pub use self::http_client::HttpClient;
 pub use self::texts::Texts;
 
 /// Where the text comes from. The shell reads the disk, a test reads a map.
@@ -76,8 +80,12 @@ pub struct Settings {
     pub telemetry: Telemetry,
     /// How names are looked up.
     pub dns: Dns,
+    /// How webhooks are sent.
+    pub http_client: HttpClient,
     /// What the engine goes by.
     pub policy: Policy,
+    /// What is right, but seldom meant.
+    pub warnings: Vec<Fault>,
 }
 
 /// This process.
@@ -152,9 +160,12 @@ pub enum LogFormat {
 pub fn load(path: &Path, source: &dyn Source, generation: u64) -> Result<Settings, Faults> {
     let mut desk = desk::Desk::new(path, source);
     let settings = read(path, generation, &mut desk);
-    let faults = desk.into_faults();
+    let (faults, warnings) = desk.into_faults();
     match settings {
-        Some(settings) if faults.is_empty() => Ok(settings),
+        Some(settings) if faults.is_empty() => Ok(Settings {
+            warnings,
+            ..settings
+        }),
         Some(_) | None => Err(faults),
     }
 }
@@ -183,7 +194,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
     let lists = bulk::open(&roots, desk);
     let scene = (&listeners, &media, &networks);
-    let directory = routes::read(&roots, companies, &lists, scene, desk);
+    let (directory, hooks) = routes::read(&roots, companies, &lists, scene, desk);
+    let http_client = http_client::read(&root, &networks, desk);
     let mut known = carriers.listed;
     let mut names = carriers.peers;
     let buyers = directory.buyers.values();
@@ -207,6 +219,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             domains: carriers.domains,
             trunks: carriers.trunks,
             directory,
+            hooks,
             limits: node.limits,
             timing: node.timing,
             strangers: node.strangers,
@@ -227,6 +240,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         http: node.http,
         telemetry: node.telemetry,
         dns,
+        http_client,
+        warnings: Vec::new(),
     })
 }
 

@@ -7,11 +7,13 @@ use crate::call::policy::Media;
 use crate::config::bulk::{Lines, List};
 use crate::config::buyers::{self, Buyers};
 use crate::config::desk::{Desk, Place};
+use crate::config::hooks;
 use crate::config::keys;
 use crate::config::listen::Listeners;
 use crate::config::networks::Networks;
 use crate::config::raw::{Section, Shape, Spot};
 use crate::config::value;
+use crate::hooks::model::Hooks;
 use crate::routing::buyer::Buyer;
 use crate::routing::directory::{Campaign, CampaignId, Company, Directory};
 use crate::routing::trunk::{CompanyId, Refer};
@@ -32,17 +34,18 @@ pub(super) struct Campaigns<'d> {
     ids: HashMap<&'d str, (CampaignId, Option<CompanyId>, Place)>,
 }
 
-/// Reads the directory out of all files.
+/// Reads the directory out of all files, and the webhooks of its campaigns.
 pub(super) fn read(
     roots: &[Section<'_>],
     companies: Companies<'_>,
     lists: &[List],
     scene: (&Listeners, &Media, &Networks<'_>),
     desk: &mut Desk<'_>,
-) -> Directory {
+) -> (Directory, Hooks) {
     let publishers = publishers(roots, &companies, desk);
     let buyers = buyers::read(roots, &companies, scene, desk);
     let campaigns = Campaigns::read(roots, &companies, &buyers, desk);
+    let hooks = hooks::read(roots, &campaigns, desk);
     let mut lines = Lines::new(&campaigns, &publishers, lists);
     for section in all(roots, "number", &keys::NUMBER, desk) {
         lines.add_section(&section, desk);
@@ -52,13 +55,14 @@ pub(super) fn read(
     }
     let (sources, numbers) = lines.finish();
     let buyers = buyers.values().filter_map(|listed| listed.buyer.clone());
-    Directory {
+    let directory = Directory {
         buyers: buyers.map(|buyer| (buyer.id.clone(), buyer)).collect(),
         companies: companies.list,
         campaigns: campaigns.list,
         sources,
         numbers,
-    }
+    };
+    (directory, hooks)
 }
 
 impl<'d> Companies<'d> {
@@ -183,6 +187,11 @@ impl<'d> Campaigns<'d> {
                 Arc::default()
             },
         }));
+    }
+
+    /// How many there are, those included that are the second of their name.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// The campaign that is named, and its company; `None`: there is none of this name, which is noted.

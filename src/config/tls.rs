@@ -100,7 +100,8 @@ fn certificates(path: Spot<&str>, desk: &mut Desk<'_>) -> Option<Vec<Certificate
     None
 }
 
-fn roots(
+/// The authorities in the file that `key` names.
+pub(super) fn roots(
     section: &Section<'_>,
     key: &'static str,
     desk: &mut Desk<'_>,

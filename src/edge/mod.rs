@@ -151,6 +151,8 @@ impl Edge {
             peers,
             connections,
             dns,
+            http_client: _,
+            warnings: _,
             mut policy,
         } = settings;
         let Bound {

@@ -24,6 +24,8 @@ mod run;
 #[cfg(test)]
 mod security;
 #[cfg(test)]
+mod seeds;
+#[cfg(test)]
 mod shards;
 #[cfg(test)]
 mod sim;

@@ -11,6 +11,7 @@ use strowger::call::policy::{
     DigestUri, Domain, HealthTerms, HuntBudget, Known, Limits, Listener, Media, Overload, Policy,
     Require, Rules, Strangers, Terms, TrunkId, User, Users,
 };
+use strowger::hooks::model::Hooks;
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
@@ -226,6 +227,7 @@ impl PolicySpec {
             domains: self.domains(),
             trunks: vec![Arc::new(trunk)],
             directory: self.directory(),
+            hooks: Hooks::default(),
             limits: Limits {
                 calls: self.calls,
                 transactions: self.transactions,

@@ -1,0 +1,3 @@
+//! What the product is made from, sentence by sentence.
+
+mod webhooks;
