@@ -1,8 +1,9 @@
-//! Sockets and the clock.
+//! Sockets, clients and the clock.
 
 mod batch;
 pub mod clock;
 pub mod http;
+pub mod http_client;
 pub mod relay;
 pub mod resolver;
 pub mod sockets;

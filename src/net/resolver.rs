@@ -33,6 +33,7 @@ use crate::net::resolver::question::{Outcome, client, look_up};
 use crate::sip::locate::{Located, Step, Wanted};
 
 pub use crate::net::resolver::question::answer_of;
+pub(in crate::net) use crate::net::resolver::question::caching;
 
 /// What has become of a name; told to all shards.
 #[derive(Debug, Clone)]

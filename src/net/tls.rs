@@ -213,7 +213,7 @@ impl Tls {
 }
 
 /// The authorities that the system trusts.
-fn system_roots() -> RootCertStore {
+pub(super) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -221,7 +221,7 @@ fn system_roots() -> RootCertStore {
     }
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        warn!("the system trusts no certificate: no buyer can be reached by TLS without `ca`");
+        warn!("the system trusts no certificate: nobody can be reached by TLS without `ca`");
     }
     roots
 }

@@ -1,6 +1,9 @@
 //! Integration tests, one binary: each module one subject.
 
 #[cfg(test)]
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[cfg(test)]
 #[path = "../support/collection.rs"]
 mod collection;
 #[cfg(test)]
@@ -11,6 +14,11 @@ mod corpus;
 mod corpus_engine;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+#[path = "../support/dns.rs"]
+mod dns;
+#[cfg(test)]
+mod http_client;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]

@@ -9,8 +9,6 @@
     reason = "real sockets are measured in real time"
 )]
 
-#[path = "../support/certificates.rs"]
-mod certificates;
 mod peer;
 mod rows;
 

@@ -33,8 +33,17 @@ impl Outcome {
     }
 }
 
-/// The client, for the servers of the configuration or else those of /etc/resolv.conf.
+/// The client, for the servers of the configuration or else those of /etc/resolv.conf. It remembers nothing: the book is the cache.
 pub(super) fn client(dns: &Dns) -> Result<TokioResolver, NetError> {
+    caching(dns, 0, LONGEST)
+}
+
+/// The same; it remembers up to `names` names, each for `longest` at most.
+pub(in crate::net) fn caching(
+    dns: &Dns,
+    names: u64,
+    longest: Duration,
+) -> Result<TokioResolver, NetError> {
     let provider = TokioRuntimeProvider::default();
     let mut builder = if dns.servers.is_empty() {
         TokioResolver::builder(provider)?
@@ -51,8 +60,9 @@ pub(super) fn client(dns: &Dns) -> Result<TokioResolver, NetError> {
     let options = builder.options_mut();
     options.timeout = dns.timeout / 3;
     options.attempts = 2;
-    // The book is the cache.
-    options.cache_size = 0;
+    options.cache_size = names;
+    options.positive_max_ttl = Some(longest);
+    options.negative_max_ttl = Some(longest);
     builder.build()
 }
 

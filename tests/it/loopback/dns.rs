@@ -6,11 +6,7 @@ use std::time::Duration;
 use strowger::net::clock;
 
 use super::site::{Buyer, Carrier, Site, http_get};
-
-#[path = "../../support/dns.rs"]
-mod server;
-
-use server::{DnsServer, Mood};
+use crate::dns::{DnsServer, Mood};
 
 /// A call to `number`, from INVITE to the 200 of its BYE; gives how long the answer took.
 fn call(edge: SocketAddr, number: &str) -> Duration {

@@ -19,7 +19,7 @@ use strowger::edge::{Disk, Edge};
 use tempfile::TempDir;
 
 use super::PATIENCE;
-use super::certificates::{Authority, Identity};
+use crate::certificates::{Authority, Identity};
 
 /// A configuration with listeners for UDP, TCP over both families, and TLS, in this order.
 pub(super) struct Site {

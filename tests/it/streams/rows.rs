@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::certificates::Authority;
 use super::peer::{Peer, Server, Site, connect_from, eventually};
+use crate::certificates::Authority;
 
 /// Row 23: TLS without downgrade, and no peer that is not what it says.
 #[test]
