@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{
 };
 
 use crate::call::output::Gauges;
+use crate::telemetry::hooks;
 
 /// One metric: its name, its label if it has one, and what it says.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +104,8 @@ families! {
     MEDIA_JITTER = Histogram "strowger_media_jitter_seconds" [] "Interarrival jitter of what a party sent, at the end of the call.";
     MEDIA_LOSS = Histogram "strowger_media_loss_ratio" [] "Share of a party's packets that never came, at the end of the call.";
     MEDIA_MOS = Histogram "strowger_media_mos_score" [] "Estimated mean opinion score of what a party sent, 1 to 4.5, at the end of the call.";
+    WEBHOOKS = Counter "strowger_webhooks_total" ["trigger"] "Webhooks sent, or not, by trigger and by result.";
+    WEBHOOK_TIME = Histogram "strowger_webhook_seconds" ["trigger"] "From the moment a webhook was due to its answer, or to when it was given up.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";
@@ -160,6 +163,7 @@ impl Metrics {
             (SETUP, DELAYS),
             (POST_DIAL_DELAY, DELAYS),
             (TALK, TALKS),
+            (WEBHOOK_TIME, DELAYS),
             (MEDIA_JITTER, JITTERS),
             (MEDIA_LOSS, LOSSES),
             (MEDIA_MOS, SCORES),
@@ -176,6 +180,7 @@ impl Metrics {
         for family in FAMILIES {
             describe(&recorder, family);
         }
+        hooks::show(&recorder);
         gauge(&recorder, &BUILD_INFO, Some(env!("CARGO_PKG_VERSION"))).set(1.0);
         let calls = ["ringing", "talking", "ending"];
         let sides = ["server", "client"];
@@ -202,6 +207,11 @@ impl Metrics {
             talk: histogram(&recorder, &TALK),
             recorder,
         }
+    }
+
+    /// Where metrics are registered.
+    pub(super) fn recorder(&self) -> &PrometheusRecorder {
+        &self.recorder
     }
 
     /// The counter of `family`, or of one value of its label; it shows from now on.
@@ -381,7 +391,7 @@ fn key(family: &Family, label: Option<&'static str>) -> Key {
     Key::from_parts(family.name, labels)
 }
 
-const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+pub(super) const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
 #[cfg(test)]
 mod tests {

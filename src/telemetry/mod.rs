@@ -1,6 +1,7 @@
 //! What one sees: metrics, log lines, call records.
 
 pub mod connections;
+mod hooks;
 mod labels;
 pub mod log;
 pub mod media;

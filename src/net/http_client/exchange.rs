@@ -1,11 +1,14 @@
 //! One request over one connection, and its answer.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, Uri};
+use tokio::time;
 use url::Url;
 
 use crate::net::http_client::dial::Sender;
@@ -18,9 +21,11 @@ pub(super) struct Message {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Whether the body of the answer is of any use.
+    pub(super) wants_answer: bool,
 }
 
-/// An answer, read to its end.
+/// An answer.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -43,17 +48,35 @@ impl Message {
                 sender.ready().await.map_err(|_| Lost::Unsent)?;
                 let request = self.request(false).map_err(Lost::Sent)?;
                 let response = sender.try_send_request(request).await;
-                let answer = read(response.map_err(lost)?).await?;
-                Ok((answer, Some(Sender::Http1(sender))))
+                let (answer, is_whole) = self.read(response.map_err(lost)?).await?;
+                Ok((answer, is_whole.then_some(Sender::Http1(sender))))
             }
             Sender::Http2(mut sender) => {
                 sender.ready().await.map_err(|_| Lost::Unsent)?;
                 let request = self.request(true).map_err(Lost::Sent)?;
                 let response = sender.try_send_request(request).await;
-                let answer = read(response.map_err(lost)?).await?;
+                let (answer, _) = self.read(response.map_err(lost)?).await?;
                 Ok((answer, Some(Sender::Http2(sender))))
             }
         }
+    }
+
+    /// Reads an answer, and says whether to its end. Where nobody wants its body, its status is enough: the rest is read for the
+    /// sake of the connection, for a moment.
+    async fn read(&self, response: Response<Incoming>) -> Result<(Answer, bool), Lost> {
+        let (head, incoming) = response.into_parts();
+        let (body, is_whole) = if self.wants_answer {
+            (whole(incoming).await.map_err(Lost::Sent)?, true)
+        } else {
+            let rest = time::timeout(MOMENT, whole(incoming)).await;
+            (Bytes::new(), matches!(rest, Ok(Ok(_))))
+        };
+        let answer = Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        };
+        Ok((answer, is_whole))
     }
 
     fn request(&self, is_http2: bool) -> Result<Request<Full<Bytes>>, Failure> {
@@ -96,24 +119,19 @@ fn lost(mut error: TrySendError<Request<Full<Bytes>>>) -> Lost {
     Lost::Sent(Failure::Broken)
 }
 
-/// Reads an answer to its end, if it has one soon enough.
-async fn read(response: Response<Incoming>) -> Result<Answer, Lost> {
-    let (head, mut incoming) = response.into_parts();
+/// Reads a body to its end, if it has one soon enough.
+async fn whole(mut incoming: Incoming) -> Result<Bytes, Failure> {
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|_| Lost::Sent(Failure::Broken))?;
+        let frame = frame.map_err(|_| Failure::Broken)?;
         if let Ok(data) = frame.into_data() {
             if body.len() + data.len() > MOST_BODY {
-                return Err(Lost::Sent(Failure::TooLong));
+                return Err(Failure::TooLong);
             }
             body.extend_from_slice(&data);
         }
     }
-    Ok(Answer {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        body: body.freeze(),
-    })
+    Ok(body.freeze())
 }
 
 /// The headers of a request, as they are written.
@@ -128,3 +146,6 @@ pub(super) fn headers<'h>(
     }
     Ok(headers)
 }
+
+/// How long is waited for a body that nobody wants.
+const MOMENT: Duration = Duration::from_millis(200);

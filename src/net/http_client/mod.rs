@@ -14,9 +14,11 @@
 mod breaker;
 mod dial;
 mod exchange;
+mod failure;
 mod guard;
 mod hosts;
 mod jar;
+mod send;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -24,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE, USER_AGENT};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -38,7 +40,9 @@ use crate::net::http_client::hosts::{Hosts, Origin};
 use crate::net::resolver;
 use crate::net::tls::system_roots;
 
+pub use crate::net::http_client::failure::Failure;
 pub use crate::net::http_client::jar::Jar;
+pub use crate::net::http_client::send::may_repeat;
 
 /// A client; its connections are shared by all that it is cloned to, and closed with the last of them.
 #[derive(Clone)]
@@ -65,6 +69,8 @@ pub struct Fetch<'r> {
     pub redirects: u8,
     /// Whether it may be sent again though it may have arrived.
     pub is_idempotent: bool,
+    /// Whether the body of the answer is of any use; if not, it is empty.
+    pub wants_answer: bool,
 }
 
 /// An answer.
@@ -83,166 +89,6 @@ impl Fetched {
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
-    }
-}
-
-/// Why there is no answer. The labels are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// It is no URL of http or https, or it holds credentials.
-    #[error("no web address")]
-    BadUrl,
-    /// A header cannot be written.
-    #[error("a header cannot be written")]
-    BadHeader,
-    /// The host is where nobody may reach: see `allow` of the configuration.
-    #[error("the address is not public, and not allowed")]
-    ForbiddenAddress,
-    /// The port is none of the configuration's.
-    #[error("the port is not allowed")]
-    ForbiddenPort,
-    /// DNS knows no such host.
-    #[error("no such host")]
-    NoSuchHost,
-    /// DNS did not answer.
-    #[error("DNS did not answer")]
-    Dns,
-    /// Nobody takes the connection.
-    #[error("no connection")]
-    Connect,
-    /// TLS was not agreed on.
-    #[error("no TLS that both trust")]
-    Tls,
-    /// Too many requests to this host are under way.
-    #[error("too many requests to the host are under way")]
-    HostBusy,
-    /// The host failed too often a short while ago.
-    #[error("the host is left alone for a while")]
-    HostDown,
-    /// The connection broke, or what came is no HTTP.
-    #[error("the connection broke, or the answer is no HTTP")]
-    Broken,
-    /// The answer is too long.
-    #[error("the answer is longer than 64 KiB")]
-    TooLong,
-    /// It leads on to too many places.
-    #[error("too many redirects")]
-    TooManyRedirects,
-    /// The time was over; whether the request has arrived is not known.
-    #[error("not answered in time")]
-    TimedOut,
-    /// The time was over before the request was sent.
-    #[error("not reached in time")]
-    TimedOutUnsent,
-}
-
-impl Failure {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
-        Self::BadUrl,
-        Self::BadHeader,
-        Self::ForbiddenAddress,
-        Self::ForbiddenPort,
-        Self::NoSuchHost,
-        Self::Dns,
-        Self::Connect,
-        Self::Tls,
-        Self::HostBusy,
-        Self::HostDown,
-        Self::Broken,
-        Self::TooLong,
-        Self::TooManyRedirects,
-        Self::TimedOut,
-        Self::TimedOutUnsent,
-    ];
-
-    /// As a label of a bounded set.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::BadUrl => "bad_url",
-            Self::BadHeader => "bad_header",
-            Self::ForbiddenAddress => "forbidden_address",
-            Self::ForbiddenPort => "forbidden_port",
-            Self::NoSuchHost => "no_such_host",
-            Self::Dns => "dns",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::HostBusy => "host_busy",
-            Self::HostDown => "host_down",
-            Self::Broken => "broken",
-            Self::TooLong => "too_long",
-            Self::TooManyRedirects => "too_many_redirects",
-            Self::TimedOut => "timed_out",
-            Self::TimedOutUnsent => "timed_out_unsent",
-        }
-    }
-
-    /// Whether certainly nothing has arrived, so that it can be sent again without anything happening twice.
-    #[must_use]
-    pub fn is_unsent(self) -> bool {
-        match self {
-            Self::BadUrl
-            | Self::BadHeader
-            | Self::ForbiddenAddress
-            | Self::ForbiddenPort
-            | Self::NoSuchHost
-            | Self::Dns
-            | Self::Connect
-            | Self::Tls
-            | Self::HostBusy
-            | Self::HostDown
-            | Self::TimedOutUnsent => true,
-            Self::Broken | Self::TooLong | Self::TooManyRedirects | Self::TimedOut => false,
-        }
-    }
-
-    /// Whether it may be otherwise next time, without anybody changing anything.
-    #[must_use]
-    pub fn may_pass(self) -> bool {
-        match self {
-            Self::BadUrl
-            | Self::BadHeader
-            | Self::ForbiddenAddress
-            | Self::ForbiddenPort
-            | Self::TooLong
-            | Self::TooManyRedirects => false,
-            Self::NoSuchHost
-            | Self::Dns
-            | Self::Connect
-            | Self::Tls
-            | Self::HostBusy
-            | Self::HostDown
-            | Self::Broken
-            | Self::TimedOut
-            | Self::TimedOutUnsent => true,
-        }
-    }
-
-    /// Whether it counts against the host.
-    fn is_hosts_fault(self) -> bool {
-        match self {
-            Self::NoSuchHost
-            | Self::Dns
-            | Self::Connect
-            | Self::Tls
-            | Self::Broken
-            | Self::TimedOut
-            | Self::TimedOutUnsent => true,
-            Self::BadUrl
-            | Self::BadHeader
-            | Self::ForbiddenAddress
-            | Self::ForbiddenPort
-            | Self::HostBusy
-            | Self::HostDown
-            | Self::TooLong
-            | Self::TooManyRedirects => false,
-        }
-    }
-
-    /// Whether there was no connection to send it by.
-    fn is_of_connecting(self) -> bool {
-        matches!(self, Self::Dns | Self::Connect | Self::Tls)
     }
 }
 
@@ -317,11 +163,15 @@ impl Client {
         if !headers.contains_key(USER_AGENT) {
             headers.insert(USER_AGENT, self.user_agent()?);
         }
+        if !headers.contains_key(ACCEPT) {
+            headers.insert(ACCEPT, ANYTHING);
+        }
         Ok(Message {
             method,
             url,
             headers,
             body: Bytes::copy_from_slice(fetch.body.unwrap_or_default().as_bytes()),
+            wants_answer: fetch.wants_answer,
         })
     }
 
@@ -338,6 +188,7 @@ impl Client {
             let kind = message.headers.remove(CONTENT_TYPE);
             message.headers.clear();
             message.headers.insert(USER_AGENT, self.user_agent()?);
+            message.headers.insert(ACCEPT, ANYTHING);
             message
                 .headers
                 .extend(kind.map(|kind| (CONTENT_TYPE, kind)));
@@ -363,6 +214,9 @@ impl Client {
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let origin = Origin::of(&message.url).ok_or(Failure::BadUrl)?;
+        if clock::now() >= deadline {
+            return Err(Failure::TimedOutUnsent);
+        }
         let permit = self.0.hosts.admit(&origin)?;
         let mut message = message.clone();
         if let Some(cookies) = jar.header(&message.url) {
@@ -404,8 +258,14 @@ impl Client {
             hosts,
         } = &*self.0;
         let mut trials_left = 1;
+        let mut stale = 0;
         loop {
-            let open = hosts.take(origin);
+            // Some that are open lead nowhere any more, and do not know it yet.
+            let open = if stale < MOST_STALE {
+                hosts.take(origin)
+            } else {
+                None
+            };
             let is_new = open.is_none();
             let sender = match open {
                 Some(sender) => sender,
@@ -427,7 +287,10 @@ impl Client {
                     return Ok(answer);
                 }
                 // One that was open had been closed meanwhile: no trial, as there was nothing to try.
-                Err(Lost::Unsent) if !is_new => *was_sent = false,
+                Err(Lost::Unsent) if !is_new => {
+                    *was_sent = false;
+                    stale += 1;
+                }
                 Err(Lost::Unsent) if trials_left > 0 => {
                     *was_sent = false;
                     trials_left -= 1;
@@ -475,6 +338,9 @@ fn wall() -> jiff::SignedDuration {
 
 /// Bytes of an answer that are read.
 pub const MOST_BODY: usize = 64 * 1024;
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+/// Open connections that are tried before a new one is made.
+const MOST_STALE: u32 = 4;
 /// Bytes of a URL.
 const MOST_URL: usize = 16 * 1024;
 /// How often [`Client::sweep`] is worth calling.

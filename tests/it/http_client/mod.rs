@@ -5,11 +5,16 @@ mod server;
 mod tls;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strowger::config::{Dns, HttpClient};
+use strowger::hooks::model::Method;
+use strowger::hooks::request::Request;
+use strowger::hooks::trigger::Trigger;
 use strowger::net::clock;
-use strowger::net::http_client::{Client, Failure, Fetch, Fetched, Jar, MOST_BODY};
+use strowger::net::http_client::{Client, Failure, Fetch, Fetched, Jar, MOST_BODY, may_repeat};
+use strowger::telemetry::metrics::Metrics;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -393,6 +398,126 @@ fn who_wants_no_redirect_sees_it() {
     });
 }
 
+#[test]
+fn an_answer_that_nobody_wants_is_well_however_long_it_is_or_takes() {
+    run(async {
+        let long = ok(&"x".repeat(10 * MOST_BODY));
+        let never = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc".to_owned();
+        for act in [
+            Act::Answer(long),
+            Act::Stall(never),
+            Act::Answer(ok("short")),
+        ] {
+            let chosen = act.clone();
+            let server = Server::start("127.0.0.1", move |_| chosen.clone()).await;
+            let fetch = Fetch {
+                url: &server.url("/"),
+                wants_answer: false,
+                ..GET
+            };
+
+            let answer = soon(&client(|_| {}), &fetch).await.expect("an answer");
+
+            assert_eq!((answer.status, answer.body.len()), (200, 0));
+        }
+    });
+}
+
+#[test]
+fn a_webhook_is_sent_and_counted_by_its_trigger_and_result() {
+    run(async {
+        let server = Server::start("127.0.0.1", |request| {
+            Act::Answer(match request.split(' ').nth(1).expect("a path") {
+                "/well" => ok("{}"),
+                _ => status(404, ""),
+            })
+        })
+        .await;
+        let client = client(|_| {});
+        let metrics = Metrics::new();
+        let request = |trigger, url: String, timeout| Request {
+            webhook: Arc::from("crm"),
+            trigger,
+            method: Method::Post,
+            url: url.into(),
+            headers: Vec::new(),
+            body: Some("{}".into()),
+            timeout,
+            redirects: 0,
+            is_idempotent: false,
+        };
+        let mut jar = Jar::default();
+        let mut send = async |trigger, path: &str, timeout| {
+            let request = request(trigger, server.url(path), timeout);
+            client
+                .send(&request, &mut jar, clock::now() + PATIENCE, &metrics)
+                .await
+        };
+
+        let answered = send(Trigger::Start, "/well", PATIENCE)
+            .await
+            .expect("an answer");
+        let refused = send(Trigger::Always, "/gone", PATIENCE)
+            .await
+            .expect("an answer");
+        let late = send(Trigger::Start, "/well", Duration::ZERO).await;
+
+        assert_eq!((&*answered.body, answered.is_success()), (&b"{}"[..], true));
+        assert_eq!((refused.status, refused.is_success()), (404, false));
+        assert_eq!(late, Err(Failure::TimedOutUnsent));
+        let shown = metrics.render();
+        for line in [
+            "strowger_webhooks_total{trigger=\"start\",result=\"answered\"} 1",
+            "strowger_webhooks_total{trigger=\"start\",result=\"timed_out_unsent\"} 1",
+            "strowger_webhooks_total{trigger=\"always\",result=\"refused\"} 1",
+            "strowger_webhooks_total{trigger=\"timer\",result=\"answered\"} 0",
+            "strowger_webhook_seconds_count{trigger=\"start\"} 2",
+        ] {
+            assert!(shown.lines().any(|one| one == line), "{line}\n{shown}");
+        }
+    });
+}
+
+#[test]
+fn what_is_tried_again_has_not_arrived_or_does_no_harm() {
+    let with = |status| {
+        Ok(Fetched {
+            status,
+            body: Default::default(),
+            hops: 0,
+        })
+    };
+    for (result, once, idempotent) in [
+        (with(200), false, false),
+        (with(404), false, false),
+        (with(500), false, false),
+        (with(429), true, true),
+        (with(503), true, true),
+        (Err(Failure::Connect), true, true),
+        (Err(Failure::HostDown), true, true),
+        (Err(Failure::TimedOutUnsent), true, true),
+        (Err(Failure::TimedOut), false, true),
+        (Err(Failure::Broken), false, true),
+        (Err(Failure::ForbiddenAddress), false, false),
+        (Err(Failure::BadUrl), false, false),
+    ] {
+        assert_eq!(
+            (may_repeat(&result, false), may_repeat(&result, true)),
+            (once, idempotent),
+            "{result:?}"
+        );
+    }
+    for failure in Failure::ALL {
+        assert_eq!(
+            Failure::ALL
+                .iter()
+                .filter(|one| one.label() == failure.label())
+                .count(),
+            1
+        );
+    }
+}
+
 /// Runs a test on a runtime of its own.
 fn run(test: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -442,6 +567,7 @@ const GET: Fetch<'static> = Fetch {
     body: None,
     redirects: 0,
     is_idempotent: false,
+    wants_answer: true,
 };
 
 /// The deadline where there is one to be met.
