@@ -32,8 +32,10 @@ use strowger::call::policy::{
 };
 use strowger::hooks::model::Hooks;
 use strowger::routing::buyer::{Buyer, Gateway};
+use strowger::routing::callers::Lists;
+use strowger::routing::campaign::Campaign;
 use strowger::routing::directory::{
-    Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
+    CampaignId, Company, Directory, Line, Source, SourceId, TermsId,
 };
 use strowger::routing::trunk::{CompanyId, Trunk};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
@@ -223,6 +225,7 @@ fn policy() -> Policy {
     let line = Line {
         campaign: CampaignId(0),
         source: SourceId(0),
+        terms: TermsId::default(),
     };
     let number = Number::from_e164(b"+12125550101").expect("a number");
     Policy {
@@ -252,12 +255,9 @@ fn policy() -> Policy {
             companies: vec![Company {
                 id: "c1".into(),
                 key_secret: Secret::new(*b"0123456789abcdef"),
+                callers: Lists::default(),
             }],
-            campaigns: vec![Arc::new(Campaign {
-                id: "camp".into(),
-                company: CompanyId(0),
-                buyers: [buyer].into(),
-            })],
+            campaigns: vec![Arc::new(Campaign::new("camp", CompanyId(0), vec![buyer]))],
             sources: vec![Source {
                 afid: "7".into(),
                 sid: Some("s".into()),

@@ -23,7 +23,7 @@ use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
 use crate::call::rescue::tripwire;
 use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
-use crate::routing::decide::{self, decide};
+use crate::routing::listed::{self as decide, listed};
 use crate::sip::build::ReplyHead;
 use crate::sip::message::Name;
 use crate::transaction::key::ServerKey;
@@ -207,7 +207,7 @@ impl Arriving<'_, '_> {
             early,
         } = newcomer;
         let uuid = CallUuid::new(&mut core.entropy);
-        let decision = decide(&self.policy.directory, &trunk, dialled);
+        let decision = listed(&self.policy.directory, &trunk, dialled);
         let (caller_number, is_refused) = judge(&trunk, &self.request.head, self.essentials);
         if is_refused {
             core.event(Event::CallerRefused {
@@ -216,7 +216,7 @@ impl Arriving<'_, '_> {
             });
         }
         let (campaign, afid, sid) = match &decision {
-            Ok(decide::Decision {
+            Ok(decide::Listed {
                 campaign, source, ..
             })
             | Err(decide::Refusal::NoBuyer { campaign, source }) => (

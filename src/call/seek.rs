@@ -22,7 +22,7 @@ use crate::call::transfer::{Joined, News};
 use crate::call::within::AskedWithin;
 use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
-use crate::routing::decide::{Refusal as Undecided, decide};
+use crate::routing::listed::{Refusal as Undecided, listed};
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::message::{Method, Response};
 use crate::types::ids::{CallUuid, Mark};
@@ -106,7 +106,7 @@ impl Call {
             call_id,
             flow,
         } = referral;
-        let decision = decide(&policy.directory, &trunk, Ok(target));
+        let decision = listed(&policy.directory, &trunk, Ok(target));
         let (campaign, source) = match &decision {
             Ok(found) => (Some(found.campaign.id.clone()), Some(found.source)),
             Err(Undecided::NoBuyer { campaign, source }) => {

@@ -1,19 +1,23 @@
 //! `[[number]]` and the lists that `[[numbers]]` names: what each number stands for.
 //!
-//! A list is a file with a number per line, `number,campaign,afid[,sid]`. An operator has hundreds of
+//! A list is a file with a number per line, `number,campaign,afid[,sid[,tags]]`. An operator has hundreds of
 //! thousands of them, so a line costs no allocation but its place in the table.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use crate::config::campaigns::Campaigns;
 use crate::config::desk::{Desk, File, FileId, Place};
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
-use crate::config::routes::{self, Campaigns, Publishers};
-use crate::routing::directory::{CampaignId, Line, Source, SourceId};
+use crate::config::routes::{self, Publishers};
+use crate::config::terms;
+use crate::routing::directory::{CampaignId, Line, Source, SourceId, Terms, TermsId};
 use crate::routing::trunk::CompanyId;
+use crate::routing::zone::Zones;
 use crate::types::number::{Number, NumberPlan};
+use crate::types::tag::{Origin, Tags};
 
 /// A list of numbers.
 pub(super) struct List(File);
@@ -39,6 +43,11 @@ pub(super) struct Lines<'d> {
     sources: Vec<Source>,
     /// Publisher and sub id, with the publisher's company.
     source_ids: HashMap<(&'d str, &'d str), (SourceId, Option<CompanyId>)>,
+    terms: Vec<Terms>,
+    /// What lists say in `tags`, as it is written.
+    tagged: HashMap<&'d str, TermsId>,
+    /// What `[[number]]`s say besides, as it is written.
+    said: HashMap<String, TermsId>,
     /// Where each number stands, for the fault of one that stands twice.
     firsts: Vec<(Number, FileId, u32)>,
 }
@@ -49,6 +58,7 @@ struct Written<'d> {
     campaign: Spot<&'d str>,
     afid: Spot<&'d str>,
     sid: Spot<&'d str>,
+    terms: TermsId,
 }
 
 impl<'d> Lines<'d> {
@@ -67,12 +77,21 @@ impl<'d> Lines<'d> {
             numbers: HashMap::with_capacity(expected),
             sources: Vec::new(),
             source_ids: HashMap::new(),
+            terms: Vec::new(),
+            tagged: HashMap::new(),
+            said: HashMap::new(),
             firsts: Vec::with_capacity(expected),
         }
     }
 
     /// Adds a `[[number]]`.
-    pub(super) fn add_section(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) {
+    pub(super) fn add_section(
+        &mut self,
+        section: &Section<'d>,
+        zones: &mut Zones,
+        desk: &mut Desk<'_>,
+    ) {
+        let terms = self.terms_of(section, zones, desk);
         let number = section.need("number", "+12125550101", desk);
         let campaign = section.need("campaign", "solar", desk);
         let afid = section.need("afid", "bright-leads", desk);
@@ -87,6 +106,7 @@ impl<'d> Lines<'d> {
                 campaign,
                 afid,
                 sid: sid.unwrap_or(none),
+                terms,
             };
             self.add(&written, desk);
         }
@@ -113,7 +133,8 @@ impl<'d> Lines<'d> {
                 value: line.trim_end(),
                 place: start,
             };
-            if let Some(written) = fields(line, desk) {
+            if let Some((mut written, tags)) = fields(line, desk) {
+                written.terms = self.tagged(tags, desk);
                 self.add(&written, desk);
             }
             if desk.count() - before >= MOST_FAULTS {
@@ -153,6 +174,7 @@ impl<'d> Lines<'d> {
         let line = Line {
             campaign: campaign.map_or(CampaignId(0), |(campaign, _)| campaign),
             source: source.map_or(SourceId(0), |(source, _)| source),
+            terms: written.terms,
         };
         let place = written.number.place;
         match self.numbers.entry(number) {
@@ -202,13 +224,88 @@ impl<'d> Lines<'d> {
         Some(found)
     }
 
-    pub(super) fn finish(self) -> (Vec<Source>, HashMap<Number, Line>) {
-        (self.sources, self.numbers)
+    /// What a `[[number]]` says besides; those that say the same share it.
+    fn terms_of(
+        &mut self,
+        section: &Section<'d>,
+        zones: &mut Zones,
+        desk: &mut Desk<'_>,
+    ) -> TermsId {
+        let zone = terms::zone(section, zones, desk);
+        let texts = section.list("tags", desk);
+        let mut tags = Tags::default();
+        for text in &texts {
+            tag(*text, &mut tags, desk);
+        }
+        let terms = Terms {
+            is_enabled: section.flag("enabled", true, desk),
+            tags,
+            hours: terms::schedule(section, &zone, desk),
+        };
+        if terms == Terms::USUAL {
+            return TermsId::default();
+        }
+        // What is the same reads the same.
+        let hours = terms.hours.as_ref();
+        let hours = hours.map(|open| format!("{} {}", open.hours, open.zone.name()));
+        let texts: Vec<_> = texts.iter().map(|text| text.value).collect();
+        let said = format!("{} {hours:?} {texts:?}", terms.is_enabled);
+        let all = &mut self.terms;
+        *self.said.entry(said).or_insert_with(|| put(terms, all))
+    }
+
+    /// What the `tags` of a line say: `key:value;key:value`.
+    fn tagged(&mut self, written: Spot<&'d str>, desk: &mut Desk<'_>) -> TermsId {
+        if written.value.is_empty() {
+            return TermsId::default();
+        }
+        if let Some(known) = self.tagged.get(written.value) {
+            return *known;
+        }
+        let mut tags = Tags::default();
+        let mut place = written.place;
+        for text in written.value.split(';') {
+            if !text.trim().is_empty() {
+                tag(Spot { value: text, place }, &mut tags, desk);
+            }
+            place.offset = place.offset.saturating_add(text.len() as u32 + 1);
+        }
+        let terms = Terms {
+            tags,
+            ..Terms::USUAL
+        };
+        let id = put(terms, &mut self.terms);
+        self.tagged.insert(written.value, id);
+        id
+    }
+
+    pub(super) fn finish(self) -> (Vec<Source>, Vec<Terms>, HashMap<Number, Line>) {
+        (self.sources, self.terms, self.numbers)
     }
 }
 
-/// Takes a line apart.
-fn fields<'d>(line: Spot<&'d str>, desk: &mut Desk<'_>) -> Option<Written<'d>> {
+/// Keeps what a number says, and tells which it is.
+fn put(terms: Terms, all: &mut Vec<Terms>) -> TermsId {
+    all.push(terms);
+    TermsId(u32::try_from(all.len()).unwrap_or_default())
+}
+
+/// Adds the tag that `text` names, `key:value`.
+fn tag(text: Spot<&str>, tags: &mut Tags, desk: &mut Desk<'_>) {
+    let added = match text.value.split_once(':') {
+        Some((key, value)) if !value.trim().is_empty() => tags
+            .add(key.trim(), value.trim(), Origin::Number)
+            .map_err(|fault| fault.to_string()),
+        Some(_) | None => Err("it has no value".to_owned()),
+    };
+    if let Err(fault) = added {
+        let what = format!("`{}` is no tag: {fault}", text.value.escape_debug());
+        desk.fault(text.place, what, "for example \"product:solar\"");
+    }
+}
+
+/// Takes a line apart; its tags apart from the rest.
+fn fields<'d>(line: Spot<&'d str>, desk: &mut Desk<'_>) -> Option<(Written<'d>, Spot<&'d str>)> {
     let mut parts = line.value.split(',');
     let mut offset = line.place.offset;
     let mut next = |key| {
@@ -230,7 +327,9 @@ fn fields<'d>(line: Spot<&'d str>, desk: &mut Desk<'_>) -> Option<Written<'d>> {
         campaign: next("campaign"),
         afid: next("afid"),
         sid: next("sid"),
+        terms: TermsId::default(),
     };
+    let tags = next("tags");
     let what = if written.campaign.value.is_empty() || written.afid.value.is_empty() {
         "has too few fields"
     } else if parts.next().is_some() {
@@ -238,12 +337,12 @@ fn fields<'d>(line: Spot<&'d str>, desk: &mut Desk<'_>) -> Option<Written<'d>> {
     } else if memchr::memchr(b'"', line.value.as_bytes()).is_some() {
         "has quotes"
     } else {
-        return Some(written);
+        return Some((written, tags));
     };
     desk.fault(
         line.place,
         what,
-        "write number,campaign,afid or number,campaign,afid,sid, without quotes",
+        "write number,campaign,afid or number,campaign,afid,sid or number,campaign,afid,sid,tags, without quotes",
     );
     None
 }

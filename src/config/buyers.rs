@@ -15,8 +15,10 @@ use crate::config::media;
 use crate::config::networks::Networks;
 use crate::config::raw::Section;
 use crate::config::routes::{self, Companies};
+use crate::config::terms::{self, Shared};
 use crate::config::value;
 use crate::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
+use crate::routing::rules::Rules;
 use crate::routing::trunk::CompanyId;
 
 /// The buyers, by id.
@@ -34,13 +36,16 @@ pub(super) fn read<'d>(
     roots: &[Section<'d>],
     companies: &Companies<'_>,
     scene: (&Listeners, &Media, &Networks<'_>),
+    shared: &mut Shared<'_, 'd>,
     desk: &mut Desk<'_>,
 ) -> Buyers<'d> {
     let mut buyers = Buyers::new();
     for section in routes::all(roots, "buyer", &keys::BUYER, desk) {
         let id = routes::id(&section, "id", "first", desk);
         let company = companies.find(&section, desk);
-        let buyer = read_one(id.map_or("", |id| id.value), &section, scene, desk);
+        let name = id.map_or("", |id| id.value);
+        let rules = terms::rules(name, &section, shared, desk);
+        let buyer = read_one((name, rules), &section, scene, desk);
         let Some(id) = id else {
             continue;
         };
@@ -57,7 +62,7 @@ pub(super) fn read<'d>(
 }
 
 fn read_one(
-    id: &str,
+    (id, rules): (&str, Rules),
     section: &Section<'_>,
     (listeners, media, networks): (&Listeners, &Media, &Networks<'_>),
     desk: &mut Desk<'_>,
@@ -65,6 +70,8 @@ fn read_one(
     let gateways = gateways::read(section, listeners, desk);
     let login = login(section, gateways.as_deref(), desk);
     let priority = section.integer("priority", 1, -1_000_000..=1_000_000, desk);
+    let weight = section.count("weight", 1, 1..=1_000_000, desk);
+    let weight = section.has("weight").then(|| u32::try_from(weight).ok());
     let ring = section.duration("ring_timeout", Buyer::RING_TIMEOUT, SECOND..=HOUR, desk);
     let response = section.duration(
         "response_timeout",
@@ -77,12 +84,14 @@ fn read_one(
     let profile = section.choice("x_ph_profile", PROFILES, desk);
     let reliable = section.choice("reliable", RELIABLE, desk);
     let refer = routes::refer(section, desk);
-    let rules = headers::rules(section, &keys::BUYER_HEADERS, desk);
+    let headers = headers::rules(section, &keys::BUYER_HEADERS, desk);
     let is_trusted = headers::is_trusted(section, desk);
     Some(Buyer {
         id: id.into(),
         gateways: gateways?,
         priority: i32::try_from(priority).unwrap_or(1),
+        weight: weight.flatten(),
+        rules,
         ring_timeout: ring,
         response_timeout: response,
         caps: carriers::caps(section, desk),
@@ -91,7 +100,7 @@ fn read_one(
         offers_reliable: reliable.is_none_or(|found| found.value),
         refer,
         x_ph_profile: profile.map_or_else(XPhProfile::default, |found| found.value),
-        headers: rules,
+        headers,
         is_trusted,
         media: media::terms(section, &keys::BUYER_MEDIA, (media, networks), desk),
     })

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::campaigns::Campaigns;
 use crate::config::desk::{Desk, Place};
 use crate::config::hooks;
 use crate::config::keys;
 use crate::config::raw::Section;
-use crate::config::routes::{self, Campaigns};
+use crate::config::routes;
 use crate::hooks::conversion::{Criterion, Group, Tier, Worth};
 use crate::types::money::Money;
 

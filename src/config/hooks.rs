@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::config::campaigns::Campaigns;
 use crate::config::conversions;
 use crate::config::desk::{Desk, Place};
 use crate::config::keys;
 use crate::config::raw::{self, Section, Spot};
-use crate::config::routes::{self, Campaigns};
+use crate::config::routes;
 use crate::config::value;
 use crate::hooks::model::{Body, CampaignHooks, Hooks, Method, Webhook};
 use crate::hooks::reply::{JsonPath, Output};

@@ -1,6 +1,13 @@
 //! Every key there is, by section. `conf/strowger.toml` documents each of them, and a test sees to it.
 
+mod terms;
+
 use crate::config::raw::Shape;
+
+pub(super) use self::terms::{
+    BUYER_CAPS, BUYER_DUPLICATE, BUYER_GROUP, BUYER_GROUP_CAPS, CALLER_LIST, CAMPAIGN_EXIT,
+    CAMPAIGN_EXITS, CAMPAIGN_REPEAT,
+};
 
 pub(super) const ROOT: Shape = Shape {
     name: "",
@@ -33,6 +40,8 @@ pub(super) const ROOT: Shape = Shape {
         "buyer",
         "webhook",
         "conversion_group",
+        "buyer_group",
+        "caller_list",
     ],
 };
 
@@ -49,6 +58,8 @@ pub(super) const ROUTING_ROOT: Shape = Shape {
         "buyer",
         "webhook",
         "conversion_group",
+        "buyer_group",
+        "caller_list",
     ],
 };
 
@@ -245,7 +256,7 @@ pub(super) const HA1: Shape = Shape {
 
 pub(super) const COMPANY: Shape = Shape {
     name: "company",
-    keys: &["id", "name", "key_secret"],
+    keys: &["id", "name", "key_secret", "accepted", "suppressed"],
 };
 
 pub(super) const PUBLISHER: Shape = Shape {
@@ -255,12 +266,33 @@ pub(super) const PUBLISHER: Shape = Shape {
 
 pub(super) const CAMPAIGN: Shape = Shape {
     name: "campaign",
-    keys: &["id", "company", "name", "buyers", "enabled"],
+    keys: &[
+        "id",
+        "company",
+        "name",
+        "buyers",
+        "groups",
+        "enabled",
+        "exits",
+        "repeat",
+        "dedupe",
+        "accepted",
+        "suppressed",
+    ],
 };
 
 pub(super) const NUMBER: Shape = Shape {
     name: "number",
-    keys: &["number", "campaign", "afid", "sid"],
+    keys: &[
+        "number",
+        "campaign",
+        "afid",
+        "sid",
+        "tags",
+        "enabled",
+        "hours",
+        "time_zone",
+    ],
 };
 
 pub(super) const NUMBERS: Shape = Shape {
@@ -279,6 +311,17 @@ pub(super) const BUYER: Shape = Shape {
         "tls_name",
         "gateway",
         "priority",
+        "weight",
+        "paused",
+        "hours",
+        "time_zone",
+        "tags",
+        "forward_tags",
+        "accepted",
+        "suppressed",
+        "duplicate",
+        "caps",
+        "cap_on",
         "ring_timeout",
         "response_timeout",
         "max_calls",
@@ -416,6 +459,14 @@ pub(super) const ALL: &[&Shape] = &[
     &NUMBER,
     &NUMBERS,
     &BUYER,
+    &BUYER_CAPS,
+    &BUYER_DUPLICATE,
+    &BUYER_GROUP,
+    &BUYER_GROUP_CAPS,
+    &CALLER_LIST,
+    &CAMPAIGN_EXITS,
+    &CAMPAIGN_EXIT,
+    &CAMPAIGN_REPEAT,
     &GATEWAY,
     &WEBHOOK,
     &CONVERSION_GROUP,

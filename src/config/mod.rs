@@ -10,6 +10,8 @@
 
 mod bulk;
 mod buyers;
+mod callers;
+mod campaigns;
 mod carriers;
 mod conversions;
 mod desk;
@@ -17,6 +19,7 @@ mod dns;
 mod doors;
 mod fault;
 mod gateways;
+mod groups;
 mod headers;
 mod hooks;
 mod http_client;
@@ -27,6 +30,7 @@ mod networks;
 mod node;
 mod raw;
 mod routes;
+mod terms;
 mod texts;
 pub mod tls;
 mod users;
@@ -187,14 +191,15 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
 
     let tls = tls::read(&root, desk);
     let listeners = listen::read(&root, root.has("tls"), desk);
-    let companies = routes::Companies::read(&roots, desk);
+    let callers = callers::read(&roots, desk);
+    let companies = routes::Companies::read(&roots, &callers, desk);
     let networks = networks::Networks::read(&roots, desk);
     let twilio = networks.twilio();
     let media = media::read(&root, &listeners, node.node.shards, desk);
     let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
     let lists = bulk::open(&roots, desk);
     let scene = (&listeners, &media, &networks);
-    let (directory, hooks) = routes::read(&roots, companies, &lists, scene, desk);
+    let (directory, hooks) = routes::read(&roots, (companies, &callers), &lists, scene, desk);
     let http_client = http_client::read(&root, &networks, desk);
     let mut known = carriers.listed;
     let mut names = carriers.peers;

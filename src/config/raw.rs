@@ -482,4 +482,4 @@ fn offset(start: usize) -> u32 {
     u32::try_from(start).unwrap_or(u32::MAX)
 }
 
-const TIME_FORMS: &str = "a time such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
+const TIME_FORMS: &str = "a time such as \"250ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";

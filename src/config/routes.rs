@@ -1,22 +1,26 @@
-//! `[[company]]`, `[[publisher]]`, `[[campaign]]`: who owns what, and which buyers a campaign has.
+//! `[[company]]`, `[[publisher]]`: who owns what; and what the readers of all routing files have in common.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::call::policy::Media;
 use crate::config::bulk::{Lines, List};
-use crate::config::buyers::{self, Buyers};
+use crate::config::buyers;
+use crate::config::callers::{self, Callers};
+use crate::config::campaigns::{Campaigns, Cast};
 use crate::config::desk::{Desk, Place};
+use crate::config::groups::Groups;
 use crate::config::hooks;
 use crate::config::keys;
 use crate::config::listen::Listeners;
 use crate::config::networks::Networks;
 use crate::config::raw::{Section, Shape, Spot};
+use crate::config::terms::Shared;
 use crate::config::value;
 use crate::hooks::model::Hooks;
-use crate::routing::buyer::Buyer;
-use crate::routing::directory::{Campaign, CampaignId, Company, Directory};
+use crate::routing::directory::{Company, Directory};
 use crate::routing::trunk::{CompanyId, Refer};
+use crate::routing::zone::Zones;
 use crate::types::secret::Secret;
 
 /// The companies, by id.
@@ -28,38 +32,47 @@ pub(super) struct Companies<'d> {
 /// The publishers, by AFID; no company: it could not be read.
 pub(super) type Publishers<'d> = HashMap<&'d str, (Arc<str>, Option<CompanyId>, Place)>;
 
-/// The campaigns, by id.
-pub(super) struct Campaigns<'d> {
-    list: Vec<Arc<Campaign>>,
-    ids: HashMap<&'d str, (CampaignId, Option<CompanyId>, Place)>,
-}
-
 /// Reads the directory out of all files, and the webhooks of its campaigns.
 pub(super) fn read(
     roots: &[Section<'_>],
-    companies: Companies<'_>,
+    (companies, callers): (Companies<'_>, &Callers<'_>),
     lists: &[List],
     scene: (&Listeners, &Media, &Networks<'_>),
     desk: &mut Desk<'_>,
 ) -> (Directory, Hooks) {
+    let mut zones = Zones::default();
     let publishers = publishers(roots, &companies, desk);
-    let buyers = buyers::read(roots, &companies, scene, desk);
-    let campaigns = Campaigns::read(roots, &companies, &buyers, desk);
+    let groups = Groups::read(roots, &companies, &mut zones, desk);
+    let mut shared = Shared {
+        callers,
+        groups: groups.by_member(),
+        zones: &mut zones,
+    };
+    let buyers = buyers::read(roots, &companies, scene, &mut shared, desk);
+    groups.check(&buyers, desk);
+    let cast = Cast {
+        companies: &companies,
+        buyers: &buyers,
+        groups: &groups,
+        callers,
+    };
+    let campaigns = Campaigns::read(roots, &cast, desk);
     let hooks = hooks::read(roots, &campaigns, desk);
     let mut lines = Lines::new(&campaigns, &publishers, lists);
     for section in all(roots, "number", &keys::NUMBER, desk) {
-        lines.add_section(&section, desk);
+        lines.add_section(&section, &mut zones, desk);
     }
     for list in lists {
         lines.add_list(list, desk);
     }
-    let (sources, numbers) = lines.finish();
+    let (sources, terms, numbers) = lines.finish();
     let buyers = buyers.values().filter_map(|listed| listed.buyer.clone());
     let directory = Directory {
         buyers: buyers.map(|buyer| (buyer.id.clone(), buyer)).collect(),
         companies: companies.list,
         campaigns: campaigns.list,
         sources,
+        terms,
         numbers,
     };
     (directory, hooks)
@@ -67,18 +80,19 @@ pub(super) fn read(
 
 impl<'d> Companies<'d> {
     /// Reads the companies out of all files.
-    pub(super) fn read(roots: &[Section<'d>], desk: &mut Desk<'_>) -> Self {
+    pub(super) fn read(roots: &[Section<'d>], callers: &Callers<'_>, desk: &mut Desk<'_>) -> Self {
         let mut companies = Self {
             list: Vec::new(),
             ids: HashMap::new(),
         };
         for section in all(roots, "company", &keys::COMPANY, desk) {
-            companies.add(&section, desk);
+            companies.add(&section, callers, desk);
         }
         companies
     }
 
-    fn add(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) {
+    fn add(&mut self, section: &Section<'d>, callers: &Callers<'_>, desk: &mut Desk<'_>) {
+        let callers = callers::of(section, callers, desk);
         section.label("name", desk);
         let key_secret = section.secret("key_secret", desk);
         if !section.has("key_secret") {
@@ -103,6 +117,7 @@ impl<'d> Companies<'d> {
             id: id.value.into(),
             // The empty one stands for a secret that is at fault, so it leaves this module never.
             key_secret: key_secret.map_or_else(|| Secret::new([]), |secret| secret.value),
+            callers,
         });
     }
 
@@ -136,119 +151,6 @@ fn publishers<'d>(
         }
     }
     publishers
-}
-
-impl<'d> Campaigns<'d> {
-    fn read(
-        roots: &[Section<'d>],
-        companies: &Companies<'_>,
-        buyers: &Buyers<'_>,
-        desk: &mut Desk<'_>,
-    ) -> Self {
-        let mut campaigns = Self {
-            list: Vec::new(),
-            ids: HashMap::new(),
-        };
-        for section in all(roots, "campaign", &keys::CAMPAIGN, desk) {
-            campaigns.add(&section, companies, buyers, desk);
-        }
-        campaigns
-    }
-
-    fn add(
-        &mut self,
-        section: &Section<'d>,
-        companies: &Companies<'_>,
-        buyers: &Buyers<'_>,
-        desk: &mut Desk<'_>,
-    ) {
-        section.label("name", desk);
-        let company = companies.find(section, desk);
-        let is_enabled = section.flag("enabled", true, desk);
-        let mut members = members(section, company, buyers, desk);
-        members.sort_by_key(|buyer| buyer.priority);
-        let Some(id) = id(section, "id", "solar", desk) else {
-            return;
-        };
-        let Ok(place) = u32::try_from(self.list.len()) else {
-            return;
-        };
-        let entry = (CampaignId(place), company, id.place);
-        if let Some((_, _, first)) = self.ids.insert(id.value, entry) {
-            twice(id, first, desk);
-        }
-        self.list.push(Arc::new(Campaign {
-            id: id.value.into(),
-            company: company.unwrap_or(CompanyId(0)),
-            // One that is switched off has nobody to offer its calls to.
-            buyers: if is_enabled {
-                members.into()
-            } else {
-                Arc::default()
-            },
-        }));
-    }
-
-    /// How many there are, those included that are the second of their name.
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// The campaign that is named, and its company; `None`: there is none of this name, which is noted.
-    pub(super) fn find(
-        &self,
-        name: Spot<&str>,
-        desk: &mut Desk<'_>,
-    ) -> Option<(CampaignId, Option<CompanyId>)> {
-        let found = self.ids.get(name.value);
-        if found.is_none() {
-            unknown("campaign", name, self.ids.keys().copied(), desk);
-        }
-        found.map(|(campaign, company, _)| (*campaign, *company))
-    }
-}
-
-/// The buyers of a campaign that can be read, in the order in which it names them.
-fn members(
-    section: &Section<'_>,
-    company: Option<CompanyId>,
-    buyers: &Buyers<'_>,
-    desk: &mut Desk<'_>,
-) -> Vec<Arc<Buyer>> {
-    let names = section.list("buyers", desk);
-    if names.is_empty() {
-        section.missing_or_empty(
-            "buyers",
-            "for example buyers = [\"first\", \"second\"]",
-            desk,
-        );
-    }
-    let mut seen: Vec<&str> = Vec::new();
-    let mut members = Vec::new();
-    for name in names {
-        if seen.contains(&name.value) {
-            desk.fault(
-                name.place,
-                format!("buyer `{}` is named twice", name.value),
-                "each buyer is tried once",
-            );
-            continue;
-        }
-        seen.push(name.value);
-        let Some(listed) = buyers.get(name.value) else {
-            unknown("buyer", name, buyers.keys().copied(), desk);
-            continue;
-        };
-        if company.is_some() && listed.company.is_some() && listed.company != company {
-            desk.fault(
-                name.place,
-                format!("buyer `{}` is another company's", name.value),
-                "a campaign and its buyers belong to one company",
-            );
-        }
-        members.extend(listed.buyer.clone());
-    }
-    members
 }
 
 /// All tables of one name, out of all files.

@@ -31,7 +31,7 @@ fn the_smallest_configuration_has_every_default() {
     assert_eq!(policy.product.as_deref(), Some("strowger"));
     assert_eq!(policy.strangers, Strangers::Refuse);
     assert_eq!(&*policy.listeners[0].advertise, "192.0.2.10:5060");
-    let buyer = &policy.directory.campaigns[0].buyers[0];
+    let buyer = &policy.directory.campaigns[0].route.buyers()[0];
     assert_eq!(&*buyer.gateways[0].host, "203.0.113.20");
     assert_eq!(buyer.gateways[0].address.to_string(), "203.0.113.20:5060");
     assert_eq!(buyer.ring_timeout, Duration::from_secs(30));
@@ -70,7 +70,7 @@ fn what_a_buyer_and_a_trunk_may_do_within_a_call_is_told_by_name() {
         (&*ours, Refer::Terminate, false),
     ] {
         let policy = load_main(text).expect("no fault").policy;
-        let buyer = &policy.directory.campaigns[0].buyers[0];
+        let buyer = &policy.directory.campaigns[0].route.buyers()[0];
 
         assert_eq!(policy.trunks[0].refer, refer);
         assert_eq!(
@@ -135,8 +135,8 @@ fn the_documented_defaults_are_the_defaults() {
         minimal.trunks[0].plan.country
     );
     let (described, plain) = (
-        &documented.directory.campaigns[0].buyers[0],
-        &minimal.directory.campaigns[0].buyers[0],
+        &documented.directory.campaigns[0].route.buyers()[0],
+        &minimal.directory.campaigns[0].route.buyers()[0],
     );
     assert_eq!(described.priority, plain.priority);
     assert_eq!(described.ring_timeout, plain.ring_timeout);
@@ -254,7 +254,7 @@ fn buyers_go_by_priority_then_by_the_campaigns_order() {
 
     let policy = load_main(&text).expect("no fault").policy;
 
-    let buyers = &policy.directory.campaigns[0].buyers;
+    let buyers = &policy.directory.campaigns[0].route.buyers();
     let ids: Vec<&str> = buyers.iter().map(|buyer| &*buyer.id).collect();
     assert_eq!(ids, ["zero", "sunny", "second", "last"]);
 }
@@ -268,7 +268,7 @@ fn a_campaign_that_is_switched_off_has_nobody() {
 
     let policy = load_main(&text).expect("no fault").policy;
 
-    assert!(policy.directory.campaigns[0].buyers.is_empty());
+    assert!(policy.directory.campaigns[0].route.buyers().is_empty());
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn faults_of_a_list_have_its_lines() {
     let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
     let list = "+12125550102,solar,bright-leads\n12125550103,solar,bright-leads\n+12125550104,solr,bright-leads\n\
                 +12125550105,solar,dim-leads\n+12125550101,solar,bright-leads\n +12125550102,solar,bright-leads\n\
-                +12125550106,solar\n+12125550107,solar,bright-leads,tv,x\n+12125550108,solar,\"bright-leads\"\n";
+                +12125550106,solar\n+12125550107,solar,bright-leads,tv,,x\n+12125550108,solar,\"bright-leads\"\n";
     let source = Texts::of(MAIN, text).and("conf/n.csv", list);
 
     let faults = load(Path::new(MAIN), &source, 1).err().expect("faults");
@@ -358,9 +358,9 @@ conf/n.csv:3:14: numbers.campaign: there is no campaign `solr`; did you mean `so
 conf/n.csv:4:20: numbers.afid: there is no publisher `dim-leads`; describe it under [[publisher]]
 conf/n.csv:5:1: numbers.number: +12125550101 is assigned already, at conf/strowger.toml:36; a number belongs to one campaign
 conf/n.csv:6:2: numbers.number: +12125550102 is assigned already, at conf/n.csv:1; a number belongs to one campaign
-conf/n.csv:7:1: numbers: has too few fields; write number,campaign,afid or number,campaign,afid,sid, without quotes
-conf/n.csv:8:1: numbers: has too many fields; write number,campaign,afid or number,campaign,afid,sid, without quotes
-conf/n.csv:9:1: numbers: has quotes; write number,campaign,afid or number,campaign,afid,sid, without quotes"
+conf/n.csv:7:1: numbers: has too few fields; write number,campaign,afid or number,campaign,afid,sid or number,campaign,afid,sid,tags, without quotes
+conf/n.csv:8:1: numbers: has too many fields; write number,campaign,afid or number,campaign,afid,sid or number,campaign,afid,sid,tags, without quotes
+conf/n.csv:9:1: numbers: has quotes; write number,campaign,afid or number,campaign,afid,sid or number,campaign,afid,sid,tags, without quotes"
     );
 }
 
@@ -581,12 +581,12 @@ fn a_buyer_by_name_without_an_address_is_looked_up() {
 
     let names: Vec<&str> = policy.names().map(|wanted| wanted.name()).collect();
     assert_eq!(names, ["pbx.example.com"]);
-    let gateway = &policy.directory.campaigns[0].buyers[0].gateways[0];
+    let gateway = &policy.directory.campaigns[0].route.buyers()[0].gateways[0];
     assert_eq!(&*gateway.name, "pbx.example.com:5080");
     assert_eq!(gateway.tls_name.as_deref(), Some("pbx.example.com"));
     assert_eq!(policy.flow_to(gateway), None);
     assert_eq!(
-        &*policy.directory.campaigns[0].buyers[0].gateways[0].host,
+        &*policy.directory.campaigns[0].route.buyers()[0].gateways[0].host,
         "pbx.example.com"
     );
 }
@@ -635,7 +635,7 @@ fn where_a_buyers_invite_goes() {
             .unwrap_or_else(|faults| panic!("{faults}"))
             .policy;
 
-        let gateway = &policy.directory.campaigns[0].buyers[0].gateways[0];
+        let gateway = &policy.directory.campaigns[0].route.buyers()[0].gateways[0];
         assert_eq!((&*gateway.uri, &*gateway.host), (uri, host));
         assert_eq!(gateway.address.to_string(), goes);
     }
@@ -651,7 +651,7 @@ fn gateways_are_in_order_of_priority_and_keep_their_own_uri() {
         .unwrap_or_else(|faults| panic!("{faults}"))
         .policy;
 
-    let found: Vec<_> = policy.directory.campaigns[0].buyers[0]
+    let found: Vec<_> = policy.directory.campaigns[0].route.buyers()[0]
         .gateways
         .iter()
         .map(|one| (&*one.name, &*one.uri, one.priority, one.weight))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sip::retreaver;
 
-/// Reads a whole number and one of `ms`, `s`, `m`, `h`; `None` for anything else.
+/// Reads a whole number and one of `ms`, `s`, `m`, `h`, `d`; `None` for anything else.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at_checked(digits)?;
@@ -15,6 +15,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.checked_mul(milliseconds).map(Duration::from_millis)
@@ -23,8 +24,14 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 /// Writes what [`parse_duration`] reads.
 pub(super) fn show_duration(value: Duration) -> String {
     let milliseconds = value.as_millis();
-    for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if milliseconds >= size && milliseconds.is_multiple_of(size) {
+    // A day is easier to read as hours.
+    for (unit, size, least) in [
+        ("d", 86_400_000, 2),
+        ("h", 3_600_000, 1),
+        ("m", 60_000, 1),
+        ("s", 1_000, 1),
+    ] {
+        if milliseconds >= least * size && milliseconds.is_multiple_of(size) {
             return format!("{}{unit}", milliseconds / size);
         }
     }
@@ -192,6 +199,8 @@ mod tests {
             ("5s", 5_000),
             ("2m", 120_000),
             ("1h", 3_600_000),
+            ("24h", 86_400_000),
+            ("30d", 2_592_000_000),
         ] {
             let value = Duration::from_millis(milliseconds);
             assert_eq!(parse_duration(text), Some(value), "{text}");

@@ -11,9 +11,11 @@
 //! buyer was chosen, whenever it is answered.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::routing::buyer::Buyer;
 use crate::routing::caps::{CapKind, CapOn, Caps, Counters, Party, Quota};
 use crate::routing::window::{Span, Window};
 use crate::types::moment::Moment;
@@ -42,14 +44,34 @@ struct Count {
 }
 
 /// What a call wants of one party.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim<'c> {
+#[derive(Debug, Clone)]
+pub struct Claim {
     /// Whose place.
-    pub party: &'c Party,
+    pub party: Party,
     /// Places at once and per second.
     pub caps: Caps,
     /// Places in windows; `None`: no limit.
-    pub quota: Option<&'c Quota>,
+    pub quota: Option<Arc<Quota>>,
+}
+
+impl Claim {
+    /// What a call wants that is offered to `buyer`: a place of the buyer's and of each of its groups, where there is a
+    /// limit.
+    #[must_use]
+    pub fn of(buyer: &Buyer) -> SmallVec<[Self; 1]> {
+        let rules = &buyer.rules;
+        let own = (buyer.caps.is_limited() || rules.quota.is_some()).then(|| Self {
+            party: Party::Buyer(Arc::clone(&buyer.id)),
+            caps: buyer.caps,
+            quota: rules.quota.clone(),
+        });
+        let groups = rules.groups.iter().map(|group| Self {
+            party: Party::Group(Arc::clone(&group.id)),
+            caps: group.caps,
+            quota: group.quota.clone(),
+        });
+        own.into_iter().chain(groups).collect()
+    }
 }
 
 /// There is no place.
@@ -95,13 +117,13 @@ impl Book {
     pub fn reserve(
         &mut self,
         now: Moment,
-        claims: &[Claim<'_>],
+        claims: &[Claim],
         counted: &mut Vec<Counted>,
     ) -> Result<Hold, Full> {
         let micros = now.millis().saturating_mul(1000);
         let unused = Account::default();
         for claim in claims {
-            let account = self.accounts.get(claim.party).unwrap_or(&unused);
+            let account = self.accounts.get(&claim.party).unwrap_or(&unused);
             if let Some((kind, have, cap)) = account.reached(now, micros, claim) {
                 let party = claim.party.clone();
                 return Err(Full {
@@ -115,7 +137,11 @@ impl Book {
         let parts = claims.iter().map(|claim| {
             let account = self.accounts.entry(claim.party.clone()).or_default();
             let held = account.take(now, micros, claim);
-            let on = claim.quota.map(|quota| quota.on).unwrap_or_default();
+            let on = claim
+                .quota
+                .as_ref()
+                .map(|quota| quota.on)
+                .unwrap_or_default();
             Part {
                 party: claim.party.clone(),
                 on,
@@ -191,7 +217,7 @@ impl Counters for Book {
 
 impl Account {
     /// The first limit of the claim that is reached, with how many there are and may be.
-    fn reached(&self, now: Moment, micros: i64, claim: &Claim<'_>) -> Option<(CapKind, u32, u32)> {
+    fn reached(&self, now: Moment, micros: i64, claim: &Claim) -> Option<(CapKind, u32, u32)> {
         if let Some(cap) = claim.caps.max_calls
             && self.calls >= cap
         {
@@ -202,7 +228,7 @@ impl Account {
         {
             return Some((CapKind::Cps, cap, cap));
         }
-        let quota = claim.quota?;
+        let quota = claim.quota.as_ref()?;
         let local = quota.zone.local(now);
         Span::ALL.iter().find_map(|span| {
             let cap = quota.most.of(*span)?;
@@ -211,13 +237,13 @@ impl Account {
         })
     }
 
-    fn take(&mut self, now: Moment, micros: i64, claim: &Claim<'_>) -> SmallVec<[Window; 2]> {
+    fn take(&mut self, now: Moment, micros: i64, claim: &Claim) -> SmallVec<[Window; 2]> {
         self.calls = self.calls.saturating_add(1);
         if let Some(full_at) = claim.caps.max_cps.and_then(|cps| self.drawn(micros, cps)) {
             self.full_at = full_at;
         }
         let mut held = SmallVec::new();
-        let Some(quota) = claim.quota else {
+        let Some(quota) = &claim.quota else {
             return held;
         };
         let local = quota.zone.local(now);

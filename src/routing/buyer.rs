@@ -8,6 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::routing::caps::Caps;
+use crate::routing::rules::Rules;
 use crate::routing::trunk::{MediaTerms, Refer};
 use crate::routing::weight;
 use crate::sip::flow::{PeerId, Transport};
@@ -24,6 +25,11 @@ pub struct Buyer {
     pub gateways: Vec<Arc<Gateway>>,
     /// Lower goes first.
     pub priority: i32,
+    /// Its share of the calls among those of its priority; at least 1. `None`: 1 if another one has a weight, and else the
+    /// order is the configured one.
+    pub weight: Option<u32>,
+    /// What it asks of a call before it takes it.
+    pub rules: Rules,
     /// How long it may ring.
     pub ring_timeout: Duration,
     /// How long it may say nothing at all.
@@ -67,6 +73,8 @@ impl Buyer {
             id: id.into(),
             gateways,
             priority: 1,
+            weight: None,
+            rules: Rules::default(),
             ring_timeout: Self::RING_TIMEOUT,
             response_timeout: Self::RESPONSE_TIMEOUT,
             caps: Caps::default(),

@@ -1,174 +1,286 @@
-//! Which buyers get the call: number -> line -> campaign -> buyers, in order.
+//! Which buyers get the call, in which order, and why not the others.
 //!
-//! A pure function of the directory, the trunk and the number dialled, so that a decision can be
-//! had again at any time.
+//! A pure function: the directory, the moment, the call and what is counted go in, the decision comes out, and the same again
+//! for the same. Live calls, dry runs, tests and replays all ask it.
+//!
+//! ```text
+//! campaign ─> its buyers ─> some fit: by priority, then by weight or as configured
+//!    ^                 └──> none: the cause ─> the campaign's exit ─> other buyers
+//!    └──────────────────────────────────────────────────────┴──────> another campaign (5 at most)
+//!                                                           └──────> refused
+//! ```
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::routing::buyer::Buyer;
-use crate::routing::directory::{Campaign, Directory, Source};
-use crate::routing::trunk::Trunk;
-use crate::types::number::{NotANumber, Number};
+use crate::routing::campaign::{Answer, Campaign, Cause, Exit, RepeatPolicy, Route};
+use crate::routing::caps::Counters;
+use crate::routing::directory::Directory;
+use crate::routing::facts::Facts;
+use crate::routing::judge::Judge;
+use crate::routing::verdict::Verdict;
+use crate::routing::weight;
+use crate::types::condition::Mismatch;
+use crate::types::moment::Moment;
 
-/// To whom a call is offered.
-#[derive(Debug, Clone, Copy)]
-pub struct Decision<'d> {
-    /// The campaign of the number dialled.
-    pub campaign: &'d Arc<Campaign>,
-    /// Who sent the caller.
-    pub source: &'d Source,
-    /// Its buyers in the order in which they are tried; at least one.
-    pub buyers: &'d Arc<[Arc<Buyer>]>,
+/// To whom a call is offered, and why not to others.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The buyers in the order in which they are tried.
+    pub order: Arc<[Arc<Buyer>]>,
+    /// Why there are none; `None`: there are.
+    pub refused: Option<Refused>,
+    /// What was looked at, in order. A route that has nothing to choose leaves nothing here: all its buyers fit.
+    pub looks: Vec<Look>,
+    /// How far the decision went, to go on from there when all of `order` were tried in vain.
+    pub trail: Trail,
 }
 
-/// Why a call is offered to nobody.
-#[derive(Debug, Clone, Copy)]
-pub enum Refusal<'d> {
-    /// What was dialled is not a number.
-    NotANumber(NotANumber),
-    /// The number has no campaign, or none that this trunk's company owns: the two are not told
-    /// apart, so that a carrier cannot learn what other companies own.
-    NumberUnknown,
-    /// The campaign has nobody to offer it to.
-    NoBuyer {
-        /// The campaign, for the record.
-        campaign: &'d Arc<Campaign>,
-        /// Who sent the caller, for the record.
-        source: &'d Source,
-    },
+/// Nobody is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub cause: Cause,
+    /// How the campaign wants the caller to be told; `None`: as the cause says.
+    pub answer: Option<Answer>,
 }
 
-/// Decides to whom the call that `trunk` brings for `dialled` is offered.
-pub fn decide<'d>(
-    directory: &'d Directory,
-    trunk: &Trunk,
-    dialled: Result<Number, NotANumber>,
-) -> Result<Decision<'d>, Refusal<'d>> {
-    let number = dialled.map_err(Refusal::NotANumber)?;
-    let line = directory.numbers.get(&number);
-    let (campaign, source) = line
-        .and_then(|line| {
-            let campaign = directory.campaigns.get(line.campaign.0 as usize)?;
-            Some((campaign, directory.sources.get(line.source.0 as usize)?))
-        })
-        .filter(|(campaign, _)| campaign.company == trunk.company)
-        .ok_or(Refusal::NumberUnknown)?;
-    if campaign.buyers.is_empty() {
-        return Err(Refusal::NoBuyer { campaign, source });
+/// One route that was looked at.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Whose.
+    pub campaign: Arc<Campaign>,
+    /// The exit that it is; `None`: it is the campaign's own.
+    pub exit: Option<Cause>,
+    /// Its buyers, and
+    pub buyers: Arc<[Arc<Buyer>]>,
+    /// what was said of each.
+    pub verdicts: Box<[Verdict]>,
+}
+
+impl Look {
+    /// Each buyer with its verdict, in the order of the route.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<Buyer>, &Verdict)> {
+        self.buyers.iter().zip(&self.verdicts)
     }
-    Ok(Decision {
-        campaign,
-        source,
-        buyers: &campaign.buyers,
-    })
 }
+
+/// How far a decision went.
+#[derive(Debug, Clone)]
+pub struct Trail {
+    /// The campaign that decides.
+    pub campaign: Arc<Campaign>,
+    /// How many campaigns were left for it.
+    jumps: u8,
+    /// The exits of this campaign that were taken, a bit for each.
+    taken: u8,
+}
+
+impl Trail {
+    fn new(campaign: &Arc<Campaign>) -> Self {
+        Self {
+            campaign: Arc::clone(campaign),
+            jumps: 0,
+            taken: 0,
+        }
+    }
+}
+
+/// Decides to whom a call is offered that nothing kept from the buyers of its campaign. Those of one priority that go by
+/// weight are ordered by a hash of `seed`, which is the call's UUID as text.
+#[must_use]
+pub fn decide(
+    directory: &Directory,
+    now: Moment,
+    seed: &[u8],
+    facts: &Facts,
+    counters: &dyn Counters,
+) -> Decision {
+    let trail = Trail::new(&facts.campaign);
+    let call = Call {
+        directory,
+        now,
+        seed,
+        facts,
+        counters,
+    };
+    call.enter(trail, Vec::new())
+}
+
+/// Decides what becomes of a call that nobody is left for: that was kept from the buyers (see
+/// [`Kept`](crate::routing::screen::Kept)), or whose buyers were tried in vain. `before`: the decision up to here; `None`: there
+/// was none.
+#[must_use]
+pub fn follow(
+    directory: &Directory,
+    now: Moment,
+    seed: &[u8],
+    facts: &Facts,
+    counters: &dyn Counters,
+    (before, cause): (Option<&Decision>, Cause),
+) -> Decision {
+    let trail = before.map(|before| before.trail.clone());
+    let trail = trail.unwrap_or_else(|| Trail::new(&facts.campaign));
+    let call = Call {
+        directory,
+        now,
+        seed,
+        facts,
+        counters,
+    };
+    call.leave(trail, cause, Vec::new())
+}
+
+/// Looks at one buyer again, when its turn comes.
+#[must_use]
+pub fn recheck(
+    now: Moment,
+    facts: &Facts,
+    counters: &dyn Counters,
+    campaign: &Campaign,
+    buyer: &Buyer,
+) -> Verdict {
+    Judge::new(now, facts, counters, campaign).judge(buyer)
+}
+
+/// Whether what is known just before the call is offered is what the buyer wants to be known then.
+pub fn forward(facts: &Facts, buyer: &Buyer) -> Result<(), Mismatch> {
+    buyer.rules.forward.matches(facts)
+}
+
+struct Call<'c> {
+    directory: &'c Directory,
+    now: Moment,
+    seed: &'c [u8],
+    facts: &'c Facts,
+    counters: &'c dyn Counters,
+}
+
+/// What a route came to.
+enum Outcome {
+    /// These are tried.
+    Order(Arc<[Arc<Buyer>]>),
+    Nobody(Cause),
+}
+
+impl Call<'_> {
+    /// The campaign of the trail decides.
+    fn enter(&self, trail: Trail, mut looks: Vec<Look>) -> Decision {
+        let campaign = Arc::clone(&trail.campaign);
+        match self.look(&campaign, None, &campaign.route, &mut looks) {
+            Outcome::Order(order) => Decision {
+                order,
+                refused: None,
+                looks,
+                trail,
+            },
+            Outcome::Nobody(cause) => self.leave(trail, cause, looks),
+        }
+    }
+
+    /// Nobody is left in the campaign of the trail: its exit for the cause decides. Each is taken once.
+    fn leave(&self, mut trail: Trail, mut cause: Cause, mut looks: Vec<Look>) -> Decision {
+        let mut answer = None;
+        loop {
+            let campaign = Arc::clone(&trail.campaign);
+            let bit = 1 << cause as u8;
+            let exit = campaign.exits.of(cause);
+            let Some(exit) = exit.filter(|_| trail.taken & bit == 0) else {
+                break;
+            };
+            trail.taken |= bit;
+            match exit {
+                Exit::Reject(with) => {
+                    answer = Some(with.clone());
+                    break;
+                }
+                Exit::Dial(route) => match self.look(&campaign, Some(cause), route, &mut looks) {
+                    Outcome::Order(order) => {
+                        return Decision {
+                            order,
+                            refused: None,
+                            looks,
+                            trail,
+                        };
+                    }
+                    Outcome::Nobody(next) => cause = next,
+                },
+                Exit::Campaign(id) => {
+                    let next = self.directory.campaigns.get(id.0 as usize);
+                    let Some(next) = next.filter(|_| trail.jumps < MOST_JUMPS) else {
+                        break;
+                    };
+                    trail = Trail {
+                        campaign: Arc::clone(next),
+                        jumps: trail.jumps + 1,
+                        taken: 0,
+                    };
+                    if next.callers.check(self.facts.caller).is_err() {
+                        cause = Cause::Suppressed;
+                        continue;
+                    }
+                    return self.enter(trail, looks);
+                }
+            }
+        }
+        Decision {
+            order: Arc::default(),
+            refused: Some(Refused { cause, answer }),
+            looks,
+            trail,
+        }
+    }
+
+    fn look(
+        &self,
+        campaign: &Arc<Campaign>,
+        exit: Option<Cause>,
+        route: &Route,
+        looks: &mut Vec<Look>,
+    ) -> Outcome {
+        if route.buyers().is_empty() {
+            return Outcome::Nobody(Cause::NoBuyer);
+        }
+        let is_plain = route.is_plain() && campaign.repeat.policy == RepeatPolicy::Normal;
+        if is_plain && self.facts.tried.is_empty() && !self.counters.is_known() {
+            return Outcome::Order(Arc::clone(route.buyers()));
+        }
+        let mut judge = Judge::new(self.now, self.facts, self.counters, campaign);
+        let mut verdicts = Vec::with_capacity(route.buyers().len());
+        let mut fitting = SmallVec::<[_; 64]>::new();
+        for (place, buyer) in route.buyers().iter().enumerate() {
+            let verdict = judge.judge(buyer);
+            if verdict.fits() {
+                let is_favourite = judge.favourite() == Some(&*buyer.id);
+                // Those that do not go by weight stay in their order.
+                let rank = route
+                    .is_weighted(place)
+                    .then(|| weight::rank(self.seed, &buyer.id, buyer.weight.unwrap_or(1)));
+                fitting.push((!is_favourite, buyer.priority, rank, place));
+            }
+            verdicts.push(verdict);
+        }
+        let cause = verdicts.iter().filter_map(Verdict::cause).max();
+        looks.push(Look {
+            campaign: Arc::clone(campaign),
+            exit,
+            buyers: Arc::clone(route.buyers()),
+            verdicts: verdicts.into(),
+        });
+        if fitting.is_empty() {
+            return Outcome::Nobody(cause.map_or(Cause::NoBuyer, |(_, cause)| cause));
+        }
+        fitting.sort_unstable();
+        let places = fitting.iter().map(|(.., place)| *place);
+        let order = places.filter_map(|place| route.buyers().get(place).cloned());
+        Outcome::Order(order.collect())
+    }
+}
+
+/// How often a call is handed from one campaign to the next.
+pub const MOST_JUMPS: u8 = 5;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::routing::buyer::Gateway;
-    use crate::routing::directory::{CampaignId, Company, Line, SourceId};
-    use crate::routing::trunk::CompanyId;
-    use crate::types::secret::Secret;
-
-    #[test]
-    fn a_known_number_is_offered_to_the_buyers_of_its_campaign_in_their_order() {
-        let directory = directory();
-
-        let decision = decide(&directory, &trunk(0), number("+12125550101")).expect("offered");
-
-        let buyers: Vec<&str> = decision.buyers.iter().map(|buyer| &*buyer.id).collect();
-        assert_eq!(&*decision.campaign.id, "solar");
-        assert_eq!(&*decision.source.afid, "bright-leads");
-        assert_eq!(decision.source.sid.as_deref(), Some("tv"));
-        assert_eq!(buyers, ["first", "second"]);
-    }
-
-    #[test]
-    fn a_number_that_is_nobodys_is_unknown() {
-        let directory = directory();
-
-        let refusal = decide(&directory, &trunk(0), number("+12125550199"));
-
-        assert!(matches!(refusal, Err(Refusal::NumberUnknown)));
-    }
-
-    #[test]
-    fn a_number_of_another_company_is_unknown_too() {
-        let directory = directory();
-
-        let refusal = decide(&directory, &trunk(1), number("+12125550101"));
-
-        assert!(matches!(refusal, Err(Refusal::NumberUnknown)));
-    }
-
-    #[test]
-    fn a_campaign_without_buyers_refuses_and_still_names_itself_for_the_record() {
-        let directory = directory();
-
-        let refusal = decide(&directory, &trunk(0), number("+12125550102"));
-
-        let Err(Refusal::NoBuyer { campaign, source }) = refusal else {
-            panic!("{refusal:?}");
-        };
-        assert_eq!(&*campaign.id, "paused");
-        assert_eq!(&*source.afid, "bright-leads");
-    }
-
-    #[test]
-    fn what_is_no_number_is_refused_as_the_reader_found_it() {
-        let directory = directory();
-
-        for fault in [NotANumber::TooShort, NotANumber::Invalid] {
-            let refusal = decide(&directory, &trunk(0), Err(fault));
-            assert!(matches!(refusal, Err(Refusal::NotANumber(found)) if found == fault));
-        }
-    }
-
-    fn number(text: &str) -> Result<Number, NotANumber> {
-        Number::from_e164(text.as_bytes()).ok_or(NotANumber::Invalid)
-    }
-
-    fn trunk(company: u16) -> Trunk {
-        Trunk::new("carrier", CompanyId(company))
-    }
-
-    fn directory() -> Directory {
-        let line = |campaign| Line {
-            campaign: CampaignId(campaign),
-            source: SourceId(0),
-        };
-        let campaign = |id: &str, buyers| {
-            Arc::new(Campaign {
-                id: id.into(),
-                company: CompanyId(0),
-                buyers: Vec::into(buyers),
-            })
-        };
-        Directory {
-            companies: vec![Company {
-                id: "acme".into(),
-                key_secret: Secret::new(*b"0123456789abcdef"),
-            }],
-            campaigns: vec![
-                campaign("solar", vec![buyer("first"), buyer("second")]),
-                campaign("paused", Vec::new()),
-            ],
-            sources: vec![Source {
-                afid: "bright-leads".into(),
-                sid: Some("tv".into()),
-            }],
-            numbers: [("+12125550101", line(0)), ("+12125550102", line(1))]
-                .into_iter()
-                .map(|(text, line)| (number(text).expect("a number"), line))
-                .collect(),
-            ..Directory::default()
-        }
-    }
-
-    fn buyer(id: &str) -> Arc<Buyer> {
-        let address = "192.0.2.9:5060".parse().expect("an address");
-        let gateway = Gateway::udp("sip:sales@192.0.2.9", "192.0.2.9", address);
-        Arc::new(Buyer::new(id, vec![Arc::new(gateway)]))
-    }
-}
+mod tests;

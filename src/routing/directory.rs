@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::routing::buyer::Buyer;
-use crate::routing::trunk::CompanyId;
+use crate::routing::callers::Lists;
+use crate::routing::campaign::Campaign;
+use crate::routing::rules::Schedule;
 use crate::types::number::Number;
 use crate::types::secret::Secret;
+use crate::types::tag::Tags;
 
 /// All that routing knows. Replaced as a whole, never changed.
 #[derive(Default)]
@@ -19,6 +22,8 @@ pub struct Directory {
     pub campaigns: Vec<Arc<Campaign>>,
     /// Pairs of publisher and sub id that numbers use, by [`SourceId`].
     pub sources: Vec<Source>,
+    /// What else numbers say, by [`TermsId`]; many numbers share one.
+    pub terms: Vec<Terms>,
     /// What each number stands for.
     pub numbers: HashMap<Number, Line>,
 }
@@ -29,17 +34,40 @@ pub struct Company {
     pub id: Arc<str>,
     /// What its call keys are made with.
     pub key_secret: Secret,
+    /// Which callers it takes.
+    pub callers: Lists,
 }
 
-/// One campaign.
-#[derive(Debug)]
-pub struct Campaign {
-    /// Its id in the configuration.
-    pub id: Arc<str>,
-    /// Its owner.
-    pub company: CompanyId,
-    /// Its buyers, in order of priority, then of the configuration.
-    pub buyers: Arc<[Arc<Buyer>]>,
+impl Directory {
+    /// What else a number says; nothing but that it is in use, if no number says this.
+    #[must_use]
+    pub fn terms(&self, id: TermsId) -> &Terms {
+        static USUAL: Terms = Terms::USUAL;
+        let place = id.0.checked_sub(1).map(|place| place as usize);
+        place
+            .and_then(|place| self.terms.get(place))
+            .unwrap_or(&USUAL)
+    }
+}
+
+/// What a number says besides its campaign and its publisher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether it takes calls.
+    pub is_enabled: bool,
+    /// What its calls are tagged with from the beginning.
+    pub tags: Tags,
+    /// When it is open; `None`: always.
+    pub hours: Option<Schedule>,
+}
+
+impl Terms {
+    /// Those of a number that says nothing else.
+    pub const USUAL: Self = Self {
+        is_enabled: true,
+        tags: Tags::NONE,
+        hours: None,
+    };
 }
 
 /// Who sent the caller.
@@ -51,13 +79,15 @@ pub struct Source {
     pub sid: Option<Arc<str>>,
 }
 
-/// What a number stands for; 8 bytes, so that a million numbers stay small.
+/// What a number stands for; 12 bytes, so that a million numbers stay small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     /// Its campaign.
     pub campaign: CampaignId,
     /// Its publisher and sub id.
     pub source: SourceId,
+    /// What else it says.
+    pub terms: TermsId,
 }
 
 /// Place in [`Directory::campaigns`].
@@ -67,3 +97,7 @@ pub struct CampaignId(pub u32);
 /// Place in [`Directory::sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub u32);
+
+/// Which of [`Directory::terms`], counted from 1; 0 are those of a number that says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct TermsId(pub u32);

@@ -72,4 +72,30 @@ mod tests {
             assert_eq!(order, want, "{seed}");
         }
     }
+
+    #[test]
+    fn calls_are_shared_by_weight_within_one_percent() {
+        for (weights, shares) in [
+            (&[1_u32, 1, 1, 1][..], &[25.0, 25.0, 25.0, 25.0][..]),
+            (&[3, 1], &[75.0, 25.0]),
+            (&[10, 10, 5], &[40.0, 40.0, 20.0]),
+        ] {
+            let mut first = vec![0_u32; weights.len()];
+
+            for call in 0..100_000_u32 {
+                let seed = format!("{call:08x}-ab8a-4146-9946-8169fbcc6d6c");
+                let winner = (0..weights.len()).min_by_key(|place| {
+                    rank(seed.as_bytes(), &format!("b-{place}"), weights[*place])
+                });
+                first[winner.expect("a buyer")] += 1;
+            }
+
+            for (found, share) in first.iter().zip(shares) {
+                assert!(
+                    (f64::from(*found) / 1000.0 - share).abs() < 1.0,
+                    "{first:?}"
+                );
+            }
+        }
+    }
 }

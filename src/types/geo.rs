@@ -17,6 +17,47 @@ use crate::types::number::Number;
 /// The values that one place stands for, in the order: area code, country, postal code, region.
 pub type Values = SmallVec<[Box<str>; 4]>;
 
+/// Where the area code of a number lies; made without allocation, as every call may be asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    code: [u8; 3],
+    region: Option<&'static str>,
+}
+
+impl Area {
+    /// What the number of a caller says of where it is; `None` for numbers outside the North American plan.
+    #[must_use]
+    pub fn of(caller: Number) -> Option<Self> {
+        caller.area_code().map(Self::coded)
+    }
+
+    fn coded(code: u16) -> Self {
+        let digit = |unit: u16| b'0' + u8::try_from(code / unit % 10).unwrap_or_default();
+        Self {
+            code: [digit(100), digit(10), digit(1)],
+            region: region_of_area(code),
+        }
+    }
+
+    /// The area code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.code).unwrap_or_default()
+    }
+
+    /// Calls `found` with the area code, and with country and region where it has any.
+    pub fn each(&self, found: &mut dyn FnMut(&str)) {
+        found(self.code());
+        let Some(region) = self.region else {
+            return;
+        };
+        if let Some((country, _)) = region.split_once('-') {
+            found(country);
+        }
+        found(region);
+    }
+}
+
 /// What the number of a caller says of where it is; nothing for numbers outside the North American plan.
 #[must_use]
 pub fn of_caller(caller: Number) -> Values {
@@ -27,14 +68,7 @@ pub fn of_caller(caller: Number) -> Values {
 #[must_use]
 pub fn of_area(code: u16) -> Values {
     let mut values = Values::new();
-    values.push(format!("{code:03}").into());
-    let Some(region) = region_of_area(code) else {
-        return values;
-    };
-    if let Some((country, _)) = region.split_once('-') {
-        values.push(country.into());
-    }
-    values.push(region.into());
+    Area::coded(code).each(&mut |value| values.push(value.into()));
     values
 }
 

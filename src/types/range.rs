@@ -12,8 +12,27 @@ impl NumberSet {
     /// Adds what `text` names: `+12125550100`, `+12125550100-+12125550199`, or with a prefix all that
     /// begins so, `+1212555*`. `false`: it names nothing, and nothing was added.
     pub fn insert(&mut self, text: &str) -> bool {
+        let is_number = self.push(text);
+        self.settle();
+        is_number
+    }
+
+    /// Adds what many texts name. The places of those that name nothing.
+    pub fn extend<'t>(&mut self, texts: impl IntoIterator<Item = &'t str>) -> Vec<usize> {
+        let mut bad = Vec::new();
+        for (place, text) in texts.into_iter().enumerate() {
+            if !self.push(text) {
+                bad.push(place);
+            }
+        }
+        self.settle();
+        self.ranges.shrink_to_fit();
+        bad
+    }
+
+    fn push(&mut self, text: &str) -> bool {
         if let Some(prefix) = text.strip_suffix('*') {
-            return self.insert_prefix(prefix);
+            return self.push_prefix(prefix);
         }
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let read = |text: &str| {
@@ -23,7 +42,7 @@ impl NumberSet {
         };
         match (read(first), read(last)) {
             (Some(first), Some(last)) if first <= last && length(first) == length(last) => {
-                self.add(first, last);
+                self.ranges.push((first, last));
                 true
             }
             _ => false,
@@ -46,7 +65,7 @@ impl NumberSet {
         self.ranges.is_empty()
     }
 
-    fn insert_prefix(&mut self, prefix: &str) -> bool {
+    fn push_prefix(&mut self, prefix: &str) -> bool {
         let Some(digits) = prefix.strip_prefix('+') else {
             return false;
         };
@@ -58,13 +77,13 @@ impl NumberSet {
         };
         for digits in length(start).max(MIN_DIGITS)..=MAX_DIGITS {
             let size = 10_u64.pow(digits - length(start));
-            self.add(start * size, start * size + (size - 1));
+            self.ranges.push((start * size, start * size + (size - 1)));
         }
         true
     }
 
-    fn add(&mut self, first: u64, last: u64) {
-        self.ranges.push((first, last));
+    /// Puts them in order, and makes one of those that meet.
+    fn settle(&mut self) {
         self.ranges.sort_unstable();
         self.ranges.dedup_by(|next, kept| {
             let meets = next.0 <= kept.1.saturating_add(1);
@@ -129,6 +148,16 @@ mod tests {
 
         assert_eq!(touching, set(&["+12125550100-+12125550199"]));
         assert!(NumberSet::default().is_empty());
+    }
+
+    #[test]
+    fn many_are_added_at_once_and_those_that_are_none_are_told() {
+        let mut many = set(&["+13125550100"]);
+
+        let bad = many.extend(["+1212*", "anonymous", "+13125550101", ""]);
+
+        assert_eq!(bad, [1, 3]);
+        assert_eq!(many, set(&["+13125550100-+13125550101", "+1212*"]));
     }
 
     #[test]

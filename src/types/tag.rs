@@ -110,6 +110,9 @@ impl TagFault {
 }
 
 impl Tags {
+    /// No tags.
+    pub const NONE: Self = Self(Vec::new());
+
     /// Adds a value. `Ok(false)`: it is empty, it is there already, or where the caller is was said by someone who knows
     /// better. The key is taken in lower case. A `geo` or `caller_zip` replaces the place that was known, but for the area
     /// code.
@@ -326,7 +329,30 @@ const RESERVED: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Keys and values come from whoever answers a webhook.
+        #[test]
+        fn whatever_is_said_is_bounded(said: Vec<(String, String)>, geo: Vec<String>) {
+            let mut tags = caller("+16146792390");
+            for (key, value) in &said {
+                let _ = tags.add(key, value, Origin::Hook);
+            }
+            for place in &geo {
+                let _ = tags.add("geo", place, Origin::Hook);
+                let _ = tags.add("caller_zip", place, Origin::Stored);
+            }
+
+            prop_assert!(tags.len() <= MOST_TAGS);
+            prop_assert!(tags.iter().is_sorted_by(|a, b| a.key <= b.key));
+            for tag in tags.iter() {
+                prop_assert!(is_value(&tag.value) && !tag.value.is_empty() && !is_reserved(&tag.key));
+            }
+        }
+    }
 
     #[test]
     fn values_are_added_and_none_is_there_twice() {

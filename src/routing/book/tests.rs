@@ -71,8 +71,8 @@ fn a_group_is_full_for_all_its_members_and_nobody_is_left_with_half_a_place() {
     let group = Party::Group("pool".into());
     let buyers = ["a", "b", "c"].map(|id| Party::Buyer(id.into()));
     let reserve = |book: &mut Book, buyer: &Party| {
-        let claim = |party, caps| Claim {
-            party,
+        let claim = |party: &Party, caps| Claim {
+            party: party.clone(),
             caps,
             quota: None,
         };
@@ -187,9 +187,9 @@ impl Shop {
 
     fn reserve_into(&mut self, counted: &mut Vec<Counted>) -> Result<Hold, Full> {
         let claim = Claim {
-            party: &self.buyer,
+            party: self.buyer.clone(),
             caps: self.caps,
-            quota: self.quota.as_ref(),
+            quota: self.quota.clone().map(Arc::new),
         };
         self.book.reserve(self.now, &[claim], counted)
     }

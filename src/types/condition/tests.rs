@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::types::tag::{Origin, Tags};
 
@@ -134,6 +136,22 @@ fn what_is_no_condition_says_why() {
     }
     let long = format!("k:{}", "v".repeat(257));
     assert!(Conditions::parse([&*long]).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_condition_or_a_fault(
+        text in "[a-z]{0,3}:?(==|!=|=~|>=|<=|>|<)?.{0,12}",
+        value: String,
+    ) {
+        if let Ok(conditions) = Conditions::parse([&*text]) {
+            let mut tags = Tags::default();
+            let _ = tags.add("k", &value, Origin::Hook);
+            if let Err(mismatch) = conditions.matches(&tags) {
+                prop_assert!(!conditions.want(&mismatch).1.is_empty());
+            }
+        }
+    }
 }
 
 fn tags(of: &[(&str, &str)]) -> Tags {

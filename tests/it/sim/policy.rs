@@ -13,9 +13,11 @@ use strowger::call::policy::{
 };
 use strowger::hooks::model::Hooks;
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
+use strowger::routing::callers::Lists;
+use strowger::routing::campaign::Campaign;
 use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
-    Campaign, CampaignId, Company, Directory, Line, Source, SourceId,
+    CampaignId, Company, Directory, Line, Source, SourceId, TermsId,
 };
 use strowger::routing::trunk::{CompanyId, MediaTerms, Refer, Trunk};
 use strowger::sip::flow::Transport;
@@ -325,6 +327,7 @@ impl PolicySpec {
             companies: vec![Company {
                 id: "company".into(),
                 key_secret: Secret::new(*b"company-key-secret"),
+                callers: Lists::default(),
             }],
             sources: vec![Source {
                 afid: "pub 12".into(),
@@ -337,23 +340,23 @@ impl PolicySpec {
             let line = Line {
                 campaign: CampaignId(campaign),
                 source: SourceId(0),
+                terms: TermsId::default(),
             };
             let number = Number::from_e164(number(place).as_bytes()).expect("a number");
             directory.numbers.insert(number, line);
             let buyers: Vec<_> = buyers.iter().map(buyer).collect();
             let all = &mut directory.buyers;
             all.extend(buyers.iter().map(|one| (one.id.clone(), one.clone())));
-            directory.campaigns.push(Arc::new(Campaign {
-                id: format!("campaign-{place}").into(),
-                company: CompanyId(0),
-                buyers: buyers.clone().into(),
-            }));
+            let id = format!("campaign-{place}");
+            let campaign = Campaign::new(&id, CompanyId(0), buyers);
+            directory.campaigns.push(Arc::new(campaign));
         }
         for alias in &self.aliases {
             let number = Number::from_e164(alias.as_bytes()).expect("a number");
             let line = Line {
                 campaign: CampaignId(0),
                 source: SourceId(0),
+                terms: TermsId::default(),
             };
             directory.numbers.insert(number, line);
         }

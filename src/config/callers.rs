@@ -1,0 +1,109 @@
+//! `[[caller_list]]`: lists of callers, inline or in files, and the keys `accepted` and `suppressed` that name them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::desk::{Desk, Place};
+use crate::config::keys;
+use crate::config::raw::{Section, Spot};
+use crate::config::routes;
+use crate::routing::callers::{CallerList, Lists};
+use crate::types::range::NumberSet;
+
+/// The lists, by id.
+pub(super) type Callers<'d> = HashMap<&'d str, (Arc<CallerList>, Place)>;
+
+/// Reads the lists out of all files.
+pub(super) fn read<'d>(roots: &[Section<'d>], desk: &mut Desk<'_>) -> Callers<'d> {
+    let mut lists = Callers::new();
+    for section in routes::all(roots, "caller_list", &keys::CALLER_LIST, desk) {
+        let numbers = numbers(&section, desk);
+        let Some(id) = routes::id(&section, "id", "pests", desk) else {
+            continue;
+        };
+        let list = CallerList {
+            id: id.value.into(),
+            numbers,
+        };
+        if let Some((_, first)) = lists.insert(id.value, (Arc::new(list), id.place)) {
+            routes::twice(id, first, desk);
+        }
+    }
+    lists
+}
+
+/// Which callers the owner of the section takes.
+pub(super) fn of(section: &Section<'_>, callers: &Callers<'_>, desk: &mut Desk<'_>) -> Lists {
+    Lists {
+        accepted: named(section.list("accepted", desk), callers, desk),
+        suppressed: named(section.list("suppressed", desk), callers, desk),
+    }
+}
+
+fn named(
+    names: Vec<Spot<&str>>,
+    callers: &Callers<'_>,
+    desk: &mut Desk<'_>,
+) -> Vec<Arc<CallerList>> {
+    let mut lists = Vec::with_capacity(names.len());
+    for name in names {
+        match callers.get(name.value) {
+            Some((list, _)) => lists.push(Arc::clone(list)),
+            None => routes::unknown("caller_list", name, callers.keys().copied(), desk),
+        }
+    }
+    lists
+}
+
+fn numbers(section: &Section<'_>, desk: &mut Desk<'_>) -> NumberSet {
+    let mut numbers = NumberSet::default();
+    let listed = section.list("numbers", desk);
+    for place in numbers.extend(listed.iter().map(|number| number.value)) {
+        if let Some(number) = listed.get(place) {
+            desk.fault(
+                number.place,
+                format!("`{}` names no numbers", number.value.escape_debug()),
+                NUMBERS,
+            );
+        }
+    }
+    if section.has("file") {
+        if let Some(path) = section.need("file", "pests.txt", desk) {
+            read_file(path, &mut numbers, desk);
+        }
+    } else if !section.has("numbers") {
+        section.missing("numbers", "or name a `file` with one on each line", desk);
+    }
+    numbers
+}
+
+fn read_file(path: Spot<&str>, numbers: &mut NumberSet, desk: &mut Desk<'_>) {
+    let full = desk.resolve(path.value);
+    let Some(file) = desk.open(&full, path.place) else {
+        return;
+    };
+    let mut place = Place {
+        file: file.id,
+        offset: 0,
+        section: "caller_list",
+        key: "file",
+    };
+    let mut lines = Vec::new();
+    for line in file.text.split_inclusive('\n') {
+        let text = line.trim_start_matches('\u{feff}').trim();
+        if !text.is_empty() && !text.starts_with('#') {
+            lines.push((text, place));
+        }
+        place.offset = place.offset.saturating_add(line.len() as u32);
+    }
+    let bad = numbers.extend(lines.iter().map(|(text, _)| *text));
+    for (text, place) in bad.iter().take(MOST_FAULTS).filter_map(|at| lines.get(*at)) {
+        let text = text.escape_debug();
+        desk.fault(*place, format!("`{text}` names no numbers"), NUMBERS);
+    }
+}
+
+/// Faults of one file that are told: the file is of another kind, or all lines have one mistake.
+const MOST_FAULTS: usize = 100;
+const NUMBERS: &str =
+    "\"+12125550100\", \"+12125550100-+12125550199\", or \"+1212*\" for all that begin so";

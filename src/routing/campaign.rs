@@ -1,0 +1,267 @@
+//! A campaign: what is sold, to whom it is offered, and what becomes of a call that nobody is left for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::routing::buyer::Buyer;
+use crate::routing::callers::Lists;
+use crate::routing::directory::CampaignId;
+use crate::routing::rules::After;
+use crate::routing::trunk::CompanyId;
+
+/// One campaign.
+#[derive(Debug)]
+pub struct Campaign {
+    /// Its id in the configuration.
+    pub id: Arc<str>,
+    /// Its owner.
+    pub company: CompanyId,
+    /// What people call it; its id if nobody said.
+    pub name: Arc<str>,
+    /// To whom its calls are offered; nobody if it is switched off.
+    pub route: Route,
+    /// What becomes of calls that nobody is left for.
+    pub exits: Exits,
+    /// Which callers it takes.
+    pub callers: Lists,
+    /// Who gets a caller that was here before.
+    pub repeat: Repeat,
+    /// For how long hooks that count calls pass over a caller that was here before; zero: not at all.
+    pub dedupe: Duration,
+}
+
+impl Campaign {
+    /// A campaign of which nothing else is said than its buyers: what the configuration leaves out is the default.
+    #[must_use]
+    pub fn new(id: &str, company: CompanyId, buyers: Vec<Arc<Buyer>>) -> Self {
+        Self {
+            id: id.into(),
+            company,
+            name: id.into(),
+            route: Route::new(buyers),
+            exits: Exits::default(),
+            callers: Lists::default(),
+            repeat: Repeat::default(),
+            dedupe: Duration::ZERO,
+        }
+    }
+}
+
+/// Buyers in the order of their priority, and what it takes to choose among them.
+#[derive(Debug, Clone, Default)]
+pub struct Route {
+    buyers: Arc<[Arc<Buyer>]>,
+    /// For each buyer, whether those of its priority go by weight; none of them: none do.
+    weighted: Box<[bool]>,
+    is_plain: bool,
+}
+
+impl Route {
+    /// A route to these buyers. Those of one priority go in this order, or by weight if one of them has a weight.
+    #[must_use]
+    pub fn new(mut buyers: Vec<Arc<Buyer>>) -> Self {
+        buyers.sort_by_key(|buyer| buyer.priority);
+        let goes_by_weight = |one: &Arc<Buyer>| {
+            let mut peers = buyers.iter().filter(|buyer| buyer.priority == one.priority);
+            peers.any(|buyer| buyer.weight.is_some())
+        };
+        let mut weighted: Vec<bool> = buyers.iter().map(goes_by_weight).collect();
+        if !weighted.contains(&true) {
+            weighted.clear();
+        }
+        let is_plain = weighted.is_empty() && buyers.iter().all(|buyer| buyer.rules.is_plain());
+        Self {
+            buyers: buyers.into(),
+            weighted: weighted.into(),
+            is_plain,
+        }
+    }
+
+    /// Its buyers by priority, then as configured.
+    #[must_use]
+    pub fn buyers(&self) -> &Arc<[Arc<Buyer>]> {
+        &self.buyers
+    }
+
+    /// Whether there is nothing to choose: every call goes the same way.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Whether the buyer at this place shares its calls by weight with others of its priority.
+    #[must_use]
+    pub fn is_weighted(&self, place: usize) -> bool {
+        self.weighted.get(place).copied().unwrap_or(false)
+    }
+}
+
+/// Why nobody is left for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// There is no buyer at all.
+    NoBuyer,
+    /// Somebody would take it, but has as many calls as it takes.
+    AllCapped,
+    /// Nobody wants calls of which this is known, or callers of this number.
+    NoMatch,
+    /// Somebody would take it, but had this caller before.
+    AllDuplicate,
+    /// Somebody would take it, but nothing that is sent there is answered.
+    AllDown,
+    /// Everybody is closed or paused, or the number is.
+    AllClosed,
+    /// Those who were asked did not take it.
+    NoAnswer,
+    /// The caller is on a list of those who are not let in, or not on one of those who are.
+    Suppressed,
+}
+
+impl Cause {
+    /// Its name in configurations, records and metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoBuyer => "no_buyer",
+            Self::AllCapped => "all_capped",
+            Self::NoMatch => "no_match",
+            Self::AllDuplicate => "all_duplicate",
+            Self::AllDown => "all_down",
+            Self::AllClosed => "all_closed",
+            Self::NoAnswer => "no_answer",
+            Self::Suppressed => "suppressed",
+        }
+    }
+
+    /// What the caller is told by the Reason header, and the record.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoBuyer => "no_buyer",
+            Self::AllCapped => "no_buyer_all_capped",
+            Self::NoMatch => "no_buyer_no_match",
+            Self::AllDuplicate => "no_buyer_all_duplicate",
+            Self::AllDown => "no_buyer_all_down",
+            Self::AllClosed => "no_buyer_all_closed",
+            Self::NoAnswer => "no_answer",
+            Self::Suppressed => "caller_blocked",
+        }
+    }
+
+    /// The status that says so, if neither campaign nor trunk have one of their own: 404, 486 and 603 are about this call, and
+    /// carriers do not come again by another way.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::AllCapped => 486,
+            Self::NoBuyer
+            | Self::NoMatch
+            | Self::AllDuplicate
+            | Self::AllDown
+            | Self::AllClosed
+            | Self::NoAnswer
+            | Self::Suppressed => 603,
+        }
+    }
+}
+
+/// What becomes of calls that nobody is left for. `None`: they are refused.
+#[derive(Debug, Default)]
+pub struct Exits {
+    /// Everybody is closed or paused, or the number is.
+    pub all_closed: Option<Exit>,
+    /// Limits are reached.
+    pub all_capped: Option<Exit>,
+    /// Nobody wants such calls or callers, or not again.
+    pub no_match: Option<Exit>,
+    /// Somebody was asked and nobody took it, or nobody can be reached.
+    pub no_answer: Option<Exit>,
+    /// The caller is kept out by a list.
+    pub suppressed: Option<Exit>,
+}
+
+impl Exits {
+    /// The way out for this cause.
+    #[must_use]
+    pub fn of(&self, cause: Cause) -> Option<&Exit> {
+        match cause {
+            Cause::AllCapped => self.all_capped.as_ref(),
+            Cause::NoMatch | Cause::AllDuplicate => self.no_match.as_ref(),
+            Cause::AllClosed => self.all_closed.as_ref(),
+            Cause::NoAnswer | Cause::AllDown => self.no_answer.as_ref(),
+            Cause::Suppressed => self.suppressed.as_ref(),
+            Cause::NoBuyer => None,
+        }
+    }
+
+    /// All that there are, with what they are for.
+    pub fn iter(&self) -> impl Iterator<Item = (Cause, &Exit)> {
+        [
+            (Cause::AllClosed, &self.all_closed),
+            (Cause::AllCapped, &self.all_capped),
+            (Cause::NoMatch, &self.no_match),
+            (Cause::NoAnswer, &self.no_answer),
+            (Cause::Suppressed, &self.suppressed),
+        ]
+        .into_iter()
+        .filter_map(|(cause, exit)| Some((cause, exit.as_ref()?)))
+    }
+}
+
+/// One way out.
+#[derive(Debug, Clone)]
+pub enum Exit {
+    /// Other buyers are tried.
+    Dial(Route),
+    /// Another campaign decides.
+    Campaign(CampaignId),
+    /// The caller is refused like this.
+    Reject(Answer),
+}
+
+/// How a caller is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The final status; `None`: the one that trunk or cause have.
+    pub status: Option<u16>,
+    /// What the Reason header and the record say; `None`: what the cause says.
+    pub reason: Option<Arc<str>>,
+}
+
+/// Who gets a caller that was here before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repeat {
+    /// Who.
+    pub policy: RepeatPolicy,
+    /// What makes it one that was here before.
+    pub after: After,
+    /// For how long it is one.
+    pub within: Duration,
+}
+
+/// Who gets a caller that was here before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RepeatPolicy {
+    /// Whoever would get any other call.
+    #[default]
+    Normal,
+    /// The buyer that had it last, and nobody else.
+    Original,
+    /// The buyer that had it last, if it takes the call, before all others.
+    OriginalFirst,
+    /// Anybody but those who had it.
+    Different,
+}
+
+impl RepeatPolicy {
+    /// Its name in configurations and records.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Original => "original",
+            Self::OriginalFirst => "original_first",
+            Self::Different => "different",
+        }
+    }
+}

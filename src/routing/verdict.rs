@@ -1,0 +1,137 @@
+//! What a decision says of one buyer, and why.
+
+use std::sync::Arc;
+
+use crate::routing::buyer::Buyer;
+use crate::routing::callers::Barred;
+use crate::routing::campaign::Cause;
+use crate::routing::caps::CapKind;
+use crate::routing::rules::{Group, Rules};
+use crate::routing::zone::Local;
+use crate::types::condition::Mismatch;
+use crate::types::moment::Moment;
+
+/// What a decision says of one buyer. The first reason against it counts, in this order.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It may be tried.
+    Fits,
+    /// It was tried already.
+    Tried,
+    /// It gets no calls for now.
+    Paused,
+    /// It is not open; what its clock shows.
+    Closed(Local),
+    /// It does not take this caller.
+    Denied(Barred),
+    /// It does not take such calls.
+    Mismatch(Mismatch),
+    /// It had this caller before, then.
+    Duplicate(Moment),
+    /// The caller goes to the buyer of this id only, who had it before.
+    NotOriginal(Arc<str>),
+    /// It has as many calls as it takes.
+    Full(Reached),
+    /// A group of its has as many calls as its members take together.
+    GroupFull(Arc<Group>, Reached),
+    /// Nothing that is sent there is answered.
+    Down,
+}
+
+/// A limit that is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Which.
+    pub kind: CapKind,
+    /// How many calls count.
+    pub have: u32,
+    /// How many may.
+    pub cap: u32,
+}
+
+impl Verdict {
+    /// Whether the buyer may be tried.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        matches!(self, Self::Fits)
+    }
+
+    /// The stable name, for records, logs and labels.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Fits => "fits",
+            Self::Tried => "tried",
+            Self::Paused => "paused",
+            Self::Closed(_) => "closed",
+            Self::Denied(_) => "list_denied",
+            Self::Mismatch(_) => "tag_mismatch",
+            Self::Duplicate(_) => "duplicate",
+            Self::NotOriginal(_) => "not_original",
+            Self::Full(reached) => reached.kind.label(),
+            Self::GroupFull(..) => "group_cap",
+            Self::Down => "circuit_open",
+        }
+    }
+
+    /// What would have had to be, and what was, as people read it; `None`: the label says it all. `buyer` is the one that
+    /// the verdict is about.
+    #[must_use]
+    pub fn want_have(&self, buyer: &Buyer) -> Option<(String, String)> {
+        let rules: &Rules = &buyer.rules;
+        match self {
+            Self::Fits | Self::Tried | Self::Paused | Self::Down => None,
+            Self::Closed(local) => {
+                let hours = rules.hours.as_ref()?;
+                let (hour, minute) = (local.minute / 60, local.minute % 60);
+                let day = local.date.strftime("%a").to_string().to_lowercase();
+                let zone = hours.zone.name();
+                Some((
+                    hours.hours.to_string(),
+                    format!("{day} {hour:02}:{minute:02} {zone}"),
+                ))
+            }
+            Self::Denied(Barred::Suppressed(list)) => {
+                Some((format!("not on {}", list.id), format!("on {}", list.id)))
+            }
+            Self::Denied(Barred::NotAccepted) => {
+                let lists: Vec<_> = rules
+                    .callers
+                    .accepted
+                    .iter()
+                    .map(|list| &*list.id)
+                    .collect();
+                Some((format!("on {}", lists.join(" or ")), "on none".to_owned()))
+            }
+            Self::Mismatch(mismatch) => {
+                let (key, want) = rules.conditions.want(mismatch);
+                Some((format!("{key}:{want}"), mismatch.have.to_string()))
+            }
+            Self::Duplicate(last) => Some(("another caller".to_owned(), format!("had it {last}"))),
+            Self::NotOriginal(original) => Some((original.to_string(), buyer.id.to_string())),
+            Self::Full(reached) => Some(reached.want_have("")),
+            Self::GroupFull(group, reached) => {
+                Some(reached.want_have(&format!("{} {} ", group.id, reached.kind.label())))
+            }
+        }
+    }
+
+    /// What it says of the call if everybody says so; the greater cause outweighs the others.
+    pub(super) fn cause(&self) -> Option<(u8, Cause)> {
+        match self {
+            Self::Fits => None,
+            Self::Full(_) | Self::GroupFull(..) => Some((6, Cause::AllCapped)),
+            Self::Denied(_) | Self::Mismatch(_) | Self::NotOriginal(_) => Some((5, Cause::NoMatch)),
+            Self::Duplicate(_) => Some((4, Cause::AllDuplicate)),
+            Self::Down => Some((3, Cause::AllDown)),
+            Self::Tried => Some((2, Cause::NoAnswer)),
+            Self::Paused | Self::Closed(_) => Some((1, Cause::AllClosed)),
+        }
+    }
+}
+
+impl Reached {
+    fn want_have(self, what: &str) -> (String, String) {
+        (format!("{what}below {}", self.cap), self.have.to_string())
+    }
+}
