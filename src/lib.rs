@@ -17,6 +17,7 @@
 //!  6  config                     text -> checked, compiled settings
 //!  5  call                       the B2BUA: one call, its two legs, what happens next            core
 //!  4  auth  routing  hooks       who may call / which buyer / what others are told and asked
+//!     twilio                     calls that Twilio brings
 //!  3  dialog                     RFC 3261 §12
 //!  2  transaction                RFC 3261 §17 with RFC 6026
 //!  1  sip  media                 messages / SDP, RTP, relay decisions
@@ -46,6 +47,7 @@ pub mod dialog;
 pub mod auth;
 pub mod hooks;
 pub mod routing;
+pub mod twilio;
 
 pub mod call;
 

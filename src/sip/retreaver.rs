@@ -50,6 +50,22 @@ impl RetreaverHeaders<'_> {
         }
     }
 
+    /// The same headers for a writer of another kind, each with its value encoded.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let fields = [
+            ("X-PH-RetreaverUUID", Some(self.uuid)),
+            ("X-PH-RetreaverKey", Some(self.key)),
+            ("X-PH-RetreaverAFID", Some(self.afid.as_bytes())),
+            ("X-PH-RetreaverSID", self.sid.map(str::as_bytes)),
+        ];
+        fields.into_iter().filter_map(|(name, value)| {
+            let mut encoded = [0; MAX_VALUE];
+            let length = encode(value?, self.profile, &mut encoded);
+            let encoded = encoded.get(..length).unwrap_or_default();
+            Some((name, String::from_utf8_lossy(encoded).into_owned()))
+        })
+    }
+
     fn write_one(&self, writer: &mut Writer<'_>, name: &'static str, value: &[u8]) {
         let mut encoded = [0; MAX_VALUE];
         let length = encode(value, self.profile, &mut encoded);

@@ -1,5 +1,6 @@
 //! What every floor speaks of: identifiers, numbers, tags, conditions on them, moments, secrets.
 
+pub(crate) mod base64;
 pub mod condition;
 pub mod geo;
 pub(crate) mod hex;

@@ -1,3 +1,4 @@
 //! What the product is made from, sentence by sentence.
 
+mod application_connect;
 mod webhooks;
