@@ -17,11 +17,17 @@
 //! Whoever wires a webhook: find the place ([`front_door::find`]), read the form, look the keys of its `AccountSid` up,
 //! [`signature::Webhook::verify`], and only then read anything else of it.
 
+pub mod access_token;
+pub mod binding;
+pub mod callback;
 pub mod connect;
 pub mod dial;
 pub mod form;
 pub mod front_door;
+pub mod jwt;
 pub mod mac;
+pub mod notification;
+pub mod progress;
 pub mod public_url;
 pub mod sid;
 pub mod signature;

@@ -1,4 +1,5 @@
 //! What the product is made from, sentence by sentence.
 
 mod application_connect;
+mod call_notification;
 mod webhooks;
