@@ -17,6 +17,7 @@ mod sdp;
 mod sequence;
 mod settings;
 mod srtp;
+mod webhook;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -44,6 +45,7 @@ pub use self::sdp::sdp;
 pub use self::sequence::sequence;
 pub use self::settings::settings as config;
 pub use self::srtp::srtp;
+pub use self::webhook::{notification, ticket, webhook};
 
 /// Where all packets come from.
 const SOURCE: Flow = Flow {

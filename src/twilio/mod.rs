@@ -18,17 +18,22 @@
 //! [`signature::Webhook::verify`], and only then read anything else of it.
 
 pub mod access_token;
+pub mod assistant;
 pub mod binding;
 pub mod callback;
 pub mod connect;
 pub mod dial;
 pub mod form;
 pub mod front_door;
+pub mod integration;
+pub mod ivr;
 pub mod jwt;
 pub mod mac;
 pub mod notification;
+pub mod numbers;
 pub mod progress;
 pub mod public_url;
+pub mod rest;
 pub mod sid;
 pub mod signature;
 pub mod sip_uri;

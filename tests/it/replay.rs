@@ -105,6 +105,21 @@ fn configurations_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn webhooks_hold_what_the_fuzz_target_asks() {
+    replay("webhook", "fuzz/none", targets::webhook);
+}
+
+#[test]
+fn notifications_hold_what_the_fuzz_target_asks() {
+    replay("notification", "fuzz/none", targets::notification);
+}
+
+#[test]
+fn tickets_hold_what_the_fuzz_target_asks() {
+    replay("ticket", "fuzz/none", targets::ticket);
+}
+
+#[test]
 fn sequences_hold_what_the_fuzz_target_asks() {
     replay("sequence", "fuzz/none", targets::sequence);
     // Programs of dice, so that more than the seeds runs on stable.

@@ -2,4 +2,5 @@
 
 mod application_connect;
 mod call_notification;
+mod one_account;
 mod webhooks;
