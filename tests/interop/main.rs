@@ -10,6 +10,8 @@
 //! another. What the peers do is in `sipp/*.xml`; what the edge makes of it is asserted here by the peers'
 //! exit codes, by what went over the wire (SIPp's message trace), by the call records, and by the gauge of
 //! calls, which returns to zero. `tests/run` installs what is needed.
+//!
+//! In `twilio` the peers are Twilio's own libraries, and are asked what they think of what we sign, read and write.
 
 #![cfg(test)]
 #![expect(
@@ -44,4 +46,5 @@ mod site;
 mod streams;
 mod stunnel;
 mod trace;
+mod twilio;
 mod witness;

@@ -1,0 +1,199 @@
+"""The official library for Python, asked one question a line: JSON in, JSON out."""
+
+import contextlib
+import hashlib
+import hmac
+import io
+import json
+import logging
+import sys
+import xml.etree.ElementTree as ElementTree
+
+from flask import Flask, Response, request
+from twilio.base.exceptions import TwilioException
+from twilio.http import HttpClient
+from twilio.http.response import Response as HttpResponse
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import VoiceGrant
+from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+from twilio.twiml.voice_response import Application, Dial, VoiceResponse
+
+
+class Fields(dict):
+    """Names with one value or several, as web frameworks hand them over."""
+
+    def __init__(self, pairs):
+        super().__init__()
+        for name, value in pairs:
+            self.setdefault(name, []).append(value)
+
+    def getlist(self, name):
+        return self[name]
+
+
+def fields(question):
+    return question["body"] if "body" in question else Fields(question["params"])
+
+
+def sign(question):
+    algorithm = question["algorithm"]
+    validator = RequestValidator(question["secret"])
+    params = {} if "body" in question else fields(question)
+    return validator.compute_signature(question["url"], params, algorithm)
+
+
+def validate(question):
+    validator = RequestValidator(question["secret"])
+    signature, algorithm = question["signature"], question["algorithm"]
+    try:
+        return bool(validator.validate(question["url"], fields(question), signature, algorithm))
+    except (TwilioException, KeyError, ValueError):
+        return False
+
+
+def decode(question):
+    token = AccessToken.from_jwt(question["token"], question["secret"])
+    return {"headers": token.headers, "payload": token.payload}
+
+
+def mint(question):
+    token = AccessToken(question["account"], question["key"], question["secret"], identity=question["identity"])
+    token.add_grant(VoiceGrant(incoming_allow=True, outgoing_application_sid=question["application"]))
+    return token.to_jwt()
+
+
+def tree(question):
+    def node(element):
+        return [element.tag, dict(element.attrib), element.text or "", [node(child) for child in element]]
+
+    return node(ElementTree.fromstring(question["xml"]))
+
+
+def hand_off(question):
+    values = [question[name] for name in ("original_to", "original_call", "number", "company")]
+    names = ["OriginalTo", "OriginalCallSid", "RetreaverPhoneNumber", "RetreaverCompanyId"]
+    digest = hmac.new(question["secret"].encode(), ":".join(values).encode(), hashlib.sha256)
+    application = Application(question["application"])
+    for name, value in zip(names + ["RetreaverSignature"], values + [digest.hexdigest()]):
+        application.parameter(name=name, value=value)
+    dial = Dial()
+    dial.append(application)
+    response = VoiceResponse()
+    response.append(dial)
+    return str(response)
+
+
+def sample(question):
+    """The sample of the documentation, run as it stands there; what it prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(question["code"], {})
+    return out.getvalue().strip()
+
+
+class Recorder(HttpClient):
+    """Sends nothing, and remembers what would have been sent."""
+
+    def __init__(self):
+        super().__init__(logging.getLogger(__name__), False)
+        self.seen = None
+        self.answers = []
+
+    def request(self, method, url, params=None, data=None, headers=None, auth=None, **_):
+        self.seen = {"method": method, "url": url, "params": params or {}, "data": data or {}, "auth": auth}
+        return HttpResponse(200, json.dumps(self.answers.pop(0) if self.answers else {"sid": "x"}))
+
+
+def rest(question):
+    recorder = Recorder()
+    client = Client(question["account"], question["secret"], http_client=recorder)
+    numbers, values = client.incoming_phone_numbers, question["values"]
+    what = question["what"]
+    if what == "list":
+        recorder.answers.append({"incoming_phone_numbers": [], "next_page_uri": None})
+        numbers.page(page_size=values["page_size"])
+    elif what == "buy":
+        numbers.create(**values)
+    elif what == "set":
+        numbers(question["sid"]).update(**values)
+    elif what == "release":
+        recorder.request = lambda *args, **more: (Recorder.request(recorder, *args, **more), HttpResponse(204, ""))[1]
+        numbers(question["sid"]).delete()
+    elif what == "fetch":
+        numbers(question["sid"]).fetch()
+    elif what == "call":
+        client.calls(question["sid"]).update(**values)
+    elif what == "application":
+        client.applications(question["sid"]).update(**values)
+    else:
+        raise ValueError(what)
+    return recorder.seen
+
+
+def pages(question):
+    """All numbers of a list of several pages, and the address of each page that was asked for."""
+    recorder = Recorder()
+    recorder.answers = question["pages"]
+    asked = []
+    request = recorder.request
+    recorder.request = lambda method, url, **more: (asked.append(url), request(method, url, **more))[1]
+    client = Client(question["account"], question["secret"], http_client=recorder)
+    found = client.incoming_phone_numbers.list(page_size=2)
+    return {"asked": asked, "found": [number.sid for number in found]}
+
+
+BINDINGS = []
+SENT = []
+app = Flask(__name__)
+
+
+@app.route("/calls/notificationWebhook", methods=["POST"])
+def notification_webhook():
+    try:
+        payload = request.json
+    except Exception:
+        return Response(status=400, mimetype="text/plain")
+    parts = payload["twi_to"].split(":")
+    identity = parts[1] if len(parts) == 2 else None
+    account = payload["twi_account_sid"]
+    if not identity:
+        return Response("Invalid callee identity", status=400, mimetype="text/plain")
+    found = [bound for bound in BINDINGS if bound == [identity, account]]
+    if not found:
+        return Response("Not found", status=404, mimetype="text/plain")
+    SENT.extend(found)
+    return Response(status=200, mimetype="text/plain")
+
+
+def notify(question):
+    BINDINGS[:] = question["bound"]
+    SENT.clear()
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    answer = app.test_client().post(
+        "/calls/notificationWebhook", data=question["body"].encode(), content_type="application/json"
+    )
+    return {"status": answer.status_code, "text": answer.get_data(as_text=True), "sent": len(SENT)}
+
+
+QUESTIONS = {
+    "sign": sign,
+    "validate": validate,
+    "decode": decode,
+    "mint": mint,
+    "tree": tree,
+    "hand_off": hand_off,
+    "sample": sample,
+    "rest": rest,
+    "pages": pages,
+    "notify": notify,
+}
+
+app.logger.disabled = True
+for line in sys.stdin:
+    question = json.loads(line)
+    try:
+        answer = {"is": QUESTIONS[question["ask"]](question)}
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer), flush=True)

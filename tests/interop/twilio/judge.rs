@@ -1,0 +1,168 @@
+//! A judge: an official library in a process of its own, installed where builds go, and asked by lines of JSON.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+/// A process that answers.
+pub(crate) struct Judge {
+    name: &'static str,
+    child: Child,
+    asks: ChildStdin,
+    says: BufReader<ChildStdout>,
+}
+
+impl Judge {
+    /// The library for Python, from PyPI.
+    pub(crate) fn python() -> Self {
+        static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+        let folder = FOLDER.get_or_init(|| {
+            let folder = folder("python");
+            install(&folder, || {
+                if !folder.join("bin/python").exists() {
+                    run(
+                        Command::new("python3").args(["-m", "venv"]).arg(&folder),
+                        "python3-venv",
+                    );
+                }
+                let mut pip = Command::new(folder.join("bin/python"));
+                let packages = ["install", "--quiet", "--upgrade", "twilio", "flask"];
+                run(
+                    pip.args(["-m", "pip", "--disable-pip-version-check"])
+                        .args(packages),
+                    "python3-pip",
+                );
+            });
+            folder
+        });
+        let mut python = Command::new(folder.join("bin/python"));
+        Self::start("Python", python.arg(script("judge.py")))
+    }
+
+    /// The library for Node.js, from npm.
+    pub(crate) fn node() -> Self {
+        static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+        let folder = FOLDER.get_or_init(|| {
+            let folder = folder("node");
+            install(&folder, || {
+                let mut npm = Command::new("npm");
+                let quiet = [
+                    "install",
+                    "--silent",
+                    "--no-fund",
+                    "--no-audit",
+                    "--ignore-scripts",
+                ];
+                run(
+                    npm.current_dir(&folder).args(quiet).arg("twilio@latest"),
+                    "npm",
+                );
+            });
+            // Node.js looks for libraries beside the script.
+            fs::copy(script("judge.js"), folder.join("judge.js")).expect("the script is copied");
+            folder
+        });
+        Self::start("Node.js", Command::new("node").arg(folder.join("judge.js")))
+    }
+
+    /// Both.
+    pub(crate) fn both() -> [Self; 2] {
+        [Self::python(), Self::node()]
+    }
+
+    fn start(name: &'static str, command: &mut Command) -> Self {
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = pipes.spawn().expect("the judge starts");
+        let asks = child.stdin.take().expect("its input");
+        let says = BufReader::new(child.stdout.take().expect("its output"));
+        Self {
+            name,
+            child,
+            asks,
+            says,
+        }
+    }
+
+    /// Who it is.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Asks it.
+    ///
+    /// # Panics
+    /// If it has no answer.
+    pub(crate) fn ask(&mut self, what: &str, question: Value) -> Value {
+        let answer = self.try_ask(what, question);
+        assert!(
+            answer.get("is").is_some(),
+            "{}, asked for {what}: {answer}",
+            self.name
+        );
+        answer["is"].clone()
+    }
+
+    /// Asks it: `{"is": answer}` or `{"error": words}`.
+    pub(crate) fn try_ask(&mut self, what: &str, mut question: Value) -> Value {
+        question["ask"] = what.into();
+        let said = writeln!(self.asks, "{question}").and_then(|()| self.asks.flush());
+        said.expect("the judge listens");
+        let mut line = String::new();
+        self.says.read_line(&mut line).expect("the judge answers");
+        serde_json::from_str(&line).unwrap_or_else(|_| json!({"error": line}))
+    }
+}
+
+impl Drop for Judge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/interop/twilio")
+        .join(name)
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("judges")
+        .join(name);
+    fs::create_dir_all(&folder).expect("a folder for the judge");
+    folder
+}
+
+/// Installs it if that was never done, or not today: the judge is the library of the day.
+fn install(folder: &Path, how: impl FnOnce()) {
+    let mark = folder.join("installed");
+    let installed = fs::metadata(&mark).and_then(|mark| mark.modified()).ok();
+    let age = installed.and_then(|time| SystemTime::now().duration_since(time).ok());
+    if age.is_some_and(|age| age < DAY) {
+        return;
+    }
+    how();
+    fs::write(mark, "").expect("the mark is written");
+}
+
+fn run(command: &mut Command, package: &str) {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("cannot start {program}: {error}; install it with: apt-get install {package}")
+    });
+    assert!(
+        output.status.success(),
+        "{command:?} failed, perhaps for want of {package}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
