@@ -14,7 +14,7 @@ use crate::types::tag::Tags;
 /// All that routing knows. Replaced as a whole, never changed.
 #[derive(Default)]
 pub struct Directory {
-    /// Companies, by [`CompanyId`].
+    /// Companies, by [`CompanyId`](crate::routing::trunk::CompanyId).
     pub companies: Vec<Company>,
     /// All buyers, by id.
     pub buyers: BTreeMap<Arc<str>, Arc<Buyer>>,
