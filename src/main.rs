@@ -47,6 +47,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Says whether what an edge has written down adds up; the edge must not be running.
+    Ledger {
+        /// Its data directory, as `data_dir` of [node] says.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Prints one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// Starts the edge with a little carrier and two little buyers on free loopback ports, and
     /// shows three real calls; needs no configuration.
     Demo {
@@ -82,6 +91,7 @@ fn main() -> ExitCode {
         Command::Run => run(&config, &disk),
         Command::Check { json } => check(&config, &disk, json),
         Command::Addresses { json } => addresses(&config, &disk, json),
+        Command::Ledger { data_dir, json } => ledger(&data_dir, json),
         Command::Demo { json } => demo(json),
     }
 }
@@ -164,6 +174,26 @@ fn addresses(config: &Path, disk: &Disk, json: bool) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
+    }
+}
+
+fn ledger(data_dir: &Path, json: bool) -> ExitCode {
+    let audit = match strowger::edge::audit(data_dir) {
+        Ok(audit) => audit,
+        Err(error) => return fail(&error),
+    };
+    if json {
+        match serde_json::to_string_pretty(&audit) {
+            Ok(document) => say(document),
+            Err(error) => return fail(&error),
+        }
+    } else {
+        say(&audit);
+    }
+    if audit.differences().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

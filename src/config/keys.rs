@@ -21,6 +21,7 @@ pub(super) const ROOT: Shape = Shape {
         "http_client",
         "telemetry",
         "dns",
+        "store",
         "media",
         "timers",
         "limits",
@@ -72,7 +73,13 @@ pub(super) const NODE: Shape = Shape {
         "drain_limit",
         "directory",
         "secret",
+        "data_dir",
     ],
+};
+
+pub(super) const STORE: Shape = Shape {
+    name: "store",
+    keys: &["gather", "keep", "backlog", "rotate_size", "rotate_daily"],
 };
 
 pub(super) const SIP: Shape = Shape {
@@ -429,6 +436,7 @@ pub(super) const SECRET: Shape = Shape {
 pub(super) const ALL: &[&Shape] = &[
     &ROOT,
     &NODE,
+    &STORE,
     &DNS,
     &SIP,
     &LISTEN,

@@ -30,6 +30,7 @@ mod networks;
 mod node;
 mod raw;
 mod routes;
+mod store;
 mod terms;
 mod texts;
 pub mod tls;
@@ -86,6 +87,8 @@ pub struct Settings {
     pub dns: Dns,
     /// How webhooks are sent.
     pub http_client: HttpClient,
+    /// What outlives the process; `None`: nothing does.
+    pub storage: Option<Storage>,
     /// What the engine goes by.
     pub policy: Policy,
     /// What is right, but seldom meant.
@@ -138,6 +141,23 @@ pub struct Dns {
     pub stale: Duration,
 }
 
+/// What outlives the process, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The directory, which no other edge uses.
+    pub data_dir: PathBuf,
+    /// How long entries gather before they are brought into the tables.
+    pub gather: Duration,
+    /// How long a call that has ended is remembered.
+    pub keep: Duration,
+    /// Bytes of entries that may wait for the tables.
+    pub backlog: u64,
+    /// Bytes at which the file of call records is put aside; `None`: never because of that.
+    pub rotate_size: Option<u64>,
+    /// Whether it is put aside when a day begins, in UTC.
+    pub rotate_daily: bool,
+}
+
 /// Logs and records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telemetry {
@@ -181,6 +201,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let root = raw::Section::root(&document, main.id, desk);
     let node = node::read(&root, desk);
     let dns = dns::read(&root, desk);
+    let storage = store::read(&root, node.data_dir.clone(), desk);
 
     let files = desk.open_directory(&node.directory);
     let documents: Vec<_> = files.iter().map(|file| desk.parse(file)).collect();
@@ -247,6 +268,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         dns,
         http_client,
         warnings: Vec::new(),
+        storage,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[guard]`, `[overload]`, `[hunt]`, `[health]`,
 //! `[session]`, `[connections]`: the process and its bounds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -19,6 +20,8 @@ pub(super) struct Read<'d> {
     /// Patterns of the routing files' paths.
     pub(super) directory: Vec<Spot<&'d str>>,
     pub(super) secret: Secret,
+    /// Where what outlives the process is; `None`: nothing does.
+    pub(super) data_dir: Option<PathBuf>,
     pub(super) product: Option<Box<str>>,
     pub(super) strangers: Strangers,
     pub(super) connections: Connections,
@@ -54,6 +57,10 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         secret: node
             .and_then(|node| secret(&node, desk))
             .unwrap_or_else(|| desk.fallback_secret()),
+        data_dir: node
+            .and_then(|node| node.text("data_dir", desk))
+            .filter(|path| !path.value.is_empty())
+            .map(|path| desk.resolve(path.value)),
         product: sip.map_or_else(|| Some(PRODUCT.into()), |sip| product(&sip, desk)),
         strangers: sip
             .and_then(|sip| sip.choice("strangers", STRANGERS, desk))

@@ -108,6 +108,10 @@ fn the_documented_defaults_are_the_defaults() {
     let documented = load_conf("strowger.toml").expect("no fault");
 
     assert_eq!(documented.node, minimal.node);
+    let node = "[node]\ndata_dir = \"/var/lib/strowger/data\"\n[[listen]]";
+    let kept = load_main(&MINIMAL.replace("[[listen]]", node)).expect("no fault");
+    assert_eq!(minimal.storage, None);
+    assert_eq!(documented.storage, kept.storage);
     assert_eq!(documented.telemetry.log, minimal.telemetry.log);
     assert_eq!(
         documented.telemetry.log_format,
@@ -922,6 +926,21 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "sip:sales@203.0.113.20",
         "sips:sales@pbx.example.com",
         "buyer.uri: no listener can send to pbx.example.com/tls",
+    ),
+    (
+        "[[listen]]",
+        "[store]\nkeep = \"1h\"\n[[listen]]",
+        "store: there is nowhere to store anything",
+    ),
+    (
+        "[[listen]]",
+        "[node]\ndata_dir = \"d\"\n[store]\nbacklog = \"1KiB\"\n[[listen]]",
+        "store.backlog: `1KiB` is no size, or too small",
+    ),
+    (
+        "[[listen]]",
+        "[node]\ndata_dir = \"d\"\n[store]\ngather = \"2s\"\n[[listen]]",
+        "store.gather: 2s is out of range",
     ),
     (
         "[[listen]]",

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::{Registry, Token, Waker};
+use mio::{Poll, Registry, Token, Waker};
 use tokio::sync::oneshot;
 
 use crate::call::input::{MediaLost, Which};
@@ -28,6 +28,26 @@ const LETTERS: usize = 4096;
 
 /// Orders that wait at most; a shard that has so many before it does not work any more.
 const ORDERS: usize = 1024;
+
+/// One shard's poll and the two ends of its inbox.
+pub(super) struct Door {
+    pub(super) poll: Poll,
+    pub(super) mailbox: Mailbox,
+    pub(super) inbox: Inbox,
+}
+
+impl Door {
+    /// With a bell that the poll tells by `bell`.
+    pub(super) fn new(bell: Token) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (mailbox, inbox) = inbox(poll.registry(), bell)?;
+        Ok(Self {
+            poll,
+            mailbox,
+            inbox,
+        })
+    }
+}
 
 /// What one shard tells another.
 pub(super) enum Letter {

@@ -15,6 +15,8 @@
 
 mod addresses;
 mod admin;
+mod courier;
+pub mod deliveries;
 pub mod demo;
 mod disk;
 mod drain;
@@ -22,12 +24,14 @@ mod effects;
 mod guard;
 mod hall;
 mod inbox;
+mod keeping;
 mod ledger;
 mod media;
 mod pace;
 mod postroom;
 mod reload;
 mod shard;
+mod storeroom;
 mod supervise;
 mod valve;
 mod writers;
@@ -41,7 +45,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::thread::JoinHandle;
 
-use mio::Poll;
 use thiserror::Error;
 use tracing::{error, info};
 
@@ -53,14 +56,14 @@ use crate::edge::admin::{Admin, Panel};
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
 use crate::edge::hall::Hall;
-use crate::edge::inbox::{Board, Inbox, Mailbox, Order};
+use crate::edge::inbox::{Board, Door, Mailbox, Order};
+use crate::edge::keeping::{Keeping, Wishes};
 use crate::edge::ledger::Ledger;
 use crate::edge::media::MediaDesk;
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
-use crate::edge::writers::{RecordWriter, Records};
 use crate::net::clock;
 use crate::net::relay::Relay;
 use crate::net::resolver::Resolver;
@@ -70,6 +73,7 @@ use crate::net::streams::{Door as StreamDoor, Streams, Terms};
 use crate::net::tls::Unusable;
 use crate::net::udp::Port;
 use crate::sip::flow::{ListenerId, Transport};
+use crate::store;
 use crate::telemetry::media::MediaCounts;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tally::Tally;
@@ -77,6 +81,7 @@ use crate::types::ids::{Entropy, ShardId};
 
 pub use addresses::Addresses;
 pub use disk::Disk;
+pub use storeroom::audit;
 pub use supervise::Crashed;
 pub use writers::{Log, LogError};
 
@@ -100,6 +105,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Unusable),
     /// Something else that the system has not got to give: threads, random numbers.
     #[error("the system refuses: {0}")]
     System(#[from] io::Error),
@@ -112,8 +120,7 @@ pub struct Edge {
     /// TCP and TLS; `None`: no listener speaks them.
     streams: Option<Streams<Postroom>>,
     admin: Option<Admin>,
-    record_writer: Option<RecordWriter>,
-    records: Option<Records>,
+    keeping: Keeping,
     resolver: Option<Resolver>,
     /// `None`: no media is relayed.
     relay: Option<Arc<Relay>>,
@@ -151,8 +158,9 @@ impl Edge {
             peers,
             connections,
             dns,
-            http_client: _,
+            http_client,
             warnings: _,
+            storage,
             mut policy,
         } = settings;
         let Bound {
@@ -170,20 +178,18 @@ impl Edge {
         metrics.set_generation(generation);
         metrics.set_shards(node.shards);
         metrics.show_buyers(policy.directory.buyers.keys().map(|id| &**id));
-        let (record_writer, records) = match (sink, telemetry.records) {
-            (Some(sink), _) => (None, Some(Records::to(sink, Arc::clone(&metrics)))),
-            (None, Some(path)) => {
-                let started = RecordWriter::start(path.clone(), &node.name, Arc::clone(&metrics));
-                let (writer, records) =
-                    started.map_err(|source| StartError::Records { path, source })?;
-                (Some(writer), Some(records))
-            }
-            (None, None) => (None, None),
+        let wishes = Wishes {
+            storage: storage.as_ref(),
+            records: telemetry.records,
+            node: &node.name,
+            http_client,
+            dns: &dns,
         };
+        let keeping = Keeping::start(wishes, sink, &metrics)?;
 
         let mut doors = Vec::with_capacity(node.shards);
         for _ in 0..node.shards {
-            doors.push(Door::new()?);
+            doors.push(Door::new(shard::BELL)?);
         }
         let mailboxes: Vec<Mailbox> = doors.iter().map(|door| door.mailbox.clone()).collect();
         let streams = StreamSettings {
@@ -215,8 +221,7 @@ impl Edge {
             shards: Vec::with_capacity(node.shards),
             streams,
             admin: None,
-            record_writer,
-            records,
+            keeping,
             resolver: None,
             relay: None,
             listeners,
@@ -259,7 +264,7 @@ impl Edge {
                         .map(|relay| MediaDesk::new(relay, door.mailbox.clone())),
                     asker: Some(asker.clone()),
                 },
-                edge.records.clone(),
+                edge.keeping.records(),
                 ledger.till(),
                 guard,
                 valve,
@@ -351,11 +356,7 @@ impl Edge {
         }
         // The records of the last calls come from there.
         self.relay = None;
-        // The shards held the other senders, so the writer sees the end now.
-        self.records = None;
-        if let Some(writer) = self.record_writer.take() {
-            writer.join();
-        }
+        self.keeping.stop();
     }
 
     /// Has the names of a policy looked up, and kept fresh.
@@ -401,25 +402,6 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// One shard's poll and the two ends of its inbox.
-struct Door {
-    poll: Poll,
-    mailbox: Mailbox,
-    inbox: Inbox,
-}
-
-impl Door {
-    fn new() -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let (mailbox, inbox) = inbox::inbox(poll.registry(), shard::BELL)?;
-        Ok(Self {
-            poll,
-            mailbox,
-            inbox,
-        })
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::call::policy::{Listener, Media};
 use crate::config;
-use crate::config::{Dns, Faults, Http, Settings, Source, Telemetry};
+use crate::config::{Dns, Faults, Http, Settings, Source, Storage, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
@@ -26,6 +26,7 @@ pub(super) struct Fixed {
     http: Option<Http>,
     telemetry: Telemetry,
     dns: Dns,
+    storage: Option<Storage>,
     media: Media,
 }
 
@@ -47,6 +48,7 @@ impl Fixed {
             http: settings.http.clone(),
             telemetry: settings.telemetry.clone(),
             dns: settings.dns.clone(),
+            storage: settings.storage.clone(),
             media: Media {
                 patience: Patience::default(),
                 ..settings.policy.media.clone()
@@ -64,6 +66,7 @@ impl Fixed {
             ("http", self.http == other.http),
             ("telemetry", self.telemetry == other.telemetry),
             ("dns", self.dns == other.dns),
+            ("store", self.storage == other.storage),
             ("media", self.media == other.media),
         ]
         .into_iter()
@@ -146,8 +149,6 @@ impl Edge {
 
     /// Has the file of call records opened anew, for whoever has moved it away.
     pub fn reopen_records(&self) {
-        if let Some(writer) = &self.record_writer {
-            writer.reopen();
-        }
+        self.keeping.reopen();
     }
 }

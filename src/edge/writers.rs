@@ -4,10 +4,10 @@
 use std::io;
 use std::io::Write;
 use std::iter;
-use std::path::PathBuf;
+use std::str;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,15 +19,25 @@ use tracing::subscriber::SetGlobalDefaultError;
 use crate::call::record::Record;
 use crate::config::Telemetry;
 use crate::net::clock;
+use crate::store::entry::{Admitted, Ended};
+use crate::store::{Entry as JournalEntry, Lane, List, Refused};
 use crate::telemetry::log;
 use crate::telemetry::log::{Entry, Lines, NotAFilter};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::record::{RecordFile, write_line};
+use crate::telemetry::record::{Anchor, RecordFile, write_line};
+use crate::types::moment::Moment;
+use crate::types::number::Number;
 
 /// How long a writer lets things gather once the first is there. Each wake-up of a thread costs more
 /// than formatting a record, and so does the sender's system call to wake it; a sleeping writer
 /// needs neither.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// The same where the journal waits: what has not come that far is lost in a crash.
+const GATHER_FOR_JOURNAL: Duration = Duration::from_millis(5);
+
+/// How long what the journal did not take waits.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Records that wait at most, some seconds at full load; what comes beyond is lost, and said to be.
 const RECORDS: usize = 16_384;
@@ -73,6 +83,14 @@ impl Records {
     }
 }
 
+/// Where records go.
+pub(super) enum Destination {
+    /// Into a file, whatever becomes of it.
+    File(RecordFile),
+    /// Into the journal: the store's keeper writes the file.
+    Lane(Lane),
+}
+
 /// The thread that writes call records. It ends when the last [`Records`] is dropped.
 pub(super) struct RecordWriter {
     thread: JoinHandle<()>,
@@ -80,25 +98,26 @@ pub(super) struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Opens the file, and starts; `node` is named in every record.
+    /// Starts; `node` is named in every record.
     pub(super) fn start(
-        path: PathBuf,
+        destination: Destination,
         node: &str,
         metrics: Arc<Metrics>,
     ) -> io::Result<(Self, Records)> {
-        let file = RecordFile::open(path)?;
         let reopen = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = sync_channel(RECORDS);
         let job = RecordJob {
             receiver,
-            file,
             node: node.to_owned(),
             reopen: Arc::clone(&reopen),
             metrics: Arc::clone(&metrics),
         };
         let thread = thread::Builder::new()
             .name("records".to_owned())
-            .spawn(move || job.run())?;
+            .spawn(move || match destination {
+                Destination::File(file) => job.write(file),
+                Destination::Lane(lane) => job.commit(lane),
+            })?;
         Ok((Self { thread, reopen }, Records { sender, metrics }))
     }
 
@@ -107,7 +126,7 @@ impl RecordWriter {
         self.reopen.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until all records are on the disk.
+    /// Waits until all records are on the disk, or in the journal.
     pub(super) fn join(self) {
         if self.thread.join().is_err() {
             error!("the writer of call records has panicked");
@@ -117,14 +136,14 @@ impl RecordWriter {
 
 struct RecordJob {
     receiver: Receiver<Box<Record>>,
-    file: RecordFile,
     node: String,
     reopen: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
 
 impl RecordJob {
-    fn run(mut self) {
+    /// Writes into a file.
+    fn write(self, mut file: RecordFile) {
         let mut lines = Vec::new();
         while let Ok(first) = self.receiver.recv() {
             thread::sleep(GATHER);
@@ -139,11 +158,11 @@ impl RecordJob {
                 write_line(&mut lines, &self.node, &record, &anchor);
             }
             if self.reopen.swap(false, Ordering::Relaxed)
-                && let Err(error) = self.file.reopen()
+                && let Err(error) = file.reopen()
             {
                 error!(%error, "call records go on in the old file");
             }
-            match self.file.append(&lines) {
+            match file.append(&lines) {
                 Ok(()) => self.metrics.add_records_written(count),
                 Err(error) => {
                     self.metrics.add_records_lost(count);
@@ -152,8 +171,79 @@ impl RecordJob {
             }
         }
         // Not every file can do it; what was written is with the kernel in any case.
-        let _ = self.file.sync();
+        let _ = file.sync();
     }
+
+    /// Writes into the journal. What it does not take stays with the lane, and is tried again.
+    fn commit(self, mut lane: Lane) {
+        let mut line = Vec::new();
+        let mut is_stuck = false;
+        loop {
+            let first = if is_stuck {
+                self.receiver.recv_timeout(RETRY)
+            } else {
+                self.receiver.recv().map_err(Into::into)
+            };
+            match first {
+                Ok(first) => {
+                    thread::sleep(GATHER_FOR_JOURNAL);
+                    let anchor = clock::anchor();
+                    let more = self.receiver.try_iter();
+                    for record in iter::once(first).chain(more).take(BATCH) {
+                        line.clear();
+                        write_line(&mut line, &self.node, &record, &anchor);
+                        if let Err(error) = append(&mut lane, &record, &line, &anchor) {
+                            self.metrics.add_records_lost(1);
+                            error!(%error, call = %record.uuid, "call record lost");
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let result = lane.commit();
+            if let Err(error) = &result
+                && !is_stuck
+            {
+                error!(%error, "call records wait: the journal cannot be written");
+            }
+            is_stuck = result.is_err();
+        }
+        if is_stuck && lane.commit().is_err() {
+            error!("call records lost: the journal cannot be written");
+        }
+    }
+}
+
+/// Takes a record down. Nobody has told the journal of the call before, so its admission comes with it.
+fn append(lane: &mut Lane, record: &Record, line: &[u8], anchor: &Anchor) -> Result<(), Refused> {
+    let time = |at| Moment::from(anchor.time_of(at));
+    let text = |number: &Option<Number>| number.as_ref().map(ToString::to_string);
+    let (dialled, caller) = (text(&record.dialled), text(&record.caller));
+    lane.append(&JournalEntry::Admitted(Admitted {
+        uuid: record.uuid,
+        at: time(record.began),
+        generation: record.generation,
+        trunk: &record.trunk,
+        user: record.user.as_deref(),
+        company: None,
+        campaign: record.campaign.as_deref(),
+        afid: record.afid.as_deref(),
+        sid: record.sid.as_deref(),
+        dialled: dialled.as_deref(),
+        caller: caller.as_deref(),
+        call_id: &record.call_id,
+        note: &[],
+    }))?;
+    lane.append(&JournalEntry::Ended(Ended {
+        uuid: record.uuid,
+        at: time(record.ended),
+        // JSON is text.
+        line: str::from_utf8(line).unwrap_or_default().trim_end(),
+        past: None,
+        conversion: None,
+        deliveries: List::default(),
+    }))
 }
 
 /// Why there is no log.
@@ -241,8 +331,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records.jsonl");
         let metrics = Arc::new(Metrics::new());
-        let (writer, records) =
-            RecordWriter::start(path.clone(), "edge-1", Arc::clone(&metrics)).unwrap();
+        let file = Destination::File(RecordFile::open(path.clone()).unwrap());
+        let (writer, records) = RecordWriter::start(file, "edge-1", Arc::clone(&metrics)).unwrap();
 
         for _ in 0..3000 {
             assert!(records.post(Box::new(sample().1)).is_ok());

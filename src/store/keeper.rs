@@ -10,7 +10,7 @@
 //! A turn that fails changes nothing: the next one begins where the last good one ended.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,8 +42,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How the keeper works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The file that records are appended to.
-    pub records: PathBuf,
+    /// The file that records are appended to; `None`: the one that was written last, or else `calls.jsonl` in the folder.
+    pub records: Option<PathBuf>,
     /// When it is put aside.
     pub rotation: Rotation,
     /// How long a call that has ended is remembered: for repeats, for postbacks, for deliveries that were given up.
@@ -54,12 +54,10 @@ pub struct Options {
     pub backlog: u64,
 }
 
-impl Options {
-    /// With defaults, and records in that file.
-    #[must_use]
-    pub fn new(records: PathBuf) -> Self {
+impl Default for Options {
+    fn default() -> Self {
         Self {
-            records,
+            records: None,
             rotation: Rotation::default(),
             keep: Duration::from_secs(30 * 86_400),
             segment: 8 << 20,
@@ -75,8 +73,13 @@ pub enum Stuck {
     #[error("the journal cannot be read: {0}")]
     Journal(io::Error),
     /// The file of records cannot be written.
-    #[error("call records cannot be written: {0}")]
-    Records(io::Error),
+    #[error("call records cannot be written to {path}: {source}")]
+    Records {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The tables cannot be read or written.
     #[error("the tables cannot be written: {0}")]
     Tables(Box<redb::Error>),
@@ -98,12 +101,20 @@ pub struct Turn {
 /// Brings the journal into the tables. There is one, on a thread of its own.
 pub struct Keeper {
     shared: Arc<Shared>,
+    folder: PathBuf,
     followers: Vec<Follower>,
     options: Options,
     /// `None`: not opened yet.
     records: Option<Records>,
     /// When it is looked for what is to be forgotten.
     next_look: Moment,
+}
+
+/// Whatever ends the keeper, nobody brings anything into the tables any more.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.shared.is_shut.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What comes of the entries of a turn, besides what is in the tables.
@@ -114,10 +125,11 @@ struct Gathered {
 }
 
 impl Keeper {
-    pub(super) fn new(shared: Arc<Shared>, options: Options) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, folder: &Path, options: Options) -> Self {
         let followers = shared.tracks.iter().cloned().map(Follower::new).collect();
         Self {
             shared,
+            folder: folder.to_owned(),
             followers,
             options,
             records: None,
@@ -149,15 +161,6 @@ impl Keeper {
             }
         }
         result
-    }
-
-    /// Brings the journal itself to the disk: against the loss of power.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
-    pub fn sync(&self) -> io::Result<()> {
-        self.shared.sync()
     }
 
     /// What could not be read so far.
@@ -216,7 +219,7 @@ impl Keeper {
         } = gathered;
         let bytes = lines.len() as u64;
         if let Some(records) = &mut self.records {
-            records.write(&lines).map_err(Stuck::Records)?;
+            records.write(&lines).map_err(unwritten(&records.path))?;
             if bytes > 0 {
                 save_file(&transaction, records, bytes, turn.records)?;
             }
@@ -311,7 +314,10 @@ impl Keeper {
     /// Opens the file of records, or opens it anew, and has the tables know it.
     fn open_records(&mut self, now: Moment) -> Result<(), Stuck> {
         let is_new = match &mut self.records {
-            Some(records) => records.reopen(now).map_err(Stuck::Records)?,
+            Some(records) => {
+                let refused = unwritten(&records.path);
+                records.reopen(now).map_err(refused)?
+            }
             None => {
                 let transaction = self.begin()?;
                 let table = transaction.open_table(FILES)?;
@@ -320,8 +326,13 @@ impl Keeper {
                     from_slice::<FileRow<'_>>(row.value()).map(|row| (id.value(), row))
                 });
                 let known = row.as_ref().map(|(id, row)| (*id, row));
+                let path = match (&self.options.records, known) {
+                    (Some(path), _) => path.clone(),
+                    (None, Some((_, row))) => row.path.into(),
+                    (None, None) => self.folder.join("calls.jsonl"),
+                };
                 let (records, is_new) =
-                    Records::open(&self.options.records, known, now).map_err(Stuck::Records)?;
+                    Records::open(&path, known, now).map_err(unwritten(&path))?;
                 self.records = Some(records);
                 is_new
             }
@@ -345,8 +356,9 @@ impl Keeper {
                 .inspect_err(|_| self.records = None),
             Err(error) => {
                 // It may have been moved, and no other one opened.
+                let refused = unwritten(&records.path);
                 self.records = None;
-                Err(Stuck::Records(error))
+                Err(refused(error))
             }
         }
     }
@@ -370,6 +382,14 @@ impl Keeper {
     }
 }
 
+fn unwritten(path: &Path) -> impl Fn(io::Error) -> Stuck + use<> {
+    let path = path.to_owned();
+    move |source| {
+        let path = path.clone();
+        Stuck::Records { path, source }
+    }
+}
+
 fn save_positions(transaction: &WriteTransaction, followers: &[Follower]) -> Result<(), Stuck> {
     let mut lanes = transaction.open_table(LANES)?;
     for follower in followers {
@@ -386,7 +406,7 @@ fn save_file(
     bytes: u64,
     lines: u64,
 ) -> Result<(), Stuck> {
-    let path = records.path();
+    let path = records.path.to_string_lossy();
     let row = to_vec(&records.row(&path, bytes, lines));
     transaction.open_table(FILES)?.insert(records.id, &*row)?;
     Ok(())

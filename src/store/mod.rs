@@ -11,7 +11,7 @@
 //! # What is promised
 //!
 //! * **When [`Lane::commit`] has returned**, its entries outlive the process (`kill -9`): they are with the kernel. They are
-//!   on the disk some 10 ms later ([`Keeper::sync`]), and outlive a loss of power from then on. So a shard commits before the messages of
+//!   on the disk some 10 ms later ([`Shelf::sync`]), and outlive a loss of power from then on. So a shard commits before the messages of
 //!   a wake-up leave: what the world has seen is written down.
 //! * **Each entry is applied once.** Its effects and the position of its lane are one commit of the tables. After a crash the
 //!   keeper goes on from that position.

@@ -132,7 +132,7 @@ impl Store {
         let open_lanes = open_lanes.collect::<io::Result<Vec<_>>>();
         let lanes = open_lanes.map_err(at_journal)?;
         let shelf = Shelf::new(Arc::clone(&shared));
-        let mut keeper = Keeper::new(shared, options);
+        let mut keeper = Keeper::new(shared, folder, options);
         let mut left = Left::default();
         loop {
             let turn = keeper.turn(now)?;

@@ -32,7 +32,7 @@ pub struct Rotation {
 
 /// The file that is written to.
 pub(super) struct Records {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     file: File,
     /// Its number in `files`.
     pub(super) id: u32,
@@ -121,11 +121,6 @@ impl Records {
             length: self.length + bytes,
             lines: self.lines + lines,
         }
-    }
-
-    /// Its path, as the tables know it.
-    pub(super) fn path(&self) -> String {
-        self.path.to_string_lossy().into_owned()
     }
 
     /// Writes whole lines, and waits until they are on the disk. They count from [`confirm`](Self::confirm) on.

@@ -277,6 +277,16 @@ impl Shelf {
         Some(track.applied())
     }
 
+    /// Brings the journal to the disk: what is written outlives a loss of power from then on. It may take some time, and is
+    /// for a thread that has it.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn sync(&self) -> io::Result<()> {
+        self.shared.sync()
+    }
+
     /// Has the keeper open the file of records anew, for whoever has moved it away.
     pub fn reopen_records(&self) {
         self.shared.is_moved.store(true, Ordering::Relaxed);

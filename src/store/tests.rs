@@ -648,7 +648,7 @@ impl Bench {
 
     fn within(folder: TempDir) -> Self {
         let data = folder.path().join("data");
-        let options = Options::new(data.join("calls.jsonl"));
+        let options = Options::default();
         let now = Moment::from_millis(1000);
         let (segment, backlog) = (options.segment, options.backlog);
         Self {
@@ -695,7 +695,7 @@ impl Bench {
             rotation: self.rotation,
             segment: self.segment,
             backlog: self.backlog,
-            ..Options::new(self.records())
+            ..Options::default()
         }
     }
 

@@ -164,25 +164,29 @@ impl Track {
 
     /// Removes the segments of which all is applied.
     pub(super) fn drop_applied(&self) -> io::Result<()> {
-        let applied = self.applied();
-        let mut segments = self.segments();
-        while let Some(first) = segments.starts.front().copied() {
-            let is_done = match segments.starts.get(1) {
-                Some(second) => *second <= applied,
-                None => segments.live.is_none() && self.published() <= applied,
-            };
-            if !is_done {
-                break;
-            }
-            let path = self.path(first);
-            if segments.damaged.remove(&first) {
+        // Without the lock: removing a file takes time, and the shard may want to begin one.
+        while let Some((start, is_damaged)) = self.take_applied() {
+            let path = self.path(start);
+            if is_damaged {
                 fs::rename(&path, path.with_extension("damaged"))?;
             } else {
                 fs::remove_file(&path)?;
             }
-            segments.starts.pop_front();
         }
         Ok(())
+    }
+
+    /// Takes the oldest segment off the list if all of it is applied; and whether it is damaged.
+    fn take_applied(&self) -> Option<(u64, bool)> {
+        let applied = self.applied();
+        let mut segments = self.segments();
+        let is_done = match segments.starts.get(1) {
+            Some(second) => *second <= applied,
+            None => segments.live.is_none() && self.published() <= applied,
+        };
+        let first = segments.starts.front().copied().filter(|_| is_done)?;
+        segments.starts.pop_front();
+        Some((first, segments.damaged.remove(&first)))
     }
 
     fn path(&self, start: u64) -> PathBuf {

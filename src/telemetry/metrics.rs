@@ -93,6 +93,11 @@ families! {
     STREAM_SENT = Counter "strowger_stream_messages_sent_total" [] "Messages sent by TCP and TLS.";
     FORWARDS = Counter "strowger_forwards_total" ["result"] "Datagrams handed to the shard that owns their call.";
     RECORDS = Counter "strowger_records_total" ["result"] "Call records written, and lost.";
+    STORE_ENTRIES = Counter "strowger_store_entries_total" ["result"] "Entries of the journal that were written, and that found no room.";
+    STORE_BACKLOG = Gauge "strowger_store_backlog_bytes" [] "Bytes of the journal that are not in the tables yet.";
+    STORE_SHUT = Gauge "strowger_store_shut" [] "1 while no call is let in because what has happened cannot be written down.";
+    STORE_DAMAGE = Gauge "strowger_store_damage_bytes" ["kind"] "Bytes of the journal that could not be read since the start: torn by a crash, or changed.";
+    DELIVERIES = Gauge "strowger_deliveries" ["state"] "Deliveries that wait for their time or their turn, and under way.";
     LOG_DROPS = Counter "strowger_log_drops_total" [] "Log lines dropped because their reader is too slow.";
     LOOK_UPS = Counter "strowger_dns_look_ups_total" ["result"] "Names looked up: found, not there, or without an answer.";
     MEDIA_SESSIONS = Gauge "strowger_media_sessions" [] "Calls whose media is relayed now.";

@@ -7,4 +7,5 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod record;
+pub mod store;
 pub mod tally;

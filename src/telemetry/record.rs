@@ -13,8 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::call::record::Record;
+use crate::call::record::{AttemptResult, Record, Side};
 use crate::media::figures::Heard;
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
 
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +94,75 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
     });
     line.text("node", node.as_bytes());
     line.integer("generation", record.generation);
+    line.end();
+    out.push(b'\n');
+}
+
+/// A call that nobody could write the record of: the edge ended before it did.
+#[derive(Debug, Clone, Copy)]
+pub struct CutOff<'a> {
+    /// The call.
+    pub uuid: CallUuid,
+    /// When the INVITE came.
+    pub began: Moment,
+    /// Generation of the configuration that it ran on.
+    pub generation: u64,
+    /// The trunk's id.
+    pub trunk: &'a str,
+    /// The digest user.
+    pub user: Option<&'a str>,
+    /// The number dialled.
+    pub dialled: Option<&'a str>,
+    /// The caller's number.
+    pub caller: Option<&'a str>,
+    /// The campaign's id.
+    pub campaign: Option<&'a str>,
+    /// The publisher's id (AFID).
+    pub afid: Option<&'a str>,
+    /// The sub id (SID).
+    pub sid: Option<&'a str>,
+    /// Call-ID of the carrier's leg.
+    pub call_id: &'a [u8],
+    /// When it was answered, and by which buyer; `None`: it was not.
+    pub answered: Option<(Moment, &'a str)>,
+}
+
+/// Appends the record of a call that was cut off, and a line feed, to `out`: the keys of [`write_line`], outcome
+/// `edge_restarted`. When it ended is not known.
+pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
+    let setup = |at: Moment| u64::try_from(at.since(call.began).as_millis()).unwrap_or(u64::MAX);
+    let status = call.answered.map(|_| 200);
+    let mut line = Object::begin(out);
+    line.text("uuid", &call.uuid.text());
+    line.display("began", &format_args!("{:.3}", call.began.timestamp()));
+    line.text("outcome", b"edge_restarted");
+    line.integer_or_null("status", status);
+    line.text("hung_up_by", Side::Edge.label().as_bytes());
+    line.text("trunk", call.trunk.as_bytes());
+    line.text_or_null("user", call.user);
+    line.text_or_null("dialled", call.dialled);
+    line.text_or_null("caller", call.caller);
+    line.text_or_null("campaign", call.campaign);
+    line.text_or_null("afid", call.afid);
+    line.text_or_null("sid", call.sid);
+    line.text("call_id", call.call_id);
+    line.null("post_dial_delay_ms");
+    line.integer_or_null("setup_ms", call.answered.map(|(at, _)| setup(at)));
+    line.null("talk_ms");
+    line.null("total_ms");
+    line.objects("attempts", call.answered.as_slice(), |(_, buyer), entry| {
+        entry.text("buyer", buyer.as_bytes());
+        entry.null("gateway");
+        entry.null("call_id");
+        entry.null("at_ms");
+        entry.null("ms");
+        entry.integer_or_null("status", status);
+        entry.text("result", AttemptResult::Answered.label().as_bytes());
+    });
+    line.objects::<()>("skipped", &[], |(), _| {});
+    line.null("media");
+    line.text("node", node.as_bytes());
+    line.integer("generation", call.generation);
     line.end();
     out.push(b'\n');
 }

@@ -53,7 +53,7 @@ fn open(data: &Path) -> Store {
             is_daily: false,
         },
         segment: 30_000,
-        ..Options::new(data.join("calls.jsonl"))
+        ..Options::default()
     };
     loop {
         match Store::open(data, LANES, options.clone(), now()) {

@@ -32,6 +32,50 @@ fn a_line_holds_everything_in_a_fixed_order() {
 }
 
 #[test]
+fn a_call_that_was_cut_off_has_all_the_keys_of_another_in_their_order() {
+    let (anchor, record) = sample();
+    let mut line = Vec::new();
+
+    write_cut_off(
+        &mut line,
+        "edge-1",
+        &CutOff {
+            uuid: record.uuid,
+            began: Moment::from_millis(1_767_323_044_500),
+            generation: 3,
+            trunk: "acme",
+            user: None,
+            dialled: Some("+18885550100"),
+            caller: None,
+            campaign: Some("roofs"),
+            afid: Some("7"),
+            sid: None,
+            call_id: b"a1@192.0.2.1",
+            answered: Some((Moment::from_millis(1_767_323_048_000), "second")),
+        },
+    );
+
+    let keys = |line: &str| -> Vec<Vec<String>> {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let attempt = &value["attempts"][0];
+        [&value, attempt]
+            .map(|object| object.as_object().unwrap().keys().cloned().collect())
+            .to_vec()
+    };
+    let line = String::from_utf8(line).unwrap();
+    assert_eq!(keys(&line), keys(&write(&record, &anchor)));
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["outcome"], "edge_restarted");
+    assert_eq!(value["began"], "2026-01-02T03:04:04.500Z");
+    assert_eq!(
+        (&value["status"], &value["setup_ms"]),
+        (&200.into(), &3500.into())
+    );
+    assert_eq!(value["attempts"][0]["buyer"], "second");
+    assert!(value["talk_ms"].is_null());
+}
+
+#[test]
 fn what_the_relay_heard_is_told_by_party() {
     let (anchor, mut record) = sample();
     let mut figures = Figures::default();

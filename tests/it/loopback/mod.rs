@@ -2,6 +2,7 @@
 
 mod dns;
 mod hostile;
+mod kept;
 mod process;
 mod site;
 

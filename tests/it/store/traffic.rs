@@ -45,7 +45,7 @@ pub(super) fn run(data: &Path) {
     // What is random about a run is when it begins.
     let seed = now().millis().unsigned_abs();
     thread::scope(|scope| {
-        scope.spawn(|| keep(keeper));
+        scope.spawn(|| keep(keeper, &shelf));
         scope.spawn(|| call(first, other, seed * 2));
         scope.spawn(|| call(second, other, seed * 2 + 1));
         deliver(&shelf, other);
@@ -60,10 +60,10 @@ pub(super) fn end_left(left: &Left, lane: &Mutex<Lane>) {
     }
 }
 
-fn keep(mut keeper: Keeper) {
+fn keep(mut keeper: Keeper, shelf: &Shelf) {
     loop {
         keeper.turn(now()).expect("the disk is well");
-        keeper.sync().expect("the disk is well");
+        shelf.sync().expect("the disk is well");
         thread::sleep(Duration::from_millis(2));
     }
 }

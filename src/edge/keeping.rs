@@ -1,0 +1,138 @@
+//! What is kept of calls. Their records go through the store if there is one, into a file of their own, to a listener, or
+//! nowhere; with a store, deliveries are made, too.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use tracing::info;
+
+use crate::call::record::Record;
+use crate::config::{Dns, HttpClient, Storage};
+use crate::edge::StartError;
+use crate::edge::courier::HttpCourier;
+use crate::edge::deliveries::Deliveries;
+use crate::edge::storeroom::{Storeroom, Terms};
+use crate::edge::writers::{Destination, RecordWriter, Records};
+use crate::store::Lane;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::record::RecordFile;
+use crate::telemetry::store::StoreFigures;
+
+/// Deliveries under way at once.
+const UNDER_WAY: usize = 256;
+
+/// What has to do with records.
+pub(super) struct Keeping {
+    /// `None`: there are none.
+    records: Option<Records>,
+    writer: Option<RecordWriter>,
+    /// `None`: nothing outlives the process but them.
+    store: Option<Storeroom>,
+    deliveries: Option<Deliveries>,
+}
+
+/// What the configuration says of it.
+pub(super) struct Wishes<'w> {
+    pub(super) storage: Option<&'w Storage>,
+    /// The file; `None`: one in the data directory, or none.
+    pub(super) records: Option<PathBuf>,
+    /// Named in records.
+    pub(super) node: &'w str,
+    /// How deliveries are made.
+    pub(super) http_client: HttpClient,
+    pub(super) dns: &'w Dns,
+}
+
+impl Keeping {
+    /// Starts the threads that it takes; with `sink`, records go there.
+    pub(super) fn start(
+        wishes: Wishes<'_>,
+        sink: Option<SyncSender<Box<Record>>>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let Wishes {
+            storage,
+            records,
+            node,
+            http_client,
+            dns,
+        } = wishes;
+        let figures = StoreFigures::new(metrics);
+        if storage.is_none() {
+            info!("no data_dir: nothing outlives the process but the call records");
+        }
+        let store = storage.map(|storage| {
+            let records = records.clone();
+            let terms = Terms {
+                storage,
+                records,
+                node,
+            };
+            Storeroom::open(terms, metrics, figures)
+        });
+        let (store, lanes) = store.transpose()?.unzip();
+        let (lane, deliveries) = lanes.map(|lanes| (lanes.records, lanes.deliveries)).unzip();
+        let deliver = |(lane, store): (Lane, &Storeroom)| {
+            let courier = HttpCourier::new(http_client, dns)?;
+            Deliveries::start(store.shelf().clone(), lane, courier, UNDER_WAY)
+        };
+        let deliveries = deliveries.zip(store.as_ref()).map(deliver).transpose()?;
+        let destination = match (lane, records) {
+            (Some(lane), _) => Some(Destination::Lane(lane)),
+            (None, Some(path)) if sink.is_none() => {
+                let refused = |source: io::Error| {
+                    let path = path.clone();
+                    StartError::Records { path, source }
+                };
+                Some(Destination::File(
+                    RecordFile::open(path.clone()).map_err(refused)?,
+                ))
+            }
+            (None, _) => None,
+        };
+        let start = |destination| RecordWriter::start(destination, node, Arc::clone(metrics));
+        let (writer, records) = match (sink, destination) {
+            (Some(sink), _) => (None, Some(Records::to(sink, Arc::clone(metrics)))),
+            (None, destination) => destination.map(start).transpose()?.unzip(),
+        };
+        Ok(Self {
+            records,
+            writer,
+            store,
+            deliveries,
+        })
+    }
+
+    /// A hand on the writer of records; `None`: there is none.
+    pub(super) fn records(&self) -> Option<Records> {
+        self.records.clone()
+    }
+
+    /// Has the file of records opened anew, for whoever has moved it away.
+    pub(super) fn reopen(&self) {
+        if let Some(writer) = &self.writer {
+            writer.reopen();
+        }
+        if let Some(store) = &self.store {
+            store.shelf().reopen_records();
+        }
+    }
+
+    /// Waits until everything is kept; whoever else had a hand on it is gone.
+    pub(super) fn stop(&mut self) {
+        // The other senders are gone, so the writer sees the end now.
+        self.records = None;
+        if let Some(writer) = self.writer.take() {
+            writer.join();
+        }
+        if let Some(deliveries) = self.deliveries.take() {
+            deliveries.stop();
+        }
+        // Nobody writes to the journal any more.
+        if let Some(store) = self.store.take() {
+            store.stop();
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The store's threads, and who has which lane of the journal.
+//!
+//! ```text
+//!   lane 0   records: ends of calls, from the thread that writes records
+//!   lane 1   deliveries: how each went
+//!   thread "keeper"   every 25 ms: journal ──> tables, file of records
+//!   thread "syncer"   every 10 ms: journal ──> disk
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, str};
+
+use tracing::{error, info, warn};
+
+use crate::config::Storage;
+use crate::net::clock;
+use crate::store::entry::Ended;
+use crate::store::{
+    Audit, Entry, Figures, Keeper, Lane, Left, Lock, OpenCall, Options, Rotation, Shelf, Store,
+    Turn, Unusable,
+};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::record::{CutOff, write_cut_off};
+use crate::telemetry::store::StoreFigures;
+use crate::types::moment::Moment;
+
+/// Lanes of the journal.
+const LANES: u16 = 2;
+
+/// How often the journal is brought to the disk.
+const SYNC: Duration = Duration::from_millis(10);
+
+/// How long the keeper waits after the disk has refused.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How often the figures are shown.
+const SHOW: Duration = Duration::from_secs(1);
+
+/// A store at work.
+pub(super) struct Storeroom {
+    keeper: JoinHandle<()>,
+    syncer: JoinHandle<()>,
+    is_over: Arc<AtomicBool>,
+    shelf: Shelf,
+    _lock: Lock,
+}
+
+/// Who writes to the journal.
+pub(super) struct Lanes {
+    pub(super) records: Lane,
+    pub(super) deliveries: Lane,
+}
+
+/// What it takes to open a store.
+pub(super) struct Terms<'t> {
+    pub(super) storage: &'t Storage,
+    /// The file of records; `None`: one in the data directory.
+    pub(super) records: Option<PathBuf>,
+    /// Named in records.
+    pub(super) node: &'t str,
+}
+
+impl Storeroom {
+    /// Opens the store, ends the calls that the last process has left, and starts.
+    pub(super) fn open(
+        terms: Terms<'_>,
+        metrics: &Arc<Metrics>,
+        figures: StoreFigures,
+    ) -> Result<(Self, Lanes), Unusable> {
+        let storage = terms.storage;
+        let options = Options {
+            records: terms.records,
+            rotation: Rotation {
+                size: storage.rotate_size,
+                is_daily: storage.rotate_daily,
+            },
+            keep: storage.keep,
+            backlog: storage.backlog,
+            ..Options::default()
+        };
+        let Store {
+            lanes,
+            keeper,
+            shelf,
+            left,
+            lock,
+        } = Store::open(&storage.data_dir, LANES, options, moment())?;
+        let mut lanes = lanes.into_iter();
+        let system = |source| Unusable::System {
+            path: storage.data_dir.clone(),
+            source,
+        };
+        let missing = || system(io::ErrorKind::NotFound.into());
+        let mut records = lanes.next().ok_or_else(missing)?;
+        let deliveries = lanes.next().ok_or_else(missing)?;
+        announce(storage, &left);
+        end_left(&left, terms.node, &mut records).map_err(system)?;
+
+        let is_over = Arc::new(AtomicBool::new(false));
+        let job = KeeperJob {
+            keeper,
+            shelf: shelf.clone(),
+            gather: storage.gather,
+            is_over: Arc::clone(&is_over),
+            metrics: Arc::clone(metrics),
+            figures,
+        };
+        let keeper = thread::Builder::new().name("keeper".to_owned());
+        let keeper = keeper.spawn(move || job.run()).map_err(system)?;
+        let syncer = thread::Builder::new().name("syncer".to_owned());
+        let syncer = syncer.spawn({
+            let (shelf, is_over) = (shelf.clone(), Arc::clone(&is_over));
+            move || sync(&shelf, &is_over)
+        });
+        let syncer = syncer.inspect_err(|_| is_over.store(true, Ordering::Relaxed));
+        let room = Self {
+            keeper,
+            syncer: syncer.map_err(system)?,
+            is_over,
+            shelf,
+            _lock: lock,
+        };
+        let lanes = Lanes {
+            records,
+            deliveries,
+        };
+        Ok((room, lanes))
+    }
+
+    /// For whoever has a question.
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Waits until all that the lanes have written is in the tables; nobody writes any more.
+    pub(super) fn stop(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for thread in [self.keeper, self.syncer] {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                error!("a thread of the store has panicked");
+            }
+        }
+    }
+}
+
+struct KeeperJob {
+    keeper: Keeper,
+    shelf: Shelf,
+    gather: Duration,
+    is_over: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+    figures: StoreFigures,
+}
+
+impl KeeperJob {
+    fn run(mut self) {
+        let mut shown = clock::now();
+        let mut is_stuck = false;
+        loop {
+            // First: what was written before it was said to be over is kept.
+            let is_last = self.is_over.load(Ordering::Relaxed);
+            let pause = match self.keeper.turn(moment()) {
+                Ok(Turn {
+                    records, is_more, ..
+                }) => {
+                    self.metrics.add_records_written(records);
+                    if is_stuck {
+                        info!("what has happened can be kept again: calls are let in");
+                    }
+                    is_stuck = false;
+                    if is_more {
+                        continue;
+                    }
+                    self.gather
+                }
+                Err(error) => {
+                    if !is_stuck {
+                        error!(%error, "what has happened cannot be kept: no call is let in");
+                    }
+                    is_stuck = true;
+                    RETRY
+                }
+            };
+            let now = clock::now();
+            if is_last || now.saturating_duration_since(shown) >= SHOW {
+                shown = now;
+                self.show();
+            }
+            if is_last {
+                return;
+            }
+            thread::park_timeout(pause);
+        }
+    }
+
+    fn show(&self) {
+        let Figures {
+            entries,
+            lost,
+            backlog,
+            waiting,
+            under_way,
+            damage,
+            is_shut,
+            ..
+        } = self.shelf.figures();
+        self.figures.set_entries(entries, lost);
+        self.figures.set_state(backlog, is_shut);
+        self.figures.set_damage(damage.torn, damage.skipped);
+        self.figures.set_deliveries(waiting, under_way);
+    }
+}
+
+fn sync(shelf: &Shelf, is_over: &AtomicBool) {
+    let mut is_failing = false;
+    while !is_over.load(Ordering::Relaxed) {
+        let result = shelf.sync();
+        if let Err(error) = &result
+            && !is_failing
+        {
+            error!(%error, "the journal does not get to the disk");
+        }
+        is_failing = result.is_err();
+        thread::park_timeout(SYNC);
+    }
+    // The last entries; the kernel has them in any case.
+    let _ = shelf.sync();
+}
+
+/// Says what is kept, and what the last process has left.
+fn announce(storage: &Storage, left: &Left) {
+    let Left {
+        calls,
+        entries,
+        damage,
+    } = left;
+    info!(
+        data_dir = %storage.data_dir.display(),
+        entries,
+        calls = calls.len(),
+        "the store is open"
+    );
+    if !calls.is_empty() {
+        warn!(
+            calls = calls.len(),
+            "calls were cut off when the edge last ended: each gets a record"
+        );
+    }
+    if damage.skipped > 0 || damage.unknown > 0 {
+        error!(
+            bytes = damage.skipped,
+            entries = damage.unknown,
+            "a part of the journal cannot be read: its file is kept as *.damaged"
+        );
+    }
+}
+
+/// Gives each call that was cut off its record.
+fn end_left(left: &Left, node: &str, lane: &mut Lane) -> io::Result<()> {
+    let now = moment();
+    let mut line = Vec::new();
+    for call in &left.calls {
+        line.clear();
+        let Some(cut_off) = cut_off(call) else {
+            error!("a call that was cut off cannot be read, and gets no record");
+            continue;
+        };
+        let uuid = cut_off.uuid;
+        write_cut_off(&mut line, node, &cut_off);
+        let entry = Entry::Ended(Ended {
+            uuid,
+            at: now,
+            // JSON is text.
+            line: str::from_utf8(&line).unwrap_or_default().trim_end(),
+            past: None,
+            conversion: None,
+            deliveries: Vec::new().into(),
+        });
+        lane.append(&entry).map_err(io::Error::other)?;
+    }
+    lane.commit()
+}
+
+fn cut_off(call: &OpenCall) -> Option<CutOff<'_>> {
+    let admitted = call.admitted()?;
+    let answered = call.answered();
+    Some(CutOff {
+        uuid: admitted.uuid,
+        began: admitted.at,
+        generation: admitted.generation,
+        trunk: admitted.trunk,
+        user: admitted.user,
+        dialled: admitted.dialled,
+        caller: admitted.caller,
+        campaign: admitted.campaign,
+        afid: admitted.afid,
+        sid: admitted.sid,
+        call_id: admitted.call_id,
+        answered: answered.map(|answered| (answered.at, answered.buyer)),
+    })
+}
+
+/// Whether what is in a data directory adds up, once all that the journal holds is in the tables. No edge runs on it.
+///
+/// # Errors
+///
+/// When an edge does, when there is none, or when it cannot be read.
+pub fn audit(data_dir: &Path) -> Result<Audit, Unusable> {
+    if !data_dir.join("format").exists() {
+        return Err(Unusable::System {
+            path: data_dir.to_owned(),
+            source: io::Error::new(io::ErrorKind::NotFound, "no edge has kept anything there"),
+        });
+    }
+    let store = Store::open(data_dir, 0, Options::default(), moment())?;
+    Ok(store.shelf.audit()?)
+}
+
+/// The time of day.
+pub(super) fn moment() -> Moment {
+    let millis = clock::wall().as_millis();
+    Moment::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,222 @@
+//! With a data directory: calls that are kept, and the command that says so.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::str;
+use std::thread;
+
+use strowger::store::entry::{Admitted, Class, Delivery, Queued};
+use strowger::store::{Entry, List, Options, Store};
+use strowger::types::ids::CallUuid;
+use strowger::types::moment::Moment;
+
+use super::site::{Buyer, Carrier, Site, http_get};
+
+#[test]
+fn records_go_through_the_store_and_the_ledger_balances() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let data = keep(&site);
+    for _ in 0..2 {
+        let edge = site.start();
+        let mut carrier = Carrier::new(edge.addresses()[0]);
+        carrier.call("+12125550101");
+        carrier.hang_up();
+
+        let running = ledger(&data, &[]);
+        assert_eq!(running.status.code(), Some(1));
+        let said = String::from_utf8(running.stderr).unwrap();
+        assert!(said.contains("is in use by process"), "{said}");
+        edge.stop();
+    }
+
+    let records = site.records();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[1]["outcome"], "completed");
+    let plain = ledger(&data, &[]);
+    let text = String::from_utf8(plain.stdout).unwrap();
+    assert_eq!(plain.status.code(), Some(0));
+    assert!(text.contains("2 admitted"), "{text}");
+    assert!(text.ends_with("everything balances\n"), "{text}");
+    let json = ledger(&data, &["--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&value["records"], &value["lines"]), (&2.into(), &2.into()));
+
+    // A record that somebody took out is missed.
+    let path = data.with_file_name("records.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let (first, _) = text.split_once('\n').unwrap();
+    fs::write(&path, format!("{first}\n")).unwrap();
+    let short = ledger(&data, &[]);
+    assert_eq!(short.status.code(), Some(1));
+    let text = String::from_utf8(short.stdout).unwrap();
+    assert!(text.contains("records in files: 1, should be 2"), "{text}");
+}
+
+#[test]
+fn a_call_that_the_last_edge_has_left_gets_its_record_at_the_start() {
+    let site = Site::new(1);
+    let data = keep(&site);
+    let uuid = CallUuid::from_bytes([7; 16]);
+    let options = Options {
+        records: Some(data.with_file_name("records.jsonl")),
+        ..Options::default()
+    };
+    let began = Moment::from_millis(1_767_323_044_500);
+    let mut store = Store::open(&data, 1, options, began).unwrap();
+    let admitted = Entry::Admitted(Admitted {
+        uuid,
+        at: began,
+        generation: 4,
+        trunk: "carrier",
+        user: None,
+        company: Some("acme"),
+        campaign: Some("solar"),
+        afid: None,
+        sid: None,
+        dialled: Some("+12125550101"),
+        caller: None,
+        call_id: b"1@192.0.2.1",
+        note: &[],
+    });
+    store.lanes[0].append(&admitted).unwrap();
+    store.lanes[0].commit().unwrap();
+    drop(store);
+
+    let edge = site.start();
+    edge.stop();
+
+    let records = site.records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["uuid"], uuid.to_string());
+    assert_eq!(records[0]["outcome"], "edge_restarted");
+    assert_eq!(records[0]["began"], "2026-01-02T03:04:04.500Z");
+    assert_eq!(records[0]["node"], "loopback");
+    assert_eq!(ledger(&data, &[]).status.code(), Some(0));
+}
+
+#[test]
+fn a_delivery_that_waits_is_made_until_it_is_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let answer = |status| -> String {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                request.read_line(&mut head).unwrap();
+            }
+            let mut body = [0; 7];
+            request.read_exact(&mut body).unwrap();
+            write!(
+                stream,
+                "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            .unwrap();
+            head.to_lowercase() + str::from_utf8(&body).unwrap()
+        };
+        [503, 200].map(answer)
+    });
+    let site = Site::new(1);
+    let data = keep(&site);
+    site.append("[http_client]\nallow = [\"127.0.0.1/32\"]\n");
+    let call = CallUuid::from_bytes([7; 16]);
+    let mut store = Store::open(&data, 1, Options::default(), Moment::default()).unwrap();
+    let url = format!("http://{address}/paid?call=7");
+    let delivery = Delivery {
+        hook: "pixel",
+        phase: 0,
+        class: Class::Ping,
+        not_before: Moment::default(),
+        is_idempotent: false,
+        method: "POST",
+        url: &url,
+        headers: List::default(),
+        body: b"paid=12",
+    };
+    let queued = Entry::Queued(Queued {
+        call,
+        at: Moment::default(),
+        deliveries: vec![delivery].into(),
+    });
+    store.lanes[0].append(&queued).unwrap();
+    store.lanes[0].commit().unwrap();
+    drop(store);
+
+    let edge = site.start();
+    let requests = server.join().unwrap();
+    edge.stop();
+
+    for request in requests {
+        assert!(
+            request.starts_with("post /paid?call=7 http/1.1\r\n"),
+            "{request}"
+        );
+        let key = format!("x-strowger-delivery: {call}-0\r\n");
+        assert!(request.contains(&key), "{request}");
+        assert!(request.ends_with("\r\n\r\npaid=12"), "{request}");
+    }
+    let json = ledger(&data, &["--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&value["delivered"], &value["waiting"]),
+        (&1.into(), &0.into())
+    );
+}
+
+#[test]
+fn two_edges_cannot_have_one_data_directory() {
+    let site = Site::new(1);
+    keep(&site);
+    let edge = site.start();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_strowger"))
+        .arg("--config")
+        .arg(&site.config)
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("each edge needs a data_dir of its own"),
+        "{said}"
+    );
+    let (status, text) = http_get(edge.http_address().unwrap(), "/metrics");
+    assert_eq!(status, 200);
+    assert!(text.contains("\nstrowger_store_shut 0\n"), "{text}");
+}
+
+#[test]
+fn there_is_no_ledger_where_no_edge_has_been() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = ledger(&folder.path().to_owned(), &[]);
+
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no edge has kept anything there"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Gives the site a data directory.
+fn keep(site: &Site) -> PathBuf {
+    let text = fs::read_to_string(&site.config).unwrap();
+    let node = "[node]\ndata_dir = \"data\"\n";
+    fs::write(&site.config, text.replace("[node]\n", node)).unwrap();
+    site.config.with_file_name("data")
+}
+
+fn ledger(data: &PathBuf, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_strowger"))
+        .arg("ledger")
+        .arg("--data-dir")
+        .arg(data)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
