@@ -13,8 +13,11 @@
 //! | what a party says of its media, and how that is passed on | [`sdp`] |
 //! | what is agreed with both parties of a call | [`session`] |
 //! | how packets are kept secret and whole | [`srtp`], [`seal`] |
+//! | what rtpengine is asked, and what it answers | [`ng`], in [`bencode`] |
 
+pub mod bencode;
 pub mod figures;
+pub mod ng;
 pub mod passage;
 pub mod plan;
 pub mod ports;
