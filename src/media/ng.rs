@@ -135,9 +135,9 @@ pub enum Reply {
     /// The body for the other party.
     Sdp(Bytes),
     /// The attempt or call is gone; with what came from whom if that is known and it was the whole call.
-    Deleted(Option<Figures>),
+    Deleted(Option<Box<Figures>>),
     /// What came from whom so far.
-    Figures(Figures),
+    Figures(Box<Figures>),
 }
 
 /// Why it did not.

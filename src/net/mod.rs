@@ -6,6 +6,7 @@ pub mod http;
 pub mod http_client;
 pub mod relay;
 pub mod resolver;
+pub mod rtpengine;
 pub mod sockets;
 pub mod streams;
 pub mod tls;

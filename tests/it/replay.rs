@@ -120,6 +120,11 @@ fn tickets_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn replies_of_rtpengine_hold_what_the_fuzz_target_asks() {
+    replay("ng", "fuzz/none", targets::ng);
+}
+
+#[test]
 fn sequences_hold_what_the_fuzz_target_asks() {
     replay("sequence", "fuzz/none", targets::sequence);
     // Programs of dice, so that more than the seeds runs on stable.

@@ -47,7 +47,7 @@ pub(super) fn read(request: &Request, body: &[u8]) -> Result<Reply, Fault> {
 }
 
 /// What came from whom, by the tags of both; `None`: it knew neither.
-fn figures(value: &Value<'_>, names: &Names) -> Option<Figures> {
+fn figures(value: &Value<'_>, names: &Names) -> Option<Box<Figures>> {
     let tags = value.at("tags")?;
     let sources = value.at("SSRC");
     let [caller, buyer] = Party::BOTH.map(|party| {
@@ -57,9 +57,9 @@ fn figures(value: &Value<'_>, names: &Names) -> Option<Figures> {
     if caller.is_none() && buyer.is_none() {
         return None;
     }
-    Some(Figures {
+    Some(Box::new(Figures {
         parties: [caller, buyer].map(Option::unwrap_or_default),
-    })
+    }))
 }
 
 /// What came from one party, over all its media lines. It does not say how many packets were lost, nor the largest

@@ -209,9 +209,9 @@ fn totals_become_the_figures_of_both_parties() {
         source: Some("192.0.2.7:4000".parse().unwrap()),
         ..Heard::default()
     };
-    let expected = Figures {
+    let expected = Box::new(Figures {
         parties: [caller, Heard::default()],
-    };
+    });
     assert_eq!(reply, Ok(Reply::Deleted(Some(expected.clone()))));
     let reply = Request::Query(names()).read_reply(body.as_bytes());
     assert_eq!(reply, Ok(Reply::Figures(expected)));
