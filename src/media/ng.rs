@@ -63,7 +63,8 @@ pub enum Request {
 /// How much of a call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// This buyer's side; the caller's stays for the next.
+    /// This buyer's side; the caller's stays for the next, if that was offered before: alone, the caller's side goes
+    /// too, and with it the port that the caller was told.
     Attempt,
     /// All of it.
     Call,
@@ -345,10 +346,13 @@ fn write_branch(w: &mut Writer<'_>, names: &Names) {
 fn write_delete(w: &mut Writer<'_>, names: &Names, scope: Scope) {
     w.text("call-id").text(&*names.call);
     w.text("command").text("delete");
+    // At once: by itself it goes on for half a minute.
+    w.text("delete delay").integer(0);
+    // It says what came from whom only to who names a tag.
+    w.text("from-tag").text(&*names.caller);
     match scope {
         Scope::Call => {}
         Scope::Attempt => {
-            w.text("from-tag").text(&*names.caller);
             w.text("to-tag").text(&*names.buyer);
             write_branch(w, names);
         }

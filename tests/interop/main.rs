@@ -40,6 +40,7 @@ mod proxies;
 mod refusals;
 mod repeats;
 mod rest;
+mod rtpengine;
 mod scanners;
 mod sipp;
 mod site;

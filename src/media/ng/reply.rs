@@ -74,8 +74,10 @@ fn heard(tag: &Value<'_>, sources: Option<&Value<'_>>) -> Heard {
     for stream in streams {
         let stats = stream.at("stats");
         let count = |key| stats.and_then(|stats| stats.at(key)?.count()).unwrap_or(0);
-        let packets = count("packets");
-        heard.dropped = heard.dropped.saturating_add(count("errors"));
+        // All that came; those with errors were not passed on.
+        let (came, errors) = (count("packets"), count("errors"));
+        let packets = came.saturating_sub(errors);
+        heard.dropped = heard.dropped.saturating_add(errors);
         let flags = stream.at("flags").map(Value::items).unwrap_or_default();
         let is_rtp = flags.iter().any(|flag| flag.text() == Some(b"RTP"));
         if !is_rtp {
@@ -83,9 +85,7 @@ fn heard(tag: &Value<'_>, sources: Option<&Value<'_>>) -> Heard {
             continue;
         }
         heard.packets = heard.packets.saturating_add(packets);
-        // Its bytes are those of whole packets.
-        let headers = packets.saturating_mul(RTP_HEADER);
-        let payload = count("bytes").saturating_sub(headers);
+        let payload = payload(count("bytes"), came, packets);
         heard.bytes = heard.bytes.saturating_add(payload);
         if packets > 0 {
             heard.source = stream.at("endpoint").and_then(endpoint).or(heard.source);
@@ -93,6 +93,14 @@ fn heard(tag: &Value<'_>, sources: Option<&Value<'_>>) -> Heard {
         }
     }
     heard
+}
+
+/// Payload bytes of the packets that were passed on, if they were as long as the others: rtpengine counts the bytes of
+/// all that came, headers and all.
+fn payload(bytes: u64, came: u64, passed: u64) -> u64 {
+    let all = bytes.saturating_sub(came.saturating_mul(RTP_HEADER));
+    let passed = u128::from(all) * u128::from(passed.min(came)) / u128::from(came.max(1));
+    u64::try_from(passed).unwrap_or(u64::MAX)
 }
 
 /// Length of the header of RTP without CSRCs, in bytes.

@@ -109,9 +109,12 @@ fn an_attempt_or_the_whole_call_is_deleted() {
 
     assert_eq!(
         attempt,
-        b"c d7:call-id6:call-17:command6:delete8:from-tag5:alice6:to-tag3:bob10:via-branch3:bobe"
+        b"c d7:call-id6:call-17:command6:delete12:delete delayi0e8:from-tag5:alice6:to-tag3:bob10:via-branch3:bobe"
     );
-    assert_eq!(call, b"c d7:call-id6:call-17:command6:deletee");
+    assert_eq!(
+        call,
+        b"c d7:call-id6:call-17:command6:delete12:delete delayi0e8:from-tag5:alicee"
+    );
     let unknown = b"d7:warning40:Call-ID not found or tags didn't match..6:result2:oke";
     let reply = Request::Delete(names(), Scope::Call).read_reply(unknown);
     assert_eq!(reply, Ok(Reply::Deleted(None)));
@@ -199,10 +202,10 @@ fn totals_become_the_figures_of_both_parties() {
     let reply = Request::Delete(names(), Scope::Call).read_reply(body.as_bytes());
 
     let caller = Heard {
-        packets: 500,
-        bytes: 80_000,
+        packets: 480,
+        bytes: 76_800,
         dropped: 21,
-        rtcp: 4,
+        rtcp: 3,
         jitter: Duration::from_millis(7),
         jitter_max: Duration::from_millis(7),
         mos: Some(430),

@@ -1,0 +1,352 @@
+//! rtpengine as the media plane, asked by the edge's own client: Debian's daemon, in user space.
+//!
+//! ```text
+//!   caller .2 ---- RTP ----> rtpengine .8 or .9 ---- RTP ----> buyer .4, next buyer .5
+//!   somebody .3 -- RTP ---------^   ng :22222
+//! ```
+
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::net::SocketAddrV4;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use strowger::media::figures::Figures;
+use strowger::media::ng::Exchange;
+use strowger::media::ng::Names;
+use strowger::media::ng::Protocol;
+use strowger::media::ng::Reply;
+use strowger::media::ng::Request;
+use strowger::media::ng::Scope;
+use strowger::media::ng::Shape;
+use strowger::media::ng::Sources;
+use strowger::media::plan::Party;
+use strowger::net::rtpengine::Ask;
+use strowger::net::rtpengine::Asker;
+use strowger::net::rtpengine::Audience;
+use strowger::net::rtpengine::Client;
+use strowger::net::rtpengine::Fault;
+use strowger::net::rtpengine::Plane;
+use strowger::net::rtpengine::Terms;
+use strowger::net::rtpengine::Ticket;
+use strowger::net::rtpengine::Told;
+
+use crate::process::Process;
+use crate::process::eventually;
+use crate::process::is_bound;
+use crate::site::Site;
+
+/// Both hear each other and nobody else, the caller's port stays while the next buyer is tried, and the figures are
+/// those of what was sent.
+#[test]
+fn two_parties_hear_each_other_through_rtpengine_and_nobody_else() {
+    let site = Site::new();
+    let engine = Rtpengine::start(&site, site.next_buyer());
+    let desk = Desk::new(&[engine.address]);
+    let caller = Phone::new(site.carrier());
+    let first = Phone::new(site.carriers_proxy());
+    let second = Phone::new(site.buyers_proxy());
+    let stranger = Phone::new(site.stranger());
+
+    let (to_first, place) = desk.offer("c1", "first", &caller);
+    let told_caller = desk.answer("c1", "first", &first, place);
+    let (to_second, again) = desk.offer_at("c1", "second", &caller, Some(place));
+    desk.ask(
+        Some(place),
+        Request::Delete(names("c1", "first"), Scope::Attempt),
+    );
+    let still_told = desk.answer("c1", "second", &second, place);
+
+    assert_eq!(place, again);
+    assert_eq!(
+        told_caller, still_told,
+        "the caller cannot be told another port"
+    );
+    assert_ne!(to_first, to_second);
+    for sequence in 0..20 {
+        stranger.send(told_caller, sequence, 99);
+        stranger.send(to_second, sequence, 99);
+    }
+    for sequence in 0..20 {
+        caller.send(told_caller, sequence, 1);
+        second.send(to_second, sequence, 2);
+        first.send(to_first, sequence, 3);
+        thread::sleep(Duration::from_millis(2));
+    }
+    for sequence in 20..40 {
+        stranger.send(told_caller, sequence, 99);
+        stranger.send(to_second, sequence, 99);
+    }
+    assert_eq!(second.heard(), [(1, 20)], "SSRC and packets at the buyer");
+    assert_eq!(caller.heard(), [(2, 20)], "SSRC and packets at the caller");
+    assert_eq!(stranger.heard(), []);
+    assert_eq!(first.heard(), []);
+
+    let names = names("c1", "second");
+    let told = desk.ask(Some(place), Request::Query(names.clone()));
+    let Ok(Reply::Figures(figures)) = told.result else {
+        panic!("{told:?}");
+    };
+    assert_heard(&figures, &caller, &second);
+    let told = desk.ask(Some(place), Request::Delete(names.clone(), Scope::Call));
+    let Ok(Reply::Deleted(Some(figures))) = told.result else {
+        panic!("{told:?}");
+    };
+    assert_heard(&figures, &caller, &second);
+    let told = desk.ask(Some(place), Request::Query(names));
+    assert!(matches!(told.result, Err(Fault::Said(_))), "{told:?}");
+}
+
+#[test]
+fn srtp_is_offered_with_suites_that_encrypt_and_no_other() {
+    let site = Site::new();
+    let engine = Rtpengine::start(&site, site.next_buyer());
+    let desk = Desk::new(&[engine.address]);
+    let caller = Phone::new(site.carrier());
+    let mut exchange = exchange("c1", "first", &caller);
+    exchange.shape.protocol = Some(Protocol::Srtp);
+
+    let body = desk.sdp(desk.ask(None, Request::Offer(exchange)));
+
+    assert!(body.contains("RTP/SAVP "), "{body}");
+    assert!(body.contains("AES_CM_128_HMAC_SHA1_80 inline:"), "{body}");
+    for foreign in ["NULL", "F8", "AES_192", "fingerprint", "candidate"] {
+        assert!(!body.contains(foreign), "{foreign} in {body}");
+    }
+}
+
+#[test]
+fn a_call_begins_at_the_next_rtpengine_when_one_is_killed() {
+    let mut site = Site::new();
+    let one = site.buyer("one");
+    let mut first = Rtpengine::start(&site, one);
+    let second = Rtpengine::start(&site, site.next_buyer());
+    let desk = Desk::new(&[first.address, second.address]);
+    let caller = Phone::new(site.carrier());
+    let at_first = |call: &String| desk.offer(call, "buyer", &caller).1 == first.address;
+    let call = (0..64).map(|n| format!("call-{n}")).find(at_first);
+    let call = call.expect("one of 64 calls goes to each");
+
+    first.process.kill();
+    let places: Vec<_> = (100..132)
+        .map(|n| desk.offer(&format!("call-{n}"), "buyer", &caller).1)
+        .collect();
+
+    assert_eq!(places, [second.address; 32]);
+    let gone = desk.ask(
+        Some(first.address),
+        Request::Delete(names(&call, "buyer"), Scope::Call),
+    );
+    assert!(
+        matches!(gone.result, Err(Fault::Unreachable | Fault::Silent)),
+        "{gone:?}"
+    );
+}
+
+/// A daemon that forwards in user space; it ends when this is dropped.
+struct Rtpengine {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Rtpengine {
+    fn start(site: &Site, address: Ipv4Addr) -> Self {
+        let mut command = Command::new("rtpengine");
+        command.args(["--config-file=none", "--foreground", "--log-stderr"]);
+        command.args(["--log-level=4", "--table=-1", "--num-threads=1"]);
+        command.args(["--port-min=20000", "--port-max=20999"]);
+        command.arg(format!("--interface={address}"));
+        command.arg(format!("--listen-ng={address}:{PORT}"));
+        let name = format!("rtpengine-{address}");
+        let mut process = Process::start(&name, &mut command, site.folder(), "rtpengine-daemon");
+        let is_ready = eventually(Duration::from_secs(10), || {
+            !process.is_running() || is_bound("udp", address, PORT)
+        });
+        assert!(
+            is_ready && process.is_running(),
+            "{name} does not listen:\n{}",
+            process.said()
+        );
+        Self {
+            process,
+            address: (address, PORT).into(),
+        }
+    }
+}
+
+const PORT: u16 = 22222;
+
+/// Asks and waits for the answer.
+struct Desk {
+    asker: Asker,
+    told: Receiver<Told>,
+    _client: Client,
+}
+
+struct Ears(Sender<Told>);
+
+impl Audience for Ears {
+    fn tell(&self, told: Told) {
+        self.0.send(told).ok();
+    }
+
+    fn count(&self, _: &'static str, _: &'static str, _: Duration) {}
+
+    fn count_resent(&self) {}
+
+    fn note_health(&self, _: SocketAddr, _: bool) {}
+}
+
+impl Desk {
+    fn new(engines: &[SocketAddr]) -> Self {
+        let planes = engines.iter().map(|address| Plane {
+            address: *address,
+            weight: 1,
+        });
+        let terms = Terms {
+            planes: planes.collect(),
+            timeout: Duration::from_secs(1),
+            ping: Duration::from_secs(1),
+        };
+        let (sender, told) = channel();
+        let client = Client::start(terms, Ears(sender)).expect("a thread");
+        Self {
+            asker: client.asker(),
+            told,
+            _client: client,
+        }
+    }
+
+    fn ask(&self, place: Option<SocketAddr>, request: Request) -> Told {
+        let ticket = Ticket(0);
+        let ask = Ask {
+            ticket,
+            place,
+            request,
+        };
+        self.asker.ask(ask).expect("there is room");
+        self.told
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an answer")
+    }
+
+    fn sdp(&self, told: Told) -> String {
+        match told.result {
+            Ok(Reply::Sdp(sdp)) => String::from_utf8(sdp.to_vec()).expect("text"),
+            other => panic!("no SDP: {other:?}"),
+        }
+    }
+
+    /// Where `buyer` is told to send to, and the rtpengine of the call.
+    fn offer(&self, call: &str, buyer: &str, caller: &Phone) -> (SocketAddr, SocketAddr) {
+        self.offer_at(call, buyer, caller, None)
+    }
+
+    fn offer_at(
+        &self,
+        call: &str,
+        buyer: &str,
+        caller: &Phone,
+        place: Option<SocketAddr>,
+    ) -> (SocketAddr, SocketAddr) {
+        let told = self.ask(place, Request::Offer(exchange(call, buyer, caller)));
+        let place = told.place.expect("somebody answered");
+        (audio_of(&self.sdp(told)), place)
+    }
+
+    /// Where the caller is told to send to.
+    fn answer(&self, call: &str, name: &str, buyer: &Phone, place: SocketAddr) -> SocketAddr {
+        let answer = Request::Answer(exchange(call, name, buyer));
+        audio_of(&self.sdp(self.ask(Some(place), answer)))
+    }
+}
+
+/// A socket that speaks RTP.
+struct Phone {
+    socket: UdpSocket,
+    address: SocketAddrV4,
+}
+
+impl Phone {
+    fn new(address: Ipv4Addr) -> Self {
+        let address = SocketAddrV4::new(address, 30_000);
+        let socket = UdpSocket::bind(address).expect("an address of the test's own");
+        let limit = Duration::from_millis(300);
+        socket.set_read_timeout(Some(limit)).expect("a limit");
+        Self { socket, address }
+    }
+
+    fn send(&self, to: SocketAddr, sequence: u16, ssrc: u32) {
+        let mut packet = vec![0x80, 0];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend((u32::from(sequence) * 160).to_be_bytes());
+        packet.extend(ssrc.to_be_bytes());
+        packet.resize(172, 0xd5);
+        self.socket.send_to(&packet, to).expect("it is sent");
+    }
+
+    /// Each SSRC that came, in order of coming, and how many packets.
+    fn heard(&self) -> Vec<(u32, usize)> {
+        let mut heard: Vec<(u32, usize)> = Vec::new();
+        let mut buf = [0; 2000];
+        while let Ok(length) = self.socket.recv(&mut buf) {
+            assert_eq!(length, 172);
+            let ssrc = u32::from_be_bytes([buf[8], buf[9], buf[10], buf[11]]);
+            match heard.iter_mut().find(|(known, _)| *known == ssrc) {
+                Some((_, packets)) => *packets += 1,
+                None => heard.push((ssrc, 1)),
+            }
+        }
+        heard
+    }
+
+    fn sdp(&self) -> String {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n\
+             a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+        )
+    }
+}
+
+fn assert_heard(figures: &Figures, caller: &Phone, buyer: &Phone) {
+    let [from_caller, from_buyer] = &figures.parties;
+    assert_eq!((from_caller.packets, from_buyer.packets), (20, 20));
+    assert_eq!((from_caller.bytes, from_buyer.bytes), (3200, 3200));
+    assert_eq!((from_caller.dropped, from_buyer.dropped), (40, 40));
+    assert_eq!(from_caller.source, Some(caller.address.into()));
+    assert_eq!(from_buyer.source, Some(buyer.address.into()));
+}
+
+fn names(call: &str, buyer: &str) -> Names {
+    Names {
+        call: call.into(),
+        caller: "caller".into(),
+        buyer: buyer.into(),
+    }
+}
+
+fn exchange(call: &str, buyer: &str, writer: &Phone) -> Exchange {
+    Exchange {
+        names: names(call, buyer),
+        offerer: Party::Caller,
+        is_first: true,
+        sdp: writer.sdp().into(),
+        sources: Sources::Announced,
+        shape: Shape::default(),
+    }
+}
+
+/// Where the body wants audio to be sent.
+fn audio_of(sdp: &str) -> SocketAddr {
+    let rest = |start: &str| sdp.lines().find_map(|line| line.strip_prefix(start));
+    let ip = rest("c=IN IP4 ").expect("an address");
+    let line = rest("m=audio ").expect("audio");
+    let port = line.split(' ').next().expect("a port");
+    format!("{ip}:{port}").parse().expect("an address")
+}
