@@ -26,6 +26,12 @@ use strowger::media::ng::Scope;
 use strowger::media::ng::Shape;
 use strowger::media::ng::Sources;
 use strowger::media::plan::Party;
+use strowger::media::plan::Suite;
+use strowger::media::sdp::crypto;
+use strowger::media::srtp::Receiver as SrtpReceiver;
+use strowger::media::srtp::Sender as SrtpSender;
+use strowger::media::srtp::suite::MOST_RTCP_GROWTH;
+use strowger::media::srtp::suite::MOST_RTP_GROWTH;
 use strowger::net::rtpengine::Ask;
 use strowger::net::rtpengine::Asker;
 use strowger::net::rtpengine::Audience;
@@ -115,9 +121,99 @@ fn srtp_is_offered_with_suites_that_encrypt_and_no_other() {
 
     assert!(body.contains("RTP/SAVP "), "{body}");
     assert!(body.contains("AES_CM_128_HMAC_SHA1_80 inline:"), "{body}");
-    for foreign in ["NULL", "F8", "AES_192", "fingerprint", "candidate"] {
+    for foreign in [
+        "NULL_HMAC",
+        "F8_128",
+        "AES_192_CM",
+        "a=fingerprint",
+        "a=candidate",
+    ] {
         assert!(!body.contains(foreign), "{foreign} in {body}");
     }
+}
+
+/// Our SRTP and its own understand each other, with every suite, over a rollover, RTCP too.
+#[test]
+fn what_we_encrypt_it_reads_and_what_it_encrypts_we_read() {
+    let site = Site::new();
+    let engine = Rtpengine::start(&site, site.next_buyer());
+    let desk = Desk::new(&[engine.address]);
+    let caller = Phone::new(site.carrier());
+    let buyer = Phone::new(site.buyers_proxy());
+    let caller_rtcp = Phone::at(site.carrier(), 30_001);
+    let buyer_rtcp = Phone::at(site.buyers_proxy(), 30_001);
+    for suite in Suite::ALL {
+        let call = suite.name();
+        let mut offer = exchange(call, "buyer", &caller);
+        offer.shape.protocol = Some(Protocol::Srtp);
+        offer.shape.suites = [suite].into_iter().collect();
+        let told = desk.ask(None, Request::Offer(offer));
+        let place = told.place.expect("somebody answered");
+        let body = desk.sdp(told);
+        let line = body.lines().find_map(|line| line.strip_prefix("a=crypto:"));
+        let theirs = crypto::read(line.expect("a key").as_bytes()).expect("a key of ours");
+        assert_eq!(theirs.keys.suite, suite, "{body}");
+        let line = format!("{} {call} inline:{}", theirs.tag, own_key(suite));
+        let ours = crypto::read(line.as_bytes()).expect("a key of ours");
+        let mut answer = exchange(call, "buyer", &buyer);
+        let text = buyer.sdp().replace("RTP/AVP", "RTP/SAVP");
+        answer.sdp = format!("{text}a=crypto:{line}\r\n").into();
+        let to_caller = audio_of(&desk.sdp(desk.ask(Some(place), Request::Answer(answer))));
+        let to_buyer = audio_of(&body);
+        let mut sender = SrtpSender::new(&ours.keys).expect("keys");
+        let mut receiver = SrtpReceiver::new(&theirs.keys).expect("keys");
+
+        for sequence in [65_530, 65_534, 65_535, 0, 1, 5] {
+            caller.send(to_caller, sequence, 1);
+            let mut buf = buyer.next().expect("a packet");
+            let length = buf.len();
+            assert_eq!(length, 172 + suite.rtp_tag_length());
+            let length = receiver.unprotect_rtp(&mut buf, length);
+            assert_eq!(length, Ok(172), "{call} {sequence}");
+            assert_eq!(buf[..172], packet(sequence, 1));
+
+            let mut buf = [packet(sequence, 2), vec![0; MOST_RTP_GROWTH]].concat();
+            let length = sender.protect_rtp(&mut buf, 172).expect("it is protected");
+            buyer.send_bytes(to_buyer, &buf[..length]);
+            assert_eq!(caller.next(), Some(packet(sequence, 2)), "{call}");
+        }
+        let after = |rtp: SocketAddr| SocketAddr::new(rtp.ip(), rtp.port() + 1);
+        for _ in 0..3 {
+            caller_rtcp.send_bytes(after(to_caller), &report(1));
+            let mut buf = buyer_rtcp.next().expect("a report");
+            let length = buf.len();
+            let length = receiver.unprotect_rtcp(&mut buf, length);
+            assert_eq!(length, Ok(report(1).len()), "{call}");
+            assert_eq!(buf[..report(1).len()], report(1));
+
+            let mut buf = [report(2), vec![0; MOST_RTCP_GROWTH]].concat();
+            let length = sender.protect_rtcp(&mut buf, report(2).len());
+            buyer_rtcp.send_bytes(after(to_buyer), &buf[..length.expect("it is protected")]);
+            assert_eq!(caller_rtcp.next(), Some(report(2)), "{call}");
+        }
+    }
+}
+
+/// Key and salt in base64, the last digit one that leaves no bits over.
+fn own_key(suite: Suite) -> String {
+    let digits = (suite.secret_length() * 8).div_ceil(6);
+    let text: String = "WVNfX19zZW1jdGwgKCkgewkyMjA7"
+        .chars()
+        .cycle()
+        .take(digits - 1)
+        .collect();
+    text + "A"
+}
+
+/// A sender report without blocks (RFC 3550 §6.4.1), and a CNAME.
+fn report(ssrc: u32) -> Vec<u8> {
+    let mut report = vec![0x80, 200, 0, 6];
+    report.extend(ssrc.to_be_bytes());
+    report.extend([0; 20]);
+    report.extend([0x81, 202, 0, 3]);
+    report.extend(ssrc.to_be_bytes());
+    report.extend(*b"\x01\x04name\0\0");
+    report
 }
 
 #[test]
@@ -274,7 +370,11 @@ struct Phone {
 
 impl Phone {
     fn new(address: Ipv4Addr) -> Self {
-        let address = SocketAddrV4::new(address, 30_000);
+        Self::at(address, 30_000)
+    }
+
+    fn at(address: Ipv4Addr, port: u16) -> Self {
+        let address = SocketAddrV4::new(address, port);
         let socket = UdpSocket::bind(address).expect("an address of the test's own");
         let limit = Duration::from_millis(300);
         socket.set_read_timeout(Some(limit)).expect("a limit");
@@ -282,21 +382,26 @@ impl Phone {
     }
 
     fn send(&self, to: SocketAddr, sequence: u16, ssrc: u32) {
-        let mut packet = vec![0x80, 0];
-        packet.extend(sequence.to_be_bytes());
-        packet.extend((u32::from(sequence) * 160).to_be_bytes());
-        packet.extend(ssrc.to_be_bytes());
-        packet.resize(172, 0xd5);
-        self.socket.send_to(&packet, to).expect("it is sent");
+        self.send_bytes(to, &packet(sequence, ssrc));
+    }
+
+    fn send_bytes(&self, to: SocketAddr, bytes: &[u8]) {
+        self.socket.send_to(bytes, to).expect("it is sent");
+    }
+
+    /// The next packet; `None`: none comes.
+    fn next(&self) -> Option<Vec<u8>> {
+        let mut buf = [0; 2000];
+        let length = self.socket.recv(&mut buf).ok()?;
+        Some(buf[..length].to_vec())
     }
 
     /// Each SSRC that came, in order of coming, and how many packets.
     fn heard(&self) -> Vec<(u32, usize)> {
         let mut heard: Vec<(u32, usize)> = Vec::new();
-        let mut buf = [0; 2000];
-        while let Ok(length) = self.socket.recv(&mut buf) {
-            assert_eq!(length, 172);
-            let ssrc = u32::from_be_bytes([buf[8], buf[9], buf[10], buf[11]]);
+        while let Some(packet) = self.next() {
+            assert_eq!(packet.len(), 172);
+            let ssrc = u32::from_be_bytes(packet[8..12].try_into().expect("four bytes"));
             match heard.iter_mut().find(|(known, _)| *known == ssrc) {
                 Some((_, packets)) => *packets += 1,
                 None => heard.push((ssrc, 1)),
@@ -312,6 +417,16 @@ impl Phone {
              a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
         )
     }
+}
+
+/// 20 ms of G.711.
+fn packet(sequence: u16, ssrc: u32) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((u32::from(sequence) * 160).to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.resize(172, 0xd5);
+    packet
 }
 
 fn assert_heard(figures: &Figures, caller: &Phone, buyer: &Phone) {
