@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use strowger::media::plan::{Gate, Party, SessionId, Sources};
-use strowger::media::sdp::read::{MAX_LINES, MAX_MEDIA, Sdp};
+use strowger::media::sdp::read::{MAX_LINES, MAX_MEDIA, MAX_TEXT, Sdp};
+use strowger::media::sdp::trim::{Cut, trim};
 use strowger::media::session::{OtherMedia, Session, Srtp, Supply, Terms};
 
 /// A description is its lines. What goes on names no address that its sender had to name and no key of its, and says
@@ -14,6 +15,7 @@ pub fn sdp(data: &[u8]) {
         return;
     };
     check_lines(data, &sdp);
+    check_trimmed(&sdp);
     for srtp in [Srtp::Refuse, Srtp::Allow, Srtp::Require] {
         let mut ports = Ports::default();
         let mut session = Session::new(SessionId(1), terms(Srtp::Allow));
@@ -60,6 +62,34 @@ fn check_lines(data: &[u8], sdp: &Sdp<'_>) {
     for media in sdp.media() {
         let _ = media.formats();
         let _ = media.listens();
+    }
+}
+
+/// What another media plane gets is a description with as many lines of media, in which nothing is new.
+fn check_trimmed(sdp: &Sdp<'_>) {
+    for is_refused in [false, true] {
+        let cut = match is_refused {
+            true => Cut::Refused,
+            false => Cut::Kept {
+                kept: None,
+                direction: None,
+            },
+        };
+        let trimmed = trim(sdp, &vec![cut; sdp.media_count()]);
+        let Ok(told) = Sdp::read(&trimmed) else {
+            // Only for its length: a line may become a little longer.
+            assert!(trimmed.len() > MAX_TEXT / 2 || sdp.lines().len() >= MAX_LINES - 1);
+            continue;
+        };
+        assert_eq!(told.media_count(), sdp.media_count());
+        assert!(
+            told.media()
+                .all(|media| !is_refused || media.head.port == 0)
+        );
+        let said: BTreeSet<_> = sdp.lines().iter().map(|line| line.text()).collect();
+        for line in told.lines() {
+            assert!(b"mst".contains(&line.kind()) || said.contains(line.text()));
+        }
     }
 }
 

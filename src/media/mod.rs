@@ -11,7 +11,7 @@
 //! | which ports a call gets | [`ports`] |
 //! | what is known of a call's media when it is over | [`figures`] |
 //! | what a party says of its media, and how that is passed on | [`sdp`] |
-//! | what is agreed with both parties of a call | [`session`] |
+//! | what is agreed with both parties of a call | [`session`], of one at an rtpengine [`session::far`] |
 //! | how packets are kept secret and whole | [`srtp`], [`seal`] |
 //! | what rtpengine is asked, and what it answers | [`ng`], in [`bencode`] |
 

@@ -9,6 +9,7 @@
 //! only, no learning, no DTLS, no ICE, no suite that does not encrypt; and the port that the caller was told stays while
 //! one buyer after another is tried.
 
+pub mod ask;
 mod reply;
 
 use std::net::IpAddr;
@@ -221,11 +222,11 @@ impl Request {
         }
     }
 
-    /// Whether another rtpengine could do it as well: nothing of the call is anywhere yet.
+    /// Whether another rtpengine could do it as well, if nothing of the call is anywhere yet.
     #[must_use]
     pub fn begins_a_call(&self) -> bool {
         match self {
-            Self::Offer(exchange) => exchange.is_first && exchange.offerer == Party::Caller,
+            Self::Offer(exchange) => exchange.is_first,
             Self::Ping | Self::Answer(_) | Self::Delete(..) | Self::Query(_) => false,
         }
     }
@@ -285,8 +286,7 @@ fn write_exchange(w: &mut Writer<'_>, exchange: &Exchange, is_offer: bool) {
     let writer = if is_offer { offerer } else { offerer.other() };
     w.text("DTLS").text("off");
     w.text("ICE").text("remove");
-    w.text("SDES")
-        .list(|w| write_refused_suites(w, &shape.suites));
+    w.text("SDES").list(|w| write_suites(w, &shape.suites));
     if let Some(family) = shape.family {
         w.text("address family").text(match family {
             Family::V4 => "IP4",
@@ -359,8 +359,10 @@ fn write_delete(w: &mut Writer<'_>, names: &Names, scope: Scope) {
     }
 }
 
-/// It would offer all that it knows, among them suites that do not encrypt.
-fn write_refused_suites(w: &mut Writer<'_>, allowed: &[Suite]) {
+/// It would offer all that it knows, among them suites that do not encrypt; and leave out the `=` at the end of keys, without
+/// which some peers cannot read them.
+fn write_suites(w: &mut Writer<'_>, allowed: &[Suite]) {
+    w.text("pad");
     for name in FOREIGN_SUITES {
         w.text(format!("no-{name}"));
     }

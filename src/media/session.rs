@@ -15,6 +15,7 @@
 //! caller binds nobody, an answer before [`Session::note_answered`] tells the caller the widest direction that its
 //! offer allows; what is passed on is as agreed.
 
+pub mod far;
 pub mod fault;
 pub mod terms;
 

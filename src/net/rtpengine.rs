@@ -23,105 +23,9 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::media::ng;
-use crate::media::ng::{Reply, Request};
+use crate::media::ng::ask::{Ask, Terms, Told};
 use crate::net::clock;
 use crate::net::rtpengine::desk::Desk;
-
-/// Which rtpengines there are, and how patient we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    /// All of them; none: every request is answered with [`Fault::Nowhere`].
-    pub planes: Vec<Plane>,
-    /// How long one of them may take to answer, with all that is sent again; then the next is tried.
-    pub timeout: Duration,
-    /// Time between two pings to one of them.
-    pub ping: Duration,
-}
-
-/// One rtpengine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plane {
-    /// Where it listens for `ng`.
-    pub address: SocketAddr,
-    /// Its share of the calls, beside the others' weights.
-    pub weight: u32,
-}
-
-/// A question's number; the asker chooses it and understands it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-/// A question.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// Comes back with the answer.
-    pub ticket: Ticket,
-    /// Where the call is; `None`: nowhere yet. A call that must leave its place begins anew under another name.
-    pub place: Option<SocketAddr>,
-    /// What is asked.
-    pub request: Request,
-}
-
-/// An answer. Each question that was taken gets one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Told {
-    /// Of the question.
-    pub ticket: Ticket,
-    /// Who answered, or was asked last; `None`: nobody was.
-    pub place: Option<SocketAddr>,
-    /// What it said.
-    pub result: Result<Reply, Fault>,
-}
-
-/// Why there is no answer, or not the one that was wanted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// It said no, or what nobody understands.
-    #[error(transparent)]
-    Said(#[from] ng::Fault),
-    /// It did not answer in time.
-    #[error("rtpengine did not answer in time")]
-    Silent,
-    /// Nothing listens there.
-    #[error("rtpengine cannot be reached")]
-    Unreachable,
-    /// There is none, or none that answers pings.
-    #[error("no rtpengine is there")]
-    Nowhere,
-    /// Too many requests wait for an answer.
-    #[error("too many requests to rtpengine")]
-    Busy,
-}
-
-impl Fault {
-    /// Its name in metrics.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Said(fault) => fault.label(),
-            Self::Silent => "silent",
-            Self::Unreachable => "unreachable",
-            Self::Nowhere => "nowhere",
-            Self::Busy => "busy",
-        }
-    }
-
-    /// Whether another rtpengine may do better.
-    fn is_its_own(&self) -> bool {
-        match self {
-            Self::Said(ng::Fault::Full(_)) | Self::Silent | Self::Unreachable => true,
-            Self::Said(
-                ng::Fault::TooLong
-                | ng::Fault::Unreadable(_)
-                | ng::Fault::Missing(_)
-                | ng::Fault::Refused(_),
-            )
-            | Self::Nowhere
-            | Self::Busy => false,
-        }
-    }
-}
 
 /// Who is told, and what is counted.
 pub trait Audience: Send + 'static {
@@ -136,6 +40,9 @@ pub trait Audience: Send + 'static {
 
     /// An rtpengine was lost, or found again.
     fn note_health(&self, place: SocketAddr, is_there: bool);
+
+    /// So many of those that calls go to are there, and so many are lost.
+    fn note_standing(&self, up: usize, lost: usize);
 }
 
 /// A running client.

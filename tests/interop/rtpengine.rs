@@ -25,22 +25,23 @@ use strowger::media::ng::Request;
 use strowger::media::ng::Scope;
 use strowger::media::ng::Shape;
 use strowger::media::ng::Sources;
+use strowger::media::ng::ask::Ask;
+use strowger::media::ng::ask::Failure;
+use strowger::media::ng::ask::Rtpengine;
+use strowger::media::ng::ask::Terms;
+use strowger::media::ng::ask::Ticket;
+use strowger::media::ng::ask::Told;
 use strowger::media::plan::Party;
+use strowger::media::plan::SessionId;
 use strowger::media::plan::Suite;
 use strowger::media::sdp::crypto;
 use strowger::media::srtp::Receiver as SrtpReceiver;
 use strowger::media::srtp::Sender as SrtpSender;
 use strowger::media::srtp::suite::MOST_RTCP_GROWTH;
 use strowger::media::srtp::suite::MOST_RTP_GROWTH;
-use strowger::net::rtpengine::Ask;
 use strowger::net::rtpengine::Asker;
 use strowger::net::rtpengine::Audience;
 use strowger::net::rtpengine::Client;
-use strowger::net::rtpengine::Fault;
-use strowger::net::rtpengine::Plane;
-use strowger::net::rtpengine::Terms;
-use strowger::net::rtpengine::Ticket;
-use strowger::net::rtpengine::Told;
 
 use crate::process::Process;
 use crate::process::eventually;
@@ -52,7 +53,7 @@ use crate::site::Site;
 #[test]
 fn two_parties_hear_each_other_through_rtpengine_and_nobody_else() {
     let site = Site::new();
-    let engine = Rtpengine::start(&site, site.next_buyer());
+    let engine = Daemon::start(&site, site.next_buyer());
     let desk = Desk::new(&[engine.address]);
     let caller = Phone::new(site.carrier());
     let first = Phone::new(site.carriers_proxy());
@@ -105,13 +106,13 @@ fn two_parties_hear_each_other_through_rtpengine_and_nobody_else() {
     };
     assert_heard(&figures, &caller, &second);
     let told = desk.ask(Some(place), Request::Query(names));
-    assert!(matches!(told.result, Err(Fault::Said(_))), "{told:?}");
+    assert!(matches!(told.result, Err(Failure::Said(_))), "{told:?}");
 }
 
 #[test]
 fn srtp_is_offered_with_suites_that_encrypt_and_no_other() {
     let site = Site::new();
-    let engine = Rtpengine::start(&site, site.next_buyer());
+    let engine = Daemon::start(&site, site.next_buyer());
     let desk = Desk::new(&[engine.address]);
     let caller = Phone::new(site.carrier());
     let mut exchange = exchange("c1", "first", &caller);
@@ -136,7 +137,7 @@ fn srtp_is_offered_with_suites_that_encrypt_and_no_other() {
 #[test]
 fn what_we_encrypt_it_reads_and_what_it_encrypts_we_read() {
     let site = Site::new();
-    let engine = Rtpengine::start(&site, site.next_buyer());
+    let engine = Daemon::start(&site, site.next_buyer());
     let desk = Desk::new(&[engine.address]);
     let caller = Phone::new(site.carrier());
     let buyer = Phone::new(site.buyers_proxy());
@@ -220,8 +221,8 @@ fn report(ssrc: u32) -> Vec<u8> {
 fn a_call_begins_at_the_next_rtpengine_when_one_is_killed() {
     let mut site = Site::new();
     let one = site.buyer("one");
-    let mut first = Rtpengine::start(&site, one);
-    let second = Rtpengine::start(&site, site.next_buyer());
+    let mut first = Daemon::start(&site, one);
+    let second = Daemon::start(&site, site.next_buyer());
     let desk = Desk::new(&[first.address, second.address]);
     let caller = Phone::new(site.carrier());
     let at_first = |call: &String| desk.offer(call, "buyer", &caller).1 == first.address;
@@ -239,19 +240,19 @@ fn a_call_begins_at_the_next_rtpengine_when_one_is_killed() {
         Request::Delete(names(&call, "buyer"), Scope::Call),
     );
     assert!(
-        matches!(gone.result, Err(Fault::Unreachable | Fault::Silent)),
+        matches!(gone.result, Err(Failure::Unreachable | Failure::Silent)),
         "{gone:?}"
     );
 }
 
 /// A daemon that forwards in user space; it ends when this is dropped.
-struct Rtpengine {
+pub(crate) struct Daemon {
     process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
-impl Rtpengine {
-    fn start(site: &Site, address: Ipv4Addr) -> Self {
+impl Daemon {
+    pub(crate) fn start(site: &Site, address: Ipv4Addr) -> Self {
         let mut command = Command::new("rtpengine");
         command.args(["--config-file=none", "--foreground", "--log-stderr"]);
         command.args(["--log-level=4", "--table=-1", "--num-threads=1"]);
@@ -296,16 +297,18 @@ impl Audience for Ears {
     fn count_resent(&self) {}
 
     fn note_health(&self, _: SocketAddr, _: bool) {}
+
+    fn note_standing(&self, _: usize, _: usize) {}
 }
 
 impl Desk {
     fn new(engines: &[SocketAddr]) -> Self {
-        let planes = engines.iter().map(|address| Plane {
+        let rtpengines = engines.iter().map(|address| Rtpengine {
             address: *address,
             weight: 1,
         });
         let terms = Terms {
-            planes: planes.collect(),
+            rtpengines: rtpengines.collect(),
             timeout: Duration::from_secs(1),
             ping: Duration::from_secs(1),
         };
@@ -319,7 +322,10 @@ impl Desk {
     }
 
     fn ask(&self, place: Option<SocketAddr>, request: Request) -> Told {
-        let ticket = Ticket(0);
+        let ticket = Ticket {
+            session: SessionId(0),
+            round: 1,
+        };
         let ask = Ask {
             ticket,
             place,

@@ -7,9 +7,11 @@
 //! | which codec a payload type is | [`mod@format`] |
 //! | SRTP keys in attributes | [`crypto`] |
 //! | what goes on to the other party | [`mod@write`] |
+//! | what another media plane gets to see | [`trim`] |
 
 pub mod crypto;
 pub mod format;
 pub mod media;
 pub mod read;
+pub mod trim;
 pub mod write;

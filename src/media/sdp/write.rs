@@ -113,7 +113,7 @@ pub fn write_rest(out: &mut Vec<u8>, sdp: &Sdp<'_>, own: IpAddr, sections: &[Sec
 }
 
 /// A session without bounds in time.
-const NO_TIME: &[u8] = b"t=0 0\r\n";
+pub(super) const NO_TIME: &[u8] = b"t=0 0\r\n";
 
 fn write_relayed(
     out: &mut Vec<u8>,
@@ -188,7 +188,12 @@ fn write_head(
 }
 
 /// Whether an attribute belongs to no format, or to one that is kept, or to one that the media line never named.
-fn is_of_kept_format(name: &[u8], value: &[u8], own: Numbers, kept: Option<Numbers>) -> bool {
+pub(super) fn is_of_kept_format(
+    name: &[u8],
+    value: &[u8],
+    own: Numbers,
+    kept: Option<Numbers>,
+) -> bool {
     let (Some(kept), b"rtpmap" | b"fmtp" | b"rtcp-fb" | b"framesize" | b"imageattr") = (kept, name)
     else {
         return true;
@@ -198,7 +203,7 @@ fn is_of_kept_format(name: &[u8], value: &[u8], own: Numbers, kept: Option<Numbe
 }
 
 /// Whether a line may be seen by the other party.
-fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
+pub(super) fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
     let (name, value) = line.attribute().unwrap_or_default();
     let is_ours = OURS.iter().any(|own| own.eq_ignore_ascii_case(name))
         || name
@@ -240,7 +245,7 @@ const OURS: [&[u8]; 17] = [
 ];
 
 /// The addresses and host names in the lines that are there to name them, as they are spelled and wherever they stand.
-fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {
+pub(super) fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {
     let mut found = SmallVec::<[&[u8]; 4]>::new();
     for line in sdp.lines() {
         let value = match (line.kind(), line.attribute()) {
@@ -262,7 +267,7 @@ fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {
 /// Most addresses of a description that are looked for in its attributes.
 const MAX_ADDRESSES: usize = 32;
 
-fn push(out: &mut Vec<u8>, line: &[u8]) {
+pub(super) fn push(out: &mut Vec<u8>, line: &[u8]) {
     out.extend_from_slice(line);
     out.extend_from_slice(b"\r\n");
 }

@@ -273,7 +273,7 @@ impl OfferedLine<'_> {
 }
 
 /// Whether a codec may pass under `terms`.
-fn allows(terms: &Terms, format: &Format<'_>) -> bool {
+pub(super) fn allows(terms: &Terms, format: &Format<'_>) -> bool {
     format.is_dtmf()
         || terms.codecs.as_ref().is_none_or(|codecs| {
             codecs

@@ -10,10 +10,11 @@ use tokio::time;
 use tracing::{debug, info, warn};
 
 use crate::media::ng;
-use crate::media::ng::{Reply, Request};
+use crate::media::ng::ask::{Ask, Failure, Terms, Ticket, Told};
+use crate::media::ng::{Names, Reply, Request};
 use crate::net::clock;
 use crate::net::rtpengine::instance::{Arrived, Instance};
-use crate::net::rtpengine::{Ask, Audience, Fault, Order, Terms, Ticket, Told};
+use crate::net::rtpengine::{Audience, Order};
 use crate::routing::weight::rank;
 
 /// A request on its way.
@@ -104,10 +105,17 @@ impl<A: Audience> Desk<A> {
         for instance in self.instances.values_mut() {
             instance.weight = None;
         }
-        for plane in &terms.planes {
-            self.instance(now, plane.address).weight = Some(plane.weight.max(1));
+        for one in &terms.rtpengines {
+            self.instance(now, one.address).weight = Some(one.weight.max(1));
         }
         self.forget_unused();
+        self.tell_standing();
+    }
+
+    fn tell_standing(&self) {
+        let kept = self.instances.values().filter(|one| one.weight.is_some());
+        let (lost, up): (Vec<_>, Vec<_>) = kept.partition(|one| one.is_lost);
+        self.audience.note_standing(up.len(), lost.len());
     }
 
     /// The one at `place`, opened if it is not.
@@ -128,12 +136,14 @@ impl<A: Audience> Desk<A> {
 
     fn take(&mut self, now: Instant, ask: Ask) {
         if self.flights.len() >= MOST_FLIGHTS {
-            self.tell(ask.ticket, ask.place, Err(Fault::Busy));
+            let names = ask.request.names().cloned();
+            self.tell((ask.ticket, names), ask.place, Err(Failure::Busy));
             return;
         }
         let place = ask.place.or_else(|| self.choose(&ask.request, &[]));
         let Some(place) = place else {
-            self.tell(ask.ticket, None, Err(Fault::Nowhere));
+            let names = ask.request.names().cloned();
+            self.tell((ask.ticket, names), None, Err(Failure::Nowhere));
             return;
         };
         let flight = Flight {
@@ -184,7 +194,7 @@ impl<A: Audience> Desk<A> {
             self.calendar.insert((flight.due, number));
             self.flights.insert(number, flight);
         } else {
-            self.handle_failure(now, flight, Fault::Unreachable);
+            self.handle_failure(now, flight, Failure::Unreachable);
         }
     }
 
@@ -208,7 +218,7 @@ impl<A: Audience> Desk<A> {
                 continue;
             };
             if flight.ticket.is_none() || flight.resent == RESENDS {
-                self.handle_failure(now, flight, Fault::Silent);
+                self.handle_failure(now, flight, Failure::Silent);
                 continue;
             }
             flight.resent += 1;
@@ -219,7 +229,7 @@ impl<A: Audience> Desk<A> {
                 self.calendar.insert((flight.due, number));
                 self.flights.insert(number, flight);
             } else {
-                self.handle_failure(now, flight, Fault::Unreachable);
+                self.handle_failure(now, flight, Failure::Unreachable);
             }
         }
         let next_ping = self.do_pings(now);
@@ -260,7 +270,7 @@ impl<A: Audience> Desk<A> {
             let lost = self.flights.extract_if(.., |_, one| one.place == place);
             for (number, flight) in lost.collect::<Vec<_>>() {
                 self.calendar.remove(&(flight.due, number));
-                self.handle_failure(now, flight, Fault::Unreachable);
+                self.handle_failure(now, flight, Failure::Unreachable);
             }
             return;
         };
@@ -282,6 +292,7 @@ impl<A: Audience> Desk<A> {
         {
             info!(%place, "rtpengine is back");
             self.audience.note_health(place, true);
+            self.tell_standing();
         }
         let body = ng::split_cookie(&datagram).map_or(&[][..], |(_, body)| body);
         match flight.request.read_reply(body) {
@@ -298,20 +309,21 @@ impl<A: Audience> Desk<A> {
     }
 
     /// It did not answer at all.
-    fn handle_failure(&mut self, now: Instant, flight: Flight, fault: Fault) {
+    fn handle_failure(&mut self, now: Instant, flight: Flight, fault: Failure) {
         let place = flight.place;
-        let is_gone = fault == Fault::Unreachable;
+        let is_gone = fault == Failure::Unreachable;
         if let Some(instance) = self.instances.get_mut(&place)
             && instance.note_failure(is_gone)
         {
             warn!(%place, why = fault.label(), "rtpengine is lost");
             self.audience.note_health(place, false);
+            self.tell_standing();
         }
         self.handle_fault(now, flight, fault);
     }
 
     /// Goes to the next one if that may help.
-    fn handle_fault(&mut self, now: Instant, mut flight: Flight, fault: Fault) {
+    fn handle_fault(&mut self, now: Instant, mut flight: Flight, fault: Failure) {
         let may_move = !flight.is_placed && flight.request.begins_a_call() && fault.is_its_own();
         if may_move {
             flight.tried.push(flight.place);
@@ -326,11 +338,12 @@ impl<A: Audience> Desk<A> {
         self.land(now, flight, Err(fault));
     }
 
-    fn land(&mut self, now: Instant, flight: Flight, result: Result<Reply, Fault>) {
-        let label = result.as_ref().map_or_else(Fault::label, |_| "ok");
+    fn land(&mut self, now: Instant, flight: Flight, result: Result<Reply, Failure>) {
+        let label = result.as_ref().map_or_else(Failure::label, |_| "ok");
         self.count(now, &flight, label);
         if let Some(ticket) = flight.ticket {
-            self.tell(ticket, Some(flight.place), result);
+            let names = flight.request.names().cloned();
+            self.tell((ticket, names), Some(flight.place), result);
         }
         self.forget_unused();
     }
@@ -340,10 +353,16 @@ impl<A: Audience> Desk<A> {
         self.audience.count(flight.request.command(), result, took);
     }
 
-    fn tell(&self, ticket: Ticket, place: Option<SocketAddr>, result: Result<Reply, Fault>) {
+    fn tell(
+        &self,
+        (ticket, names): (Ticket, Option<Names>),
+        place: Option<SocketAddr>,
+        result: Result<Reply, Failure>,
+    ) {
         self.audience.tell(Told {
             ticket,
             place,
+            names,
             result,
         });
     }

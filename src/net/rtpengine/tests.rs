@@ -6,8 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use bytes::Bytes;
 
 use super::*;
-use crate::media::ng::{Exchange, Names, Scope, Shape, Sources};
-use crate::media::plan::Party;
+use crate::media::ng;
+use crate::media::ng::ask::{Failure, Rtpengine, Ticket};
+use crate::media::ng::{Exchange, Names, Reply, Request, Scope, Shape, Sources};
+use crate::media::plan::{Party, SessionId};
 use crate::routing::weight::rank;
 
 #[test]
@@ -19,7 +21,7 @@ fn an_offer_is_answered_and_says_where_the_call_is() {
     server.reply_to("offer", b"d3:sdp2:ok6:result2:oke");
 
     let told = bench.told();
-    assert_eq!(told.ticket, Ticket(7));
+    assert_eq!(told.ticket, ticket(7));
     assert_eq!(told.place, Some(server.address));
     assert_eq!(told.result, Ok(Reply::Sdp("ok".into())));
     assert_eq!(bench.counted("offer"), "ok");
@@ -46,7 +48,7 @@ fn a_request_is_sent_again_under_the_same_cookie_until_it_is_given_up() {
     let told = bench.told();
     assert_eq!(
         (told.place, told.result),
-        (Some(server.address), Err(Fault::Silent))
+        (Some(server.address), Err(Failure::Silent))
     );
     assert_eq!(bench.counted("query"), "silent");
     bench.stop();
@@ -100,7 +102,7 @@ fn a_call_that_has_a_place_goes_nowhere_else() {
     told.sort_by_key(|told| told.ticket);
     for told in told {
         assert_eq!(told.place, Some(one));
-        assert_eq!(told.result, Err(Fault::Unreachable));
+        assert_eq!(told.result, Err(Failure::Unreachable));
     }
     bench.stop();
 }
@@ -118,7 +120,7 @@ fn a_refusal_is_told_and_not_tried_elsewhere() {
     assert_eq!(told.place, Some(one));
     assert!(matches!(
         told.result,
-        Err(Fault::Said(ng::Fault::Refused(_)))
+        Err(Failure::Said(ng::Fault::Refused(_)))
     ));
     assert_eq!(bench.counted("offer"), "refused");
     bench.stop();
@@ -153,7 +155,7 @@ fn without_any_that_is_there_nobody_waits() {
     bench.ask(1, None, offer("c1"));
 
     let told = bench.told();
-    assert_eq!((told.place, told.result), (None, Err(Fault::Nowhere)));
+    assert_eq!((told.place, told.result), (None, Err(Failure::Nowhere)));
     bench.stop();
 }
 
@@ -220,7 +222,7 @@ fn a_forged_or_late_answer_means_nothing() {
     assert_eq!(bench.told().result, Ok(Reply::Sdp("ok".into())));
     bench.ask(2, Some(server.address), Request::Query(names("c1")));
     server.reply_to("query", b"d6:result5:errore");
-    assert_eq!(bench.told().ticket, Ticket(2));
+    assert_eq!(bench.told().ticket, ticket(2));
     bench.stop();
 }
 
@@ -252,6 +254,8 @@ impl Audience for Ears {
     fn note_health(&self, place: SocketAddr, is_there: bool) {
         self.health.send((place, is_there)).ok();
     }
+
+    fn note_standing(&self, _: usize, _: usize) {}
 }
 
 impl Bench {
@@ -284,9 +288,9 @@ impl Bench {
         self.client.stop();
     }
 
-    fn ask(&self, ticket: u64, place: Option<SocketAddr>, request: Request) {
+    fn ask(&self, number: u32, place: Option<SocketAddr>, request: Request) {
         let ask = Ask {
-            ticket: Ticket(ticket),
+            ticket: ticket(number),
             place,
             request,
         };
@@ -379,14 +383,21 @@ impl Server {
 }
 
 fn terms(planes: &[(SocketAddr, u32)]) -> Terms {
-    let planes = planes.iter().map(|(address, weight)| Plane {
+    let rtpengines = planes.iter().map(|(address, weight)| Rtpengine {
         address: *address,
         weight: *weight,
     });
     Terms {
-        planes: planes.collect(),
+        rtpengines: rtpengines.collect(),
         timeout: Duration::from_secs(5),
         ping: Duration::from_secs(60),
+    }
+}
+
+fn ticket(number: u32) -> Ticket {
+    Ticket {
+        session: SessionId(1),
+        round: number,
     }
 }
 
