@@ -429,7 +429,8 @@ impl Run {
                 Output::Forward { .. }
                 | Output::Probed { .. }
                 | Output::Resolve(_)
-                | Output::Media { .. } => {}
+                | Output::Media { .. }
+                | Output::AskMedia(_) => {}
                 Output::Reserve {
                     ticket,
                     party,

@@ -318,7 +318,7 @@ fn status_of(outcome: Outcome) -> u16 {
         Outcome::NoBuyer | Outcome::NoAnswer => 603,
         Outcome::AllBusy | Outcome::AllCapped => 486,
         Outcome::Internal => 500,
-        Outcome::Stopped => 503,
+        Outcome::Stopped | Outcome::NoMedia => 503,
         Outcome::NoPrack => 504,
         Outcome::MediaFailed => 500,
         // Answered: the caller has its 200.

@@ -16,6 +16,7 @@ use crate::call::half_open::{Bounds, Reached};
 use crate::call::headers;
 use crate::call::hunt::Hunt;
 use crate::call::identity::{asks_too_much, judge};
+use crate::call::media::Anchored;
 use crate::call::output::{Event, Refusal};
 use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Record, Side};
@@ -265,7 +266,7 @@ impl Arriving<'_, '_> {
             held_second: None,
             record: Some(record),
             state: State::Gone,
-            media: None,
+            media: Anchored::Direct,
             scheduled: SmallVec::new(),
         };
         let plan = match decision {

@@ -6,7 +6,8 @@ use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::face::Face;
-use crate::call::media::{self, Role, Unfit};
+use crate::call::media::{self, Carried, Role, Unfit};
+use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
 use crate::call::within::GLARE_RETRY;
@@ -21,17 +22,18 @@ impl Call {
         core: &mut Core,
         relay: &Relay,
         response: &Response<'_>,
-    ) -> Result<Option<Vec<u8>>, Unfit> {
-        if !relay.begins_exchange {
-            return Ok(None);
-        }
+    ) -> Result<Carried, Unfit> {
+        let (true, State::Talking(talking)) = (relay.begins_exchange, &self.state) else {
+            return Ok(Carried::AsIs);
+        };
         let role = if relay.is_late_offer {
             Role::Offer
         } else {
             Role::Answer
         };
         let from = relay.from.other();
-        let carried = media::carry(&mut self.media, now, core, (from, role), &response.head);
+        let answer = ((from, role), talking.dialog(from).flow().remote.ip());
+        let carried = media::carry(&mut self.media, now, core, answer, &response.head);
         media::note_unfit(core, self.uuid, from, carried)
     }
 
@@ -46,6 +48,17 @@ impl Call {
     ) {
         // The fault is not the asking side's, so nothing is said of what it sent.
         core.answer(now, relay.server, &relay.reply, 500, None);
+        self.acknowledge_relay(core, relay, essentials);
+        self.hang_up(now, core, Outcome::MediaFailed, Side::Edge);
+    }
+
+    /// Acknowledges a 2xx that is not passed on.
+    fn acknowledge_relay(
+        &mut self,
+        core: &mut Core,
+        relay: Relay,
+        essentials: &ResponseEssentials<'_>,
+    ) {
         if relay.asks_by_invite
             && let State::Talking(talking) = &mut self.state
         {
@@ -59,7 +72,21 @@ impl Call {
             let face = Face::towards(relay.from.other(), &self.policy, &self.trunk);
             asked.acknowledge(core, (self.key, face), owed, None);
         }
-        self.hang_up(now, core, Outcome::MediaFailed, Side::Edge);
+    }
+
+    /// Acknowledges the 2xx that waits for an rtpengine, because the call ends. Its request is yet to be answered.
+    pub(crate) fn drop_agreement(&mut self, now: Instant, core: &mut Core) {
+        let Some((client, response)) = self.media.take_agreement() else {
+            return;
+        };
+        if let State::Talking(talking) = &mut self.state
+            && let Some(place) = talking.relays.iter().position(|one| one.client == client)
+            && let Some((_, essentials)) = reread_response(&response)
+        {
+            let relay = talking.relays.swap_remove(place);
+            core.answer(now, relay.server, &relay.reply, relay.unanswered(), None);
+            self.acknowledge_relay(core, relay, &essentials);
+        }
     }
 
     /// Carries a failure back. A challenge or a redirection of one leg is no business of the other's.

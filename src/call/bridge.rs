@@ -7,6 +7,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::call::a_leg::{AwaitAck, Waited};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core, Owner};
@@ -14,7 +16,8 @@ use crate::call::credentials::{Credentials, reread};
 use crate::call::early_offer::takes_update;
 use crate::call::face::Face;
 use crate::call::headers::Crossing;
-use crate::call::media::{self, Role};
+use crate::call::lodger::Parked;
+use crate::call::media::{self, Carried, Role};
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
@@ -148,9 +151,18 @@ impl Call {
         essentials: &ResponseEssentials<'_>,
     ) {
         let tag = essentials.to.tag();
-        let Ok(carried) = self.carry_answer(now, core, response, tag) else {
-            self.give_answer_up(now, core, response);
-            return;
+        let carried = match self.carry_answer(now, core, response, tag) {
+            Ok(Carried::Wait) => {
+                self.keep_answer(response);
+                self.media.park(Parked::Answer);
+                return;
+            }
+            Ok(Carried::Body(body)) => Some(body),
+            Ok(Carried::AsIs) => None,
+            Err(unfit) => {
+                self.give_answer_up(now, core, response, unfit.result());
+                return;
+            }
         };
         media::note_answered(&mut self.media, core);
         self.note_attempt_answered(now, core, response.status);
@@ -289,19 +301,45 @@ impl Call {
             return;
         }
         leg.awaiting = None;
-        if let Some(owed) = talking.leg(side.other()).owed.take() {
-            let answer = (side, Role::Answer);
-            let carried = media::carry(&mut self.media, now, core, answer, &request.head);
-            let Ok(carried) = media::note_unfit(core, self.uuid, side, carried) else {
-                talking.leg(side.other()).owed = Some(owed);
+        self.pass_late_answer(now, core, side, flow, request);
+    }
+
+    /// The ACK of one side brings the answer to the other's offer, if that is owed an ACK.
+    pub(crate) fn pass_late_answer(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        side: Side,
+        flow: Flow,
+        request: &Request<'_>,
+    ) {
+        let State::Talking(talking) = &mut self.state else {
+            return;
+        };
+        if talking.leg(side.other()).owed.is_none() {
+            return;
+        }
+        let answer = ((side, Role::Answer), flow.remote.ip());
+        let carried = media::carry(&mut self.media, now, core, answer, &request.head);
+        let carried = match media::note_unfit(core, self.uuid, side, carried) {
+            Ok(Carried::Wait) => {
+                let ack = Bytes::copy_from_slice(request.head.message());
+                self.media.park(Parked::Ack(Box::new((side, flow, ack))));
+                return;
+            }
+            Ok(Carried::Body(body)) => Some(body),
+            Ok(Carried::AsIs) => None,
+            Err(_) => {
                 self.hang_up(now, core, Outcome::MediaFailed, Side::Edge);
                 return;
-            };
-            let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
-                return;
-            };
-            let who = talking.who.clone();
-            let other = talking.leg(side.other());
+            }
+        };
+        let State::Talking(mut talking) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        let who = talking.who.clone();
+        let other = talking.leg(side.other());
+        if let Some(owed) = other.owed.take() {
             let face = Face::towards(side.other(), &self.policy, &self.trunk);
             let crossing = Crossing::from(
                 side,
@@ -315,8 +353,8 @@ impl Call {
             let with = Some((&request.head, crossing));
             other.acknowledge(core, (self.key, face), owed, with);
             other.note_told(&request.head);
-            self.state = State::Talking(talking);
         }
+        self.state = State::Talking(talking);
     }
 
     /// Resends what waits for an ACK; a side that never acknowledges is lost.

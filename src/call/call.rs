@@ -11,7 +11,8 @@
 //!   gone: refused, cancelled, no buyer answered
 //! ```
 //!
-//! Where a trunk or a buyer takes so many calls and no more, a call is Asking before it is Hunting (`places`).
+//! Where a trunk or a buyer takes so many calls and no more, a call is Asking before it is Hunting (`places`); so it is
+//! where its media goes through an rtpengine (`lodger`).
 //! The record is written on the way out of Hunting to nothing, or of Talking.
 
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub(crate) struct Call {
     /// What the record will say; taken when it is written.
     pub(crate) record: Option<Box<Record>>,
     pub(crate) state: State,
-    /// Its media, if that goes through our relay.
+    /// Which way its media goes.
     pub(crate) media: Anchored,
     /// The entries of the timer wheel that stand for this call, the earliest last.
     pub(crate) scheduled: SmallVec<[Instant; 2]>,
@@ -69,7 +70,7 @@ pub(crate) struct Call {
 
 /// Where the call stands.
 pub(crate) enum State {
-    /// It waits for a place of its trunk or of a buyer.
+    /// It waits for a place of its trunk or of a buyer, or for an rtpengine.
     Asking(Box<Asking>),
     /// Buyers are tried in turn.
     Hunting(Box<Hunting>),
@@ -182,17 +183,19 @@ impl Call {
 
     /// When [`handle_timeout`](Self::handle_timeout) is next wanted.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
-            State::Asking(asking) => Some(asking.poll_timeout()),
+        let own = match &self.state {
+            State::Asking(asking) => asking.poll_timeout(),
             State::Hunting(hunting) => hunting.poll_timeout(),
             State::Talking(talking) => talking.poll_timeout(),
             State::Ending(ending) => ending.poll_timeout(),
             State::Gone => None,
-        }
+        };
+        [own, self.media.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Lets every timer due at `now` fire.
     pub(crate) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
+        self.handle_media_timeout(now, core);
         match &self.state {
             State::Asking(_) => {
                 self.handle_asking_timeout(now, core);
@@ -239,6 +242,11 @@ impl Call {
 
     pub(crate) fn is_hunting(&self) -> bool {
         matches!(self.state, State::Hunting(_))
+    }
+
+    /// Whether its record is written.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ending(_) | State::Gone)
     }
 
     pub(crate) fn is_gone(&self) -> bool {

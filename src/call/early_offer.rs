@@ -13,7 +13,7 @@
 //!     |                       |        200 INVITE      |     until then, it waits here
 //! ```
 //!
-//! Where the media goes through our relay, no such offer passes: it can come again after the answer.
+//! Where the media is relayed, no such offer passes: it can come again after the answer.
 //!
 //! An answer passes from the last buyer only, so none is offered the call after such an exchange: every other one sees
 //! the caller's first offer, for it has made no other. The 200 that follows carries no description any more, as the
@@ -31,7 +31,7 @@ use crate::call::core::{Core, Owner};
 use crate::call::credentials::reread;
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
-use crate::call::provisional::{EarlyDialog, reread_response};
+use crate::call::provisional::EarlyDialog;
 use crate::call::record::Side;
 use crate::call::session::Told;
 use crate::call::within::{AskedWithin, GLARE_RETRY, refreshes_target};
@@ -160,8 +160,8 @@ impl Call {
             request,
             essentials,
         } = *asked;
-        // Our relay goes by the INVITE's own offer until there is an answer.
-        if self.media.is_some() {
+        // A relay goes by the INVITE's own offer until there is an answer.
+        if self.media.is_any() {
             return Err(LATER);
         }
         let owner = Owner::RelayOut(self.key);
@@ -293,7 +293,7 @@ impl Call {
             300..=399 | 408 | 422 | 481 => self.refuse_early_offer(now, core, &under_way, 500),
             status => self.refuse_early_offer(now, core, &under_way, status),
         }
-        self.go_on_after_offer(now, core);
+        self.go_on_with_held(now, core);
     }
 
     /// An offer that got no answer.
@@ -308,7 +308,7 @@ impl Call {
         };
         if let Some(under_way) = hunting.early.take_offer(id) {
             self.refuse_early_offer(now, core, &under_way, 500);
-            self.go_on_after_offer(now, core);
+            self.go_on_with_held(now, core);
         }
     }
 
@@ -406,20 +406,6 @@ impl Call {
         let dialog = &mut attempt.early_of(Some(&under_way.tag))?.dialog;
         let (client, _) = challenged.repeat(now, core, dialog, owner)?;
         Some(client)
-    }
-
-    /// The buyer's 2xx that waited for an exchange goes on, unless it waits for the caller's PRACK as well.
-    fn go_on_after_offer(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(hunting) = &mut self.state else {
-            return;
-        };
-        if hunting.early.is_unacknowledged() {
-            return;
-        }
-        let held = hunting.attempt.held.take();
-        if let Some((response, essentials)) = held.as_deref().and_then(reread_response) {
-            self.handle_answer(now, core, &response, &essentials);
-        }
     }
 
     /// Answers the offer that is under way, because there will be nobody to answer it.

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::call::b_leg::Attempt;
@@ -253,14 +252,11 @@ impl Call {
         now: Instant,
         core: &mut Core,
         response: &Response<'_>,
+        result: AttemptResult,
     ) {
-        let State::Hunting(hunting) = &mut self.state else {
-            return;
-        };
-        hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+        self.keep_answer(response);
         self.note_health(now, core, Sign::Works);
         self.abandon_attempt(now, core, None);
-        let result = AttemptResult::MediaMismatch;
         self.end_attempt(now, core, Some(response.status), result);
         self.hunt_on(now, core, Next::Buyer);
     }
@@ -292,6 +288,7 @@ impl Call {
         result: AttemptResult,
     ) {
         self.drop_early_offer(now, core);
+        self.media.drop_asked();
         let Some(record) = &mut self.record else {
             return;
         };

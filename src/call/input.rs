@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::Policy;
+use crate::media::ng::ask::Told;
 use crate::media::plan::SessionId;
 use crate::media::vigil::Quiet;
 use crate::sip::error::ParseError;
@@ -87,6 +88,8 @@ pub enum Input<'a> {
         /// How.
         lost: MediaLost,
     },
+    /// The answer to [`Output::AskMedia`](crate::call::output::Output).
+    MediaTold(Told),
     /// The time that `Engine::poll_timeout` asked for has come.
     Timeout,
 }

@@ -1,12 +1,16 @@
-//! The media of a call that goes through our relay: each session description is read on its way from one leg to
-//! the other, and what the relay has to do is said anew.
+//! The media of a call that is relayed: each session description is read on its way from one leg to the other. Where
+//! our relay does it, what that has to do is said anew; where an rtpengine does it, it is asked first (`lodger`).
 //!
 //! ```text
 //!   caller's offer ──> session ──> offer to the buyer whose turn it is      each has its own
 //!   caller's answer <── session <── the buyer's answer                      the caller's stays the same
 //!                         └──> plan ──> relay
 //! ```
+//!
+//! Whoever has a description to pass on calls [`carry`], and may be told to wait; over our relay nobody is.
 
+use std::mem;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::call::b_leg::Attempt;
@@ -14,21 +18,23 @@ use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::gates::Clerk;
 use crate::call::input::MediaLost;
+use crate::call::lodger::Lodger;
 use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
-use crate::call::record::{Outcome, Side};
+use crate::call::record::{AttemptResult, MediaAt, Outcome, Side};
 use crate::call::within::begins_exchange;
 use crate::media::plan::{Party, Patience, Plan, SessionId};
+use crate::media::session::far::Far;
 use crate::media::session::{Fault, Session, Terms};
 use crate::media::vigil::Quiet;
 use crate::routing::buyer::Buyer;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{Plane, Trunk};
 use crate::sip::body::{Unfound, session_description, with_description};
 use crate::sip::message::{Head, Request, Response};
 use crate::types::ids::CallUuid;
 
-/// A call's media, anchored at our relay.
+/// A call's media at our relay.
 pub(crate) struct Anchor {
     pub(crate) id: SessionId,
     session: Session,
@@ -51,6 +57,10 @@ pub(crate) enum Unfit {
     Unfound(Unfound),
     /// It cannot be read, or not be met.
     Fault(Fault),
+    /// No rtpengine has an answer.
+    Rtpengine(&'static str),
+    /// Another one is being asked about.
+    Busy,
 }
 
 impl Unfit {
@@ -59,6 +69,16 @@ impl Unfit {
         match self {
             Self::Unfound(_) => 415,
             Self::Fault(fault) => fault.status(),
+            Self::Rtpengine(_) => 503,
+            Self::Busy => 500,
+        }
+    }
+
+    /// What it means for a buyer whose answer it was.
+    pub(crate) fn result(self) -> AttemptResult {
+        match self {
+            Self::Unfound(_) | Self::Fault(_) => AttemptResult::MediaMismatch,
+            Self::Rtpengine(_) | Self::Busy => AttemptResult::MediaFailed,
         }
     }
 
@@ -67,8 +87,20 @@ impl Unfit {
         match self {
             Self::Unfound(_) => "unreadable_body",
             Self::Fault(fault) => fault.label(),
+            Self::Rtpengine(why) => why,
+            Self::Busy => "media_busy",
         }
     }
+}
+
+/// What becomes of a body.
+pub(crate) enum Carried {
+    /// It goes on as it is, for there is no session description in it, or the media is no business of ours.
+    AsIs,
+    /// This goes on instead.
+    Body(Vec<u8>),
+    /// Nobody knows yet: the message is to be [parked](Anchored::park), and will come again.
+    Wait,
 }
 
 impl From<Side> for Party {
@@ -91,9 +123,16 @@ pub(crate) struct Meeting<'p> {
 }
 
 impl Meeting<'_> {
-    /// Whether the media of this call goes through us: unless both sides want it to go directly.
-    fn is_relayed(&self) -> bool {
-        self.policy.media.is_open() && (self.trunk.media.is_relayed || self.buyer.media.is_relayed)
+    /// Which way the media of this call goes: of what both sides say, the greater counts.
+    fn plane(&self) -> Plane {
+        let wanted = self.trunk.media.plane.max(self.buyer.media.plane);
+        let media = &self.policy.media;
+        match wanted {
+            // Also if there is none: then there is no call.
+            Plane::Rtpengine => Plane::Rtpengine,
+            Plane::Relay if media.is_open() => Plane::Relay,
+            Plane::Relay | Plane::Direct => Plane::Direct,
+        }
     }
 }
 
@@ -108,67 +147,98 @@ impl Attempt {
     }
 }
 
-/// A call's anchor, if it has one: what it does is written so that the rest of the call can be held meanwhile.
-pub(crate) type Anchored = Option<Box<Anchor>>;
+/// Which way a call's media goes: what it does is written so that the rest of the call can be held meanwhile.
+#[derive(Default)]
+pub(crate) enum Anchored {
+    /// From one party to the other, or nobody was called yet.
+    #[default]
+    Direct,
+    /// Through our relay.
+    Relay(Box<Anchor>),
+    /// Through an rtpengine.
+    Rtpengine(Box<Lodger>),
+}
 
-/// Another attempt begins: its buyer hears nothing of what was agreed with the one before.
+impl Anchored {
+    /// Whether it is relayed.
+    pub(crate) fn is_any(&self) -> bool {
+        !matches!(self, Self::Direct)
+    }
+}
+
+/// Another attempt begins: its buyer hears nothing of what was agreed with the one before. The first one decides which
+/// way the media goes.
 pub(crate) fn next_buyer(
     anchored: &mut Anchored,
     now: Instant,
     core: &mut Core,
-    key: CallKey,
+    (key, uuid): (CallKey, CallUuid),
     meeting: Meeting<'_>,
 ) {
-    if anchored.is_none() && !meeting.is_relayed() {
+    if let Anchored::Rtpengine(lodger) = anchored
+        && lodger.takes_up()
+    {
         return;
     }
-    let caller = Terms {
+    let caller = || Terms {
         is_ipv6: meeting.is_caller_ipv6,
         ..meeting.trunk.media.terms.clone()
     };
+    if let Anchored::Direct = anchored {
+        let id = key.session(core.shard);
+        let media = &meeting.policy.media;
+        *anchored = match meeting.plane() {
+            Plane::Direct => return,
+            Plane::Relay => Anchored::Relay(Box::new(Anchor {
+                id,
+                session: Session::new(id, caller()),
+                patience: media.patience,
+                told: None,
+            })),
+            Plane::Rtpengine => {
+                let patience = media.rtpengine.patience();
+                let far = Far::new(uuid, caller());
+                Anchored::Rtpengine(Box::new(Lodger::new(id, far, patience)))
+            }
+        };
+    }
     let buyer = Terms {
         is_ipv6: meeting.is_buyer_ipv6,
         ..meeting.buyer.media.terms.clone()
     };
-    let shard = core.shard;
-    let anchor = anchored.get_or_insert_with(|| {
-        let id = key.session(shard);
-        Box::new(Anchor {
-            id,
-            session: Session::new(id, caller),
-            patience: meeting.policy.media.patience,
-            told: None,
-        })
-    });
-    anchor.session.next_buyer(buyer, &mut core.clerk(now));
+    match anchored {
+        Anchored::Direct => {}
+        Anchored::Relay(anchor) => anchor.session.next_buyer(buyer, &mut core.clerk(now)),
+        Anchored::Rtpengine(lodger) => lodger.far_mut().next_buyer(buyer),
+    }
 }
 
-/// Takes a session description of one side to the other: what its body becomes. `None`: the body goes on as it is,
-/// for there is no session description in it, or the media is no business of ours.
+/// Takes a session description of one side, whose SIP comes from the address `at`, to the other side.
 pub(crate) fn carry(
     anchored: &mut Anchored,
     now: Instant,
     core: &mut Core,
-    (from, role): (Side, Role),
+    ((from, role), at): ((Side, Role), IpAddr),
     head: &Head<'_>,
-) -> Result<Option<Vec<u8>>, Unfit> {
-    let Some(anchor) = anchored else {
-        return Ok(None);
-    };
+) -> Result<Carried, Unfit> {
+    if let Anchored::Direct = anchored {
+        return Ok(Carried::AsIs);
+    }
     let place = session_description(head).map_err(Unfit::Unfound)?;
     let Some(place) = place else {
-        return Ok(None);
+        return Ok(Carried::AsIs);
     };
     let sdp = head.body().get(place.clone()).unwrap_or_default();
-    let carried = match role {
-        Role::Offer => anchor.session.offer(from.into(), sdp, &mut core.clerk(now)),
-        Role::Answer => anchor
-            .session
-            .answer(from.into(), sdp, &mut core.clerk(now)),
+    let carried = match anchored {
+        Anchored::Direct => return Ok(Carried::AsIs),
+        Anchored::Relay(anchor) => anchor.carry(now, core, (from, role), sdp)?,
+        Anchored::Rtpengine(lodger) => match lodger.carry(now, core, (from, role), at, sdp)? {
+            Some(sdp) => sdp.to_vec(),
+            None => return Ok(Carried::Wait),
+        },
     };
-    let carried = carried.map_err(Unfit::Fault)?;
-    anchor.tell(core);
-    Ok(Some(with_description(head.body(), place, carried)))
+    let body = with_description(head.body(), place, carried);
+    Ok(Carried::Body(body))
 }
 
 /// Takes what a request within a call offers to the other side.
@@ -176,13 +246,14 @@ pub(crate) fn carry_on(
     anchored: &mut Anchored,
     now: Instant,
     core: &mut Core,
-    (uuid, from): (CallUuid, Side),
+    (uuid, from, at): (CallUuid, Side, IpAddr),
     request: &Request<'_>,
-) -> Result<Option<Vec<u8>>, Unfit> {
+) -> Result<Carried, Unfit> {
     if !begins_exchange(request) {
-        return Ok(None);
+        return Ok(Carried::AsIs);
     }
-    let carried = carry(anchored, now, core, (from, Role::Offer), &request.head);
+    let offer = ((from, Role::Offer), at);
+    let carried = carry(anchored, now, core, offer, &request.head);
     note_unfit(core, uuid, from, carried)
 }
 
@@ -202,21 +273,45 @@ pub(crate) fn note_unfit<T>(
 
 /// An offer was refused, or did not get there: what was agreed before stands.
 pub(crate) fn forget_offer(anchored: &mut Anchored, now: Instant, core: &mut Core) {
-    if let Some(anchor) = anchored {
-        anchor.session.forget_offer(&mut core.clerk(now));
-        anchor.tell(core);
+    match anchored {
+        Anchored::Direct => {}
+        Anchored::Relay(anchor) => {
+            anchor.session.forget_offer(&mut core.clerk(now));
+            anchor.tell(core);
+        }
+        Anchored::Rtpengine(lodger) => lodger.far_mut().forget_offer(),
     }
 }
 
 /// The call is answered: from now on silence counts.
 pub(crate) fn note_answered(anchored: &mut Anchored, core: &mut Core) {
-    if let Some(anchor) = anchored {
-        anchor.session.note_answered();
-        anchor.tell(core);
+    match anchored {
+        Anchored::Direct => {}
+        Anchored::Relay(anchor) => {
+            anchor.session.note_answered();
+            anchor.tell(core);
+        }
+        Anchored::Rtpengine(lodger) => lodger.far_mut().note_answered(),
     }
 }
 
 impl Anchor {
+    fn carry(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (from, role): (Side, Role),
+        sdp: &[u8],
+    ) -> Result<Vec<u8>, Unfit> {
+        let carried = match role {
+            Role::Offer => self.session.offer(from.into(), sdp, &mut core.clerk(now)),
+            Role::Answer => self.session.answer(from.into(), sdp, &mut core.clerk(now)),
+        };
+        let carried = carried.map_err(Unfit::Fault)?;
+        self.tell(core);
+        Ok(carried)
+    }
+
     /// Tells the relay what has changed.
     fn tell(&mut self, core: &mut Core) {
         let mut plan = self.session.plan();
@@ -243,12 +338,12 @@ impl Call {
         core: &mut Core,
         response: &Response<'_>,
         tag: Option<&[u8]>,
-    ) -> Result<Option<Vec<u8>>, Unfit> {
-        let (State::Hunting(hunting), true) = (&mut self.state, self.media.is_some()) else {
-            return Ok(None);
+    ) -> Result<Carried, Unfit> {
+        let (State::Hunting(hunting), true) = (&mut self.state, self.media.is_any()) else {
+            return Ok(Carried::AsIs);
         };
         let attempt = &mut hunting.attempt;
-        let from = (Side::Buyer, attempt.role());
+        let from = ((Side::Buyer, attempt.role()), attempt.flow.remote.ip());
         let before = attempt.early_of(tag).and_then(|early| early.answer.clone());
         let before = before.filter(|_| response.head.body().is_empty());
         let before = before.as_deref().and_then(reread_response);
@@ -267,7 +362,7 @@ impl Call {
         id: SessionId,
         lost: MediaLost,
     ) {
-        if self.media.as_ref().is_none_or(|anchor| anchor.id != id) {
+        if !matches!(&self.media, Anchored::Relay(anchor) if anchor.id == id) {
             return;
         }
         let (outcome, by) = match lost {
@@ -287,11 +382,16 @@ impl Call {
         }
     }
 
-    /// The call is over: its ports go back. The record takes the session's name along, for the relay's figures.
-    pub(crate) fn release_media(&mut self, now: Instant, core: &mut Core) -> Option<SessionId> {
-        let anchor = self.media.take()?;
-        anchor.session.end(&mut core.clerk(now));
-        anchor.told.is_some().then_some(anchor.id)
+    /// The call is over: its ports go back. The record takes along where its media was, for the figures.
+    pub(crate) fn release_media(&mut self, now: Instant, core: &mut Core) -> Option<MediaAt> {
+        match mem::take(&mut self.media) {
+            Anchored::Direct => None,
+            Anchored::Relay(anchor) => {
+                anchor.session.end(&mut core.clerk(now));
+                anchor.told.is_some().then_some(MediaAt::Relay(anchor.id))
+            }
+            Anchored::Rtpengine(lodger) => lodger.end(),
+        }
     }
 }
 

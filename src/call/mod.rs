@@ -27,7 +27,7 @@
 //! | session timers | `session` |
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
-//! | a call's media, where it goes through our relay | `media`, its ports `gates` |
+//! | a call's media, where it is relayed | `media`, our ports `gates`, what is asked of rtpengine `lodger` |
 //! | a handler that has panicked | `rescue` |
 //! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
@@ -55,6 +55,7 @@ mod health;
 mod hunt;
 mod identity;
 pub mod input;
+mod lodger;
 mod media;
 mod next;
 pub mod output;
@@ -97,6 +98,7 @@ use crate::call::probes::Probes;
 use crate::call::refuse::{Shed, room};
 use crate::call::registry::Registry;
 use crate::call::rescue::tripwire;
+use crate::media::ng::ask::Told;
 use crate::media::plan::SessionId;
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::error::ParseError;
@@ -211,6 +213,7 @@ impl Engine {
                 is_lost,
             } => self.handle_probed(buyer, gateway, is_lost),
             Input::Media { id, lost } => self.handle_media(now, id, lost),
+            Input::MediaTold(told) => self.handle_media_told(now, told),
             Input::Timeout => self.handle_timeout(now),
         }
         self.deliver_reports(now);
@@ -317,6 +320,20 @@ impl Engine {
             call.handle_media_lost(now, &mut self.core, id, lost);
         }
         self.registry.attend(now, key);
+    }
+
+    /// What rtpengine says. A call that does not wait for it any more, for it is over, is ended there.
+    fn handle_media_told(&mut self, now: Instant, told: Told) {
+        let key = CallKey::of_session(told.ticket.session);
+        match self.registry.call(key) {
+            Some(call) if call.awaits_media(told.ticket) => {
+                tripwire("media");
+                call.handle_media_told(now, &mut self.core, told);
+                self.registry.attend(now, key);
+            }
+            Some(call) if !call.is_over() => {}
+            Some(_) | None => self.core.end_late_media(told),
+        }
     }
 
     /// What the first shard found out, unless the gateway is not ours any more.

@@ -20,7 +20,7 @@ use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::health::{Offered, Standing};
 use crate::call::hunt::Hunt;
-use crate::call::media::{self, Meeting, Role, Unfit};
+use crate::call::media::{self, Carried, Meeting, Role, Unfit};
 use crate::call::output::Event;
 use crate::call::places::{Party, Ticket};
 use crate::call::policy::Policy;
@@ -48,6 +48,10 @@ pub(crate) enum Step {
     Tried(Attempt),
     /// A place at a buyer was asked for.
     Asking(Ticket),
+    /// An rtpengine was asked about the media.
+    Waiting,
+    /// No rtpengine takes the media, of this buyer or the next.
+    NoMedia,
     /// Nobody is left.
     Nobody,
 }
@@ -232,13 +236,22 @@ impl Call {
                         is_buyer_ipv6: target.address.is_ipv6(),
                     };
                     let media = &mut self.media;
-                    media::next_buyer(media, now, core, self.key, meeting);
-                    let offer = (Side::Caller, Role::Offer);
+                    media::next_buyer(media, now, core, (self.key, self.uuid), meeting);
+                    let offer = ((Side::Caller, Role::Offer), hunt.sender);
                     let carried = media::carry(media, now, core, offer, &request.head);
                     media::note_unfit(core, self.uuid, Side::Caller, carried)
                 }
-                None => Ok(None),
+                None => Ok(Carried::AsIs),
             };
+            match (&carried, target) {
+                (Ok(Carried::Wait), Some(target)) => {
+                    // It comes again, when that is known.
+                    hunt.places.push(target);
+                    return Some(Step::Waiting);
+                }
+                (Err(Unfit::Rtpengine(_)), _) => return Some(Step::NoMedia),
+                (Ok(_) | Err(_), _) => {}
+            }
             let offer = Offer {
                 key: self.key,
                 home: self.home,
@@ -340,10 +353,10 @@ impl Call {
 /// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
 const TCP_PAUSE: Duration = Duration::from_secs(3600);
 /// The body that a buyer gets: what was made of the caller's, or that itself.
-fn body<'b>(carried: &'b Result<Option<Vec<u8>>, Unfit>, request: &Request<'b>) -> &'b [u8] {
+fn body<'b>(carried: &'b Result<Carried, Unfit>, request: &Request<'b>) -> &'b [u8] {
     match carried {
-        Ok(Some(body)) => body,
-        Ok(None) | Err(_) => request.head.body(),
+        Ok(Carried::Body(body)) => body,
+        Ok(Carried::AsIs | Carried::Wait) | Err(_) => request.head.body(),
     }
 }
 

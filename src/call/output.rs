@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::call::places::{Party, Ticket, Verdict};
 use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record, Side};
+use crate::media::ng::ask::Ask;
 use crate::media::plan::{Plan, SessionId};
 use crate::media::ports::Stock;
 use crate::routing::buyer::Buyer;
@@ -64,6 +65,9 @@ pub enum Output {
         /// All that is to be done.
         plan: Box<Plan>,
     },
+    /// Ask an rtpengine, and answer by [`Input::MediaTold`](crate::call::input::Input), later but once; of round 0,
+    /// nobody waits for the answer. The call's record ends its media there.
+    AskMedia(Box<Ask>),
     /// Look this name up; what becomes of it comes back as `Input::Resolved`, also if it is not found.
     Resolve(Arc<Wanted>),
     /// Count it, and perhaps log it.

@@ -63,38 +63,44 @@ pub enum Verdict {
     TooFast,
 }
 
-/// What a call holds while it waits for a place.
+/// What a call holds while it waits for a place, or for its media (`lodger`).
 pub(crate) struct Asking {
     pub(crate) early: Early,
     /// When the caller hears ringing.
     ring_at: Option<Instant>,
-    ticket: Ticket,
-    /// When it is taken for refused.
+    /// When a place is taken for refused.
     until: Instant,
     wanted: Wanted,
 }
 
-/// Whose place.
+/// What is waited for.
 enum Wanted {
-    /// The trunk's; then this is done.
-    Trunk(Plan),
-    /// That of the buyer before `Hunt::next`.
-    Buyer(Hunt),
+    /// A place of the trunk's; then this is done.
+    Trunk(Ticket, Plan),
+    /// One of the buyer before `Hunt::next`.
+    Buyer(Ticket, Hunt),
+    /// What an rtpengine makes of the caller's offer to that buyer.
+    Media(Hunt),
 }
 
 /// What becomes of a call that was let in.
 pub(crate) type Plan = Result<Hunt, Outcome>;
 
 impl Asking {
-    pub(crate) fn poll_timeout(&self) -> Instant {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let provisional = self.early.provisional.as_ref();
         let resend = provisional.and_then(|provisional| provisional.poll_timeout());
-        resend.map_or(self.until, |resend| resend.min(self.until))
+        let until = self.waits_for_place().then_some(self.until);
+        [resend, until].into_iter().flatten().min()
+    }
+
+    fn waits_for_place(&self) -> bool {
+        !matches!(self.wanted, Wanted::Media(_))
     }
 
     /// Whether the call has begun, for everybody but the caller.
     fn has_begun(&self) -> bool {
-        matches!(self.wanted, Wanted::Buyer(_))
+        !matches!(self.wanted, Wanted::Trunk(..))
     }
 }
 
@@ -138,7 +144,7 @@ impl Call {
         }
         let party = Party::Trunk(self.trunk.id.clone());
         let ticket = core.reserve(self.key, party, caps);
-        self.ask(now, (early, ring_at), ticket, Wanted::Trunk(plan));
+        self.ask(now, (early, ring_at), Wanted::Trunk(ticket, plan));
     }
 
     /// Tells of the call, and offers it to the first buyer.
@@ -187,23 +193,18 @@ impl Call {
                 }));
             }
             Step::Asking(ticket) => {
-                self.ask(now, (early, ring_at), ticket, Wanted::Buyer(hunt));
+                self.ask(now, (early, ring_at), Wanted::Buyer(ticket, hunt));
             }
+            Step::Waiting => self.ask(now, (early, ring_at), Wanted::Media(hunt)),
+            Step::NoMedia => self.refuse_at_once(now, core, &early, Outcome::NoMedia),
             Step::Nobody => self.refuse_at_once(now, core, &early, self.sum_up()),
         }
     }
 
-    fn ask(
-        &mut self,
-        now: Instant,
-        (early, ring_at): (Early, Option<Instant>),
-        ticket: Ticket,
-        wanted: Wanted,
-    ) {
+    fn ask(&mut self, now: Instant, (early, ring_at): (Early, Option<Instant>), wanted: Wanted) {
         self.state = State::Asking(Box::new(Asking {
             early,
             ring_at,
-            ticket,
             until: now + PATIENCE,
             wanted,
         }));
@@ -211,7 +212,13 @@ impl Call {
 
     /// Whether the call waits for the answer to this question.
     pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
-        matches!(&self.state, State::Asking(asking) if asking.ticket == ticket)
+        let State::Asking(asking) = &self.state else {
+            return false;
+        };
+        match &asking.wanted {
+            Wanted::Trunk(own, _) | Wanted::Buyer(own, _) => *own == ticket,
+            Wanted::Media(_) => false,
+        }
     }
 
     /// The answer; `None`: there will be none.
@@ -225,6 +232,11 @@ impl Call {
             self.hold();
         }
         tripwire("reserved");
+        self.leave_asking(now, core, verdict);
+    }
+
+    /// What the call waited for is decided; `verdict` is about a place.
+    pub(crate) fn leave_asking(&mut self, now: Instant, core: &mut Core, verdict: Option<Verdict>) {
         let State::Asking(asking) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
@@ -246,14 +258,18 @@ impl Call {
         };
         let asked = (request, essentials);
         match wanted {
-            Wanted::Trunk(plan) => match trunk_refusal(verdict) {
+            Wanted::Trunk(_, plan) => match trunk_refusal(verdict) {
                 None => self.launch(now, core, (early, ring_at), plan, asked),
                 Some((why, status)) => {
                     self.tell_limit(core, Party::Trunk(self.trunk.id.clone()), verdict);
                     self.turn_away(now, core, &early, why, status);
                 }
             },
-            Wanted::Buyer(mut hunt) => {
+            Wanted::Media(mut hunt) => {
+                let step = self.offer_next(now, core, &mut hunt, request, essentials);
+                self.enter(now, core, (early, ring_at), hunt, step);
+            }
+            Wanted::Buyer(_, mut hunt) => {
                 let buyer = hunt.current().cloned();
                 if let (Some(buyer), Some(why)) = (buyer, why_skipped(verdict)) {
                     self.tell_limit(core, Party::Buyer(buyer.id.clone()), verdict);
@@ -270,15 +286,17 @@ impl Call {
     fn hold(&mut self) {
         if let State::Asking(asking) = &self.state {
             match &asking.wanted {
-                Wanted::Trunk(_) => self.holds_trunk = true,
-                Wanted::Buyer(hunt) => self.held_buyer = hunt.current().cloned(),
+                Wanted::Trunk(..) => self.holds_trunk = true,
+                Wanted::Buyer(_, hunt) => self.held_buyer = hunt.current().cloned(),
+                Wanted::Media(_) => {}
             }
         }
     }
 
     /// No answer came in time.
     pub(crate) fn handle_asking_timeout(&mut self, now: Instant, core: &mut Core) {
-        if matches!(&self.state, State::Asking(asking) if asking.until <= now) {
+        let is_over = |asking: &Asking| asking.waits_for_place() && asking.until <= now;
+        if matches!(&self.state, State::Asking(asking) if is_over(asking)) {
             self.handle_reserved(now, core, None);
         }
     }

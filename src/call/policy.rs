@@ -17,6 +17,7 @@ use crate::auth::digest::{Account, Algorithm};
 pub use crate::auth::gate::DigestUri;
 pub use crate::dialog::session_timer::Terms;
 use crate::hooks::model::Hooks;
+use crate::media::ng;
 use crate::media::plan::Patience;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
@@ -96,6 +97,8 @@ pub struct Media {
     pub patience: Patience,
     /// Whether records tell which keys were pressed (RFC 4733).
     pub keeps_digits: bool,
+    /// The rtpengines that relay besides us, or instead.
+    pub rtpengine: ng::ask::Terms,
 }
 
 impl Default for Media {
@@ -114,15 +117,22 @@ impl Default for Media {
                 hold: Some(Duration::from_secs(1800)),
             },
             keeps_digits: false,
+            rtpengine: ng::ask::Terms::default(),
         }
     }
 }
 
 impl Media {
-    /// Whether any is.
+    /// Whether we relay any ourselves.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.v4.is_some() || self.v6.is_some()
+    }
+
+    /// Whether any is relayed, by whomever.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.is_open() || self.rtpengine.is_any()
     }
 }
 

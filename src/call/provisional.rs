@@ -378,8 +378,9 @@ impl Call {
         };
         let provisional = early.provisional.as_mut();
         let next = provisional.and_then(|provisional| provisional.next.take());
+        let is_asking = self.media.is_asking();
         let held = match &mut self.state {
-            State::Hunting(hunting) if hunting.early.is_exchanging() => None,
+            State::Hunting(hunting) if is_asking || hunting.early.is_exchanging() => None,
             State::Hunting(hunting) => hunting.attempt.held.take(),
             State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         };
@@ -394,19 +395,42 @@ impl Call {
         }
     }
 
-    /// Whether the buyer's 2xx was put by until the caller's PRACK, or the answer to an offer. It is not acknowledged so long: a buyer without
+    /// Whether the buyer's 2xx was put by until the caller's PRACK, the answer to an offer, or rtpengine's. It is not acknowledged so long: a buyer without
     /// ACK sends it again, and neither hangs up nor asks for anything.
     pub(crate) fn hold_answer(&mut self, response: &Response<'_>) -> bool {
         let State::Hunting(hunting) = &mut self.state else {
             return false;
         };
         let early = &hunting.early;
-        let waits = early.is_unacknowledged() || early.is_exchanging();
+        let waits = early.is_unacknowledged() || early.is_exchanging() || self.media.is_asking();
         if !waits || hunting.attempt.is_held() {
             return false;
         }
-        hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+        self.keep_answer(response);
         true
+    }
+
+    /// Puts the buyer's 2xx by.
+    pub(crate) fn keep_answer(&mut self, response: &Response<'_>) {
+        if let State::Hunting(hunting) = &mut self.state {
+            hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+        }
+    }
+
+    /// The buyer's 2xx that waited goes on, unless it waits for something else as well.
+    pub(crate) fn go_on_with_held(&mut self, now: Instant, core: &mut Core) {
+        let is_asking = self.media.is_asking();
+        let State::Hunting(hunting) = &mut self.state else {
+            return;
+        };
+        let early = &hunting.early;
+        if is_asking || early.is_unacknowledged() || early.is_exchanging() {
+            return;
+        }
+        let held = hunting.attempt.held.take();
+        if let Some((response, essentials)) = held.as_deref().and_then(reread_response) {
+            self.handle_answer(now, core, &response, &essentials);
+        }
     }
 
     /// Sends the provisional response again, or gives the caller up that never acknowledges it.

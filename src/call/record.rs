@@ -1,9 +1,11 @@
 //! The call record: all that happened to one call. Written once, when the call ends.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::media::figures::Figures;
+use crate::media::ng::Names;
 use crate::media::plan::SessionId;
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::types::ids::CallUuid;
@@ -37,9 +39,9 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// Every buyer and gateway passed over, in order.
     pub skipped: Vec<Skipped>,
-    /// The relay's name of its media; `None`: it did not go through us.
-    pub media: Option<SessionId>,
-    /// What the relay heard; the shell adds it before the record is written.
+    /// Where its media went through; `None`: from one party to the other.
+    pub media: Option<MediaAt>,
+    /// What was heard there; the shell adds it before the record is written.
     pub figures: Option<Box<Figures>>,
     /// When the INVITE came.
     pub began: Instant,
@@ -55,6 +57,26 @@ pub struct Record {
     pub status: u16,
     /// Who ended it.
     pub hung_up_by: Side,
+}
+
+/// Where the media of a call goes through, and what it is called there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaAt {
+    /// Our relay.
+    Relay(SessionId),
+    /// An rtpengine.
+    Rtpengine(Box<Lodging>),
+}
+
+/// A call's media at an rtpengine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lodging {
+    /// Its name here.
+    pub session: SessionId,
+    /// The rtpengine.
+    pub place: SocketAddr,
+    /// Its names there.
+    pub names: Names,
 }
 
 /// One gateway of one buyer, tried.
@@ -130,6 +152,8 @@ pub enum AttemptResult {
     BuyerRejected,
     /// 488, 606 and 415.
     MediaMismatch,
+    /// It answered, but rtpengine did not.
+    MediaFailed,
     /// 603 and other 6xx.
     Declined,
     /// 3xx: redirection is not followed.
@@ -153,6 +177,7 @@ impl AttemptResult {
             Self::Busy => "busy",
             Self::BuyerRejected => "buyer_rejected",
             Self::MediaMismatch => "media_mismatch",
+            Self::MediaFailed => "media_failed",
             Self::Declined => "declined",
             Self::RedirectRefused => "redirect_refused",
             Self::BuyerError => "buyer_error",
@@ -195,6 +220,8 @@ pub enum Outcome {
     MediaSilent,
     /// The media could not be set up, or not as it was changed.
     MediaFailed,
+    /// No rtpengine took the call's media.
+    NoMedia,
     /// Answered, and ended by us because it lasted too long.
     TimeLimit,
     /// Ended by the operator, or by the end of the drain.
@@ -223,6 +250,7 @@ impl Outcome {
             Self::SessionExpired => "session_expired",
             Self::MediaSilent => "media_silent",
             Self::MediaFailed => "media_failed",
+            Self::NoMedia => "no_media",
             Self::TimeLimit => "time_limit",
             Self::Stopped => "stopped",
             Self::Internal => "internal",

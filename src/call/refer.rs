@@ -63,7 +63,7 @@ impl Call {
             return None;
         }
         // A relay's passage leads from one leg to one other, and cannot be moved.
-        let is_movable = !self.policy.media.is_open();
+        let is_movable = !self.policy.media.is_any();
         let target = target_of(&self.policy, &self.trunk, &request.head);
         let Some(target) = target.filter(|_| is_movable) else {
             let status = 603;

@@ -13,7 +13,8 @@ use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
-use crate::call::media;
+use crate::call::lodger::{Parked, Within};
+use crate::call::media::{self, Carried};
 use crate::call::policy::Policy;
 use crate::call::record::Side;
 use crate::call::session::{Told, write_agreed};
@@ -63,6 +64,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
+    /// The status of one that is not answered before the call ends.
+    pub(crate) fn unanswered(&self) -> u16 {
+        if self.asked_by_invite { 487 } else { 481 }
+    }
+
     /// The way of its answer, from the side that was asked in `asked`.
     pub(crate) fn back<'p>(
         &self,
@@ -99,9 +105,16 @@ impl Call {
             return;
         };
         let asked_by_invite = request.method == Method::Invite;
-        let carried = media::carry_on(&mut self.media, now, core, (self.uuid, from), request);
+        let offer = (self.uuid, from, flow.remote.ip());
+        let carried = media::carry_on(&mut self.media, now, core, offer, request);
         let carried = match &carried {
-            Ok(body) => body.as_ref().map(|body| request.with_body(body)),
+            Ok(Carried::Wait) => {
+                let within = Box::new(Within::new(asked, agreed));
+                self.media.park(Parked::Within(within));
+                return;
+            }
+            Ok(Carried::Body(body)) => Some(request.with_body(body)),
+            Ok(Carried::AsIs) => None,
             Err(unfit) => {
                 core.answer(now, server, &reply, unfit.status(), None);
                 return;
@@ -212,7 +225,7 @@ impl Call {
         };
         if response.status < 200 {
             // What its body says of the media holds only once the answer is final.
-            let bare = self.media.is_some().then(|| response.with_body(b""));
+            let bare = self.media.is_any().then(|| response.with_body(b""));
             let response = bare.as_ref().unwrap_or(response);
             let relay = talking.relays.get(place);
             if let Some(relay) = relay
@@ -277,7 +290,7 @@ impl Call {
 
     /// The asking side takes its INVITE back.
     pub(crate) fn handle_relay_cancel(
-        &self,
+        &mut self,
         now: Instant,
         core: &mut Core,
         server: ServerId,
@@ -285,6 +298,9 @@ impl Call {
         request: &Request<'_>,
     ) {
         let owner = Owner::RelayOut(self.key);
+        if self.drop_within(now, core, Some(server)) {
+            return;
+        }
         if let State::Talking(talking) = &self.state
             && let Some(relay) = talking.relays.iter().find(|relay| relay.server == server)
         {
@@ -314,7 +330,16 @@ impl Call {
     ) {
         let carried = self.carry_back(now, core, &relay, response);
         let carried = match &carried {
-            Ok(body) => body.as_ref().map(|body| response.with_body(body)),
+            Ok(Carried::Wait) => {
+                let kept = Bytes::copy_from_slice(response.head.message());
+                self.media.park(Parked::Agreement(relay.client, kept));
+                if let State::Talking(talking) = &mut self.state {
+                    talking.relays.push(relay);
+                }
+                return;
+            }
+            Ok(Carried::Body(body)) => Some(response.with_body(body)),
+            Ok(Carried::AsIs) => None,
             Err(_) => {
                 self.give_relay_up(now, core, relay, essentials);
                 return;
@@ -451,13 +476,14 @@ impl Call {
 
     /// Answers what is still being relayed, because the call ends.
     pub(crate) fn drop_relays(&mut self, now: Instant, core: &mut Core) {
+        self.drop_within(now, core, None);
+        self.drop_agreement(now, core);
         let State::Talking(talking) = &mut self.state else {
             return;
         };
         talking.drop_refreshes(now, core);
         for relay in mem::take(&mut talking.relays) {
-            let status = if relay.asked_by_invite { 487 } else { 481 };
-            core.answer(now, relay.server, &relay.reply, status, None);
+            core.answer(now, relay.server, &relay.reply, relay.unanswered(), None);
             if relay.asks_by_invite {
                 let client = relay.client;
                 core.transact(|layer, out| layer.cancel(now, client, Owner::AbandonedWithin, out));

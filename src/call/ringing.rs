@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
 use crate::call::face::Face;
 use crate::call::headers::Crossing;
-use crate::call::media;
+use crate::call::lodger::Parked;
+use crate::call::media::{self, Carried};
 use crate::call::record::Side;
 use crate::sip::message::Response;
 
@@ -29,13 +32,20 @@ impl Call {
             attempt.flow.remote.ip(),
             face.advertised(hunting.early.flow.listener),
         );
-        let answer = (Side::Buyer, hunting.attempt.role());
+        let answer = ((Side::Buyer, attempt.role()), attempt.flow.remote.ip());
         let carried = media::carry(&mut self.media, now, core, answer, &response.head);
         let carried = media::note_unfit(core, self.uuid, Side::Buyer, carried);
         let heard = match &carried {
-            Ok(Some(body)) => Some(response.with_body(body)),
-            Ok(None) if response.head.body().is_empty() || is_last => Some(response.clone()),
-            Ok(None) | Err(_) => None,
+            Ok(Carried::Wait) => {
+                let kept = Bytes::copy_from_slice(response.head.message());
+                self.media.park(Parked::Ringing(kept));
+                return;
+            }
+            Ok(Carried::Body(body)) => Some(response.with_body(body)),
+            Ok(Carried::AsIs) if response.head.body().is_empty() || is_last => {
+                Some(response.clone())
+            }
+            Ok(Carried::AsIs) | Err(_) => None,
         };
         let (status, with) = match &heard {
             Some(heard) => (heard.status, Some((heard, crossing))),

@@ -14,6 +14,7 @@ use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
 use crate::call::hunt::Hunt;
+use crate::call::media::Anchored;
 use crate::call::output::Event;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refer::Referral;
@@ -176,7 +177,7 @@ impl Call {
             holds_trunk: false,
             held_buyer: None,
             held_second: None,
-            media: None,
+            media: Anchored::Direct,
             record: Some(Box::new(record)),
             state: State::Gone,
             scheduled: SmallVec::new(),

@@ -211,7 +211,7 @@ impl Call {
         let State::Talking(talking) = &mut self.state else {
             return;
         };
-        let is_busy = talking.glare(side.other()).is_some();
+        let is_busy = self.media.glare(talking, side.other()).is_some();
         let keeps_sent = side == Side::Buyer && talking.who.login.is_some();
         let leg = talking.leg(side);
         let takes_update = leg.takes_update == Some(true);

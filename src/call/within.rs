@@ -85,7 +85,7 @@ impl Call {
             }
         };
         if begins_exchange(asked.request)
-            && let Some((status, retry)) = talking.glare(asked.side)
+            && let Some((status, retry)) = self.media.glare(talking, asked.side)
         {
             core.answer(now, server, &reply, status, retry);
             return;

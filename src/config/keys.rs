@@ -134,7 +134,16 @@ pub(super) const MEDIA: Shape = Shape {
         "silence",
         "hold",
         "digits",
+        "plane",
+        "rtpengine",
+        "rtpengine_timeout",
+        "rtpengine_ping",
     ],
+};
+
+pub(super) const RTPENGINE: Shape = Shape {
+    name: "media.rtpengine",
+    keys: &["address", "weight"],
 };
 
 pub(super) const TIMERS: Shape = Shape {

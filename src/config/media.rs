@@ -1,6 +1,6 @@
 //! `[media]`, and `media` of trunks and buyers: where media is relayed, and what is agreed with whom.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,11 @@ use crate::config::keys;
 use crate::config::listen::Listeners;
 use crate::config::networks::Networks;
 use crate::config::raw::{Section, Shape, Spot};
+use crate::media::ng;
+use crate::media::ng::ask::Rtpengine;
 use crate::media::plan::{Patience, Sources};
 use crate::media::session::{OtherMedia, Srtp, Terms};
-use crate::routing::trunk::MediaTerms;
+use crate::routing::trunk::{MediaTerms, Plane};
 
 /// Reads `[media]`; without it, none is relayed.
 pub(super) fn read(
@@ -28,6 +30,26 @@ pub(super) fn read(
     let Some(section) = root.section("media", &keys::MEDIA, desk) else {
         return default;
     };
+    let rtpengine = rtpengines(&section, desk);
+    let plane = section.choice("plane", RELAYS, desk);
+    if plane.is_some_and(|plane| plane.value == Plane::Rtpengine) {
+        if !section.has("rtpengine") {
+            section.missing("rtpengine", ADD_RTPENGINE, desk);
+        }
+        for key in OF_THE_RELAY {
+            if section.has(key) {
+                desk.fault(
+                    section.place_of(key),
+                    "is about our own relay, and plane = \"rtpengine\" opens none",
+                    "leave it out, or say plane = \"relay\" and send those to rtpengine who say so",
+                );
+            }
+        }
+        return Media {
+            rtpengine,
+            ..default
+        };
+    }
     let binds = addresses(&section, "bind", desk);
     let advertised = addresses(&section, "advertise", desk);
     let mut mouth = |is_ipv4: bool| {
@@ -78,6 +100,52 @@ pub(super) fn read(
         rest: section.duration("rest", default.rest, Duration::ZERO..=HOUR, desk),
         patience,
         keeps_digits: section.flag("digits", default.keeps_digits, desk),
+        rtpengine,
+    }
+}
+
+/// Reads which rtpengines there are, and how patient we are with them.
+fn rtpengines(section: &Section<'_>, desk: &mut Desk<'_>) -> ng::ask::Terms {
+    let usual = ng::ask::Terms::default();
+    let tables = section.sections("rtpengine", &keys::RTPENGINE, desk);
+    if section.has("rtpengine") && tables.is_empty() {
+        section.missing_or_empty("rtpengine", ADD_RTPENGINE, desk);
+    }
+    if tables.len() > MOST_RTPENGINES {
+        desk.fault(
+            section.place_of("rtpengine"),
+            format!("{} rtpengines are too many", tables.len()),
+            format!("at most {MOST_RTPENGINES}"),
+        );
+    }
+    let mut list: Vec<Rtpengine> = Vec::new();
+    for table in &tables {
+        let weight = table.integer("weight", 1, 1..=1000, desk);
+        let Some(text) = table.need("address", RTPENGINE_ADDRESS, desk) else {
+            continue;
+        };
+        let address = text.value.parse::<SocketAddr>().ok();
+        match address.filter(|address| address.port() != 0 && !address.ip().is_unspecified()) {
+            Some(address) if list.iter().any(|other| other.address == address) => desk.fault(
+                text.place,
+                format!("{address} stands here twice"),
+                "each rtpengine once, with its weight",
+            ),
+            Some(address) => list.push(Rtpengine {
+                address,
+                weight: u32::try_from(weight).unwrap_or(1),
+            }),
+            None => desk.fault(
+                text.place,
+                format!("`{}` is no address with a port", text.value.escape_debug()),
+                format!("where it listens for ng, as in {RTPENGINE_ADDRESS}"),
+            ),
+        }
+    }
+    ng::ask::Terms {
+        rtpengines: list,
+        timeout: section.duration("rtpengine_timeout", usual.timeout, TIMEOUTS, desk),
+        ping: section.duration("rtpengine_ping", usual.ping, PINGS, desk),
     }
 }
 
@@ -89,20 +157,28 @@ pub(super) fn terms(
     desk: &mut Desk<'_>,
 ) -> MediaTerms {
     let mut agreed = MediaTerms {
-        is_relayed: media.is_open(),
+        plane: match (media.is_open(), media.rtpengine.is_any()) {
+            (true, _) => Plane::Relay,
+            (false, true) => Plane::Rtpengine,
+            (false, false) => Plane::Direct,
+        },
         ..MediaTerms::default()
     };
     let Some(section) = section.section("media", shape, desk) else {
         return agreed;
     };
     if let Some(plane) = section.choice("plane", PLANES, desk) {
-        agreed.is_relayed = plane.value;
-        if plane.value && !media.is_open() {
-            desk.absent(
+        agreed.plane = plane.value;
+        match plane.value {
+            Plane::Relay if !media.is_open() => desk.absent(
                 plane.place,
                 "has no relay",
                 "add [media], with a port range that nothing else uses",
-            );
+            ),
+            Plane::Rtpengine if !media.rtpengine.is_any() => {
+                desk.absent(plane.place, "has no rtpengine", ADD_RTPENGINE);
+            }
+            Plane::Direct | Plane::Relay | Plane::Rtpengine => {}
         }
     }
     let nets: Arc<[IpNet]> = section
@@ -192,7 +268,7 @@ fn unreachable_by_peers(text: Spot<&str>, desk: &mut Desk<'_>) {
 }
 
 fn host_of(advertise: &str) -> Option<IpAddr> {
-    let address: std::net::SocketAddr = advertise.parse().ok()?;
+    let address: SocketAddr = advertise.parse().ok()?;
     Some(address.ip())
 }
 
@@ -227,7 +303,29 @@ fn ports(section: &Section<'_>, shards: usize, desk: &mut Desk<'_>) -> Option<Ra
 const LEAST_PAIRS: usize = 8;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
-const PLANES: &[(&str, bool)] = &[("relay", true), ("direct", false)];
+const PLANES: &[(&str, Plane)] = &[
+    ("relay", Plane::Relay),
+    ("rtpengine", Plane::Rtpengine),
+    ("direct", Plane::Direct),
+];
+const RELAYS: &[(&str, Plane)] = &[("relay", Plane::Relay), ("rtpengine", Plane::Rtpengine)];
+/// What only our own relay goes by.
+const OF_THE_RELAY: [&str; 8] = [
+    "bind",
+    "advertise",
+    "ports",
+    "rest",
+    "start",
+    "silence",
+    "hold",
+    "digits",
+];
+const ADD_RTPENGINE: &str = "add [[media.rtpengine]], with its address";
+const RTPENGINE_ADDRESS: &str = "\"192.0.2.20:2223\"";
+/// A call is offered to one after another, so that many take as many timeouts.
+const MOST_RTPENGINES: usize = 16;
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
+const PINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(60);
 const SOURCES: &[(&str, bool)] = &[("announced", false), ("learned", true)];
 const OTHERS: &[(&str, OtherMedia)] =
     &[("relay", OtherMedia::Relay), ("refuse", OtherMedia::Refuse)];

@@ -1041,6 +1041,53 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "domains = [",
+        "media = { plane = \"rtpengine\" }\ndomains = [",
+        "trunk.media.plane: has no rtpengine",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"rtpengine\"\n[[listen]]",
+        "media.rtpengine: is missing",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"direct\"\n[[listen]]",
+        "media.plane: `direct` is not known",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"rtpengine\"\nsilence = \"10s\"\n[[media.rtpengine]]\naddress = \"192.0.2.20:2223\"\n\
+         [[listen]]",
+        "media.silence: is about our own relay, and plane = \"rtpengine\" opens none",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\naddress = \"192.0.2.20\"\n[[listen]]",
+        "media.rtpengine.address: `192.0.2.20` is no address with a port",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\nweight = 2\n[[listen]]",
+        "media.rtpengine.address: is missing",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\naddress = \"192.0.2.20:2223\"\nweight = 0\n[[listen]]",
+        "media.rtpengine.weight: 0 is out of range",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\naddress = \"192.0.2.20:2223\"\n\
+         [[media.rtpengine]]\naddress = \"192.0.2.20:2223\"\n[[listen]]",
+        "media.rtpengine.address: 192.0.2.20:2223 stands here twice",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nrtpengine_timeout = \"1m\"\n[[listen]]",
+        "media.rtpengine_timeout: 1m is out of range",
+    ),
+    (
+        "domains = [",
         "media = { networks = [\"192.0.2.0/24\"] }\ndomains = [",
         "trunk.media.sources: is missing",
     ),

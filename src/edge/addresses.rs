@@ -66,6 +66,8 @@ struct Media {
     addresses: Vec<IpAddr>,
     /// The first and the last port.
     ports: Option<(u16, u16)>,
+    /// Where the rtpengines are asked that relay, too, or instead. Their media addresses are theirs to know.
+    rtpengines: Vec<SocketAddr>,
     note: &'static str,
 }
 
@@ -132,17 +134,26 @@ impl Media {
         let mouths = [media.v4, media.v6].into_iter().flatten();
         let addresses: Vec<IpAddr> = mouths.map(|mouth| mouth.advertise).collect();
         let is_open = media.is_open();
+        let rtpengines = media.rtpengine.rtpengines.iter();
         Self {
-            relayed: is_open,
+            relayed: media.is_any(),
             ports: is_open.then(|| (*media.ports.start(), *media.ports.end())),
             addresses,
-            note: if is_open { RELAYED } else { DIRECT },
+            rtpengines: rtpengines.map(|one| one.address).collect(),
+            note: match (is_open, media.rtpengine.is_any()) {
+                (true, _) => RELAYED,
+                (false, true) => ELSEWHERE,
+                (false, false) => DIRECT,
+            },
         }
     }
 }
 
 const RELAYED: &str = "RTP and RTCP go through this edge: let UDP pass both ways between these ports and the peers' \
                        media addresses; buyers and trunks with `plane = \"direct\"` may hear one another directly";
+
+const ELSEWHERE: &str = "RTP and RTCP go through these rtpengines: let UDP pass both ways between the addresses and ports of \
+                         their interfaces, as they are configured there, and the peers' media addresses";
 
 const DIRECT: &str = "Media flows directly between the peers: the carrier's and the buyer's media addresses, \
                      as their session descriptions say, must reach each other; none of ours takes part";
@@ -187,6 +198,12 @@ impl fmt::Display for Addresses {
         if let Some((first, last)) = self.media.ports {
             writeln!(f, "\nMedia, UDP ports {first} to {last}:")?;
             for address in &self.media.addresses {
+                writeln!(f, "  {address}")?;
+            }
+        }
+        if !self.media.rtpengines.is_empty() {
+            writeln!(f, "\nMedia through rtpengine, which is asked at:")?;
+            for address in &self.media.rtpengines {
                 writeln!(f, "  {address}")?;
             }
         }
@@ -275,6 +292,19 @@ mod tests {
         assert_eq!(value["media"]["ports"], serde_json::json!([30_000, 30_999]));
         let text = addresses.to_string();
         let expected = "Media, UDP ports 30000 to 30999:\n  203.0.113.5\n";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn where_rtpengine_relays_it_is_told_where_that_is() {
+        let section = "[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\naddress = \"192.0.2.20:2223\"\n\n";
+        let addresses = Addresses::of(&policy_of(section, ""));
+
+        let value = serde_json::to_value(&addresses).unwrap();
+        assert_eq!(value["media"]["relayed"], true);
+        assert_eq!(value["media"]["addresses"], serde_json::json!([]));
+        let text = addresses.to_string();
+        let expected = "Media through rtpengine, which is asked at:\n  192.0.2.20:2223\n\nRTP and RTCP go through these";
         assert!(text.contains(expected), "{text}");
     }
 

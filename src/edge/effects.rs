@@ -10,13 +10,17 @@ use crate::call::Engine;
 use crate::call::output::{Event, Output};
 use crate::call::places::{Party, Verdict};
 use crate::call::policy::Policy;
+use crate::call::record::{MediaAt, Record};
 use crate::edge::guard::{Guard, Notice, Standing, Tidings};
 use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
 use crate::edge::media::MediaDesk;
 use crate::edge::postroom::Postroom;
+use crate::edge::rtpengine;
+use crate::edge::rtpengine::RtpengineDesk;
 use crate::edge::valve::{Passage, Stage, Valve};
 use crate::edge::writers::Records;
+use crate::media::ng::ask::Failure;
 use crate::net::resolver::{Asker, Told};
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
@@ -42,6 +46,8 @@ pub(super) struct Effects {
     till: Till,
     /// Relays media; `None`: nobody does.
     media: Option<MediaDesk>,
+    /// Asks rtpengine; `None`: there is none.
+    rtpengine: Option<RtpengineDesk>,
     /// Looks names up; `None`: nobody does.
     asker: Option<Asker>,
     tally: Tally,
@@ -66,6 +72,8 @@ pub(super) struct Ways {
     pub(super) shards: Vec<Mailbox>,
     /// To the relay; `None`: no media is relayed.
     pub(super) media: Option<MediaDesk>,
+    /// To rtpengine; `None`: there is none.
+    pub(super) rtpengine: Option<RtpengineDesk>,
     /// To DNS; `None`: names are not looked up.
     pub(super) asker: Option<Asker>,
 }
@@ -85,6 +93,7 @@ impl Effects {
             lines,
             shards,
             media,
+            rtpengine,
             asker,
         } = ways;
         Self {
@@ -96,6 +105,7 @@ impl Effects {
             records,
             till,
             media,
+            rtpengine,
             asker,
             tally,
             guard,
@@ -171,13 +181,28 @@ impl Effects {
                     desk.connect(id, *plan);
                 }
             }
-            Output::Record(record)
-                if let Some((desk, id)) = self.media.as_ref().zip(record.media) =>
-            {
-                desk.end(id, record, self.records.clone());
+            Output::AskMedia(ask) => match &self.rtpengine {
+                Some(desk) => desk.ask(*ask),
+                None => {
+                    if let Some(own) = self.shards.get(usize::from(self.own.0)) {
+                        rtpengine::refuse(own, ask.ticket, Failure::Nowhere);
+                    }
+                }
+            },
+            Output::Record(record) => self.finish(now, record),
+        }
+    }
+
+    /// Ends a call's media and writes its record, with what was heard if somebody listened.
+    fn finish(&mut self, now: Instant, mut record: Box<Record>) {
+        let records = self.records.clone();
+        match (record.media.take(), &self.media, &self.rtpengine) {
+            (Some(MediaAt::Relay(id)), Some(desk), _) => desk.end(id, record, records),
+            (Some(MediaAt::Rtpengine(lodging)), _, Some(desk)) => {
+                desk.end(*lodging, record, records);
             }
-            Output::Record(record) => {
-                if let Some(records) = &self.records
+            (Some(_) | None, _, _) => {
+                if let Some(records) = records
                     && let Err(record) = records.post(record)
                 {
                     self.narrator.handle_lost_record(now, &record);
@@ -531,6 +556,7 @@ mod tests {
                         lines: None,
                         shards: vec![own, other],
                         media: None,
+                        rtpengine: None,
                         asker: None,
                     },
                     None,

@@ -15,6 +15,7 @@ use crate::call::input::{MediaLost, Which};
 use crate::call::output::Gauges;
 use crate::call::policy::Policy;
 use crate::edge::guard::Notice;
+use crate::media::ng::ask::Told as MediaTold;
 use crate::media::plan::SessionId;
 use crate::media::ports::Stock;
 use crate::net::resolver::Told;
@@ -78,6 +79,8 @@ pub(super) enum Letter {
         /// How.
         lost: MediaLost,
     },
+    /// What rtpengine says.
+    MediaTold(Box<MediaTold>),
     /// What the guard of this shard tells.
     Guard(ShardId, Notice),
 }

@@ -4,19 +4,84 @@
 use std::io;
 use std::sync::Arc;
 
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::call::input::MediaLost;
 use crate::call::policy::Media;
 use crate::call::record::Record;
 use crate::edge::inbox::{Letter, Mailbox};
+use crate::edge::rtpengine::{RtpengineDesk, Rtpengines};
 use crate::edge::writers::Records;
+use crate::media::ng;
 use crate::media::plan::{Plan, SessionId};
 use crate::net::relay::{Event, Relay, Settings};
 use crate::telemetry::media::MediaCounts;
+use crate::telemetry::rtpengine::RtpengineCounts;
 
-/// Starts the relay; `threads` is how many share the work.
-pub(super) fn start(
+/// What relays media: our own relay, rtpengines, both, or nobody.
+#[derive(Default)]
+pub(super) struct Planes {
+    relay: Option<Arc<Relay>>,
+    /// `None`: there was none at the start.
+    rtpengines: Option<Rtpengines>,
+}
+
+impl Planes {
+    /// Starts what `media` wants; `threads` is how many share the relay's work.
+    pub(super) fn start(
+        media: &Media,
+        threads: usize,
+        (relayed, asked): (&Arc<MediaCounts>, RtpengineCounts),
+        mailboxes: &[Mailbox],
+    ) -> io::Result<Self> {
+        let mut planes = Self::default();
+        if media.is_open() {
+            planes.relay = Some(start(media, threads, relayed, mailboxes.to_vec())?);
+        }
+        if media.rtpengine.is_any() {
+            let terms = media.rtpengine.clone();
+            planes.rtpengines = Some(Rtpengines::start(terms, asked, mailboxes.to_vec())?);
+        }
+        Ok(planes)
+    }
+
+    /// The relay, for the shard with this mailbox.
+    pub(super) fn relay(&self, mailbox: &Mailbox) -> Option<MediaDesk> {
+        let relay = self.relay.clone()?;
+        Some(MediaDesk::new(relay, mailbox.clone()))
+    }
+
+    /// The rtpengines, for the shard with this mailbox.
+    pub(super) fn rtpengines(&self, mailbox: &Mailbox) -> Option<RtpengineDesk> {
+        let rtpengines = self.rtpengines.as_ref()?;
+        Some(rtpengines.desk(mailbox.clone()))
+    }
+
+    /// Goes by other terms from now on, if any rtpengine was there at the start.
+    pub(super) fn set_terms(&self, terms: &ng::ask::Terms) {
+        if let Some(rtpengines) = &self.rtpengines
+            && !rtpengines.set_terms(terms.clone())
+        {
+            error!("the client of rtpengine is too busy to hear of its new settings");
+        }
+    }
+
+    /// Whether a thread of the relay is gone.
+    pub(super) fn is_broken(&self) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.is_broken())
+    }
+
+    /// Ends all; the records of the last calls are handed on. No shard may be left.
+    pub(super) fn stop(self) {
+        drop(self.relay);
+        if let Some(rtpengines) = self.rtpengines {
+            rtpengines.stop();
+        }
+    }
+}
+
+/// Starts the relay.
+fn start(
     media: &Media,
     threads: usize,
     counts: &Arc<MediaCounts>,
@@ -75,7 +140,7 @@ pub(super) struct MediaDesk {
 }
 
 impl MediaDesk {
-    pub(super) fn new(relay: Arc<Relay>, mailbox: Mailbox) -> Self {
+    fn new(relay: Arc<Relay>, mailbox: Mailbox) -> Self {
         Self { relay, mailbox }
     }
 

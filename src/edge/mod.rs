@@ -30,6 +30,7 @@ mod media;
 mod pace;
 mod postroom;
 mod reload;
+mod rtpengine;
 mod shard;
 mod storeroom;
 mod supervise;
@@ -37,6 +38,7 @@ mod valve;
 mod writers;
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,13 +61,12 @@ use crate::edge::hall::Hall;
 use crate::edge::inbox::{Board, Door, Mailbox, Order};
 use crate::edge::keeping::{Keeping, Wishes};
 use crate::edge::ledger::Ledger;
-use crate::edge::media::MediaDesk;
+use crate::edge::media::Planes;
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
 use crate::net::clock;
-use crate::net::relay::Relay;
 use crate::net::resolver::Resolver;
 use crate::net::sockets;
 use crate::net::sockets::BindError;
@@ -76,6 +77,7 @@ use crate::sip::flow::{ListenerId, Transport};
 use crate::store;
 use crate::telemetry::media::MediaCounts;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::rtpengine::RtpengineCounts;
 use crate::telemetry::tally::Tally;
 use crate::types::ids::{Entropy, ShardId};
 
@@ -122,8 +124,8 @@ pub struct Edge {
     admin: Option<Admin>,
     keeping: Keeping,
     resolver: Option<Resolver>,
-    /// `None`: no media is relayed.
-    relay: Option<Arc<Relay>>,
+    /// What relays media.
+    planes: Planes,
     /// Our listeners with the ports they really have.
     listeners: Vec<Listener>,
     http: Option<SocketAddr>,
@@ -205,6 +207,7 @@ impl Edge {
         let (seed, start) = (disk::draw()?, clock::now());
         let ledger = Ledger::new(start);
         let media_counts = Arc::new(MediaCounts::new(&metrics));
+        let rtpengine_counts = RtpengineCounts::new(&metrics);
         let panel = Arc::new(Panel {
             ledger: Arc::clone(&ledger),
             policy: Mutex::new(Arc::clone(&policy)),
@@ -223,22 +226,15 @@ impl Edge {
             admin: None,
             keeping,
             resolver: None,
-            relay: None,
+            planes: Planes::default(),
             listeners,
             http: http_address,
             node,
             fixed,
             generation,
         };
-        if policy.media.is_open() {
-            let relay = media::start(
-                &policy.media,
-                edge.node.shards,
-                &media_counts,
-                mailboxes.clone(),
-            )?;
-            edge.relay = Some(relay);
-        }
+        let counts = (&media_counts, rtpengine_counts);
+        edge.planes = Planes::start(&policy.media, edge.node.shards, counts, &mailboxes)?;
         let hall = Hall {
             mailboxes: mailboxes.clone(),
             metrics: Arc::clone(&metrics),
@@ -258,10 +254,8 @@ impl Edge {
                     ports: ports(sockets),
                     lines: edge.streams.as_ref().map(Streams::lines),
                     shards: mailboxes.clone(),
-                    media: edge
-                        .relay
-                        .clone()
-                        .map(|relay| MediaDesk::new(relay, door.mailbox.clone())),
+                    media: edge.planes.relay(&door.mailbox),
+                    rtpengine: edge.planes.rtpengines(&door.mailbox),
                     asker: Some(asker.clone()),
                 },
                 edge.keeping.records(),
@@ -355,7 +349,7 @@ impl Edge {
             resolver.stop();
         }
         // The records of the last calls come from there.
-        self.relay = None;
+        mem::take(&mut self.planes).stop();
         self.keeping.stop();
     }
 

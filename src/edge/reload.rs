@@ -14,6 +14,7 @@ use crate::config::{Dns, Faults, Http, Settings, Source, Storage, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
+use crate::media::ng;
 use crate::media::plan::Patience;
 use crate::sip::flow::Transport;
 
@@ -28,6 +29,7 @@ pub(super) struct Fixed {
     dns: Dns,
     storage: Option<Storage>,
     media: Media,
+    has_rtpengine: bool,
 }
 
 impl Fixed {
@@ -51,8 +53,10 @@ impl Fixed {
             storage: settings.storage.clone(),
             media: Media {
                 patience: Patience::default(),
+                rtpengine: ng::ask::Terms::default(),
                 ..settings.policy.media.clone()
             },
+            has_rtpengine: settings.policy.media.rtpengine.is_any(),
         }
     }
 
@@ -68,6 +72,11 @@ impl Fixed {
             ("dns", self.dns == other.dns),
             ("store", self.storage == other.storage),
             ("media", self.media == other.media),
+            // Whoever asks them is started at the start.
+            (
+                "media.rtpengine",
+                self.has_rtpengine || !other.has_rtpengine,
+            ),
         ]
         .into_iter()
         .filter_map(|(section, is_same)| (!is_same).then_some(section))
@@ -122,6 +131,7 @@ impl Edge {
         policy.listeners.clone_from(&self.listeners);
         policy.media = Media {
             patience: policy.media.patience,
+            rtpengine: policy.media.rtpengine,
             ..self.fixed.media.clone()
         };
         self.node.drain_limit = node.drain_limit;
@@ -138,6 +148,7 @@ impl Edge {
                 Err(error) => error!(%error, "connections keep their old settings"),
             }
         }
+        self.planes.set_terms(&policy.media.rtpengine);
         let buyers = policy.directory.buyers.keys();
         self.panel.metrics.show_buyers(buyers.map(|id| &**id));
         let policy = Arc::new(policy);

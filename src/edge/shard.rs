@@ -296,6 +296,7 @@ impl Shard {
                 Some(Letter::Media { id, lost }) => {
                     self.step(now, Input::Media { id, lost });
                 }
+                Some(Letter::MediaTold(told)) => self.step(now, Input::MediaTold(*told)),
                 Some(Letter::Guard(from, notice)) => {
                     self.effects.handle_notice(now, from, notice);
                 }

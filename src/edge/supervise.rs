@@ -77,7 +77,7 @@ impl Edge {
             if self.shards.iter().any(|shard| shard.is_finished()) {
                 return Err(Crashed::Shard);
             }
-            if self.relay.as_ref().is_some_and(|relay| relay.is_broken()) {
+            if self.planes.is_broken() {
                 return Err(Crashed::Relay);
             }
             let calls = if drain.is_serving() {

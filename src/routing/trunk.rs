@@ -110,11 +110,22 @@ pub enum Refer {
     Terminate,
 }
 
+/// Which way media goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plane {
+    /// From one party to the other.
+    Direct,
+    /// Through our own relay.
+    Relay,
+    /// Through an rtpengine.
+    Rtpengine,
+}
+
 /// What becomes of the media of a trunk's or a buyer's calls.
 #[derive(Debug, Clone)]
 pub struct MediaTerms {
-    /// Whether it goes through our relay. A call's does if either of its sides wants that.
-    pub is_relayed: bool,
+    /// Which way it goes. Of what its two sides say, the greater counts for a call.
+    pub plane: Plane,
     /// What is agreed with this side.
     pub terms: Terms,
 }
@@ -123,7 +134,7 @@ impl Default for MediaTerms {
     /// It goes directly.
     fn default() -> Self {
         Self {
-            is_relayed: false,
+            plane: Plane::Direct,
             terms: Terms {
                 codecs: None,
                 other_media: OtherMedia::default(),

@@ -76,6 +76,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::SessionExpired,
     Outcome::MediaSilent,
     Outcome::MediaFailed,
+    Outcome::NoMedia,
     Outcome::TimeLimit,
     Outcome::Stopped,
     Outcome::Internal,
@@ -88,6 +89,7 @@ pub(super) const RESULTS: &[AttemptResult] = &[
     AttemptResult::Busy,
     AttemptResult::BuyerRejected,
     AttemptResult::MediaMismatch,
+    AttemptResult::MediaFailed,
     AttemptResult::Declined,
     AttemptResult::RedirectRefused,
     AttemptResult::BuyerError,
@@ -120,6 +122,14 @@ pub(super) const UNFIT: &[&str] = &[
     "srtp_keys",
     "srtp_downgrade",
     "not_as_told",
+    "media_busy",
+    "rtpengine_silent",
+    "rtpengine_unreachable",
+    "rtpengine_nowhere",
+    "rtpengine_busy",
+    "rtpengine_full",
+    "rtpengine_refused",
+    "rtpengine_unclear",
 ];
 
 /// What has become of a gateway.

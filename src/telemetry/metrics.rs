@@ -111,6 +111,10 @@ families! {
     MEDIA_MOS = Histogram "strowger_media_mos_score" [] "Estimated mean opinion score of what a party sent, 1 to 4.5, at the end of the call.";
     WEBHOOKS = Counter "strowger_webhooks_total" ["trigger"] "Webhooks sent, or not, by trigger and by result.";
     WEBHOOK_TIME = Histogram "strowger_webhook_seconds" ["trigger"] "From the moment a webhook was due to its answer, or to when it was given up.";
+    RTPENGINES = Gauge "strowger_rtpengines" ["state"] "rtpengines: up, and lost, which get no new calls.";
+    RTPENGINE_REQUESTS = Counter "strowger_rtpengine_requests_total" ["result"] "Requests to one rtpengine, pings left out, by what came of them.";
+    RTPENGINE_RESENT = Counter "strowger_rtpengine_resent_total" [] "Requests sent again because no answer came.";
+    RTPENGINE_REPLY = Histogram "strowger_rtpengine_reply_seconds" [] "From a request to its answer, or until it was given up.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";
@@ -135,6 +139,11 @@ const LOSSES: &[f64] = &[0.0, 0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 
 
 /// Buckets of the mean opinion score.
 const SCORES: &[f64] = &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4];
+
+/// Buckets of the answers of a process near by, in seconds.
+const REPLIES: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 
 /// The metrics of one edge. Each edge has its own, so that several can live in one process.
 pub struct Metrics {
@@ -172,6 +181,7 @@ impl Metrics {
             (MEDIA_JITTER, JITTERS),
             (MEDIA_LOSS, LOSSES),
             (MEDIA_MOS, SCORES),
+            (RTPENGINE_REPLY, REPLIES),
         ];
         for (family, buckets) in histograms {
             let matcher = Matcher::Full(family.name.to_owned());

@@ -7,5 +7,6 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod record;
+pub mod rtpengine;
 pub mod store;
 pub mod tally;

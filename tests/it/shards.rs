@@ -210,7 +210,7 @@ impl Pair {
                 }
                 Output::Event(Event::Request { method }) => self.requests.push(method),
                 Output::Reserve { .. } | Output::Release(_) => panic!("nobody has a limit"),
-                Output::Media { .. } => panic!("no media is relayed here"),
+                Output::Media { .. } | Output::AskMedia(_) => panic!("no media is relayed here"),
                 Output::Event(_) | Output::Record(_) | Output::Resolve(_) => {}
             }
         }

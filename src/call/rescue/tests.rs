@@ -266,7 +266,10 @@ impl Bench {
                     );
                 }
                 Output::Event(Event::Panicked) => self.panics += 1,
-                Output::Event(_) | Output::Media { .. } | Output::Forward { .. } => {}
+                Output::Event(_)
+                | Output::Media { .. }
+                | Output::AskMedia(_)
+                | Output::Forward { .. } => {}
             }
         }
         said

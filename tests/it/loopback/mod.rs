@@ -4,6 +4,7 @@ mod dns;
 mod hostile;
 mod kept;
 mod process;
+mod rtpengine;
 mod site;
 
 use std::collections::BTreeSet;

@@ -13,6 +13,7 @@ use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::places::{Party, Ticket};
 use strowger::call::record::Record;
+use strowger::media::ng::ask::Ask;
 use strowger::media::plan::{Plan, SessionId};
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
@@ -39,6 +40,8 @@ pub(crate) struct Desk {
     pub(crate) asked: Vec<Arc<Wanted>>,
     /// What the relay was told, in order.
     pub(crate) plans: Vec<(SessionId, Plan)>,
+    /// What rtpengine was asked and has yet to answer, in order.
+    pub(crate) asks: Vec<Ask>,
 }
 
 /// One thing that the engine said.
@@ -288,6 +291,7 @@ impl Desk {
             questions: None,
             asked: Vec::new(),
             plans: Vec::new(),
+            asks: Vec::new(),
         }
     }
 
@@ -360,6 +364,7 @@ impl Desk {
                 Output::Event(event) => self.events.push(event),
                 Output::Resolve(wanted) => self.asked.push(wanted),
                 Output::Media { id, plan } => self.plans.push((id, *plan)),
+                Output::AskMedia(ask) => self.asks.push(*ask),
                 Output::Record(record) => self.records.push(*record),
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use strowger::call::input::{Input, MediaLost};
 use strowger::call::output::{Event, Refusal};
 use strowger::call::policy::{Media, Mouth};
+use strowger::call::record::MediaAt;
 use strowger::media::plan::{Party, Plan};
 use strowger::media::vigil::Quiet;
 use strowger::routing::trunk::Refer;
@@ -133,7 +134,8 @@ fn each_side_is_told_of_us_and_the_relay_of_both() {
 
     let bye = talk.caller("BYE", 2);
     talk.caller_says(&bye);
-    assert_eq!(talk.desk.records[0].media, Some(talk.desk.plans[0].0));
+    let media = MediaAt::Relay(talk.desk.plans[0].0);
+    assert_eq!(talk.desk.records[0].media, Some(media));
     ends_well(&mut talk.desk);
 }
 

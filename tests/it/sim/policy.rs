@@ -19,7 +19,7 @@ use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     CampaignId, Company, Directory, Line, Source, SourceId, TermsId,
 };
-use strowger::routing::trunk::{CompanyId, MediaTerms, Refer, Trunk};
+use strowger::routing::trunk::{CompanyId, MediaTerms, Plane, Refer, Trunk};
 use strowger::sip::flow::Transport;
 use strowger::sip::locate::Wanted;
 use strowger::sip::rules::{HeaderRules, NameList};
@@ -195,7 +195,11 @@ impl PolicySpec {
             },
             is_trusted: self.trust.is_trusted,
             media: MediaTerms {
-                is_relayed: self.media.is_open(),
+                plane: match (self.media.rtpengine.is_any(), self.media.is_open()) {
+                    (true, _) => Plane::Rtpengine,
+                    (false, true) => Plane::Relay,
+                    (false, false) => Plane::Direct,
+                },
                 ..self.trunk_media.clone()
             },
             caller_ids: self.trust.caller_ids.as_ref().map(|texts| {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use strowger::call::record::Record;
+use strowger::call::record::{MediaAt, Record};
 use strowger::media::plan::{Gate, Plan, SessionId};
 
 /// What the relay was told.
@@ -43,13 +43,15 @@ impl Relayed {
     }
 
     pub(crate) fn end(&mut self, record: &Record) -> Result<(), String> {
-        match record.media {
-            Some(id) if !self.plans.contains_key(&id) => Err(format!("{id:?} was never planned")),
-            Some(id) => {
-                self.release(id);
+        match &record.media {
+            Some(MediaAt::Relay(id)) if !self.plans.contains_key(id) => {
+                Err(format!("{id:?} was never planned"))
+            }
+            Some(MediaAt::Relay(id)) => {
+                self.release(*id);
                 Ok(())
             }
-            None => Ok(()),
+            Some(MediaAt::Rtpengine(_)) | None => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::lodger;
 use super::media;
 use super::plan::{Challenge, OnCancel, Plan, SessionPlan, Step};
 use super::policy::{
@@ -28,6 +29,8 @@ pub(crate) struct Scenario {
     pub(crate) caps: Caps,
     /// Media goes through our relay.
     pub(crate) is_relayed: bool,
+    /// Instead, it goes through an rtpengine.
+    pub(crate) is_far: bool,
     /// INVITEs that the roamer may leave open (0: any number), and all callers together.
     pub(crate) half_open: (u32, Option<u32>),
     /// How long the answer to a question for a place takes, in milliseconds; `None`: it comes in the same breath.
@@ -104,7 +107,7 @@ impl Scenario {
             _ => (10, 10, 10, (1, 150)),
         };
         let (loss, twice, late, delay) = network;
-        Self {
+        let scenario = Self {
             network: Network {
                 loss,
                 twice,
@@ -121,11 +124,16 @@ impl Scenario {
             call_time: dice.pick(&[20, 60, 90, 600]).pipe(Duration::from_secs),
             caps: draw_caps(dice),
             is_relayed: dice.chance(50),
+            is_far: false,
             counting: dice.pick(&[None, None, Some((0, 30)), Some((0, 2500))]),
             half_open: (
                 dice.pick(&[0, 0, 1, 64]),
                 dice.pick(&[None, None, None, Some(1), Some(2)]),
             ),
+        };
+        Self {
+            is_far: dice.chance(35),
+            ..scenario
         }
     }
 
@@ -137,7 +145,9 @@ impl Scenario {
             session: self.session,
             refer: self.refer,
             caps: self.caps,
-            media: if self.is_relayed {
+            media: if self.is_far {
+                lodger::far()
+            } else if self.is_relayed {
                 media::open(20_000, 29_999)
             } else {
                 Media::default()

@@ -24,6 +24,8 @@ use super::verdict::{CallWatch, check_record};
 /// What was seen of one run.
 pub(crate) struct Watch {
     pub(crate) is_stopped: bool,
+    /// An rtpengine is asked, which takes its time or does not answer.
+    is_far: bool,
     calls: Vec<CallWatch>,
     legs: BTreeMap<String, Leg>,
     /// Everything the edge said, to tell repetitions.
@@ -41,14 +43,19 @@ impl Watch {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
             is_stopped: false,
-            calls: scenario.calls.iter().map(CallWatch::new).collect(),
+            is_far: scenario.is_far,
+            calls: scenario
+                .calls
+                .iter()
+                .map(|call| CallWatch::new(call, scenario.is_far))
+                .collect(),
             legs: BTreeMap::new(),
             said: HashSet::new(),
             started: Vec::new(),
             recorded: Vec::new(),
             to_acknowledge: Vec::new(),
             faults: Vec::new(),
-            relay: Relayed::new(scenario.is_relayed),
+            relay: Relayed::new(scenario.is_relayed || scenario.is_far),
             tally: Tally::default(),
         }
     }
@@ -166,7 +173,11 @@ impl Watch {
                     dialog.is_up = true;
                     let first = *invite.ok_at.get_or_insert(now);
                     let is_known = now < first + PATIENCE;
-                    if is_known && !is_held && (invite.has_offer || dialog.acked.contains(&cseq)) {
+                    if is_known
+                        && !is_held
+                        && !self.is_far
+                        && (invite.has_offer || dialog.acked.contains(&cseq))
+                    {
                         self.to_acknowledge.push((call_id.to_owned(), tag, cseq));
                     }
                 }
@@ -450,6 +461,7 @@ impl Watch {
             Event::Retransmitted => self.tally.add("retransmitted"),
             Event::Malformed { .. } => self.tally.add("malformed"),
             Event::Refused { why, .. } => self.tally.add(why.label()),
+            Event::MediaUnfit { why, .. } if self.is_far => self.tally.add(why),
             Event::MediaUnfit { why, .. } => self.fault(format!("media is refused: {why}")),
             Event::Request { method } => self.tally.add(method),
             Event::Gateway { .. } => self.tally.add("gateway"),

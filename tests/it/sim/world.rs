@@ -14,10 +14,13 @@ use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::places;
 use strowger::call::places::{Party, Ticket};
 use strowger::call::policy::Policy;
+use strowger::call::record::Record;
+use strowger::media::ng::ask::{Ask, Failure, Told};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::types::ids::{CallUuid, ShardId};
 
 use super::dice::Dice;
+use super::distant::Distant;
 use super::ledger::Ledger;
 use super::phone::{Act, Phone, Turn};
 use super::policy::{STRANGER, addr};
@@ -40,6 +43,11 @@ enum Parcel {
     Failed(SocketAddr),
     /// Whoever counts places answers.
     Reserved(Ticket, Party, places::Verdict),
+    /// rtpengine is asked, and the answer is on its way back; or no answer is.
+    Asked(Box<Ask>, Option<Failure>),
+    Told(Box<Told>),
+    /// A call's media ends there.
+    Ended(Box<Record>),
     Incident(Incident),
 }
 
@@ -65,6 +73,7 @@ pub(crate) struct World {
     last_heard: Bytes,
     acts: Vec<Act>,
     ledger: Ledger,
+    distant: Distant,
     /// No gateway is asked any more how it is.
     is_calm: bool,
     /// All that went by, if it is to be shown.
@@ -103,6 +112,7 @@ impl World {
             last_heard: Bytes::new(),
             acts: Vec::new(),
             ledger: Ledger::default(),
+            distant: Distant::default(),
             is_calm: false,
             trace: is_traced.then(Vec::new),
             steps: 0,
@@ -227,8 +237,37 @@ impl World {
                     verdict,
                 });
             }
+            Parcel::Asked(ask, failure) => {
+                let told = self.distant.answer(&ask);
+                let told = match failure {
+                    Some(failure) => Distant::silence(&ask, failure),
+                    None => told,
+                };
+                let after = self.dice.millis(0, 20);
+                self.post(after, Parcel::Told(Box::new(told)));
+            }
+            Parcel::Told(told) => {
+                self.note(|| format!("    rtpengine {:?} {:?}", told.ticket, told.result.is_ok()));
+                self.tell_edge(Input::MediaTold(*told));
+            }
+            Parcel::Ended(record) => self.distant.end(&record),
             Parcel::Incident(incident) => self.happen(incident),
         }
+    }
+
+    /// rtpengine answers, mostly; or it is asked, but its answer is lost, or nobody knows what became of it.
+    fn ask(&mut self, ask: Box<Ask>) {
+        self.note(|| format!("    asks {:?} {:?}", ask.ticket, ask.request));
+        let (least, most) = self
+            .dice
+            .pick(&[(0, 0), (0, 5), (0, 5), (0, 400), (500, 1500)]);
+        let after = self.dice.millis(least, most);
+        let fate = self.dice.below(100);
+        if ask.ticket.round > 0 && fate < 2 {
+            return;
+        }
+        let failure = (ask.ticket.round > 0 && fate < 5).then_some(Failure::Silent);
+        self.post(after, Parcel::Asked(ask, failure));
     }
 
     fn happen(&mut self, incident: Incident) {
@@ -381,9 +420,12 @@ impl World {
                 }
                 Output::Resolve(wanted) => panic!("nobody is known by name here: {wanted:?}"),
                 Output::Media { id, plan } => self.watch.plan(id, &plan),
+                Output::AskMedia(ask) => self.ask(ask),
                 Output::Record(record) => {
                     self.note(|| format!("    record {:?} {}", record.outcome, record.status));
                     self.watch.record(self.now, &record);
+                    // Behind all that it was asked before.
+                    self.post(Duration::from_secs(2), Parcel::Ended(record));
                 }
             }
         }
@@ -507,6 +549,12 @@ impl World {
         if self.watch.relay.left() > 0 {
             self.watch
                 .fault("the relay works for calls that are over".to_owned());
+        }
+        for call in self.distant.left() {
+            self.watch.fault(format!("rtpengine still has {call}"));
+        }
+        for fault in &self.distant.faults {
+            self.watch.fault(format!("rtpengine: {fault}"));
         }
         self.watch.check_end();
     }
