@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::baresip::Baresip;
 use crate::calls::is_completed;
 use crate::edge::Edge;
+use crate::rtpengine::Daemon;
 use crate::site::BUYER_NAME;
 use crate::site::BY_ADDRESS;
 use crate::site::BY_CERTIFICATE;
@@ -132,6 +133,32 @@ fn two_telephones_hear_each_other_again_after_a_hold() {
     assert_passed(&talk.happens());
 }
 
+#[test]
+fn two_telephones_hear_each_other_through_rtpengine_and_again_after_a_hold() {
+    let talk = Talk {
+        is_far: true,
+        has_hold: true,
+        media: Some([ANYWHERE, ANYWHERE]),
+        ..Talk::default()
+    };
+    assert_passed(&talk.happens());
+}
+
+#[test]
+fn srtp_on_one_side_of_rtpengine_is_rtp_on_the_other() {
+    let talk = Talk {
+        is_far: true,
+        encryption: ["", "srtp-mand"],
+        media: Some([ANYWHERE, ANYWHERE_SECURE]),
+        ..Talk::default()
+    };
+    assert_passed(&talk.happens());
+}
+
+/// rtpengine learns where a party is by itself.
+const ANYWHERE: &str = "sources = \"learned\"";
+const ANYWHERE_SECURE: &str = "sources = \"learned\", srtp = \"require\"";
+
 fn assert_passed(record: &Value) {
     for side in ["caller", "buyer"] {
         let packets = record["media"][side]["packets"].as_u64();
@@ -155,6 +182,8 @@ struct Talk {
     media: Option<[&'static str; 2]>,
     /// The caller holds the call for a while.
     has_hold: bool,
+    /// An rtpengine relays it.
+    is_far: bool,
 }
 
 impl Default for Talk {
@@ -167,6 +196,7 @@ impl Default for Talk {
             encryption: ["", ""],
             media: None,
             has_hold: false,
+            is_far: false,
         }
     }
 }
@@ -183,6 +213,13 @@ impl Talk {
             buyer.transport = self.transport;
             buyer.media = self.media.map_or("", |[_, buyer]| buyer);
         });
+        let daemon = self.is_far.then(|| {
+            let place = site.next_buyer();
+            Daemon::start(&site, place)
+        });
+        if let Some(daemon) = &daemon {
+            site.lodge_at(daemon.address);
+        }
         let edge = Edge::start(&site);
 
         let by = format!(";transport={}", self.transport.name());
@@ -234,6 +271,12 @@ impl Talk {
                 invites >= 3.0,
                 "no hold, or no end of it: {invites} INVITEs"
             );
+        }
+        if self.is_far {
+            let asked = edge.sum_of("strowger_rtpengine_requests_total{result=\"ok\"}");
+            assert!(asked >= 3.0, "{asked} questions to rtpengine");
+            assert_eq!(edge.sum_of("strowger_rtpengines{state=\"up\"}"), 1.0);
+            assert_eq!(edge.sum_of("strowger_media_sessions"), 0.0);
         }
         let record = edge.record();
         is_completed(&record, "first", self.hung_up_by);

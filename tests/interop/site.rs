@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process;
@@ -68,6 +69,8 @@ pub(crate) struct Site {
     strangers: &'static str,
     /// What `[trunk.media]` says; `None`: media goes directly.
     media: Option<&'static str>,
+    /// Where an rtpengine is that relays, instead of us.
+    rtpengine: Option<SocketAddr>,
     /// Names of headers that pass from the carrier.
     passing: String,
 }
@@ -139,6 +142,7 @@ impl Site {
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
             media: None,
+            rtpengine: None,
             passing: String::new(),
         }
     }
@@ -159,6 +163,11 @@ impl Site {
     pub(crate) fn relayed(mut self, trunk: &'static str) -> Self {
         self.media = Some(trunk);
         self
+    }
+
+    /// The rtpengine that relays instead of us.
+    pub(crate) fn lodge_at(&mut self, rtpengine: SocketAddr) {
+        self.rtpengine = Some(rtpengine);
     }
 
     /// With another secret of the node: edges that share it are one site.
@@ -298,9 +307,15 @@ impl Site {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         let authority = self.authority();
         let authority = authority.display();
-        let media = match self.media {
-            Some(_) => "\n[media]\nports = \"30000-30099\"\ndigits = true",
-            None => "",
+        let far = self.rtpengine.map(|address| {
+            format!(
+                "\n[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\naddress = \"{address}\""
+            )
+        });
+        let media = match (&far, self.media) {
+            (Some(far), _) => far,
+            (None, Some(_)) => "\n[media]\nports = \"30000-30099\"\ndigits = true",
+            (None, None) => "",
         };
         let trunk_media = self.media.unwrap_or("plane = \"direct\"");
         let mut text = format!(
