@@ -229,6 +229,7 @@ fn policy() -> Policy {
     };
     let number = Number::from_e164(b"+12125550101").expect("a number");
     Policy {
+        node: "bench".into(),
         generation: 1,
         hop_secret: Secret::new(*b"0123456789abcdef"),
         product: None,

@@ -4,7 +4,7 @@
 //! The input is a program, one byte per deed and one or two for what goes with it. Whatever is done: nothing panics, all that is
 //! said can be read, a call that began is recorded once, and when all is over nothing is left.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -13,14 +13,16 @@ use strowger::auth::digest::{Answer, answer, strongest};
 use strowger::call::Engine;
 use strowger::call::input::{Input, Which};
 use strowger::call::output::{Event, Gauges, Output};
-use strowger::call::places::{Party, Verdict};
+use strowger::call::places::{Ticket, Verdict};
 use strowger::call::policy::Policy;
 use strowger::config;
 use strowger::config::Texts;
+use strowger::routing::book::{Book, Hold};
 use strowger::sip::build::{ReplyHead, Writer};
 use strowger::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use strowger::sip::message::{Message, Name, Request, parse};
 use strowger::types::ids::ShardId;
+use strowger::types::moment::Moment;
 use strowger::types::secret::Secret;
 
 /// Deeds of one run at most.
@@ -126,7 +128,8 @@ struct Run {
     started: HashSet<[u8; 16]>,
     recorded: HashSet<[u8; 16]>,
     /// Places taken.
-    places: BTreeMap<Party, u32>,
+    book: Book,
+    places: HashMap<Ticket, Hold>,
 }
 
 impl Run {
@@ -142,7 +145,8 @@ impl Run {
             serial: 0,
             started: HashSet::new(),
             recorded: HashSet::new(),
-            places: BTreeMap::new(),
+            book: Book::default(),
+            places: HashMap::new(),
         }
     }
 
@@ -431,31 +435,28 @@ impl Run {
                 | Output::Resolve(_)
                 | Output::Media { .. }
                 | Output::AskMedia(_) => {}
-                Output::Reserve {
-                    ticket,
-                    party,
-                    caps,
-                } => {
-                    let taken = self.places.entry(party.clone()).or_default();
-                    let is_free = caps.max_calls.is_none_or(|most| *taken < most);
-                    *taken += u32::from(is_free);
-                    let verdict = if is_free {
-                        Verdict::Granted
-                    } else {
-                        Verdict::Full
+                Output::Reserve { ticket, claimant } => {
+                    let moment = Moment::default().after(self.now - start());
+                    let reserved = claimant.reserve(moment, &mut self.book, &mut Vec::new());
+                    let verdict = match reserved {
+                        Ok(hold) => {
+                            self.places.insert(ticket, hold);
+                            Verdict::Granted
+                        }
+                        Err(full) => Verdict::Full(full),
                     };
-                    let party = &party;
-                    let answer = Input::Reserved {
-                        ticket,
-                        party,
-                        verdict,
-                    };
+                    let answer = Input::Reserved { ticket, verdict };
                     self.engine.handle(self.now, answer);
                 }
-                Output::Release(party) => {
-                    let taken = self.places.get_mut(&party).expect("it was granted");
-                    *taken = taken.checked_sub(1).expect("a place is given back once");
+                Output::Commit { ticket, what } => {
+                    let hold = self.places.get_mut(&ticket).expect("it was granted");
+                    self.book.commit(hold, what, &mut Vec::new());
                 }
+                Output::Release(ticket) => {
+                    let hold = self.places.remove(&ticket);
+                    self.book.release(hold.expect("a place is given back once"));
+                }
+                Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Event(Event::Started { uuid, .. }) => {
                     assert!(self.started.insert(*uuid.as_bytes()), "a call starts once");
                 }
@@ -502,8 +503,7 @@ impl Run {
         let end = self.now + Duration::from_secs(24 * 3600);
         self.run_timers(end);
         assert_eq!(self.engine.gauges(), Gauges::default(), "nothing is left");
-        let mut taken = self.places.values();
-        assert!(taken.all(|taken| *taken == 0), "no place is left");
+        assert!(self.places.is_empty(), "no place is left");
         assert_eq!(self.started, self.recorded, "every call is recorded");
     }
 }

@@ -313,9 +313,15 @@ impl Call {
 fn status_of(outcome: Outcome) -> u16 {
     match outcome {
         Outcome::CallerHungUp => 487,
-        Outcome::NotANumber | Outcome::NumberUnknown => 404,
+        Outcome::NotANumber | Outcome::NumberUnknown | Outcome::NumberDisabled => 404,
         Outcome::NumberIncomplete => 484,
-        Outcome::NoBuyer | Outcome::NoAnswer => 603,
+        Outcome::NoBuyer
+        | Outcome::NoAnswer
+        | Outcome::AllClosed
+        | Outcome::NoMatch
+        | Outcome::AllDuplicate
+        | Outcome::AllDown
+        | Outcome::CallerBlocked => 603,
         Outcome::AllBusy | Outcome::AllCapped => 486,
         Outcome::Internal => 500,
         Outcome::Stopped | Outcome::NoMedia => 503,

@@ -1,7 +1,5 @@
 //! The way in: an INVITE of somebody who may call is checked for loops, and becomes a call.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -14,7 +12,6 @@ use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::half_open::{Bounds, Reached};
 use crate::call::headers;
-use crate::call::hunt::Hunt;
 use crate::call::identity::{asks_too_much, judge};
 use crate::call::media::Anchored;
 use crate::call::output::{Event, Refusal};
@@ -23,8 +20,8 @@ use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
 use crate::call::rescue::tripwire;
+use crate::call::route::{Brief, Dialling};
 use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
-use crate::routing::listed::{self as decide, listed};
 use crate::sip::build::ReplyHead;
 use crate::sip::message::Name;
 use crate::transaction::key::ServerKey;
@@ -208,7 +205,6 @@ impl Arriving<'_, '_> {
             early,
         } = newcomer;
         let uuid = CallUuid::new(&mut core.entropy);
-        let decision = listed(&self.policy.directory, &trunk, dialled);
         let (caller_number, is_refused) = judge(&trunk, &self.request.head, self.essentials);
         if is_refused {
             core.event(Event::CallerRefused {
@@ -216,19 +212,16 @@ impl Arriving<'_, '_> {
                 flow: self.flow,
             });
         }
-        let (campaign, afid, sid) = match &decision {
-            Ok(decide::Listed {
-                campaign, source, ..
-            })
-            | Err(decide::Refusal::NoBuyer { campaign, source }) => (
-                Some(campaign.id.clone()),
-                Some(source.afid.clone()),
-                source.sid.clone(),
-            ),
-            Err(decide::Refusal::NotANumber(_) | decide::Refusal::NumberUnknown) => {
-                (None, None, None)
-            }
+        let dialling = Dialling {
+            uuid,
+            policy: self.policy,
+            trunk: &trunk,
+            dialled,
+            caller: caller_number,
+            moment: core.moment(self.now),
         };
+        let screened = dialling.screen();
+        let source = screened.source;
         let record = Box::new(Record {
             uuid,
             generation: self.policy.generation,
@@ -236,14 +229,15 @@ impl Arriving<'_, '_> {
             user,
             dialled: dialled.ok(),
             caller: caller_number,
-            campaign,
-            afid,
-            sid,
+            campaign: screened.campaign,
+            afid: source.as_ref().map(|source| source.afid.clone()),
+            sid: source.and_then(|source| source.sid),
             call_id: Box::from(self.essentials.call_id),
             attempts: Vec::new(),
             skipped: Vec::new(),
             media: None,
             figures: None,
+            story: screened.story,
             began: self.now,
             rang: None,
             answered: None,
@@ -261,58 +255,24 @@ impl Arriving<'_, '_> {
             trunk,
             caller_mark: core.mark(key.slot),
             buyer_mark: None,
-            holds_trunk: false,
-            held_buyer: None,
-            held_second: None,
+            trunk_place: None,
+            buyer_place: None,
+            second_place: None,
             record: Some(record),
             state: State::Gone,
             media: Anchored::Direct,
             scheduled: SmallVec::new(),
         };
-        let plan = match decision {
-            Ok(decision) => Ok(Hunt {
-                company: decision.campaign.company,
-                buyers: decision.buyers.clone(),
-                next: 0,
-                gateways: SmallVec::new(),
-                tried: 0,
-                places: Vec::new(),
-                is_last_resort: false,
-                until: self.now + self.policy.hunt.time,
+        let plan = screened.plan.map(|kept| {
+            Box::new(Brief {
                 max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
                 hops,
                 sender: self.flow.remote.ip(),
-            }),
-            Err(refusal) => Err(outcome_of(refusal)),
-        };
+                kept,
+            })
+        });
         let asked = (self.request, self.essentials);
         call.begin(self.now, core, early, plan, asked);
         (!call.is_gone()).then_some(call)
-    }
-}
-
-impl Call {
-    /// Ends a call that no buyer could be offered.
-    pub(crate) fn refuse_at_once(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        early: &Early,
-        outcome: Outcome,
-    ) {
-        let status = Self::status_for(&self.trunk, outcome);
-        early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
-        self.settle(now, core, outcome, status, Side::Edge);
-        self.state = State::Gone;
-    }
-}
-
-/// How a call ends that was offered to nobody.
-pub(crate) fn outcome_of(refusal: decide::Refusal<'_>) -> Outcome {
-    match refusal {
-        decide::Refusal::NotANumber(NotANumber::TooShort) => Outcome::NumberIncomplete,
-        decide::Refusal::NotANumber(NotANumber::Invalid) => Outcome::NotANumber,
-        decide::Refusal::NumberUnknown => Outcome::NumberUnknown,
-        decide::Refusal::NoBuyer { .. } => Outcome::NoBuyer,
     }
 }

@@ -167,6 +167,7 @@ impl Call {
         media::note_answered(&mut self.media, core);
         self.note_attempt_answered(now, core, response.status);
         self.note_answer(now, core);
+        self.note_taken(now, core);
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };

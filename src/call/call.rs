@@ -21,6 +21,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::call::a_leg::Early;
+use crate::call::aftermath::conclude;
 use crate::call::b_leg::Attempt;
 use crate::call::bridge::Talking;
 use crate::call::closing::Ending;
@@ -28,11 +29,11 @@ use crate::call::core::{CallKey, Core};
 use crate::call::hunt::Hunt;
 use crate::call::media::Anchored;
 use crate::call::output::{Event, Output};
-use crate::call::places::Asking;
+use crate::call::places::{Asking, Place};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
-use crate::routing::buyer::Buyer;
+use crate::routing::caps::CapOn;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::flow::Flow;
 use crate::sip::message::Essentials;
@@ -53,12 +54,12 @@ pub(crate) struct Call {
     pub(crate) caller_mark: Mark,
     /// Our tag towards the buyer whose turn it is, or who answered.
     pub(crate) buyer_mark: Option<Mark>,
-    /// Whether it has a place of its trunk's.
-    pub(crate) holds_trunk: bool,
-    /// The buyer of whom it has a place.
-    pub(crate) held_buyer: Option<Arc<Buyer>>,
-    /// The same of one that stands in the caller's place, after a transfer.
-    pub(crate) held_second: Option<Arc<Buyer>>,
+    /// The place that it has of its trunk.
+    pub(crate) trunk_place: Option<Place>,
+    /// The one of the buyer whose turn it is, or who answered.
+    pub(crate) buyer_place: Option<Place>,
+    /// The one of a buyer who stands in the caller's place, after a transfer.
+    pub(crate) second_place: Option<Place>,
     /// What the record will say; taken when it is written.
     pub(crate) record: Option<Box<Record>>,
     pub(crate) state: State,
@@ -186,7 +187,14 @@ impl Call {
         let own = match &self.state {
             State::Asking(asking) => asking.poll_timeout(),
             State::Hunting(hunting) => hunting.poll_timeout(),
-            State::Talking(talking) => talking.poll_timeout(),
+            State::Talking(talking) => {
+                let story = self
+                    .record
+                    .as_ref()
+                    .and_then(|record| record.story.as_ref());
+                let timer = story.and_then(|story| story.poll_timeout());
+                [talking.poll_timeout(), timer].into_iter().flatten().min()
+            }
             State::Ending(ending) => ending.poll_timeout(),
             State::Gone => None,
         };
@@ -206,14 +214,30 @@ impl Call {
                 self.handle_ring_timeout(now, core);
                 self.handle_provisional_timeout(now, core);
             }
-            State::Talking(_) => self.handle_talk_timeout(now, core),
+            State::Talking(_) => {
+                self.fire_timers(now, core);
+                self.handle_talk_timeout(now, core);
+            }
             State::Ending(_) => self.handle_ending_timeout(now, core),
             State::Gone => {}
         }
     }
 
-    /// Writes the record: the call is over for everybody but its last messages.
+    /// Writes the record and gives all places back: the call is over for everybody but its last messages.
     pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        outcome: Outcome,
+        status: u16,
+        by: Side,
+    ) {
+        self.write_record(now, core, outcome, status, by);
+        self.release_places(core);
+    }
+
+    /// Writes the record.
+    pub(crate) fn write_record(
         &mut self,
         now: Instant,
         core: &mut Core,
@@ -224,12 +248,16 @@ impl Call {
         let Some(mut record) = self.record.take() else {
             return;
         };
-        self.release_places(core);
         record.media = self.release_media(now, core);
         record.ended = now;
         record.outcome = outcome;
         record.status = status;
         record.hung_up_by = by;
+        if conclude(now, core, &mut record)
+            && let Some(place) = &self.buyer_place
+        {
+            place.commit(core, CapOn::Conversion);
+        }
         core.event(Event::Ended {
             uuid: record.uuid,
             outcome,

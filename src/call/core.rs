@@ -25,6 +25,7 @@ use crate::sip::message::{Method, Request};
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{ClientId, Effect, Layer, ServerId};
 use crate::types::ids::{Entropy, Mark, ShardId};
+use crate::types::moment::Moment;
 
 /// The engine without its calls.
 pub(crate) struct Core {
@@ -57,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
     /// Our ports for media.
     pub(crate) gates: Gates,
+    /// A moment on both clocks.
+    clock: (Instant, Moment),
     effects: Vec<Effect<Owner>>,
     /// What calls have to tell one another, in order.
     pub(crate) news: VecDeque<News>,
@@ -66,7 +69,7 @@ pub(crate) struct Core {
 }
 
 /// Names a call: its slot, and a serial number that tells apart those that used the slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
@@ -132,7 +135,12 @@ pub(crate) enum Report {
 }
 
 impl Core {
-    pub(crate) fn new(shard: ShardId, mut entropy: Entropy, most_transactions: usize) -> Self {
+    pub(crate) fn new(
+        shard: ShardId,
+        mut entropy: Entropy,
+        start: Instant,
+        most_transactions: usize,
+    ) -> Self {
         let mut seed = [0; 16];
         entropy.fill(&mut seed);
         let mut stateless_key = [0; 16];
@@ -152,6 +160,7 @@ impl Core {
             peers: Peers::default(),
             without_tcp: HashMap::new(),
             gates: Gates::default(),
+            clock: (start, Moment::default()),
             effects: Vec::new(),
             news: VecDeque::new(),
             pending: VecDeque::new(),
@@ -349,6 +358,17 @@ impl Core {
         self.without_tcp.clear();
         let Self { health, out, .. } = self;
         health.set_policy(policy, |event| out.push_back(Output::Event(event)));
+    }
+
+    /// It is this time of day now.
+    pub(crate) fn set_clock(&mut self, now: Instant, moment: Moment) {
+        self.clock = (now, moment);
+    }
+
+    /// The time of day at `now`.
+    pub(crate) fn moment(&self, now: Instant) -> Moment {
+        let (at, moment) = self.clock;
+        moment.after(now.saturating_duration_since(at))
     }
 
     pub(crate) fn output(&mut self, output: Output) {

@@ -14,6 +14,7 @@ use crate::call::next::{Next, Sign};
 use crate::call::output::Event;
 use crate::call::provisional::reread_response;
 use crate::call::record::AttemptResult;
+use crate::call::route::Brief;
 use crate::call::session::MOST_RAISED;
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
@@ -38,6 +39,8 @@ pub(crate) struct Hunt {
     pub(crate) places: Vec<Target>,
     /// All that the call could be offered to is down: one is tried all the same, and none after it.
     pub(crate) is_last_resort: bool,
+    /// What has been done for the buyer whose turn it is.
+    pub(crate) selection: Selection,
     /// After this no further buyer is tried.
     pub(crate) until: Instant,
     pub(crate) max_forwards: u8,
@@ -46,7 +49,51 @@ pub(crate) struct Hunt {
     pub(crate) sender: IpAddr,
 }
 
+/// What has been done for a buyer whose turn has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Nothing.
+    New,
+    /// Webhooks have been told of it.
+    Told,
+    /// It may be called.
+    Done,
+}
+
 impl Hunt {
+    /// One that tries these buyers in this order.
+    pub(crate) fn new(
+        until: Instant,
+        company: CompanyId,
+        buyers: Arc<[Arc<Buyer>]>,
+        brief: &Brief,
+    ) -> Self {
+        Self {
+            company,
+            buyers,
+            next: 0,
+            gateways: SmallVec::new(),
+            tried: 0,
+            places: Vec::new(),
+            is_last_resort: false,
+            selection: Selection::New,
+            until,
+            max_forwards: brief.max_forwards,
+            hops: brief.hops,
+            sender: brief.sender,
+        }
+    }
+
+    /// Goes on with other buyers.
+    pub(crate) fn go_on_with(&mut self, company: CompanyId, buyers: Arc<[Arc<Buyer>]>) {
+        self.company = company;
+        self.buyers = buyers;
+        self.next = 0;
+        self.gateways.clear();
+        self.places.clear();
+        self.is_last_resort = false;
+    }
+
     /// The buyer whose gateways are being tried.
     pub(crate) fn current(&self) -> Option<&Arc<Buyer>> {
         self.buyers.get(self.next.checked_sub(1)?)

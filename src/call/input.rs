@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::call::places::{Party, Ticket, Verdict};
+use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
+use crate::call::story::Reply;
 use crate::media::ng::ask::Told;
 use crate::media::plan::SessionId;
 use crate::media::vigil::Quiet;
@@ -11,6 +12,7 @@ use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
 use crate::sip::locate::{Located, Wanted};
 use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
 
 /// One thing that happened, handed to `Engine::handle`.
 pub enum Input<'a> {
@@ -57,6 +59,8 @@ pub enum Input<'a> {
         /// Where it is.
         located: Option<Arc<Located>>,
     },
+    /// What time of day it is now; the engine keeps count from there. Until it is told, its days begin with the epoch.
+    Clock(Moment),
     /// A new policy; calls under way keep the one they began with.
     Policy(Arc<Policy>),
     /// From now on new calls are refused with 503 (`true`) or taken again (`false`).
@@ -67,10 +71,15 @@ pub enum Input<'a> {
     Reserved {
         /// The question.
         ticket: Ticket,
-        /// Whose place it was about.
-        party: &'a Party,
         /// The answer.
         verdict: Verdict,
+    },
+    /// What became of an [`Output::Fetch`](crate::call::output::Output).
+    Fetched {
+        /// The question.
+        ticket: Ticket,
+        /// What was heard.
+        reply: Reply,
     },
     /// Another shard found out by OPTIONS whether a gateway is there.
     Probed {

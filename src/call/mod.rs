@@ -16,6 +16,9 @@
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | what the caller hears meanwhile | `ringing` |
+//! | what is known of a call, and what its campaign makes of it | `story` |
+//! | who gets it | `route` |
+//! | webhooks while it is set up | `pings`, and after that `aftermath` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
@@ -34,6 +37,7 @@
 
 mod a_leg;
 mod admit;
+mod aftermath;
 mod agreement;
 mod authenticate;
 mod b_leg;
@@ -60,6 +64,7 @@ mod media;
 mod next;
 pub mod output;
 mod peers;
+mod pings;
 pub mod places;
 pub mod policy;
 mod probes;
@@ -73,8 +78,10 @@ mod requests;
 mod rescue;
 mod responses;
 mod ringing;
+mod route;
 mod seek;
 mod session;
+pub mod story;
 mod transfer;
 mod unwanted;
 mod whereabouts;
@@ -92,7 +99,7 @@ use crate::call::gates::Gates;
 use crate::call::health::Health;
 use crate::call::input::{Input, MediaLost, Which};
 use crate::call::output::{Event, Gauges, Output};
-use crate::call::places::{Party, Ticket, Verdict};
+use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::probes::Probes;
 use crate::call::refuse::{Shed, room};
@@ -138,7 +145,7 @@ impl Engine {
         let mut nonce_secret = [0; 32];
         Entropy::stream(seed, NONCE_STREAM).fill(&mut nonce_secret);
         let entropy = Entropy::stream(seed, u64::from(shard.0));
-        let mut core = Core::new(shard, entropy, policy.limits.transactions);
+        let mut core = Core::new(shard, entropy, start, policy.limits.transactions);
         core.layer.set_timing(policy.timing);
         let mut gate = Gate::new(&nonce_secret, shard, start, policy.limits.nonces);
         gate.set_guesses(policy.guard.guesses, policy.guard.lock);
@@ -199,14 +206,18 @@ impl Engine {
                     self.registry.attend(now, key);
                 }
             }
+            Input::Clock(moment) => self.core.set_clock(now, moment),
             Input::Policy(policy) => self.handle_policy(now, policy),
             Input::Drain(is_on) => self.is_draining = is_on,
             Input::Hangup(which) => self.hang_up(now, which),
-            Input::Reserved {
-                ticket,
-                party,
-                verdict,
-            } => self.handle_reserved(now, ticket, party, verdict),
+            Input::Reserved { ticket, verdict } => self.handle_reserved(now, ticket, verdict),
+            Input::Fetched { ticket, reply } => {
+                let key = ticket.call();
+                if let Some(call) = self.registry.call(key) {
+                    call.handle_reply(now, &mut self.core, ticket, reply);
+                }
+                self.registry.attend(now, key);
+            }
             Input::Probed {
                 buyer,
                 gateway,
@@ -299,7 +310,7 @@ impl Engine {
 
     /// The answer to a call's question for a place. If the call does not wait for it any more, the place goes
     /// back.
-    fn handle_reserved(&mut self, now: Instant, ticket: Ticket, party: &Party, verdict: Verdict) {
+    fn handle_reserved(&mut self, now: Instant, ticket: Ticket, verdict: Verdict) {
         let key = ticket.call();
         match self.registry.call(key).filter(|call| call.awaits(ticket)) {
             Some(call) => {
@@ -307,7 +318,7 @@ impl Engine {
                 self.registry.attend(now, key);
             }
             None if verdict == Verdict::Granted => {
-                self.core.output(Output::Release(party.clone()));
+                self.core.output(Output::Release(ticket));
             }
             None => {}
         }

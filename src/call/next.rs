@@ -19,10 +19,10 @@ use crate::call::call::{Call, Hunting, State};
 use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::health::{Offered, Standing};
-use crate::call::hunt::Hunt;
+use crate::call::hunt::{Hunt, Selection};
 use crate::call::media::{self, Carried, Meeting, Role, Unfit};
 use crate::call::output::Event;
-use crate::call::places::{Party, Ticket};
+use crate::call::places::{Claimant, Ticket};
 use crate::call::policy::Policy;
 use crate::call::record::{self, AttemptResult, Outcome, Side, Skipped, WhySkipped};
 use crate::routing::buyer::{Buyer, Gateway};
@@ -48,6 +48,8 @@ pub(crate) enum Step {
     Tried(Attempt),
     /// A place at a buyer was asked for.
     Asking(Ticket),
+    /// Webhooks were asked about a buyer, and are waited for until then.
+    Pinging(Instant),
     /// An rtpengine was asked about the media.
     Waiting,
     /// No rtpengine takes the media, of this buyer or the next.
@@ -122,7 +124,7 @@ impl Call {
             buyer: buyer.clone(),
             gateway: gateway.cloned(),
             at: now,
-            why,
+            why: why.clone(),
         });
         core.event(Event::Skipped {
             uuid: record.uuid,
@@ -177,8 +179,7 @@ impl Call {
     ) -> Option<Step> {
         let policy = self.policy.clone();
         let companies = &policy.directory.companies;
-        let company = companies.get(usize::from(hunt.company.0))?;
-        let buyers = hunt.buyers.clone();
+        let mut buyers = hunt.buyers.clone();
         loop {
             let further = hunt.places.pop();
             let place = match further {
@@ -187,18 +188,29 @@ impl Call {
             };
             let Some(place) = place else {
                 self.release_buyer(core);
-                if hunt.is_last_resort {
-                    return None;
-                } else if let Some(buyer) = buyers.get(hunt.next) {
+                hunt.selection = Selection::New;
+                let next = buyers.get(hunt.next).filter(|_| !hunt.is_last_resort);
+                if let Some(buyer) = next {
                     hunt.next += 1;
-                    hunt.gateways = buyer.order(&self.uuid.text());
-                    hunt.gateways.reverse();
-                } else if self.record.as_ref()?.attempts.is_empty() {
+                    if self.still_fits(now, core, buyer) {
+                        hunt.gateways = buyer.order(&self.uuid.text());
+                        hunt.gateways.reverse();
+                    }
+                    continue;
+                }
+                let has_tried = hunt.is_last_resort || !self.record.as_ref()?.attempts.is_empty();
+                let last = if has_tried {
+                    None
+                } else {
+                    first_to_come_back(now, core, &policy, &buyers)
+                };
+                if let Some((buyer, place)) = last {
                     // Better than no buyer.
                     hunt.is_last_resort = true;
-                    let (buyer, place) = first_to_come_back(now, core, &policy, &buyers)?;
                     hunt.next = buyer + 1;
                     hunt.gateways = smallvec![place];
+                } else if self.take_exit(now, core, hunt) {
+                    buyers = hunt.buyers.clone();
                 } else {
                     return None;
                 }
@@ -212,19 +224,35 @@ impl Call {
                 self.skip(now, core, (buyer, Some(gateway)), WhySkipped::GatewayDown);
                 continue;
             }
-            let record = self.record.as_mut()?;
-            if now >= hunt.until || record.attempts.len() >= policy.hunt.attempts {
+            let attempts = self.record.as_ref()?.attempts.len();
+            if now >= hunt.until || attempts >= policy.hunt.attempts {
                 return None;
             }
-            if buyer.caps.is_limited() && self.held_buyer.is_none() {
-                // It comes again, with the place.
+            let step = if buyer.is_limited() && self.buyer_place.is_none() {
+                let claimant = Claimant::Buyer(buyer.clone());
+                Some(Step::Asking(core.reserve(self.key, claimant)))
+            } else if hunt.selection == Selection::New {
+                hunt.selection = Selection::Told;
+                self.select(now, core, buyer).map(Step::Pinging)
+            } else {
+                None
+            };
+            if step.is_some() {
+                // It comes again, with that done.
                 match further {
                     Some(further) => hunt.places.push(further),
                     None => hunt.gateways.push(place),
                 }
-                let party = Party::Buyer(buyer.id.clone());
-                return Some(Step::Asking(core.reserve(self.key, party, buyer.caps)));
+                return step;
             }
+            if hunt.selection == Selection::Told && !self.may_forward(now, core, buyer) {
+                hunt.gateways.clear();
+                hunt.places.clear();
+                continue;
+            }
+            hunt.selection = Selection::Done;
+            let record = self.record.as_mut()?;
+            let company = companies.get(usize::from(hunt.company.0))?;
             let target = further.or_else(|| first_target(core, gateway, &mut hunt.places));
             let carried = match target {
                 Some(target) => {
@@ -326,16 +354,20 @@ impl Call {
     }
 
     /// What the hunt came to, all in all.
-    pub(crate) fn sum_up(&self) -> Outcome {
+    pub(crate) fn sum_up_hunt(&self) -> Outcome {
         let attempts = self
             .record
             .as_ref()
             .map_or(&[][..], |record| &record.attempts);
         if attempts.is_empty() {
             let mut skipped = self.record.iter().flat_map(|record| &record.skipped);
-            let is_capped = skipped.any(|one| one.why != WhySkipped::GatewayDown);
-            if is_capped {
+            let is_capped =
+                |one: &Skipped| matches!(one.why, WhySkipped::Full(_) | WhySkipped::LimitUnknown);
+            let is_judged = |one: &Skipped| matches!(one.why, WhySkipped::Judged(_));
+            if skipped.clone().any(is_capped) {
                 Outcome::AllCapped
+            } else if skipped.any(is_judged) {
+                Outcome::NoMatch
             } else {
                 Outcome::NoBuyer
             }

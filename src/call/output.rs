@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::call::places::{Party, Ticket, Verdict};
+use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record, Side};
+use crate::call::story::{Delivery, FiredResult};
+use crate::hooks::model::Webhook;
+use crate::hooks::request::Request;
 use crate::media::ng::ask::Ask;
 use crate::media::plan::{Plan, SessionId};
 use crate::media::ports::Stock;
 use crate::routing::buyer::Buyer;
-use crate::routing::caps::Caps;
+use crate::routing::caps::{CapOn, Party};
 use crate::sip::flow::Flow;
 use crate::sip::locate::Wanted;
 use crate::types::ids::{CallUuid, ShardId};
@@ -37,18 +40,37 @@ pub enum Output {
         /// All of it.
         bytes: Bytes,
     },
-    /// Reserve a place, if there is one within `caps`, and answer by
-    /// [`Input::Reserved`](crate::call::input::Input): now or later, but once.
+    /// Reserve a place, if there is one, and answer by [`Input::Reserved`](crate::call::input::Input): now or later,
+    /// but once.
     Reserve {
-        /// The question.
+        /// The question; it names the place from now on.
         ticket: Ticket,
         /// Whose place.
-        party: Party,
-        /// How many there are.
-        caps: Caps,
+        claimant: Claimant,
+    },
+    /// The call that has this place did what counts with some: count it, if it does with whoever's place it is.
+    Commit {
+        /// The place.
+        ticket: Ticket,
+        /// What it did.
+        what: CapOn,
     },
     /// Take back a place that was granted.
-    Release(Party),
+    Release(Ticket),
+    /// Send a webhook, and answer by [`Input::Fetched`](crate::call::input::Input).
+    Fetch {
+        /// The question.
+        ticket: Ticket,
+        /// What is sent.
+        request: Box<Request>,
+    },
+    /// Deliver webhooks of a call that lasts, in order, whatever happens. Those of its end are in its record.
+    Deliver {
+        /// The call.
+        uuid: CallUuid,
+        /// What is sent.
+        deliveries: Vec<Delivery>,
+    },
     /// Tell the other shards, by [`Input::Probed`](crate::call::input::Input), what OPTIONS found out.
     Probed {
         /// The buyer's id.
@@ -164,6 +186,19 @@ pub enum Event {
         party: Party,
         /// Which; `None`: whoever counts did not answer.
         verdict: Option<Verdict>,
+    },
+    /// A webhook that fired while a call lasts was answered, or was not.
+    Hook {
+        /// The call.
+        uuid: CallUuid,
+        /// The webhook.
+        webhook: Arc<Webhook>,
+        /// What became of it.
+        result: FiredResult,
+        /// How long it took.
+        took: Duration,
+        /// How many things its answer held that did not become tags.
+        warnings: usize,
     },
     /// A session description could not be taken to the other side.
     MediaUnfit {

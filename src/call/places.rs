@@ -16,6 +16,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::call::a_leg::Early;
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{CallKey, Core};
@@ -25,21 +27,58 @@ use crate::call::next::Step;
 use crate::call::output::{Event, Output, Refusal};
 use crate::call::record::{Outcome, WhySkipped};
 use crate::call::rescue::tripwire;
+use crate::call::route::Brief;
+use crate::routing::book::{Book, Claim, Counted, Full, Hold};
 use crate::routing::buyer::Buyer;
-use crate::routing::caps::Caps;
+use crate::routing::caps::{CapKind, CapOn, Party};
+use crate::routing::trunk::Trunk;
 use crate::sip::message::{Essentials, Request};
+use crate::types::moment::Moment;
 
-/// Who has places.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Party {
-    /// The trunk of this id.
-    Trunk(Arc<str>),
-    /// The buyer of this id.
-    Buyer(Arc<str>),
+/// Whose places are asked for.
+#[derive(Debug, Clone)]
+pub enum Claimant {
+    /// A trunk's.
+    Trunk(Arc<Trunk>),
+    /// A buyer's, and with them those of its groups.
+    Buyer(Arc<Buyer>),
 }
 
-/// Names a question for a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Claimant {
+    /// Who it is.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        match self {
+            Self::Trunk(trunk) => Party::Trunk(trunk.id.clone()),
+            Self::Buyer(buyer) => Party::Buyer(buyer.id.clone()),
+        }
+    }
+
+    /// Takes the places that are asked for, all or none. What counts by the attempt is added to `counted`.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that is reached.
+    pub fn reserve(
+        &self,
+        now: Moment,
+        book: &mut Book,
+        counted: &mut Vec<Counted>,
+    ) -> Result<Hold, Full> {
+        let claims = match self {
+            Self::Trunk(trunk) => SmallVec::from([Claim {
+                party: self.party(),
+                caps: trunk.caps,
+                quota: None,
+            }]),
+            Self::Buyer(buyer) => Claim::of(buyer),
+        };
+        book.reserve(now, &claims, counted)
+    }
+}
+
+/// Names a question: for a place, or to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     call: CallKey,
     /// Tells the questions of one call from one another.
@@ -47,28 +86,45 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    #[cfg(test)]
+    pub(crate) fn of_test(round: u32) -> Self {
+        let call = CallKey { slot: 0, serial: 0 };
+        Self { call, round }
+    }
+
     pub(crate) fn call(self) -> CallKey {
         self.call
     }
 }
 
 /// The answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The call has a place, until it is given back.
     Granted,
-    /// All places are taken.
-    Full,
-    /// So many calls came within the second.
-    TooFast,
+    /// There is none.
+    Full(Full),
 }
 
-/// What a call holds while it waits for a place, or for its media (`lodger`).
+/// A place that a call has, until it is given back by [`Core::release`].
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Place(Ticket);
+
+impl Place {
+    /// The call did what counts with some.
+    pub(crate) fn commit(&self, core: &mut Core, what: CapOn) {
+        let ticket = self.0;
+        core.output(Output::Commit { ticket, what });
+    }
+}
+
+/// What a call holds while it waits: for a place, for the answers of webhooks (`pings`), for its media (`lodger`).
 pub(crate) struct Asking {
     pub(crate) early: Early,
     /// When the caller hears ringing.
     ring_at: Option<Instant>,
-    /// When a place is taken for refused.
+    /// When it is taken for refused, or goes on without; means nothing where media is waited for.
     until: Instant,
     wanted: Wanted,
 }
@@ -79,22 +135,27 @@ enum Wanted {
     Trunk(Ticket, Plan),
     /// One of the buyer before `Hunt::next`.
     Buyer(Ticket, Hunt),
+    /// The answers of webhooks, before anything is decided.
+    Start(Box<Brief>),
+    /// The answers of webhooks about that buyer.
+    Selected(Hunt),
     /// What an rtpengine makes of the caller's offer to that buyer.
     Media(Hunt),
 }
 
 /// What becomes of a call that was let in.
-pub(crate) type Plan = Result<Hunt, Outcome>;
+pub(crate) type Plan = Result<Box<Brief>, Outcome>;
 
 impl Asking {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let provisional = self.early.provisional.as_ref();
         let resend = provisional.and_then(|provisional| provisional.poll_timeout());
-        let until = self.waits_for_place().then_some(self.until);
+        let until = self.has_limit().then_some(self.until);
         [resend, until].into_iter().flatten().min()
     }
 
-    fn waits_for_place(&self) -> bool {
+    /// Whether it waits for so long and no longer.
+    fn has_limit(&self) -> bool {
         !matches!(self.wanted, Wanted::Media(_))
     }
 
@@ -105,24 +166,25 @@ impl Asking {
 }
 
 impl Core {
-    /// Asks for a place for a call.
-    pub(crate) fn reserve(&mut self, call: CallKey, party: Party, caps: Caps) -> Ticket {
+    /// A name for a question.
+    pub(crate) fn ticket(&mut self, call: CallKey) -> Ticket {
         self.rounds = self.rounds.wrapping_add(1);
-        let ticket = Ticket {
+        Ticket {
             call,
             round: self.rounds,
-        };
-        self.output(Output::Reserve {
-            ticket,
-            party,
-            caps,
-        });
+        }
+    }
+
+    /// Asks for a place for a call.
+    pub(crate) fn reserve(&mut self, call: CallKey, claimant: Claimant) -> Ticket {
+        let ticket = self.ticket(call);
+        self.output(Output::Reserve { ticket, claimant });
         ticket
     }
 
-    /// Gives a place of a buyer's back.
-    pub(crate) fn release_place_of(&mut self, buyer: &Buyer) {
-        self.output(Output::Release(Party::Buyer(buyer.id.clone())));
+    /// Gives a place back.
+    pub(crate) fn release(&mut self, place: Place) {
+        self.output(Output::Release(place.0));
     }
 }
 
@@ -137,14 +199,13 @@ impl Call {
         (request, essentials): (&Request<'_>, &Essentials<'_>),
     ) {
         let ring_at = Some(now + self.policy.hunt.pdd);
-        let caps = self.trunk.caps;
-        if !caps.is_limited() {
+        if !self.trunk.caps.is_limited() {
             self.launch(now, core, (early, ring_at), plan, (request, essentials));
             return;
         }
-        let party = Party::Trunk(self.trunk.id.clone());
-        let ticket = core.reserve(self.key, party, caps);
-        self.ask(now, (early, ring_at), Wanted::Trunk(ticket, plan));
+        let ticket = core.reserve(self.key, Claimant::Trunk(self.trunk.clone()));
+        let until = now + PATIENCE;
+        self.ask((early, ring_at), until, Wanted::Trunk(ticket, plan));
     }
 
     /// Tells of the call, and offers it to the first buyer.
@@ -167,9 +228,8 @@ impl Call {
         }
         match plan {
             Err(outcome) => self.refuse_at_once(now, core, &early, outcome),
-            Ok(mut hunt) => {
-                let step = self.offer_next(now, core, &mut hunt, request, essentials);
-                self.enter(now, core, (early, ring_at), hunt, step);
+            Ok(brief) => {
+                self.start(now, core, (early, ring_at), brief, (request, essentials));
             }
         }
     }
@@ -193,21 +253,42 @@ impl Call {
                 }));
             }
             Step::Asking(ticket) => {
-                self.ask(now, (early, ring_at), Wanted::Buyer(ticket, hunt));
+                let until = now + PATIENCE;
+                self.ask((early, ring_at), until, Wanted::Buyer(ticket, hunt));
             }
-            Step::Waiting => self.ask(now, (early, ring_at), Wanted::Media(hunt)),
+            Step::Pinging(until) => self.ask((early, ring_at), until, Wanted::Selected(hunt)),
+            Step::Waiting => self.ask((early, ring_at), now, Wanted::Media(hunt)),
             Step::NoMedia => self.refuse_at_once(now, core, &early, Outcome::NoMedia),
             Step::Nobody => self.refuse_at_once(now, core, &early, self.sum_up()),
         }
     }
 
-    fn ask(&mut self, now: Instant, (early, ring_at): (Early, Option<Instant>), wanted: Wanted) {
+    /// Waits for the answers of webhooks that fire before anything is decided.
+    pub(crate) fn await_start(
+        &mut self,
+        caller: (Early, Option<Instant>),
+        until: Instant,
+        brief: Box<Brief>,
+    ) {
+        self.ask(caller, until, Wanted::Start(brief));
+    }
+
+    fn ask(&mut self, caller: (Early, Option<Instant>), until: Instant, wanted: Wanted) {
+        let (early, ring_at) = caller;
         self.state = State::Asking(Box::new(Asking {
             early,
             ring_at,
-            until: now + PATIENCE,
+            until,
             wanted,
         }));
+    }
+
+    /// Whether the call waits for the answers of webhooks.
+    pub(crate) fn awaits_pings(&self) -> bool {
+        let State::Asking(asking) = &self.state else {
+            return false;
+        };
+        matches!(asking.wanted, Wanted::Start(_) | Wanted::Selected(_))
     }
 
     /// Whether the call waits for the answer to this question.
@@ -217,7 +298,7 @@ impl Call {
         };
         match &asking.wanted {
             Wanted::Trunk(own, _) | Wanted::Buyer(own, _) => *own == ticket,
-            Wanted::Media(_) => false,
+            Wanted::Start(_) | Wanted::Selected(_) | Wanted::Media(_) => false,
         }
     }
 
@@ -228,7 +309,7 @@ impl Call {
         core: &mut Core,
         verdict: Option<Verdict>,
     ) {
-        if verdict == Some(Verdict::Granted) {
+        if matches!(verdict, Some(Verdict::Granted)) {
             self.hold();
         }
         tripwire("reserved");
@@ -258,20 +339,21 @@ impl Call {
         };
         let asked = (request, essentials);
         match wanted {
-            Wanted::Trunk(_, plan) => match trunk_refusal(verdict) {
+            Wanted::Trunk(_, plan) => match trunk_refusal(verdict.as_ref()) {
                 None => self.launch(now, core, (early, ring_at), plan, asked),
                 Some((why, status)) => {
                     self.tell_limit(core, Party::Trunk(self.trunk.id.clone()), verdict);
                     self.turn_away(now, core, &early, why, status);
                 }
             },
-            Wanted::Media(mut hunt) => {
+            Wanted::Start(brief) => self.route(now, core, (early, ring_at), brief, asked),
+            Wanted::Media(mut hunt) | Wanted::Selected(mut hunt) => {
                 let step = self.offer_next(now, core, &mut hunt, request, essentials);
                 self.enter(now, core, (early, ring_at), hunt, step);
             }
             Wanted::Buyer(_, mut hunt) => {
                 let buyer = hunt.current().cloned();
-                if let (Some(buyer), Some(why)) = (buyer, why_skipped(verdict)) {
+                if let (Some(buyer), Some(why)) = (buyer, why_skipped(verdict.as_ref())) {
                     self.tell_limit(core, Party::Buyer(buyer.id.clone()), verdict);
                     self.skip(now, core, (&buyer, None), why);
                     hunt.gateways.clear();
@@ -286,17 +368,22 @@ impl Call {
     fn hold(&mut self) {
         if let State::Asking(asking) = &self.state {
             match &asking.wanted {
-                Wanted::Trunk(..) => self.holds_trunk = true,
-                Wanted::Buyer(_, hunt) => self.held_buyer = hunt.current().cloned(),
-                Wanted::Media(_) => {}
+                Wanted::Trunk(ticket, _) => self.trunk_place = Some(Place(*ticket)),
+                Wanted::Buyer(ticket, _) => self.buyer_place = Some(Place(*ticket)),
+                Wanted::Start(_) | Wanted::Selected(_) | Wanted::Media(_) => {}
             }
         }
     }
 
     /// No answer came in time.
     pub(crate) fn handle_asking_timeout(&mut self, now: Instant, core: &mut Core) {
-        let is_over = |asking: &Asking| asking.waits_for_place() && asking.until <= now;
-        if matches!(&self.state, State::Asking(asking) if is_over(asking)) {
+        let is_over = |asking: &Asking| asking.has_limit() && asking.until <= now;
+        if !matches!(&self.state, State::Asking(asking) if is_over(asking)) {
+            return;
+        }
+        if self.awaits_pings() {
+            self.end_pings(now, core);
+        } else {
             self.handle_reserved(now, core, None);
         }
     }
@@ -343,39 +430,36 @@ impl Call {
 
     /// Gives the buyer's place back, if the call has one.
     pub(crate) fn release_buyer(&mut self, core: &mut Core) {
-        if let Some(buyer) = self.held_buyer.take() {
-            core.release_place_of(&buyer);
+        if let Some(place) = self.buyer_place.take() {
+            core.release(place);
         }
     }
 
     /// Gives all places back.
     pub(crate) fn release_places(&mut self, core: &mut Core) {
         self.release_buyer(core);
-        if let Some(buyer) = self.held_second.take() {
-            core.release_place_of(&buyer);
-        }
-        if mem::take(&mut self.holds_trunk) {
-            core.output(Output::Release(Party::Trunk(self.trunk.id.clone())));
+        let others = [self.second_place.take(), self.trunk_place.take()];
+        for place in others.into_iter().flatten() {
+            core.release(place);
         }
     }
 }
 
 /// Why a trunk's call is refused, and with what: the limit is the trunk's, not the node's, so it is not 503,
 /// which carriers take for a node that is down.
-fn trunk_refusal(verdict: Option<Verdict>) -> Option<(Refusal, u16)> {
+fn trunk_refusal(verdict: Option<&Verdict>) -> Option<(Refusal, u16)> {
     match verdict {
         Some(Verdict::Granted) => None,
-        Some(Verdict::Full) => Some((Refusal::TrunkCalls, 486)),
-        Some(Verdict::TooFast) => Some((Refusal::TrunkCps, 480)),
+        Some(Verdict::Full(full)) if full.kind == CapKind::Cps => Some((Refusal::TrunkCps, 480)),
+        Some(Verdict::Full(_)) => Some((Refusal::TrunkCalls, 486)),
         None => Some((Refusal::LimitUnknown, 480)),
     }
 }
 
-fn why_skipped(verdict: Option<Verdict>) -> Option<WhySkipped> {
+fn why_skipped(verdict: Option<&Verdict>) -> Option<WhySkipped> {
     match verdict {
         Some(Verdict::Granted) => None,
-        Some(Verdict::Full) => Some(WhySkipped::BuyerCalls),
-        Some(Verdict::TooFast) => Some(WhySkipped::BuyerCps),
+        Some(Verdict::Full(full)) => Some(WhySkipped::Full(full.clone())),
         None => Some(WhySkipped::LimitUnknown),
     }
 }

@@ -29,6 +29,8 @@ use crate::types::secret::Secret;
 
 /// Everything the engine goes by.
 pub struct Policy {
+    /// The name of this node.
+    pub node: Arc<str>,
     /// Counts loads of the configuration; the first is 1.
     pub generation: u64,
     /// Signs hop tokens; nodes of one site share it.

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::call::story::Story;
 use crate::media::figures::Figures;
 use crate::media::ng::Names;
 use crate::media::plan::SessionId;
+use crate::routing::book::Full;
 use crate::routing::buyer::{Buyer, Gateway};
+use crate::routing::caps::Party;
 use crate::types::ids::CallUuid;
 use crate::types::number::Number;
 
@@ -43,6 +46,8 @@ pub struct Record {
     pub media: Option<MediaAt>,
     /// What was heard there; the shell adds it before the record is written.
     pub figures: Option<Box<Figures>>,
+    /// What its campaign made of it; `None`: the number has none.
+    pub story: Option<Box<Story>>,
     /// When the INVITE came.
     pub began: Instant,
     /// When the first 18x went to the caller.
@@ -112,14 +117,14 @@ pub struct Skipped {
 }
 
 /// Why a buyer was passed over. The names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WhySkipped {
     /// The gateway is down: its trunk failed lately, or it does not answer OPTIONS.
     GatewayDown,
-    /// The buyer has as many calls as it takes.
-    BuyerCalls,
-    /// The buyer had as many calls within the second as it takes.
-    BuyerCps,
+    /// The buyer, or a group of its, has as many calls as it takes.
+    Full(Full),
+    /// It does not take such a call, or not now: the verdict's name.
+    Judged(&'static str),
     /// Whoever counts the buyer's calls does not answer.
     LimitUnknown,
 }
@@ -127,11 +132,12 @@ pub enum WhySkipped {
 impl WhySkipped {
     /// The stable name, for records, logs and labels.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Self::GatewayDown => "gateway_down",
-            Self::BuyerCalls => "buyer_calls",
-            Self::BuyerCps => "buyer_cps",
+            Self::Full(full) if matches!(full.party, Party::Group(_)) => "group_cap",
+            Self::Full(full) => full.kind.label(),
+            Self::Judged(verdict) => verdict,
             Self::LimitUnknown => "limit_unknown",
         }
     }
@@ -204,6 +210,18 @@ pub enum Outcome {
     NoBuyer,
     /// Nobody was tried: the buyers have as many calls as they take.
     AllCapped,
+    /// Nobody was tried: all buyers are closed or paused, or the number is.
+    AllClosed,
+    /// Nobody was tried: no buyer takes such calls or such callers.
+    NoMatch,
+    /// Nobody was tried: the buyers had this caller before.
+    AllDuplicate,
+    /// Nobody was tried: nothing that is sent to the buyers is answered.
+    AllDown,
+    /// The caller is on a list of those who are not let in, or not on one of those who are.
+    CallerBlocked,
+    /// The number is switched off.
+    NumberDisabled,
     /// Every buyer was tried; nobody answered.
     NoAnswer,
     /// Every buyer was tried; all were busy.
@@ -242,6 +260,12 @@ impl Outcome {
             Self::NumberUnknown => "number_unknown",
             Self::NoBuyer => "no_buyer",
             Self::AllCapped => "all_capped",
+            Self::AllClosed => "all_closed",
+            Self::NoMatch => "no_match",
+            Self::AllDuplicate => "all_duplicate",
+            Self::AllDown => "all_down",
+            Self::CallerBlocked => "caller_blocked",
+            Self::NumberDisabled => "number_disabled",
             Self::NoAnswer => "no_answer",
             Self::AllBusy => "all_busy",
             Self::NoPrack => "no_prack",

@@ -8,22 +8,20 @@ use smallvec::SmallVec;
 
 use crate::call::Engine;
 use crate::call::a_leg::Early;
-use crate::call::admit::outcome_of;
 use crate::call::bridge::{Leg, OwedAck};
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
-use crate::call::hunt::Hunt;
 use crate::call::media::Anchored;
 use crate::call::output::Event;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::refer::Referral;
 use crate::call::registry::Arrival;
+use crate::call::route::{Brief, Dialling};
 use crate::call::transfer::{Joined, News};
 use crate::call::within::AskedWithin;
 use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
-use crate::routing::listed::{Refusal as Undecided, listed};
 use crate::sip::build::{ReplyHead, Writer};
 use crate::sip::message::{Method, Response};
 use crate::types::ids::{CallUuid, Mark};
@@ -107,14 +105,16 @@ impl Call {
             call_id,
             flow,
         } = referral;
-        let decision = listed(&policy.directory, &trunk, Ok(target));
-        let (campaign, source) = match &decision {
-            Ok(found) => (Some(found.campaign.id.clone()), Some(found.source)),
-            Err(Undecided::NoBuyer { campaign, source }) => {
-                (Some(campaign.id.clone()), Some(*source))
-            }
-            Err(Undecided::NotANumber(_) | Undecided::NumberUnknown) => (None, None),
+        let dialling = Dialling {
+            uuid,
+            policy: &policy,
+            trunk: &trunk,
+            dialled: Ok(target),
+            caller,
+            moment: core.moment(now),
         };
+        let screened = dialling.screen();
+        let source = screened.source;
         let record = Record {
             uuid,
             generation: policy.generation,
@@ -122,9 +122,9 @@ impl Call {
             user,
             dialled: Some(target),
             caller,
-            campaign,
-            afid: source.map(|source| source.afid.clone()),
-            sid: source.and_then(|source| source.sid.clone()),
+            campaign: screened.campaign,
+            afid: source.as_ref().map(|source| source.afid.clone()),
+            sid: source.and_then(|source| source.sid),
             call_id,
             attempts: Vec::new(),
             skipped: Vec::new(),
@@ -137,6 +137,7 @@ impl Call {
             hung_up_by: Side::Edge,
             media: None,
             figures: None,
+            story: screened.story,
         };
         let early = Early {
             server: None,
@@ -149,22 +150,14 @@ impl Call {
             provisional: None,
             offers: None,
         };
-        let plan = match decision {
-            Ok(decision) => Ok(Hunt {
-                company: decision.campaign.company,
-                buyers: decision.buyers.clone(),
-                next: 0,
-                gateways: SmallVec::new(),
-                tried: 0,
-                places: Vec::new(),
-                is_last_resort: false,
-                until: now + policy.hunt.time,
+        let plan = screened.plan.map(|kept| {
+            Box::new(Brief {
                 max_forwards: 69,
                 hops: 1,
                 sender: flow.remote.ip(),
-            }),
-            Err(refusal) => Err(outcome_of(refusal)),
-        };
+                kept,
+            })
+        });
         let mut call = Self {
             key,
             home: of.slot,
@@ -174,9 +167,9 @@ impl Call {
             trunk,
             caller_mark,
             buyer_mark: None,
-            holds_trunk: false,
-            held_buyer: None,
-            held_second: None,
+            trunk_place: None,
+            buyer_place: None,
+            second_place: None,
             media: Anchored::Direct,
             record: Some(Box::new(record)),
             state: State::Gone,
@@ -206,7 +199,7 @@ impl Call {
             uuid: self.uuid,
             leg,
             who,
-            held: self.held_buyer.take(),
+            place: self.buyer_place.take(),
             mark,
             record: self.record.take(),
             ok: Bytes::copy_from_slice(response.head.message()),

@@ -30,6 +30,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::a_leg::write_contact;
+use crate::call::aftermath::conclude;
 use crate::call::bridge::{Leg, OwedAck};
 use crate::call::bye::{Why, send_bye};
 use crate::call::call::{Call, State};
@@ -37,10 +38,12 @@ use crate::call::core::{CallKey, Core, Owner};
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::output::{Event, Output};
+use crate::call::places::Place;
 use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Record, Side};
 use crate::routing::buyer::Buyer;
+use crate::routing::caps::CapOn;
 use crate::sip::message::{Method, Response, ResponseEssentials};
 use crate::sip::reply::reason_phrase;
 use crate::transaction::layer::ClientId;
@@ -73,8 +76,8 @@ pub(crate) struct Joined {
     pub(crate) uuid: CallUuid,
     pub(crate) leg: Leg,
     pub(crate) who: Arc<Buyer>,
-    /// The buyer of whom it has a place.
-    pub(crate) held: Option<Arc<Buyer>>,
+    /// The place that it has of the buyer.
+    pub(crate) place: Option<Place>,
     /// Our tag in it.
     pub(crate) mark: Mark,
     pub(crate) record: Option<Box<Record>>,
@@ -120,12 +123,14 @@ impl Joined {
         }
         let dialog = &mut self.leg.dialog;
         send_bye(now, core, face, dialog, Owner::Nobody, &Why::Unsaid);
-        if let Some(buyer) = self.held {
-            core.release_place_of(&buyer);
-        }
         if let Some(mut record) = self.record {
             (record.ended, record.outcome) = (now, Outcome::LegLost);
             (record.status, record.hung_up_by) = (200, Side::Edge);
+            if conclude(now, core, &mut record)
+                && let Some(place) = &self.place
+            {
+                place.commit(core, CapOn::Conversion);
+            }
             core.event(Event::Ended {
                 uuid: record.uuid,
                 outcome: Outcome::LegLost,
@@ -135,6 +140,9 @@ impl Joined {
                     .unwrap_or_default(),
             });
             core.output(Output::Record(record));
+        }
+        if let Some(place) = self.place {
+            core.release(place);
         }
     }
 }
@@ -365,17 +373,13 @@ impl Call {
     /// The one who was found stands in the referrer's place, and the referrer goes.
     fn take_over(&mut self, now: Instant, core: &mut Core, by: Side, joined: Joined) {
         // The trunk's place stays with the call that it brought, and each buyer's with the buyer.
-        let holds_trunk = mem::take(&mut self.holds_trunk);
-        let (buyer, second) = (self.held_buyer.take(), self.held_second.take());
-        self.settle(now, core, Outcome::Completed, 200, by);
-        self.holds_trunk = holds_trunk;
-        let (stays, goes) = match by {
-            Side::Caller | Side::Edge => ((buyer, joined.held), second),
-            Side::Buyer => ((joined.held, second), buyer),
+        self.write_record(now, core, Outcome::Completed, 200, by);
+        let own = match by {
+            Side::Caller | Side::Edge => &mut self.second_place,
+            Side::Buyer => &mut self.buyer_place,
         };
-        (self.held_buyer, self.held_second) = stays;
-        if let Some(buyer) = goes {
-            core.release_place_of(&buyer);
+        if let Some(place) = mem::replace(own, joined.place) {
+            core.release(place);
         }
         self.record = joined.record;
         self.uuid = joined.uuid;

@@ -54,8 +54,9 @@ impl<'d> Campaigns<'d> {
             }
             written.push((section, id, company));
         }
-        for (section, id, company) in written {
-            let campaign = campaigns.campaign(&section, id, company, cast, desk);
+        for ((section, id, company), place) in written.into_iter().zip(0..) {
+            let mut campaign = campaigns.campaign(&section, id, company, cast, desk);
+            campaign.place = CampaignId(place);
             campaigns.list.push(Arc::new(campaign));
         }
         campaigns.check_circles(desk);
@@ -82,6 +83,7 @@ impl<'d> Campaigns<'d> {
         }
         let exits = self.exits(section, company, cast, desk);
         Campaign {
+            place: CampaignId(0),
             id: id.value.into(),
             company: company.unwrap_or(CompanyId(0)),
             name: name.map_or(id.value, |name| name.value).into(),

@@ -238,6 +238,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
 
     Some(Settings {
         policy: Policy {
+            node: node.node.name.as_str().into(),
             generation,
             hop_secret: node.secret,
             product: node.product,

@@ -72,7 +72,13 @@ impl Courier for HttpCourier {
             return Attempt::Impossible("bad_body");
         };
         let mut headers = parcel.headers.clone();
-        headers.push((KEY.into(), parcel.key().into()));
+        // A webhook's is part of what is signed, and there already.
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case(KEY))
+        {
+            headers.push((KEY.into(), parcel.key().into()));
+        }
         let redirects = match parcel.class {
             Class::Ping => 0,
             Class::Browser => REDIRECTS,

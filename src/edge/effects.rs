@@ -1,5 +1,6 @@
 //! Does what the engine's outputs say.
 
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use bytes::Bytes;
 
 use crate::call::Engine;
 use crate::call::output::{Event, Output};
-use crate::call::places::{Party, Verdict};
+use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::record::{MediaAt, Record};
 use crate::edge::guard::{Guard, Notice, Standing, Tidings};
@@ -19,12 +20,13 @@ use crate::edge::postroom::Postroom;
 use crate::edge::rtpengine;
 use crate::edge::rtpengine::RtpengineDesk;
 use crate::edge::valve::{Passage, Stage, Valve};
+use crate::edge::webhooks::WebhookDesk;
 use crate::edge::writers::Records;
 use crate::media::ng::ask::Failure;
+use crate::net::clock;
 use crate::net::resolver::{Asker, Told};
 use crate::net::streams::Lines;
 use crate::net::udp::{Batches, Port, Report, Unsendable};
-use crate::routing::caps::Caps;
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::frame;
 use crate::sip::glance::Glance;
@@ -43,11 +45,15 @@ pub(super) struct Effects {
     /// By [`ShardId`], the own one included.
     shards: Vec<Mailbox>,
     records: Option<Records>,
+    /// Whether what is to be delivered at the end of a call is kept with its record.
+    is_durable: bool,
     till: Till,
     /// Relays media; `None`: nobody does.
     media: Option<MediaDesk>,
     /// Asks rtpengine; `None`: there is none.
     rtpengine: Option<RtpengineDesk>,
+    /// Sends webhooks.
+    webhooks: WebhookDesk,
     /// Looks names up; `None`: nobody does.
     asker: Option<Asker>,
     tally: Tally,
@@ -74,6 +80,8 @@ pub(super) struct Ways {
     pub(super) media: Option<MediaDesk>,
     /// To rtpengine; `None`: there is none.
     pub(super) rtpengine: Option<RtpengineDesk>,
+    /// To those who have webhooks.
+    pub(super) webhooks: WebhookDesk,
     /// To DNS; `None`: names are not looked up.
     pub(super) asker: Option<Asker>,
 }
@@ -82,7 +90,7 @@ impl Effects {
     pub(super) fn new(
         own: ShardId,
         ways: Ways,
-        records: Option<Records>,
+        (records, is_durable): (Option<Records>, bool),
         till: Till,
         guard: Guard,
         valve: Valve,
@@ -94,6 +102,7 @@ impl Effects {
             shards,
             media,
             rtpengine,
+            webhooks,
             asker,
         } = ways;
         Self {
@@ -103,9 +112,11 @@ impl Effects {
             lines,
             shards,
             records,
+            is_durable,
             till,
             media,
             rtpengine,
+            webhooks,
             asker,
             tally,
             guard,
@@ -121,8 +132,8 @@ impl Effects {
     }
 
     /// Takes a place of a trunk or a buyer for a call, if there is one.
-    pub(super) fn reserve(&mut self, now: Instant, party: &Party, caps: Caps) -> Verdict {
-        self.till.reserve(now, party, caps)
+    pub(super) fn reserve(&mut self, ticket: Ticket, claimant: &Claimant) -> Verdict {
+        self.till.reserve(clock::moment(), ticket, claimant)
     }
 
     /// Does one thing; messages wait for the [`flush`](Self::flush).
@@ -140,7 +151,10 @@ impl Effects {
             }
             // Answered where the engine is at hand.
             Output::Reserve { .. } => {}
-            Output::Release(party) => self.till.release(&party),
+            Output::Commit { ticket, what } => self.till.commit(ticket, what),
+            Output::Fetch { ticket, request } => self.webhooks.ping(ticket, request),
+            Output::Deliver { uuid, deliveries } => self.webhooks.deliver(uuid, deliveries),
+            Output::Release(ticket) => self.till.release(ticket),
             Output::Probed {
                 buyer,
                 gateway,
@@ -196,6 +210,13 @@ impl Effects {
     /// Ends a call's media and writes its record, with what was heard if somebody listened.
     fn finish(&mut self, now: Instant, mut record: Box<Record>) {
         let records = self.records.clone();
+        if let Some(story) = &mut record.story
+            && !self.is_durable
+            && !story.deliveries.is_empty()
+        {
+            let deliveries = mem::take(&mut story.deliveries);
+            self.webhooks.deliver(record.uuid, deliveries);
+        }
         match (record.media.take(), &self.media, &self.rtpengine) {
             (Some(MediaAt::Relay(id)), Some(desk), _) => desk.end(id, record, records),
             (Some(MediaAt::Rtpengine(lodging)), _, Some(desk)) => {
@@ -387,10 +408,10 @@ impl Effects {
     pub(super) fn publish(&mut self, received: u64) {
         let report = &mut self.report;
         self.tally.add_received(received);
-        self.tally.add_sent(std::mem::take(&mut report.sent));
+        self.tally.add_sent(mem::take(&mut report.sent));
         let (blocked, refused) = (
-            std::mem::take(&mut report.blocked),
-            std::mem::take(&mut report.refused),
+            mem::take(&mut report.blocked),
+            mem::take(&mut report.refused),
         );
         if blocked + refused > 0 {
             self.tally.add_send_drops(blocked, refused);
@@ -554,13 +575,14 @@ mod tests {
                     Ways {
                         ports,
                         lines: None,
-                        shards: vec![own, other],
+                        shards: vec![own.clone(), other],
                         media: None,
                         rtpengine: None,
+                        webhooks: WebhookDesk::to_nobody(own),
                         asker: None,
                     },
-                    None,
-                    Ledger::new(clock::now()).till(),
+                    (None, false),
+                    Arc::new(Ledger::default()).till(),
                     guard,
                     valve,
                     tally,

@@ -199,6 +199,7 @@ impl Guard {
             | Event::Skipped { .. }
             | Event::CallerRefused { .. }
             | Event::LimitReached { .. }
+            | Event::Hook { .. }
             | Event::MediaUnfit { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable

@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 
 use crate::call::input::{MediaLost, Which};
 use crate::call::output::Gauges;
+use crate::call::places::Ticket;
 use crate::call::policy::Policy;
+use crate::call::story::Reply;
 use crate::edge::guard::Notice;
 use crate::media::ng::ask::Told as MediaTold;
 use crate::media::plan::SessionId;
@@ -81,6 +83,13 @@ pub(super) enum Letter {
     },
     /// What rtpengine says.
     MediaTold(Box<MediaTold>),
+    /// What was heard of a webhook.
+    Fetched {
+        /// The question.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
     /// What the guard of this shard tells.
     Guard(ShardId, Notice),
 }

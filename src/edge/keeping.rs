@@ -110,6 +110,11 @@ impl Keeping {
         self.records.clone()
     }
 
+    /// Whether what is to be delivered at the end of a call is kept with its record.
+    pub(super) fn is_durable(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Has the file of records opened anew, for whoever has moved it away.
     pub(super) fn reopen(&self) {
         if let Some(writer) = &self.writer {

@@ -1,220 +1,152 @@
-//! The places of trunks and buyers with a limit: taken and given back by all shards, without a lock.
+//! The places of trunks, buyers and groups with a limit: taken and given back by all shards.
 //!
 //! ```text
-//!   shard 0: Till ──┐                      ┌── meter of buyer a: calls, bucket
-//!                   ├── Ledger: by party ──┤
-//!   shard 1: Till ──┘                      └── meter of trunk b: calls, bucket
+//!   shard 0: Till ──┐
+//!                   ├── Ledger: one book, by party
+//!   shard 1: Till ──┘
 //! ```
 //!
-//! A till looks each party up in the ledger once; from then on it knows its meter, and counting is a few
-//! atomic operations.
+//! A till keeps what its calls hold, by the name of the question. Who has no limit is never asked about, so the book's lock
+//! is taken by calls of those only who have one, for well under a microsecond.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::call::places::{Party, Verdict};
-use crate::routing::caps::Caps;
+use crate::call::places::{Claimant, Ticket, Verdict};
+use crate::routing::book::{Book, Counted, Hold};
+use crate::routing::caps::CapOn;
+use crate::types::moment::Moment;
 
-/// All meters. There is one for each trunk and each buyer that had a limit since the start: what is configured
-/// has an end.
-pub(super) struct Ledger {
-    start: Instant,
-    meters: Mutex<BTreeMap<Party, Arc<Meter>>>,
-}
-
-/// One party's count.
+/// The book that all shards share.
 #[derive(Default)]
-struct Meter {
-    /// Places taken.
-    calls: AtomicU32,
-    /// When the bucket of calls per second is full again, in nanoseconds since the start.
-    full_at: AtomicU64,
+pub(super) struct Ledger {
+    book: Mutex<Book>,
 }
 
-/// One shard's way to the meters.
+/// One shard's way to the book.
 pub(super) struct Till {
     ledger: Arc<Ledger>,
-    known: HashMap<Party, Arc<Meter>>,
+    holds: HashMap<Ticket, Hold>,
+    /// What counts from now on, and is not written down yet.
+    counted: Vec<Counted>,
 }
 
 impl Ledger {
-    pub(super) fn new(start: Instant) -> Arc<Self> {
-        Arc::new(Self {
-            start,
-            meters: Mutex::default(),
-        })
-    }
-
     pub(super) fn till(self: &Arc<Self>) -> Till {
         Till {
             ledger: Arc::clone(self),
-            known: HashMap::new(),
+            holds: HashMap::new(),
+            counted: Vec::new(),
         }
     }
 
     /// Places taken: of trunks and of buyers.
     pub(super) fn taken(&self) -> (u64, u64) {
-        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sum = (0, 0);
-        for (party, meter) in meters.iter() {
-            let taken = u64::from(meter.calls.load(Ordering::Relaxed));
-            match party {
-                Party::Trunk(_) => sum.0 += taken,
-                Party::Buyer(_) => sum.1 += taken,
-            }
-        }
-        sum
+        self.book().taken()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Till {
-    /// Takes a place, if there is one.
-    pub(super) fn reserve(&mut self, now: Instant, party: &Party, caps: Caps) -> Verdict {
-        let since = now.saturating_duration_since(self.ledger.start);
-        self.meter(party).reserve(since, caps)
+    /// Takes the places that a call asks for, all or none.
+    pub(super) fn reserve(&mut self, now: Moment, ticket: Ticket, claimant: &Claimant) -> Verdict {
+        let mut book = self.ledger.book();
+        match claimant.reserve(now, &mut book, &mut self.counted) {
+            Ok(hold) => {
+                self.holds.insert(ticket, hold);
+                Verdict::Granted
+            }
+            Err(full) => Verdict::Full(full),
+        }
     }
 
-    /// Takes a place back that was granted.
-    pub(super) fn release(&mut self, party: &Party) {
-        self.meter(party).release();
+    /// The call that has these places did what counts with some.
+    pub(super) fn commit(&mut self, ticket: Ticket, what: CapOn) {
+        if let Some(hold) = self.holds.get_mut(&ticket) {
+            self.ledger.book().commit(hold, what, &mut self.counted);
+        }
     }
 
-    fn meter(&mut self, party: &Party) -> &Meter {
-        let ledger = &self.ledger;
-        self.known.entry(party.clone()).or_insert_with(|| {
-            let mut meters = ledger.meters.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(meters.entry(party.clone()).or_default())
-        })
+    /// Takes back places that were granted.
+    pub(super) fn release(&mut self, ticket: Ticket) {
+        if let Some(hold) = self.holds.remove(&ticket) {
+            self.ledger.book().release(hold);
+        }
     }
 }
-
-impl Meter {
-    fn reserve(&self, now: Duration, caps: Caps) -> Verdict {
-        let most = caps.max_calls.unwrap_or(u32::MAX);
-        let taken = self
-            .calls
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |calls| {
-                (calls < most).then(|| calls + 1)
-            });
-        if taken.is_err() {
-            return Verdict::Full;
-        }
-        if caps.max_cps.is_some_and(|cps| !self.draw(now, cps)) {
-            self.release();
-            return Verdict::TooFast;
-        }
-        Verdict::Granted
-    }
-
-    /// Takes a token out of the bucket, which holds those of one second.
-    fn draw(&self, now: Duration, cps: u32) -> bool {
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let token = SECOND / u64::from(cps.max(1));
-        let drawn = self
-            .full_at
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
-                let next = full_at.max(now).saturating_add(token);
-                (next <= now.saturating_add(SECOND)).then_some(next)
-            });
-        drawn.is_ok()
-    }
-
-    fn release(&self) {
-        // Never below zero: the core gives back what it was granted, and once.
-        let _ = self
-            .calls
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |calls| {
-                calls.checked_sub(1)
-            });
-    }
-}
-
-/// In nanoseconds.
-const SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
     use std::thread;
 
     use super::*;
-    use crate::net::clock;
+    use crate::routing::buyer::{Buyer, Gateway};
+    use crate::routing::caps::{CapKind, Caps};
+    use crate::routing::trunk::{CompanyId, Trunk};
 
     #[test]
     fn a_place_is_granted_while_there_are_any_and_again_when_one_is_given_back() {
-        let now = clock::now();
-        let mut till = Ledger::new(now).till();
-        let caps = caps(Some(2), None);
+        let ledger = Arc::new(Ledger::default());
+        let mut till = ledger.till();
+        let buyer = buyer(2);
 
-        let verdicts = [0; 3].map(|_| till.reserve(now, &buyer(), caps));
-        assert_eq!(
-            verdicts,
-            [Verdict::Granted, Verdict::Granted, Verdict::Full]
-        );
-        till.release(&buyer());
-
-        assert_eq!(till.reserve(now, &buyer(), caps), Verdict::Granted);
-        // A trunk of the same id is another party.
-        let trunk = Party::Trunk("one".into());
-        assert_eq!(till.reserve(now, &trunk, caps), Verdict::Granted);
-        assert_eq!(till.ledger.taken(), (1, 2));
-    }
-
-    #[test]
-    fn a_second_has_so_many_calls_and_they_come_back_one_by_one() {
-        let start = clock::now();
-        let mut till = Ledger::new(start).till();
-        let caps = caps(None, Some(4));
-        let mut granted = |after| {
-            let now = start + Duration::from_millis(after);
-            let verdict = till.reserve(now, &buyer(), caps);
-            assert_ne!(verdict, Verdict::Full);
-            verdict == Verdict::Granted
+        let verdicts = [1, 2, 3].map(|round| till.reserve(at(0), ticket(round), &buyer));
+        assert_eq!(verdicts[..2], [Verdict::Granted, Verdict::Granted]);
+        let Verdict::Full(full) = &verdicts[2] else {
+            panic!("{verdicts:?}");
         };
-
-        let burst: Vec<_> = (0..6).map(|_| granted(0)).collect();
-        assert_eq!(burst, [true, true, true, true, false, false]);
         assert_eq!(
-            [granted(249), granted(250), granted(251)],
-            [false, true, false]
+            (full.kind, full.have, full.cap),
+            (CapKind::Concurrency, 2, 2)
         );
+        till.release(ticket(1));
 
-        // Whatever comes, no more than rate times time, and the burst.
-        let more = (300..10_300).filter(|after| granted(*after)).count();
-        assert!((39..=41).contains(&more), "{more}");
-        assert_eq!(till.ledger.taken(), (0, u64::try_from(5 + more).unwrap()));
+        assert_eq!(till.reserve(at(0), ticket(4), &buyer), Verdict::Granted);
+        // A trunk of the same id is another party.
+        let trunk = Trunk {
+            caps: caps(1),
+            ..Trunk::new("one", CompanyId(0))
+        };
+        let trunk = Claimant::Trunk(Arc::new(trunk));
+        assert_eq!(till.reserve(at(0), ticket(5), &trunk), Verdict::Granted);
+        assert_eq!(ledger.taken(), (1, 2));
     }
 
     #[test]
-    fn who_comes_too_fast_keeps_no_place() {
-        let now = clock::now();
-        let mut till = Ledger::new(now).till();
-        let caps = caps(Some(10), Some(1));
+    fn what_is_given_back_twice_or_was_never_granted_changes_nothing() {
+        let ledger = Arc::new(Ledger::default());
+        let mut till = ledger.till();
+        let buyer = buyer(2);
+        let _ = till.reserve(at(0), ticket(1), &buyer);
+        let _ = till.reserve(at(0), ticket(2), &buyer);
 
-        let verdicts = [0; 2].map(|_| till.reserve(now, &buyer(), caps));
+        till.release(ticket(1));
+        till.release(ticket(1));
+        till.release(ticket(9));
 
-        assert_eq!(verdicts, [Verdict::Granted, Verdict::TooFast]);
-        assert_eq!(till.ledger.taken(), (0, 1));
+        assert_eq!(ledger.taken(), (0, 1));
     }
 
     #[test]
     fn shards_share_the_places_and_never_take_one_too_many() {
-        let now = clock::now();
-        let ledger = Ledger::new(now);
-        let caps = caps(Some(7), None);
+        let ledger = Arc::new(Ledger::default());
+        let buyer = buyer(7);
 
         let granted: usize = thread::scope(|scope| {
             let workers: Vec<_> = (0..4)
                 .map(|_| {
-                    let mut till = ledger.till();
+                    let (mut till, buyer, ledger) = (ledger.till(), buyer.clone(), &ledger);
                     scope.spawn(move || {
                         let mut granted = 0;
-                        for _ in 0..10_000 {
-                            if till.reserve(now, &buyer(), caps) == Verdict::Granted {
+                        for round in 0..10_000 {
+                            let verdict = till.reserve(at(0), ticket(round), &buyer);
+                            if verdict == Verdict::Granted {
                                 granted += 1;
-                                assert!(till.ledger.taken().1 <= 7);
-                                till.release(&buyer());
+                                assert!(ledger.taken().1 <= 7);
+                                till.release(ticket(round));
                             }
                         }
                         granted
@@ -229,11 +161,31 @@ mod tests {
         assert_eq!(ledger.taken(), (0, 0));
     }
 
-    fn buyer() -> Party {
-        Party::Buyer("one".into())
+    fn ticket(round: u32) -> Ticket {
+        Ticket::of_test(round)
     }
 
-    fn caps(max_calls: Option<u32>, max_cps: Option<u32>) -> Caps {
-        Caps { max_calls, max_cps }
+    fn at(millis: i64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    fn buyer(max_calls: u32) -> Claimant {
+        let gateway = Gateway::udp(
+            "sip:one@192.0.2.1",
+            "192.0.2.1",
+            "192.0.2.1:5060".parse().unwrap(),
+        );
+        let buyer = Buyer {
+            caps: caps(max_calls),
+            ..Buyer::new("one", vec![Arc::new(gateway)])
+        };
+        Claimant::Buyer(Arc::new(buyer))
+    }
+
+    fn caps(max_calls: u32) -> Caps {
+        Caps {
+            max_calls: Some(max_calls),
+            max_cps: None,
+        }
     }
 }

@@ -24,6 +24,7 @@ mod effects;
 mod guard;
 mod hall;
 mod inbox;
+mod journal;
 mod keeping;
 mod ledger;
 mod media;
@@ -35,6 +36,7 @@ mod shard;
 mod storeroom;
 mod supervise;
 mod valve;
+mod webhooks;
 mod writers;
 
 use std::io;
@@ -66,7 +68,9 @@ use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
+use crate::edge::webhooks::{WebhookDesk, Webhooks};
 use crate::net::clock;
+use crate::net::http_client::Client;
 use crate::net::resolver::Resolver;
 use crate::net::sockets;
 use crate::net::sockets::BindError;
@@ -126,6 +130,8 @@ pub struct Edge {
     resolver: Option<Resolver>,
     /// What relays media.
     planes: Planes,
+    /// `None`: it is over.
+    webhooks: Option<Webhooks>,
     /// Our listeners with the ports they really have.
     listeners: Vec<Listener>,
     http: Option<SocketAddr>,
@@ -184,7 +190,7 @@ impl Edge {
             storage: storage.as_ref(),
             records: telemetry.records,
             node: &node.name,
-            http_client,
+            http_client: http_client.clone(),
             dns: &dns,
         };
         let keeping = Keeping::start(wishes, sink, &metrics)?;
@@ -205,7 +211,7 @@ impl Edge {
         let boards: Vec<Arc<Board>> = doors.iter().map(|_| Arc::default()).collect();
         // The same for all shards: so one can tell a nonce that another has given out.
         let (seed, start) = (disk::draw()?, clock::now());
-        let ledger = Ledger::new(start);
+        let ledger = Arc::new(Ledger::default());
         let media_counts = Arc::new(MediaCounts::new(&metrics));
         let rtpengine_counts = RtpengineCounts::new(&metrics);
         let panel = Arc::new(Panel {
@@ -227,6 +233,7 @@ impl Edge {
             keeping,
             resolver: None,
             planes: Planes::default(),
+            webhooks: None,
             listeners,
             http: http_address,
             node,
@@ -239,6 +246,10 @@ impl Edge {
             mailboxes: mailboxes.clone(),
             metrics: Arc::clone(&metrics),
         };
+        let client = Client::new(http_client, &dns)?;
+        let started = Webhooks::start(client, Arc::clone(&metrics))?;
+        let webhooks = edge.webhooks.insert(started);
+        let courier = webhooks.courier();
         let resolver = edge.resolver.insert(Resolver::start(dns, hall)?);
         let asker = resolver.asker();
         edge.look_names_up(&policy);
@@ -256,9 +267,10 @@ impl Edge {
                     shards: mailboxes.clone(),
                     media: edge.planes.relay(&door.mailbox),
                     rtpengine: edge.planes.rtpengines(&door.mailbox),
+                    webhooks: WebhookDesk::new(courier.clone(), door.mailbox.clone()),
                     asker: Some(asker.clone()),
                 },
-                edge.keeping.records(),
+                (edge.keeping.records(), edge.keeping.is_durable()),
                 ledger.till(),
                 guard,
                 valve,
@@ -278,7 +290,7 @@ impl Edge {
             let thread = thread::Builder::new().name(format!("shard-{id}"));
             edge.shards.push(thread.spawn(move || shard::run(seat))?);
         }
-        drop(asker);
+        drop((asker, courier));
         edge.admin = Some(Admin::start(http, panel)?);
         edge.announce();
         Ok(edge)
@@ -347,6 +359,9 @@ impl Edge {
         // Only the shards could ask it besides.
         if let Some(resolver) = self.resolver.take() {
             resolver.stop();
+        }
+        if let Some(webhooks) = self.webhooks.take() {
+            webhooks.stop();
         }
         // The records of the last calls come from there.
         mem::take(&mut self.planes).stop();

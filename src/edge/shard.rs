@@ -49,6 +49,9 @@ pub(super) const BELL: Token = Token(usize::MAX);
 /// for each millisecond's would cost an idle shard more than its work.
 const SLACK: Duration = Duration::from_millis(5);
 
+/// How long the engine counts the time of day for itself.
+const CLOCK_PERIOD: Duration = Duration::from_secs(10);
+
 /// Letters handled per wake-up at most, so that sockets and timers have their turn.
 const LETTER_BATCH: usize = 256;
 
@@ -95,6 +98,8 @@ struct Shard {
     is_rung: bool,
     /// By port: what is known of its socket.
     sockets: Vec<Readiness>,
+    /// When the engine is next told the time of day.
+    clock_due: Instant,
 }
 
 /// What is known of a socket. Polling is edge-triggered: readiness is told once, and kept here until
@@ -127,6 +132,7 @@ impl Shard {
             pace: Pace::new(seat.gather, seat.start),
             is_draining: false,
             is_rung: false,
+            clock_due: seat.start,
         })
     }
 
@@ -137,6 +143,7 @@ impl Shard {
             self.wait(now)?;
             now = clock::now();
             self.pace.note(now);
+            self.tell_time(now);
             // Orders first: what was ordered before a datagram was sent holds for it.
             self.read_inbox(now);
             let received = self.receive(now)?;
@@ -147,6 +154,14 @@ impl Shard {
             self.effects.publish(received);
         }
         Ok(())
+    }
+
+    /// Tells the engine the time of day, which somebody may have set.
+    fn tell_time(&mut self, now: Instant) {
+        if now >= self.clock_due {
+            self.clock_due = now + CLOCK_PERIOD;
+            self.step(now, Input::Clock(clock::moment()));
+        }
     }
 
     /// Whether there is something to do at once.
@@ -293,6 +308,9 @@ impl Shard {
                     let Told { wanted, located } = told;
                     self.step(now, Input::Resolved { wanted, located });
                 }
+                Some(Letter::Fetched { ticket, reply }) => {
+                    self.step(now, Input::Fetched { ticket, reply });
+                }
                 Some(Letter::Media { id, lost }) => {
                     self.step(now, Input::Media { id, lost });
                 }
@@ -383,22 +401,12 @@ impl Shard {
 /// Does all that the engine says. A question for a place is answered in the same breath.
 fn drain(engine: &mut Engine, effects: &mut Effects, now: Instant) {
     while let Some(output) = engine.poll_output() {
-        let Output::Reserve {
-            ticket,
-            party,
-            caps,
-        } = output
-        else {
+        let Output::Reserve { ticket, claimant } = output else {
             effects.perform(now, output);
             continue;
         };
-        let verdict = effects.reserve(now, &party, caps);
-        let party = &party;
-        let answer = Input::Reserved {
-            ticket,
-            party,
-            verdict,
-        };
+        let verdict = effects.reserve(ticket, &claimant);
+        let answer = Input::Reserved { ticket, verdict };
         if let Err(panic) = attempt(engine, now, answer) {
             panic.rescue(engine, now, None);
         }

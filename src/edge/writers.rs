@@ -18,15 +18,13 @@ use tracing::subscriber::SetGlobalDefaultError;
 
 use crate::call::record::Record;
 use crate::config::Telemetry;
+use crate::edge::journal::append_record;
 use crate::net::clock;
-use crate::store::entry::{Admitted, Ended};
-use crate::store::{Entry as JournalEntry, Lane, List, Refused};
+use crate::store::Lane;
 use crate::telemetry::log;
 use crate::telemetry::log::{Entry, Lines, NotAFilter};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::record::{Anchor, RecordFile, write_line};
-use crate::types::moment::Moment;
-use crate::types::number::Number;
+use crate::telemetry::record::{RecordFile, write_line};
 
 /// How long a writer lets things gather once the first is there. Each wake-up of a thread costs more
 /// than formatting a record, and so does the sender's system call to wake it; a sleeping writer
@@ -192,7 +190,7 @@ impl RecordJob {
                     for record in iter::once(first).chain(more).take(BATCH) {
                         line.clear();
                         write_line(&mut line, &self.node, &record, &anchor);
-                        if let Err(error) = append(&mut lane, &record, &line, &anchor) {
+                        if let Err(error) = append_record(&mut lane, &record, &line, &anchor) {
                             self.metrics.add_records_lost(1);
                             error!(%error, call = %record.uuid, "call record lost");
                         }
@@ -213,37 +211,6 @@ impl RecordJob {
             error!("call records lost: the journal cannot be written");
         }
     }
-}
-
-/// Takes a record down. Nobody has told the journal of the call before, so its admission comes with it.
-fn append(lane: &mut Lane, record: &Record, line: &[u8], anchor: &Anchor) -> Result<(), Refused> {
-    let time = |at| Moment::from(anchor.time_of(at));
-    let text = |number: &Option<Number>| number.as_ref().map(ToString::to_string);
-    let (dialled, caller) = (text(&record.dialled), text(&record.caller));
-    lane.append(&JournalEntry::Admitted(Admitted {
-        uuid: record.uuid,
-        at: time(record.began),
-        generation: record.generation,
-        trunk: &record.trunk,
-        user: record.user.as_deref(),
-        company: None,
-        campaign: record.campaign.as_deref(),
-        afid: record.afid.as_deref(),
-        sid: record.sid.as_deref(),
-        dialled: dialled.as_deref(),
-        caller: caller.as_deref(),
-        call_id: &record.call_id,
-        note: &[],
-    }))?;
-    lane.append(&JournalEntry::Ended(Ended {
-        uuid: record.uuid,
-        at: time(record.ended),
-        // JSON is text.
-        line: str::from_utf8(line).unwrap_or_default().trim_end(),
-        past: None,
-        conversion: None,
-        deliveries: List::default(),
-    }))
 }
 
 /// Why there is no log.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::telemetry::record::Anchor;
+use crate::types::moment::Moment;
 
 /// Reads the monotonic clock.
 #[must_use]
@@ -23,6 +24,12 @@ pub fn now() -> Instant {
 pub fn wall() -> Duration {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since_epoch.unwrap_or_default()
+}
+
+/// Reads the time of day.
+#[must_use]
+pub fn moment() -> Moment {
+    Moment::default().after(wall())
 }
 
 /// Reads both clocks at once, so that instants can be written as times of day.

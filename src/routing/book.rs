@@ -188,6 +188,20 @@ impl Book {
         }
     }
 
+    /// Places at once that are taken: of trunks and of buyers.
+    #[must_use]
+    pub fn taken(&self) -> (u64, u64) {
+        let mut taken = (0, 0);
+        for (party, account) in &self.accounts {
+            match party {
+                Party::Trunk(_) => taken.0 += u64::from(account.calls),
+                Party::Buyer(_) => taken.1 += u64::from(account.calls),
+                Party::Group(_) => {}
+            }
+        }
+        taken
+    }
+
     /// Adds what was counted before: by a process that is no more, or for a call that is over (a late conversion).
     pub fn count(&mut self, counted: &Counted, calls: u32) {
         let account = self.accounts.entry(counted.party.clone()).or_default();

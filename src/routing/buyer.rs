@@ -89,6 +89,13 @@ impl Buyer {
         }
     }
 
+    /// Whether a place must be asked for before it is called.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        let rules = &self.rules;
+        self.caps.is_limited() || rules.quota.is_some() || !rules.groups.is_empty()
+    }
+
     /// The places of the gateways in the order in which the call named `seed` tries them: by priority, then by
     /// weight, by a hash of the call, so that the order can be had again.
     #[must_use]

@@ -14,6 +14,8 @@ use crate::routing::trunk::CompanyId;
 pub struct Campaign {
     /// Its id in the configuration.
     pub id: Arc<str>,
+    /// Its place in the directory.
+    pub place: CampaignId,
     /// Its owner.
     pub company: CompanyId,
     /// What people call it; its id if nobody said.
@@ -36,6 +38,7 @@ impl Campaign {
     pub fn new(id: &str, company: CompanyId, buyers: Vec<Arc<Buyer>>) -> Self {
         Self {
             id: id.into(),
+            place: CampaignId(0),
             company,
             name: id.into(),
             route: Route::new(buyers),

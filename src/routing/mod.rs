@@ -15,7 +15,6 @@ pub mod directory;
 pub mod facts;
 pub mod hours;
 mod judge;
-pub mod listed;
 pub mod rules;
 pub mod screen;
 pub mod trunk;

@@ -1,7 +1,7 @@
 //! The values that labels have, where they are known beforehand: those show from the start, with 0.
 
 use crate::call::output::Refusal;
-use crate::call::record::{AttemptResult, Outcome, WhySkipped};
+use crate::call::record::{AttemptResult, Outcome};
 
 /// The methods that have a label of their own; the rest is `other`.
 pub(super) const METHODS: &[&str] = &[
@@ -68,6 +68,12 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NumberUnknown,
     Outcome::NoBuyer,
     Outcome::AllCapped,
+    Outcome::AllClosed,
+    Outcome::NoMatch,
+    Outcome::AllDuplicate,
+    Outcome::AllDown,
+    Outcome::CallerBlocked,
+    Outcome::NumberDisabled,
     Outcome::NoAnswer,
     Outcome::AllBusy,
     Outcome::NoPrack,
@@ -97,11 +103,26 @@ pub(super) const RESULTS: &[AttemptResult] = &[
     AttemptResult::Cancelled,
 ];
 
-pub(super) const SKIP_REASONS: &[WhySkipped] = &[
-    WhySkipped::GatewayDown,
-    WhySkipped::BuyerCalls,
-    WhySkipped::BuyerCps,
-    WhySkipped::LimitUnknown,
+/// Why a buyer, or a gateway of it, was passed over.
+pub(super) const SKIP_REASONS: &[&str] = &[
+    "gateway_down",
+    "limit_unknown",
+    "concurrency",
+    "cps",
+    "cap_hour",
+    "cap_day",
+    "cap_month",
+    "cap_total",
+    "group_cap",
+    "paused",
+    "closed",
+    "list_denied",
+    "tag_mismatch",
+    "forward_mismatch",
+    "duplicate",
+    "not_original",
+    "tried",
+    "circuit_open",
 ];
 
 /// Why a session description could not be taken to the other side.

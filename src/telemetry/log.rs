@@ -21,9 +21,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::auth::ban::Ban;
 use crate::call::output::{Event, GatewayChange, Refusal};
-use crate::call::places::{Party, Verdict};
+use crate::call::places::Verdict;
 use crate::call::record::{AttemptResult, Record};
 use crate::config::LogFormat;
+use crate::routing::caps::Party;
 
 /// A filter that cannot be read.
 #[derive(Debug, Error)]
@@ -181,6 +182,23 @@ impl Narrator {
                     "buyer passed over"
                 );
             }
+            Event::Hook {
+                uuid,
+                webhook,
+                result,
+                took,
+                warnings,
+            } => {
+                debug!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    webhook = &*webhook.id,
+                    result = result.label(),
+                    ms = took.as_millis(),
+                    warnings,
+                    "webhook done"
+                );
+            }
             Event::MediaUnfit { uuid, from, why } => {
                 debug!(
                     target: "strowger::call",
@@ -192,7 +210,7 @@ impl Narrator {
             }
             Event::LimitReached { party, verdict } => {
                 if self.limits.is_left(now, FAULTS) {
-                    warn!(party = %PartyName(party), why = limit_label(*verdict), "limit reached");
+                    warn!(party = %PartyName(party), why = limit_label(verdict.as_ref()), "limit reached");
                 }
             }
             // Once for each change, so a buyer cannot write many lines.
@@ -386,11 +404,10 @@ fn is_attack(why: Refusal) -> bool {
     }
 }
 
-fn limit_label(verdict: Option<Verdict>) -> &'static str {
+fn limit_label(verdict: Option<&Verdict>) -> &'static str {
     match verdict {
         Some(Verdict::Granted) => "granted",
-        Some(Verdict::Full) => "calls",
-        Some(Verdict::TooFast) => "cps",
+        Some(Verdict::Full(full)) => full.kind.label(),
         None => "unknown",
     }
 }
@@ -400,10 +417,7 @@ struct PartyName<'p>(&'p Party);
 
 impl fmt::Display for PartyName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Party::Trunk(id) => write!(f, "trunk {id}"),
-            Party::Buyer(id) => write!(f, "buyer {id}"),
-        }
+        write!(f, "{} {}", self.0.kind(), self.0.id())
     }
 }
 

@@ -109,12 +109,12 @@ families! {
     MEDIA_JITTER = Histogram "strowger_media_jitter_seconds" [] "Interarrival jitter of what a party sent, at the end of the call.";
     MEDIA_LOSS = Histogram "strowger_media_loss_ratio" [] "Share of a party's packets that never came, at the end of the call.";
     MEDIA_MOS = Histogram "strowger_media_mos_score" [] "Estimated mean opinion score of what a party sent, 1 to 4.5, at the end of the call.";
-    WEBHOOKS = Counter "strowger_webhooks_total" ["trigger"] "Webhooks sent, or not, by trigger and by result.";
-    WEBHOOK_TIME = Histogram "strowger_webhook_seconds" ["trigger"] "From the moment a webhook was due to its answer, or to when it was given up.";
     RTPENGINES = Gauge "strowger_rtpengines" ["state"] "rtpengines: up, and lost, which get no new calls.";
     RTPENGINE_REQUESTS = Counter "strowger_rtpengine_requests_total" ["result"] "Requests to one rtpengine, pings left out, by what came of them.";
     RTPENGINE_RESENT = Counter "strowger_rtpengine_resent_total" [] "Requests sent again because no answer came.";
     RTPENGINE_REPLY = Histogram "strowger_rtpengine_reply_seconds" [] "From a request to its answer, or until it was given up.";
+    WEBHOOKS = Counter "strowger_webhooks_total" ["trigger"] "Webhooks sent, or not, by trigger and by result.";
+    WEBHOOK_TIME = Histogram "strowger_webhook_seconds" ["trigger"] "From the moment a webhook was due to its answer, or to when it was given up.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";

@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod record;
 pub mod rtpengine;
 pub mod store;
+mod story;
 pub mod tally;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::call::record::{AttemptResult, Record, Side};
 use crate::media::figures::Heard;
+use crate::telemetry::story;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -92,6 +93,9 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
             media.object_or_null(side, Some(heard), write_heard);
         }
     });
+    line.object_or_null("routing", record.story.as_deref(), |story, entry| {
+        story::write(story, record.began, entry);
+    });
     line.text("node", node.as_bytes());
     line.integer("generation", record.generation);
     line.end();
@@ -161,6 +165,7 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
     });
     line.objects::<()>("skipped", &[], |(), _| {});
     line.null("media");
+    line.null("routing");
     line.text("node", node.as_bytes());
     line.integer("generation", call.generation);
     line.end();
@@ -253,14 +258,14 @@ fn append_to(path: &PathBuf) -> io::Result<File> {
         .open(path)
 }
 
-fn milliseconds(from: Instant, to: Instant) -> u64 {
+pub(super) fn milliseconds(from: Instant, to: Instant) -> u64 {
     let span: Duration = to.saturating_duration_since(from);
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A JSON object that is being written. By hand, for this happens once per call, and costs little more
 /// than half of what a general serializer does. Keys are ours, and need no escaping.
-struct Object<'o> {
+pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
     /// What comes before the next key.
     lead: u8,
@@ -283,7 +288,7 @@ impl<'o> Object<'o> {
     }
 
     /// A text of anybody's: escaped, and what is not UTF-8 in it replaced.
-    fn text(&mut self, key: &str, value: &[u8]) {
+    pub(super) fn text(&mut self, key: &str, value: &[u8]) {
         self.key(key);
         if is_plain(value) {
             self.out.push(b'"');
@@ -298,7 +303,7 @@ impl<'o> Object<'o> {
         }
     }
 
-    fn text_or_null(&mut self, key: &str, value: Option<&str>) {
+    pub(super) fn text_or_null(&mut self, key: &str, value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value.as_bytes()),
             None => self.null(key),
@@ -306,7 +311,7 @@ impl<'o> Object<'o> {
     }
 
     /// A value of ours, whose text needs no escaping.
-    fn display(&mut self, key: &str, value: &dyn Display) {
+    pub(super) fn display(&mut self, key: &str, value: &dyn Display) {
         self.key(key);
         // A vector takes everything, so this cannot fail.
         let _ = write!(self.out, "\"{value}\"");
@@ -319,17 +324,23 @@ impl<'o> Object<'o> {
         }
     }
 
-    fn integer(&mut self, key: &str, value: u64) {
+    pub(super) fn integer(&mut self, key: &str, value: u64) {
         self.key(key);
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
 
-    fn integer_or_null(&mut self, key: &str, value: Option<u64>) {
+    pub(super) fn integer_or_null(&mut self, key: &str, value: Option<u64>) {
         match value {
             Some(value) => self.integer(key, value),
             None => self.null(key),
         }
+    }
+
+    pub(super) fn flag(&mut self, key: &str, value: bool) {
+        self.key(key);
+        let text: &[u8] = if value { b"true" } else { b"false" };
+        self.out.extend_from_slice(text);
     }
 
     fn null(&mut self, key: &str) {
@@ -338,7 +349,7 @@ impl<'o> Object<'o> {
     }
 
     /// A list with an object for each of `items`.
-    fn object_or_null<T>(
+    pub(super) fn object_or_null<T>(
         &mut self,
         key: &str,
         item: Option<&T>,
@@ -354,7 +365,12 @@ impl<'o> Object<'o> {
         object.end();
     }
 
-    fn objects<T>(&mut self, key: &str, items: &[T], write: impl Fn(&T, &mut Object<'_>)) {
+    pub(super) fn objects<T>(
+        &mut self,
+        key: &str,
+        items: &[T],
+        write: impl Fn(&T, &mut Object<'_>),
+    ) {
         self.key(key);
         self.out.push(b'[');
         for (index, item) in items.iter().enumerate() {

@@ -64,7 +64,7 @@ impl Tally {
         let ended = labelled(&CALLS_ENDED, &mut OUTCOMES.iter().map(|how| how.label()));
         let attempts = labelled(&ATTEMPTS, &mut RESULTS.iter().map(|how| how.label()));
         let media_unfit = labelled(&MEDIA_UNFIT, &mut UNFIT.iter().copied());
-        let skips = labelled(&SKIPS, &mut SKIP_REASONS.iter().map(|why| why.label()));
+        let skips = labelled(&SKIPS, &mut SKIP_REASONS.iter().copied());
         let gateway_changes = labelled(&GATEWAY_CHANGES, &mut GATEWAY_STATES.iter().copied());
         let table_full = labelled(&TABLE_FULL, &mut TABLES.iter().copied());
         let send_drops = labelled(&SEND_DROPS, &mut UNSENT.iter().copied());
@@ -123,7 +123,7 @@ impl Tally {
             Event::Skipped { why, .. } => self.skips.count(why.label(), sheet, metrics),
             Event::MediaUnfit { why, .. } => self.media_unfit.count(why, sheet, metrics),
             // Skipped or Refused tells the same.
-            Event::LimitReached { .. } => {}
+            Event::LimitReached { .. } | Event::Hook { .. } => {}
             Event::Gateway { buyer, change, .. } => {
                 let (to, by) = match change {
                     GatewayChange::Down { .. } => ("down", 1.0),

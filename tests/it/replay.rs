@@ -105,6 +105,11 @@ fn configurations_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn replies_of_rtpengine_hold_what_the_fuzz_target_asks() {
+    replay("ng", "fuzz/none", targets::ng);
+}
+
+#[test]
 fn webhooks_hold_what_the_fuzz_target_asks() {
     replay("webhook", "fuzz/none", targets::webhook);
 }
@@ -117,11 +122,6 @@ fn notifications_hold_what_the_fuzz_target_asks() {
 #[test]
 fn tickets_hold_what_the_fuzz_target_asks() {
     replay("ticket", "fuzz/none", targets::ticket);
-}
-
-#[test]
-fn replies_of_rtpengine_hold_what_the_fuzz_target_asks() {
-    replay("ng", "fuzz/none", targets::ng);
 }
 
 #[test]

@@ -209,7 +209,10 @@ impl Pair {
                     said.extend(self.tell(1 - shard, input));
                 }
                 Output::Event(Event::Request { method }) => self.requests.push(method),
-                Output::Reserve { .. } | Output::Release(_) => panic!("nobody has a limit"),
+                Output::Reserve { .. } | Output::Commit { .. } | Output::Release(_) => {
+                    panic!("nobody has a limit")
+                }
+                Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Media { .. } | Output::AskMedia(_) => panic!("no media is relayed here"),
                 Output::Event(_) | Output::Record(_) | Output::Resolve(_) => {}
             }

@@ -247,16 +247,13 @@ impl Bench {
                     said.push(text);
                 }
                 Output::Probed { .. } | Output::Resolve(_) => {}
-                Output::Reserve { ticket, party, .. } => {
+                Output::Reserve { ticket, .. } => {
                     self.places += 1;
-                    let (party, verdict) = (&party, Verdict::Granted);
-                    let granted = Input::Reserved {
-                        ticket,
-                        party,
-                        verdict,
-                    };
+                    let verdict = Verdict::Granted;
+                    let granted = Input::Reserved { ticket, verdict };
                     said.extend(self.tell(granted, None));
                 }
+                Output::Commit { .. } | Output::Fetch { .. } | Output::Deliver { .. } => {}
                 Output::Release(_) => self.places -= 1,
                 Output::Record(record) => {
                     self.outcomes.push(record.outcome.label());

@@ -341,6 +341,7 @@ mod tests {
             attempts: Vec::new(),
             media: None,
             figures: None,
+            story: None,
             skipped: Vec::new(),
             began: now,
             rang: None,

@@ -11,8 +11,11 @@ use bytes::Bytes;
 use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges, Output};
-use strowger::call::places::{Party, Ticket};
+use strowger::call::places::{Claimant, Ticket};
+use strowger::call::policy::Policy;
 use strowger::call::record::Record;
+use strowger::call::story::Delivery;
+use strowger::hooks::request::Request;
 use strowger::media::ng::ask::Ask;
 use strowger::media::plan::{Plan, SessionId};
 use strowger::sip::error::ParseError;
@@ -35,7 +38,11 @@ pub(crate) struct Desk {
     pub(crate) records: Vec<Record>,
     pub(crate) ledger: Ledger,
     /// Questions for places are kept here instead of being answered.
-    pub(crate) questions: Option<Vec<(Ticket, Party)>>,
+    pub(crate) questions: Option<Vec<(Ticket, Claimant)>>,
+    /// Webhooks that were asked, in order.
+    pub(crate) fetches: Vec<(Ticket, Request)>,
+    /// Webhooks that are to be delivered while calls last.
+    pub(crate) deliveries: Vec<Delivery>,
     /// Names that the engine had looked up.
     pub(crate) asked: Vec<Arc<Wanted>>,
     /// What the relay was told, in order.
@@ -280,15 +287,28 @@ impl Desk {
 
     /// With the secrets that `seed` stands for: those of another start.
     pub(crate) fn seeded(spec: &PolicySpec, seed: [u8; 32]) -> Self {
+        Self::of(spec.build(), seed)
+    }
+
+    /// With a policy that says more than a spec can.
+    pub(crate) fn changed(spec: &PolicySpec, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = spec.build();
+        change(Arc::get_mut(&mut policy).expect("nobody else has it"));
+        Self::of(policy, [7; 32])
+    }
+
+    fn of(policy: Arc<Policy>, seed: [u8; 32]) -> Self {
         let start = epoch();
         Self {
-            engine: Engine::new(ShardId(0), seed, start, spec.build()),
+            engine: Engine::new(ShardId(0), seed, start, policy),
             start,
             now: start,
             events: Vec::new(),
             records: Vec::new(),
             ledger: Ledger::default(),
             questions: None,
+            fetches: Vec::new(),
+            deliveries: Vec::new(),
             asked: Vec::new(),
             plans: Vec::new(),
             asks: Vec::new(),
@@ -340,27 +360,21 @@ impl Desk {
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Probed { .. } => {}
-                Output::Reserve {
-                    ticket,
-                    party,
-                    caps,
-                } => {
+                Output::Reserve { ticket, claimant } => {
                     if let Some(questions) = &mut self.questions {
-                        questions.push((ticket, party));
+                        questions.push((ticket, claimant));
                         continue;
                     }
-                    let verdict = self.ledger.reserve(self.now, &party, caps);
-                    let party = &party;
-                    let answer = Input::Reserved {
-                        ticket,
-                        party,
-                        verdict,
-                    };
+                    let verdict = self.ledger.reserve(self.now, ticket, &claimant);
+                    let answer = Input::Reserved { ticket, verdict };
                     self.engine.handle(self.now, answer);
                 }
-                Output::Release(party) => {
-                    assert!(self.ledger.release(&party), "{party:?} given back twice");
+                Output::Commit { ticket, what } => self.ledger.commit(ticket, what),
+                Output::Release(ticket) => {
+                    assert!(self.ledger.release(ticket), "{ticket:?} given back twice");
                 }
+                Output::Fetch { ticket, request } => self.fetches.push((ticket, *request)),
+                Output::Deliver { deliveries, .. } => self.deliveries.extend(deliveries),
                 Output::Event(event) => self.events.push(event),
                 Output::Resolve(wanted) => self.asked.push(wanted),
                 Output::Media { id, plan } => self.plans.push((id, *plan)),

@@ -1,16 +1,22 @@
-//! Who counts places, in tests: by the book, and strict about what is given back.
+//! Who counts places, in tests: by the product's own book, and strict about what is given back.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
-use strowger::call::places::{Party, Verdict};
-use strowger::routing::caps::Caps;
+use strowger::call::places::{Claimant, Ticket, Verdict};
+use strowger::routing::book::{Book, Counted, Hold};
+use strowger::routing::caps::{CapOn, Party};
+use strowger::types::moment::Moment;
 
-/// Places taken, and when each bucket is full again.
+/// The book, and who has a place.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    taken: BTreeMap<Party, u32>,
-    full_at: BTreeMap<Party, Instant>,
+    /// When it was first asked.
+    start: Option<Instant>,
+    book: Book,
+    holds: HashMap<Ticket, (Party, Hold)>,
+    /// What counts in windows.
+    pub(crate) counted: Vec<Counted>,
     /// Places that were ever granted.
     pub(crate) granted: u32,
     /// The most that were taken at once by one party.
@@ -18,40 +24,43 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn reserve(&mut self, now: Instant, party: &Party, caps: Caps) -> Verdict {
-        let taken = self.taken.get(party).copied().unwrap_or_default();
-        if caps.max_calls.is_some_and(|most| taken >= most) {
-            return Verdict::Full;
-        }
-        if let Some(cps) = caps.max_cps {
-            let second = Duration::from_secs(1);
-            let full_at = self.full_at.get(party).copied().unwrap_or(now).max(now);
-            let next = full_at + second / cps;
-            if next > now + second {
-                return Verdict::TooFast;
-            }
-            self.full_at.insert(party.clone(), next);
-        }
-        self.taken.insert(party.clone(), taken + 1);
+    pub(crate) fn reserve(&mut self, now: Instant, ticket: Ticket, claimant: &Claimant) -> Verdict {
+        let start = *self.start.get_or_insert(now);
+        let moment = Moment::default().after(now.saturating_duration_since(start));
+        let reserved = claimant.reserve(moment, &mut self.book, &mut self.counted);
+        let hold = match reserved {
+            Ok(hold) => hold,
+            Err(full) => return Verdict::Full(full),
+        };
+        let party = claimant.party();
+        let before = self.holds.insert(ticket, (party.clone(), hold));
+        assert!(before.is_none(), "a question names one place");
         self.granted += 1;
-        self.peak = self.peak.max(taken + 1);
+        self.peak = self.peak.max(self.taken()[&party]);
         Verdict::Granted
+    }
+
+    pub(crate) fn commit(&mut self, ticket: Ticket, what: CapOn) {
+        let (_, hold) = self.holds.get_mut(&ticket).expect("a place that is held");
+        self.book.commit(hold, what, &mut self.counted);
     }
 
     /// Takes a place back; `false`: nobody had it.
     #[must_use]
-    pub(crate) fn release(&mut self, party: &Party) -> bool {
-        let Some(taken) = self.taken.get_mut(party) else {
+    pub(crate) fn release(&mut self, ticket: Ticket) -> bool {
+        let Some((_, hold)) = self.holds.remove(&ticket) else {
             return false;
         };
-        *taken -= 1;
-        if *taken == 0 {
-            self.taken.remove(party);
-        }
+        self.book.release(hold);
         true
     }
 
-    pub(crate) fn taken(&self) -> &BTreeMap<Party, u32> {
-        &self.taken
+    /// How many places each has taken.
+    pub(crate) fn taken(&self) -> BTreeMap<Party, u32> {
+        let mut taken = BTreeMap::new();
+        for (party, _) in self.holds.values() {
+            *taken.entry(party.clone()).or_default() += 1;
+        }
+        taken
     }
 }

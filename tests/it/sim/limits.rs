@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use strowger::call::input::{Input, Which};
 use strowger::call::output::Gauges;
-use strowger::call::places::{Party, Verdict};
+use strowger::call::places::Verdict;
 use strowger::routing::caps::Caps;
+use strowger::routing::caps::Party;
 
 use super::desk::{
     ANSWER, Desk, Talk, ack_of_failure, answer, buyer, buyer_request, caller_request, cancel, find,
@@ -56,7 +57,8 @@ fn limited(trunk: Caps, buyers: &[Caps]) -> PolicySpec {
 
 /// Places taken, of the trunk and of the first buyer.
 fn taken(desk: &Desk) -> (u32, u32) {
-    let of = |party| desk.ledger.taken().get(&party).copied().unwrap_or_default();
+    let taken = desk.ledger.taken();
+    let of = |party| taken.get(&party).copied().unwrap_or_default();
     (
         of(Party::Trunk("carrier".into())),
         of(Party::Buyer("c0b0".into())),
@@ -104,7 +106,7 @@ fn a_trunk_that_calls_too_fast_gets_480_until_the_next_second() {
 
 #[test]
 fn a_buyer_at_its_limit_is_passed_over_and_the_record_says_why() {
-    for (caps, why) in [(calls(1), "buyer_calls"), (cps(1), "buyer_cps")] {
+    for (caps, why) in [(calls(1), "concurrency"), (cps(1), "cps")] {
         let mut desk = Desk::with(&limited(Caps::default(), &[caps, Caps::default()]));
         assert_eq!(ladder(&desk.say(CARRIER, &call(0)))[1], "b0 INVITE");
 
@@ -369,17 +371,12 @@ fn what_a_caller_says_while_its_call_waits_is_answered() {
 /// Answers the oldest question.
 fn give(desk: &mut Desk, verdict: Verdict) -> Vec<super::desk::Said> {
     let questions = desk.questions.as_mut().expect("they are kept");
-    let (ticket, party) = questions.remove(0);
+    let (ticket, claimant) = questions.remove(0);
     if verdict == Verdict::Granted {
         let now = super::seeds::epoch();
-        desk.ledger.reserve(now, &party, Caps::default());
+        desk.ledger.reserve(now, ticket, &claimant);
     }
-    let party = &party;
-    desk.tell(Input::Reserved {
-        ticket,
-        party,
-        verdict,
-    })
+    desk.tell(Input::Reserved { ticket, verdict })
 }
 
 /// The INVITE that the first buyer got for the caller's, found again by its repetition.

@@ -18,6 +18,7 @@
 
 mod advertise;
 mod asked;
+mod campaigns;
 mod client;
 mod connections;
 pub(crate) mod desk;

@@ -218,6 +218,7 @@ impl PolicySpec {
             ..Trunk::new("carrier", CompanyId(0))
         };
         Arc::new(Policy {
+            node: "test".into(),
             generation: self.generation,
             hop_secret: Secret::new(*b"hop-secret-hop-secret-hop-secret"),
             product: Some("strowger".into()),

@@ -27,7 +27,7 @@ const SEEN: &[&str] = &[
     "number_unknown",
     "no_buyer",
     "all_capped",
-    "buyer_calls",
+    "concurrency",
     "trunk_calls",
     "trunk_cps",
     "limit_unknown",

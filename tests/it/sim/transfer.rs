@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use strowger::call::input::{Input, Which};
 use strowger::call::output::{Event, Gauges};
-use strowger::call::places::Party;
 use strowger::routing::caps::Caps;
 use strowger::routing::trunk::Refer;
 
@@ -74,12 +73,10 @@ fn told(said: &[Said], name: &str) -> (String, String) {
 
 /// Whose places are taken.
 fn places(talk: &Talk) -> Vec<String> {
-    let taken = talk.desk.ledger.taken().keys();
+    let taken = talk.desk.ledger.taken();
     let mut names: Vec<_> = taken
-        .map(|party| match party {
-            Party::Trunk(id) => format!("trunk {id}"),
-            Party::Buyer(id) => format!("buyer {id}"),
-        })
+        .keys()
+        .map(|party| format!("{} {}", party.kind(), party.id()))
         .collect();
     names.sort();
     names

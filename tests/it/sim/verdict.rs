@@ -171,6 +171,12 @@ pub(crate) fn check_record(
             );
         }
         Outcome::NoPrack => must(call.is_unreliable && record.status == 504, "but it came"),
+        Outcome::AllClosed
+        | Outcome::NoMatch
+        | Outcome::AllDuplicate
+        | Outcome::AllDown
+        | Outcome::CallerBlocked
+        | Outcome::NumberDisabled => must(false, "nobody wants anything particular here"),
         Outcome::AllCapped => {
             let skipped = record.skipped.len() == call.buyers.len();
             must(attempts.is_empty() && skipped, "with buyers left");

@@ -471,6 +471,7 @@ impl Watch {
             | Event::AttemptFailed { .. }
             | Event::Skipped { .. }
             | Event::LimitReached { .. }
+            | Event::Hook { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
         }

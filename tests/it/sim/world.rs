@@ -12,7 +12,7 @@ use strowger::call::Engine;
 use strowger::call::input::{Input, Which};
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::places;
-use strowger::call::places::{Party, Ticket};
+use strowger::call::places::{Claimant, Ticket};
 use strowger::call::policy::Policy;
 use strowger::call::record::Record;
 use strowger::media::ng::ask::{Ask, Failure, Told};
@@ -21,6 +21,9 @@ use strowger::types::ids::{CallUuid, ShardId};
 
 use super::dice::Dice;
 use super::distant::Distant;
+use strowger::routing::book::Full;
+use strowger::routing::caps::CapKind;
+
 use super::ledger::Ledger;
 use super::phone::{Act, Phone, Turn};
 use super::policy::{STRANGER, addr};
@@ -42,7 +45,7 @@ enum Parcel {
     /// The network says that nobody is there.
     Failed(SocketAddr),
     /// Whoever counts places answers.
-    Reserved(Ticket, Party, places::Verdict),
+    Reserved(Ticket, places::Verdict),
     /// rtpengine is asked, and the answer is on its way back; or no answer is.
     Asked(Box<Ask>, Option<Failure>),
     Told(Box<Told>),
@@ -228,14 +231,9 @@ impl World {
                 let flow = flow(address);
                 self.tell_edge(Input::TransportFailed { flow });
             }
-            Parcel::Reserved(ticket, party, verdict) => {
-                self.note(|| format!("    {party:?} {verdict:?}"));
-                let party = &party;
-                self.tell_edge(Input::Reserved {
-                    ticket,
-                    party,
-                    verdict,
-                });
+            Parcel::Reserved(ticket, verdict) => {
+                self.note(|| format!("    {ticket:?} {verdict:?}"));
+                self.tell_edge(Input::Reserved { ticket, verdict });
             }
             Parcel::Asked(ask, failure) => {
                 let told = self.distant.answer(&ask);
@@ -382,35 +380,35 @@ impl World {
                     self.watch.fault(format!("a datagram for shard {shard:?}"));
                 }
                 Output::Probed { .. } => {}
-                Output::Reserve {
-                    ticket,
-                    party,
-                    caps,
-                } => {
-                    let mut verdict = self.ledger.reserve(self.now, &party, caps);
+                Output::Reserve { ticket, claimant } => {
+                    let mut verdict = self.ledger.reserve(self.now, ticket, &claimant);
                     // Calls of others, which are not seen here.
-                    let is_buyer = matches!(party, Party::Buyer(_));
+                    let is_buyer = matches!(claimant, Claimant::Buyer(_));
                     if is_buyer && verdict == places::Verdict::Granted && self.dice.chance(20) {
-                        let _ = self.ledger.release(&party);
-                        verdict = places::Verdict::Full;
+                        let _ = self.ledger.release(ticket);
+                        verdict = places::Verdict::Full(Full {
+                            party: claimant.party(),
+                            kind: CapKind::Concurrency,
+                            have: 1,
+                            cap: 1,
+                        });
                     }
                     if let Some((least, most)) = self.scenario.counting {
                         let after = self.dice.millis(least, most);
-                        self.post(after, Parcel::Reserved(ticket, party, verdict));
+                        self.post(after, Parcel::Reserved(ticket, verdict));
                         continue;
                     }
-                    let party = &party;
-                    let answer = Input::Reserved {
-                        ticket,
-                        party,
-                        verdict,
-                    };
+                    let answer = Input::Reserved { ticket, verdict };
                     self.engine.handle(self.now, answer);
                 }
-                Output::Release(party) => {
-                    if !self.ledger.release(&party) {
-                        self.watch.fault(format!("{party:?} given back twice"));
+                Output::Commit { ticket, what } => self.ledger.commit(ticket, what),
+                Output::Release(ticket) => {
+                    if !self.ledger.release(ticket) {
+                        self.watch.fault(format!("{ticket:?} given back twice"));
                     }
+                }
+                Output::Fetch { .. } | Output::Deliver { .. } => {
+                    self.watch.fault("nobody has webhooks here".to_owned());
                 }
                 Output::Event(event) => {
                     if let Event::Started { uuid, .. } = &event {

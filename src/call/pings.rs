@@ -1,0 +1,245 @@
+//! Pings: webhooks that fire while a call is set up, and whose answers become its tags (seed 004).
+//!
+//! ```text
+//!   start     all at once, before anything is decided; the call waits for their answers, 5 s at most
+//!   selected  before a buyer is called; the call waits for those that hold it
+//!   answered  when a buyer has answered; nobody waits
+//! ```
+//!
+//! Those that are waited for are applied together, in the order of the webhooks: the same answers make the same tags, whoever
+//! was first. One that comes too late, or after the call, is nothing. The others are applied as they come.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::call::a_leg::Early;
+use crate::call::call::Call;
+use crate::call::core::{CallKey, Core};
+use crate::call::output::{Event, Output};
+use crate::call::places::Ticket;
+use crate::call::route::Brief;
+use crate::call::story::{Awaited, Fired, FiredResult, Reply, Story};
+use crate::hooks::after::Firing;
+use crate::hooks::model::Webhook;
+use crate::hooks::past::Forgotten;
+use crate::hooks::reply;
+use crate::hooks::request::{DeliveryId, Request as WebRequest};
+use crate::hooks::trigger::Trigger;
+use crate::hooks::window::{LIMIT, MOST_PINGS, Slot, Window};
+use crate::routing::buyer::Buyer;
+use crate::sip::message::{Essentials, Request};
+
+impl Call {
+    /// The call has begun: what its campaign asks before anything is decided is asked.
+    pub(crate) fn start(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        caller: (Early, Option<Instant>),
+        brief: Box<Brief>,
+        asked: (&Request<'_>, &Essentials<'_>),
+    ) {
+        match self.ping(now, core, Trigger::Start) {
+            Some(until) => self.await_start(caller, until, brief),
+            None => self.route(now, core, caller, brief, asked),
+        }
+    }
+
+    /// A buyer is chosen, and will be called. `Some`: not before that, or before the answers that are waited for have come.
+    pub(crate) fn select(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        buyer: &Buyer,
+    ) -> Option<Instant> {
+        let story = self.record.as_mut()?.story.as_mut()?;
+        story.facts.tried.push(buyer.id.clone());
+        story.progress.buyer = Some(buyer.id.clone());
+        self.ping(now, core, Trigger::Selected)
+    }
+
+    /// Fires the pings of one trigger. `Some`: the call waits for answers, until then at most.
+    pub(crate) fn ping(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        trigger: Trigger,
+    ) -> Option<Instant> {
+        let key = self.key;
+        let story = self.record.as_mut()?.story.as_mut()?;
+        let due = story.due(core, now, trigger);
+        let mut places = Vec::new();
+        for webhook in due.into_iter().take(MOST_PINGS) {
+            let is_awaited = trigger == Trigger::Start || webhook.holds_call;
+            if story.send(now, core, key, webhook) && is_awaited {
+                places.push(story.fired.len() - 1);
+            }
+        }
+        if places.is_empty() {
+            return None;
+        }
+        let window = Window::open(now, LIMIT, places.len());
+        let until = window.poll_timeout();
+        story.window = Some(Awaited { window, places });
+        until
+    }
+
+    /// Somebody has answered a ping, or will not.
+    pub(crate) fn handle_reply(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        ticket: Ticket,
+        reply: Reply,
+    ) {
+        let Some(story) = self
+            .record
+            .as_mut()
+            .and_then(|record| record.story.as_mut())
+        else {
+            return;
+        };
+        let mut fired = story.fired.iter();
+        let Some(place) = fired.position(|one| one.ticket == Some(ticket)) else {
+            return;
+        };
+        if let Some(awaited) = &mut story.window
+            && let Some(slot) = awaited.places.iter().position(|one| *one == place)
+        {
+            awaited.window.handle_answer(now, slot, reply);
+            if awaited.window.is_over() && self.awaits_pings() {
+                self.end_pings(now, core);
+            }
+            return;
+        }
+        story.take(place, reply);
+        story.report(core, place);
+    }
+
+    /// The pings that were waited for are done, or have taken too long: the call goes on.
+    pub(crate) fn end_pings(&mut self, now: Instant, core: &mut Core) {
+        if let Some(story) = self
+            .record
+            .as_mut()
+            .and_then(|record| record.story.as_mut())
+        {
+            story.close(now, core);
+        }
+        self.leave_asking(now, core, None);
+    }
+}
+
+impl Story {
+    /// The webhooks of a trigger that fire now.
+    pub(crate) fn due(&self, core: &Core, now: Instant, trigger: Trigger) -> Vec<Arc<Webhook>> {
+        let Some(hooks) = &self.hooks else {
+            return Vec::new();
+        };
+        let seen = self.seen();
+        let firing = Firing {
+            facts: &seen,
+            caller: self.facts.caller,
+            past: &Forgotten,
+            now: core.moment(now),
+        };
+        firing.due(hooks, trigger).cloned().collect()
+    }
+
+    /// Asks a webhook. `false`: there is nothing to ask it with.
+    fn send(&mut self, now: Instant, core: &mut Core, key: CallKey, webhook: Arc<Webhook>) -> bool {
+        let built = self.request(&webhook);
+        let (ticket, result) = match built {
+            Some(request) => {
+                let ticket = core.ticket(key);
+                core.output(Output::Fetch {
+                    ticket,
+                    request: Box::new(request),
+                });
+                (Some(ticket), FiredResult::Sent)
+            }
+            None => (None, FiredResult::Failed(TOO_LONG)),
+        };
+        self.note(now, webhook, ticket, result);
+        ticket.is_some()
+    }
+
+    /// What a webhook is asked; `None`: it would be too long.
+    pub(crate) fn request(&self, webhook: &Webhook) -> Option<WebRequest> {
+        let delivery = DeliveryId::new(&self.facts.uuid, &webhook.id, self.turns(webhook));
+        WebRequest::build(webhook, &self.seen(), &delivery).ok()
+    }
+
+    /// Writes down that a webhook has fired.
+    pub(crate) fn note(
+        &mut self,
+        at: Instant,
+        webhook: Arc<Webhook>,
+        ticket: Option<Ticket>,
+        result: FiredResult,
+    ) {
+        self.fired.push(Fired {
+            webhook,
+            at,
+            result,
+            took: Default::default(),
+            warnings: Vec::new(),
+            ticket,
+        });
+    }
+
+    /// Applies what was waited for.
+    fn close(&mut self, now: Instant, core: &mut Core) {
+        let Some(Awaited { mut window, places }) = self.window.take() else {
+            return;
+        };
+        window.handle_timeout(now);
+        for (place, slot) in places.into_iter().zip(window.into_slots()) {
+            match slot {
+                Slot::Done(reply) => self.take(place, reply),
+                Slot::Waiting | Slot::TimedOut => {
+                    if let Some(fired) = self.fired.get_mut(place) {
+                        fired.result = FiredResult::TimedOut;
+                        fired.took = now.saturating_duration_since(fired.at);
+                        fired.ticket = None;
+                    }
+                }
+            }
+            self.report(core, place);
+        }
+    }
+
+    /// Takes in what was heard of a ping.
+    fn take(&mut self, place: usize, reply: Reply) {
+        let Some(fired) = self.fired.get_mut(place) else {
+            return;
+        };
+        fired.ticket = None;
+        fired.took = reply.took;
+        fired.result = match reply.answer {
+            Ok((status, body)) => {
+                // What comes with an error is about the error.
+                if (200..300).contains(&status) {
+                    let tags = &mut self.facts.tags;
+                    fired.warnings = reply::apply(&body, &fired.webhook.output, tags);
+                }
+                FiredResult::Answered(status)
+            }
+            Err(why) => FiredResult::Failed(why),
+        };
+    }
+
+    fn report(&self, core: &mut Core, place: usize) {
+        if let Some(fired) = self.fired.get(place) {
+            core.event(Event::Hook {
+                uuid: self.facts.uuid,
+                webhook: fired.webhook.clone(),
+                result: fired.result,
+                took: fired.took,
+                warnings: fired.warnings.len(),
+            });
+        }
+    }
+}
+
+/// Its URL, its body or a header of it would be longer than any is.
+pub(crate) const TOO_LONG: &str = "too_long";

@@ -1,0 +1,462 @@
+//! Calls whose campaigns have a say: who gets them, which webhooks are asked, what counts, what is delivered at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use strowger::call::input::Input;
+use strowger::call::output::Gauges;
+use strowger::call::places::Ticket;
+use strowger::call::record::Outcome;
+use strowger::call::story::{FiredResult, Reply};
+use strowger::hooks::conversion::{Criterion, Group, Tier, Worth};
+use strowger::hooks::model::{CampaignHooks, Hooks, Method, Webhook};
+use strowger::hooks::reply::Output;
+use strowger::hooks::trigger::Trigger;
+use strowger::routing::buyer::Buyer;
+use strowger::routing::campaign::{Answer, Exit, Route};
+use strowger::routing::caps::{CapOn, Most, Quota};
+use strowger::routing::rules::Rules;
+use strowger::routing::zone::Zone;
+use strowger::types::condition::Conditions;
+use strowger::types::template::Template;
+
+use super::desk::{Desk, Talk, ack_of_failure, answer, buyer, find, invite, ladder, specs};
+use super::policy::{CARRIER, PolicySpec};
+
+/// A campaign with so many buyers, changed.
+fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
+    let spec = PolicySpec {
+        lines: vec![specs(buyers)],
+        ..PolicySpec::default()
+    };
+    let mut site = Site {
+        rules: Vec::new(),
+        hooks: Vec::new(),
+        groups: Vec::new(),
+        refusal: None,
+    };
+    change(&mut site);
+    Desk::changed(&spec, |policy| {
+        let directory = &mut policy.directory;
+        let campaign = Arc::get_mut(&mut directory.campaigns[0]).expect("nobody else has it");
+        let mut members = campaign.route.buyers().to_vec();
+        for (place, rules) in &site.rules {
+            let plain = &members[*place];
+            members[*place] = Arc::new(Buyer {
+                rules: rules.clone(),
+                ..Buyer::new(&plain.id, plain.gateways.clone())
+            });
+        }
+        let all = members.iter().map(|one| (one.id.clone(), Arc::clone(one)));
+        directory.buyers = all.collect();
+        campaign.route = Route::new(members);
+        if let Some(answer) = &site.refusal {
+            campaign.exits.no_match = Some(Exit::Reject(answer.clone()));
+        }
+        let hooks = site.hooks.iter().map(|hook| Arc::new(webhook(hook)));
+        let groups = site.groups.iter().cloned().map(Arc::new);
+        policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks.collect(), groups.collect())]);
+    })
+}
+
+struct Site {
+    rules: Vec<(usize, Rules)>,
+    hooks: Vec<Hook>,
+    groups: Vec<Group>,
+    /// How a call is refused that nobody wants.
+    refusal: Option<Answer>,
+}
+
+impl Site {
+    /// What a buyer wants to be known.
+    fn wants(&mut self, place: usize, conditions: &[&str]) {
+        let rules = Rules {
+            conditions: Conditions::parse(conditions.iter().copied()).expect("conditions"),
+            ..Default::default()
+        };
+        self.rules.push((place, rules));
+    }
+
+    fn hook(&mut self, trigger: Trigger, url: &'static str) {
+        self.hooks.push(Hook {
+            trigger,
+            url,
+            holds: false,
+            after: 0,
+        });
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Hook {
+    trigger: Trigger,
+    url: &'static str,
+    holds: bool,
+    after: u64,
+}
+
+fn webhook(hook: &Hook) -> Webhook {
+    Webhook {
+        id: hook.trigger.label().into(),
+        trigger: hook.trigger,
+        matches: Conditions::default(),
+        method: Method::Get,
+        url: Template::parse(hook.url),
+        headers: Vec::new(),
+        body: None,
+        fire_order: 0,
+        dedupe: None,
+        after: Duration::from_secs(hook.after),
+        holds_call: hook.holds,
+        timeout: Duration::from_secs(5),
+        redirects: 0,
+        output: Output::default(),
+        is_idempotent: false,
+        secret: None,
+    }
+}
+
+/// The oldest webhook that waits for an answer, and its URL.
+fn asked(desk: &mut Desk) -> (Ticket, String) {
+    assert!(!desk.fetches.is_empty(), "nobody is asked");
+    let (ticket, request) = desk.fetches.remove(0);
+    (ticket, request.url.to_string())
+}
+
+fn reply(ticket: Ticket, status: u16, body: &'static str) -> Input<'static> {
+    Input::Fetched {
+        ticket,
+        reply: Reply {
+            answer: Ok((status, Bytes::from_static(body.as_bytes()))),
+            took: Duration::from_millis(40),
+        },
+    }
+}
+
+// --- who gets the call
+
+#[test]
+fn tags_of_a_start_ping_decide_who_gets_the_call() {
+    let mut desk = desk(2, |site| {
+        site.hook(Trigger::Start, "http://crm.example/?n=[caller_number]");
+        site.wants(0, &["product:loan"]);
+        site.wants(1, &["product:car"]);
+    });
+
+    let said = desk.say(CARRIER, &invite());
+    assert_eq!(
+        ladder(&said),
+        ["carrier 100 INVITE"],
+        "nobody is called yet"
+    );
+    let (ticket, url) = asked(&mut desk);
+    assert!(url.starts_with("http://crm.example/?n="), "{url}");
+
+    let said = desk.tell(reply(ticket, 200, r#"{"product": ["car", "boat"]}"#));
+
+    assert_eq!(ladder(&said), ["b1 INVITE"]);
+}
+
+#[test]
+fn a_start_ping_is_waited_for_five_seconds_and_what_comes_later_is_nothing() {
+    for (millis, expected) in [(4_900, "b0 INVITE"), (5_100, "b1 INVITE")] {
+        let mut desk = desk(2, |site| {
+            site.hook(Trigger::Start, "http://crm.example/");
+            site.wants(0, &["product:loan"]);
+        });
+        desk.say(CARRIER, &invite());
+        let (ticket, _) = asked(&mut desk);
+
+        let mut said = desk.pass_millis(millis);
+        said.extend(desk.tell(reply(ticket, 200, r#"{"product": "loan"}"#)));
+
+        let called: Vec<_> = ladder(&said)
+            .into_iter()
+            .filter(|line| line.ends_with(" INVITE") && line.starts_with('b'))
+            .collect();
+        assert_eq!(called[0], expected, "{millis} ms");
+    }
+}
+
+#[test]
+fn the_answers_of_start_pings_count_in_the_order_of_the_webhooks_whoever_is_first() {
+    let mut desk = desk(1, |site| {
+        site.hook(Trigger::Start, "http://one.example/");
+        site.hook(Trigger::Start, "http://two.example/");
+    });
+    desk.say(CARRIER, &invite());
+    let (first, _) = asked(&mut desk);
+    let (second, _) = asked(&mut desk);
+
+    let said = desk.tell(reply(second, 200, r#"{"who": "two"}"#));
+    assert!(said.is_empty(), "the other one is waited for");
+    let said = desk.tell(reply(first, 200, r#"{"who": "one"}"#));
+
+    let offered = find(&said, "b0 INVITE");
+    desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
+    let story = desk.records[0].story.as_ref().expect("its number is known");
+    let values: Vec<_> = story.facts.tags.values("who").collect();
+    assert_eq!(values, ["one", "two"]);
+}
+
+#[test]
+fn what_comes_with_an_error_is_no_tag() {
+    let mut desk = desk(2, |site| {
+        site.hook(Trigger::Start, "http://crm.example/");
+        site.wants(0, &["product:loan"]);
+    });
+    desk.say(CARRIER, &invite());
+    let (ticket, _) = asked(&mut desk);
+
+    let said = desk.tell(reply(ticket, 500, r#"{"product": "loan"}"#));
+
+    assert_eq!(ladder(&said), ["b1 INVITE"]);
+}
+
+#[test]
+fn a_call_that_nobody_wants_is_refused_as_its_campaign_says() {
+    let mut desk = desk(1, |site| {
+        site.wants(0, &["product:loan"]);
+        site.refusal = Some(Answer {
+            status: Some(480),
+            reason: Some("not_today".into()),
+        });
+    });
+
+    let said = desk.say(CARRIER, &invite());
+
+    let refused = find(&said, "carrier 480 INVITE");
+    assert_eq!(refused.value("Reason"), "SIP;cause=480;text=\"not_today\"");
+    assert_eq!(desk.records[0].outcome, Outcome::NoMatch);
+    desk.say(CARRIER, &ack_of_failure(&invite(), &refused));
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+// --- what counts
+
+#[test]
+fn a_cap_on_answers_holds_a_place_while_it_rings_and_gives_it_back_if_nobody_answers() {
+    let mut desk = desk(1, |site| {
+        let quota = Quota {
+            most: Most {
+                total: Some(1),
+                ..Most::default()
+            },
+            on: CapOn::Answer,
+            zone: Zone::utc(),
+        };
+        let rules = Rules {
+            quota: Some(Arc::new(quota)),
+            ..Default::default()
+        };
+        site.rules.push((0, rules));
+    });
+    let call = |number: usize| {
+        invite()
+            .set("Call-ID", format!("{number}@carrier.example.net"))
+            .set(
+                "Via",
+                format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{number}"),
+            )
+    };
+    let first = find(&desk.say(CARRIER, &call(1)), "b0 INVITE");
+    let said = desk.say(CARRIER, &call(2));
+    find(&said, "carrier 486 INVITE");
+    assert_eq!(desk.records[0].skipped[0].why.label(), "cap_total");
+
+    desk.say_from(buyer(0), &answer(&first, 486, "bob"));
+    let third = find(&desk.say(CARRIER, &call(3)), "b0 INVITE");
+    desk.say_from(buyer(0), &answer(&third, 200, "bob"));
+
+    assert_eq!(
+        desk.ledger.counted.len(),
+        1,
+        "it was answered, so it counts"
+    );
+    find(&desk.say(CARRIER, &call(4)), "carrier 486 INVITE");
+}
+
+// --- webhooks about a buyer
+
+#[test]
+fn a_selected_ping_that_holds_the_call_is_waited_for_and_the_buyer_may_look_at_its_tags() {
+    let mut desk = desk(2, |site| {
+        site.hooks.push(Hook {
+            trigger: Trigger::Selected,
+            url: "http://crm.example/?b=[buyer_id]",
+            holds: true,
+            after: 0,
+        });
+        let rules = Rules {
+            forward: Conditions::parse(["accepted:yes"]).expect("conditions"),
+            ..Default::default()
+        };
+        site.rules.push((0, rules.clone()));
+        site.rules.push((1, rules));
+    });
+    assert_eq!(
+        ladder(&desk.say(CARRIER, &invite())),
+        ["carrier 100 INVITE"]
+    );
+    let (ticket, url) = asked(&mut desk);
+    assert_eq!(url, "http://crm.example/?b=c0b0");
+
+    let said = desk.tell(reply(ticket, 200, r#"{"accepted": "no"}"#));
+    assert!(said.is_empty(), "the first one is passed over");
+    let (ticket, url) = asked(&mut desk);
+    assert_eq!(
+        url, "http://crm.example/?b=c0b1",
+        "it fires once for each buyer"
+    );
+    let said = desk.tell(reply(ticket, 200, r#"{"accepted": "yes"}"#));
+
+    assert_eq!(ladder(&said), ["b1 INVITE"]);
+}
+
+#[test]
+fn a_selected_ping_that_does_not_hold_the_call_is_asked_and_not_waited_for() {
+    let mut desk = desk(1, |site| {
+        site.hook(Trigger::Selected, "http://crm.example/")
+    });
+
+    let said = desk.say(CARRIER, &invite());
+
+    assert_eq!(ladder(&said), ["carrier 100 INVITE", "b0 INVITE"]);
+    let (ticket, _) = asked(&mut desk);
+    assert!(
+        desk.tell(reply(ticket, 200, r#"{"late": "fine"}"#))
+            .is_empty()
+    );
+}
+
+#[test]
+fn an_answered_ping_fires_once_and_its_tags_are_kept_for_the_record() {
+    let mut talk = Talk::unacknowledged(desk(1, |site| {
+        site.hook(Trigger::Answered, "http://crm.example/[buyer_id]");
+    }));
+    let (ticket, url) = asked(&mut talk.desk);
+    assert_eq!(url, "http://crm.example/c0b0");
+    assert!(talk.desk.fetches.is_empty());
+
+    talk.desk.tell(reply(ticket, 200, r#"{"agent": "ann"}"#));
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+    let bye = talk.caller("BYE", 2);
+    talk.caller_says(&bye);
+
+    let story = talk.desk.records[0].story.as_ref().expect("a story");
+    assert_eq!(
+        story.facts.tags.values("agent").collect::<Vec<_>>(),
+        ["ann"]
+    );
+    assert_eq!(story.fired[0].result, FiredResult::Answered(200));
+}
+
+// --- after the answer, after the end
+
+#[test]
+fn timers_fire_from_the_answer_on_and_stop_with_the_call() {
+    let desk = desk(1, |site| {
+        for after in [0, 30, 90] {
+            site.hooks.push(Hook {
+                trigger: Trigger::Timer,
+                url: "http://pixel.example/",
+                holds: false,
+                after,
+            });
+        }
+    });
+    let mut talk = Talk::unacknowledged(desk);
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+    assert_eq!(talk.desk.deliveries.len(), 1, "that of the first second");
+    talk.desk.pass(Duration::from_secs(31));
+    assert_eq!(talk.desk.deliveries.len(), 2);
+    let bye = talk.caller("BYE", 2);
+    talk.caller_says(&bye);
+
+    talk.desk.pass(Duration::from_secs(120));
+
+    assert_eq!(talk.desk.deliveries.len(), 2);
+}
+
+#[test]
+fn a_call_that_talks_long_enough_converts_and_its_webhooks_are_delivered_in_their_order() {
+    for (seconds, second) in [(91, "conversion"), (89, "non-conversion")] {
+        let desk = desk(1, |site| {
+            for trigger in [
+                Trigger::Always,
+                Trigger::NonConversion,
+                Trigger::Conversion,
+                Trigger::Connect,
+            ] {
+                site.hook(
+                    trigger,
+                    "http://pixel.example/?d=[call_duration]&p=[payout]",
+                );
+            }
+            site.groups.push(Group {
+                id: "paid".into(),
+                matches: Conditions::default(),
+                criterion: Criterion::Timer(vec![Tier {
+                    after: Duration::from_secs(90),
+                    worth: Worth::default(),
+                }]),
+                payout_dedupe: None,
+                revenue_dedupe: None,
+            });
+        });
+        let mut talk = Talk::unacknowledged(desk);
+        let ack = talk.caller("ACK", 1);
+        talk.caller_says(&ack);
+        talk.desk.pass(Duration::from_secs(seconds));
+        let bye = talk.caller("BYE", 2);
+        talk.caller_says(&bye);
+
+        let story = talk.desk.records[0].story.as_ref().expect("a story");
+        let fired: Vec<_> = story
+            .deliveries
+            .iter()
+            .map(|one| one.trigger.label())
+            .collect();
+        assert_eq!(fired, ["connect", second, "always"], "{seconds} s");
+        let url = &story.deliveries[0].request.url;
+        assert!(url.contains(&format!("d={seconds}")), "{url}");
+    }
+}
+
+#[test]
+fn a_call_that_nobody_answers_has_no_connect_and_its_caller_need_not_be_known() {
+    let mut desk = desk(1, |site| {
+        site.hook(Trigger::Connect, "http://pixel.example/");
+        site.hook(Trigger::Always, "http://crm.example/?r=[reason]");
+    });
+    let offered = find(&desk.say(CARRIER, &invite()), "b0 INVITE");
+    desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
+
+    let story = desk.records[0].story.as_ref().expect("a story");
+    let urls: Vec<_> = story
+        .deliveries
+        .iter()
+        .map(|one| &*one.request.url)
+        .collect();
+    assert_eq!(urls, ["http://crm.example/?r=all_busy"]);
+}
+
+#[test]
+fn a_caller_who_gives_up_while_a_ping_is_out_leaves_nothing_behind() {
+    let mut desk = desk(1, |site| site.hook(Trigger::Start, "http://crm.example/"));
+    desk.say(CARRIER, &invite());
+    let (ticket, _) = asked(&mut desk);
+
+    let said = desk.say(CARRIER, &super::desk::cancel(&invite()));
+    let refused = find(&said, "carrier 487 INVITE");
+    desk.say(CARRIER, &ack_of_failure(&invite(), &refused));
+    assert!(desk.tell(reply(ticket, 200, "{}")).is_empty());
+
+    assert_eq!(desk.records.len(), 1);
+    assert_eq!(desk.records[0].outcome, Outcome::CallerHungUp);
+    assert_eq!(desk.rest(), Gauges::default());
+}
