@@ -12,6 +12,7 @@ use strowger::config;
 use strowger::config::{Faults, Settings};
 use strowger::edge::demo;
 use strowger::edge::demo::Look;
+use strowger::edge::explain::{Ask, answer};
 use strowger::edge::{Addresses, Disk, Edge, Log};
 
 /// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
@@ -43,6 +44,31 @@ enum Command {
     },
     /// Says which addresses carriers and buyers who list addresses must be given.
     Addresses {
+        /// Prints one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says who would get a call, why not the others, which webhooks would be asked and what the
+    /// caller would be told; no call is made and nothing is counted.
+    Explain {
+        /// The number that would be dialled.
+        #[arg(long, value_name = "NUMBER")]
+        to: String,
+        /// The caller's number; without it, it is withheld.
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<String>,
+        /// The trunk by which the call would come.
+        #[arg(long, value_name = "ID")]
+        trunk: Option<String>,
+        /// When, as in 2024-11-04T09:00:00-05:00; now, if left out.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// The call's UUID: of buyers that share calls by weight, it says who is first.
+        #[arg(long, value_name = "UUID")]
+        uuid: Option<String>,
+        /// A tag that a webhook or somebody else would have set; may be given several times.
+        #[arg(long = "tag", value_name = "KEY=VALUE")]
+        tags: Vec<String>,
         /// Prints one JSON document.
         #[arg(long)]
         json: bool,
@@ -91,6 +117,25 @@ fn main() -> ExitCode {
         Command::Run => run(&config, &disk),
         Command::Check { json } => check(&config, &disk, json),
         Command::Addresses { json } => addresses(&config, &disk, json),
+        Command::Explain {
+            to,
+            from,
+            trunk,
+            at,
+            uuid,
+            tags,
+            json,
+        } => {
+            let ask = Ask {
+                to,
+                from,
+                trunk,
+                at,
+                uuid,
+                tags,
+            };
+            explain(&config, &disk, &ask, json)
+        }
         Command::Ledger { data_dir, json } => ledger(&data_dir, json),
         Command::Demo { json } => demo(json),
     }
@@ -155,6 +200,31 @@ fn check(config: &Path, disk: &Disk, json: bool) -> ExitCode {
             }
             Err(error) => fail(&error),
         },
+    }
+}
+
+fn explain(config: &Path, disk: &Disk, ask: &Ask, json: bool) -> ExitCode {
+    let settings = match config::load(config, disk, 1) {
+        Ok(settings) => settings,
+        Err(faults) => return say_wrong(&faults),
+    };
+    let explanation = match answer(&settings.policy, ask) {
+        Ok(explanation) => explanation,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            return ExitCode::from(WRONG);
+        }
+    };
+    if !json {
+        say(&explanation);
+        return ExitCode::SUCCESS;
+    }
+    match serde_json::to_string_pretty(&explanation) {
+        Ok(document) => {
+            say(document);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
     }
 }
 

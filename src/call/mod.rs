@@ -18,6 +18,7 @@
 //! | what the caller hears meanwhile | `ringing` |
 //! | what is known of a call, and what its campaign makes of it | `story` |
 //! | who gets it | `route` |
+//! | who would get a call that has not happened | `explain` |
 //! | webhooks while it is set up | `pings`, and after that `aftermath` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
@@ -50,6 +51,7 @@ mod core;
 mod credentials;
 mod early_offer;
 mod elsewhere;
+pub mod explain;
 mod face;
 mod facts;
 mod gates;

@@ -21,6 +21,7 @@ pub mod demo;
 mod disk;
 mod drain;
 mod effects;
+pub mod explain;
 mod guard;
 mod hall;
 mod inbox;

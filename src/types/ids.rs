@@ -117,6 +117,12 @@ impl CallUuid {
         Self(uuid::Uuid::from_bytes(bytes))
     }
 
+    /// Reads the text form; `None`: it is no UUID.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::parse_str(text).ok().map(Self)
+    }
+
     /// The 16 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {

@@ -1,0 +1,376 @@
+//! A call that has not happened: who would get it, why not the others, which webhooks would be asked, what the caller would be
+//! told. By the same functions as those that decide live calls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::call::call::Call;
+use crate::call::policy::Policy;
+use crate::call::route::{Dialling, Screened, outcome_of_cause};
+use crate::call::story::Story;
+use crate::hooks::after::Firing;
+use crate::hooks::past::Forgotten;
+use crate::hooks::request::shown_url;
+use crate::hooks::trigger::Trigger;
+use crate::routing::buyer::Buyer;
+use crate::routing::caps::Counters;
+use crate::routing::decide::{Decision, Look, decide, follow};
+use crate::routing::screen::Kept;
+use crate::routing::trunk::Trunk;
+use crate::sip::build::Writer;
+use crate::sip::message::Method;
+use crate::sip::retreaver::RetreaverHeaders;
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+use crate::types::number::Number;
+use crate::types::tag::Origin;
+
+/// A call to be explained.
+pub struct Question<'q> {
+    /// What it goes by.
+    pub policy: &'q Policy,
+    /// The trunk by which it would come.
+    pub trunk: &'q Arc<Trunk>,
+    /// What would be dialled, as the trunk writes numbers.
+    pub to: &'q str,
+    /// Who would call, as the trunk writes numbers; `None`: withheld.
+    pub from: Option<&'q str>,
+    /// When.
+    pub at: Moment,
+    /// The call's UUID, which is the seed of the order by weight.
+    pub uuid: CallUuid,
+    /// Tags that webhooks or others would have set.
+    pub tags: &'q [(String, String)],
+    /// What is counted.
+    pub counters: &'q dyn Counters,
+}
+
+/// What would become of it.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The call's UUID: the order by weight depends on it.
+    pub uuid: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The trunk's id.
+    pub trunk: String,
+    /// The number dialled; `None`: there is none in it.
+    pub dialled: Option<String>,
+    /// The caller's number.
+    pub caller: Option<String>,
+    /// The campaign's id; `None`: the number has none.
+    pub campaign: Option<String>,
+    /// The publisher's id.
+    pub afid: Option<String>,
+    /// The sub id.
+    pub sid: Option<String>,
+    /// Tags before anything is asked: `key:value`, and who said it.
+    pub tags: Vec<TagSaid>,
+    /// The webhooks that would be asked first; what they say is not known, so give it by `--tag`.
+    pub start_webhooks: Vec<HookSaid>,
+    /// The routes that would be looked at, in order.
+    pub looks: Vec<LookSaid>,
+    /// The buyers that would be called, in order.
+    pub order: Vec<BuyerSaid>,
+    /// What the caller would be told; `None`: what the buyers say.
+    pub refused: Option<Refused>,
+}
+
+/// A tag.
+#[derive(Debug, Serialize)]
+pub struct TagSaid {
+    /// Its key.
+    pub key: String,
+    /// One value.
+    pub value: String,
+    /// Who said it.
+    pub origin: &'static str,
+}
+
+/// A webhook.
+#[derive(Debug, Serialize)]
+pub struct HookSaid {
+    /// Its id.
+    pub webhook: String,
+    /// GET, POST.
+    pub method: &'static str,
+    /// Where it would go, keys redacted.
+    pub url: String,
+}
+
+/// A route.
+#[derive(Debug, Serialize)]
+pub struct LookSaid {
+    /// The campaign's id.
+    pub campaign: String,
+    /// Which exit it is; `None`: the campaign's own route.
+    pub exit: Option<&'static str>,
+    /// Its buyers.
+    pub buyers: Vec<VerdictSaid>,
+}
+
+/// What is said of a buyer.
+#[derive(Debug, Serialize)]
+pub struct VerdictSaid {
+    /// The buyer's id.
+    pub buyer: String,
+    /// Its verdict.
+    pub verdict: &'static str,
+    /// What would have to be.
+    pub want: Option<String>,
+    /// What is.
+    pub have: Option<String>,
+}
+
+/// A buyer that would be called.
+#[derive(Debug, Serialize)]
+pub struct BuyerSaid {
+    /// Its id.
+    pub buyer: String,
+    /// The Request-URIs of its gateways, in the order in which they would be tried.
+    pub uris: Vec<String>,
+    /// The headers that its INVITE would have, keys redacted.
+    pub headers: Vec<String>,
+    /// The webhooks that would be told of it.
+    pub webhooks: Vec<HookSaid>,
+}
+
+/// A refusal.
+#[derive(Debug, Serialize)]
+pub struct Refused {
+    /// The final status.
+    pub status: u16,
+    /// The Reason header's text.
+    pub reason: String,
+}
+
+/// Explains a call.
+#[must_use]
+pub fn explain(question: &Question<'_>) -> Explanation {
+    let plan = &question.trunk.plan;
+    let dialled = plan.normalize(question.to.as_bytes());
+    let caller = question
+        .from
+        .and_then(|from| plan.normalize(from.as_bytes()).ok());
+    let dialling = Dialling {
+        uuid: question.uuid,
+        policy: question.policy,
+        trunk: question.trunk,
+        dialled,
+        caller,
+        moment: question.at,
+    };
+    let Screened {
+        plan,
+        campaign,
+        source,
+        story,
+    } = dialling.screen();
+    let mut said = Explanation {
+        uuid: question.uuid.to_string(),
+        at: question.at.to_string(),
+        trunk: question.trunk.id.to_string(),
+        dialled: dialled.ok().as_ref().map(Number::to_string),
+        caller: caller.as_ref().map(Number::to_string),
+        campaign: campaign.as_deref().map(str::to_owned),
+        afid: source.as_ref().map(|source| source.afid.to_string()),
+        sid: source.and_then(|source| source.sid.as_deref().map(str::to_owned)),
+        tags: Vec::new(),
+        start_webhooks: Vec::new(),
+        looks: Vec::new(),
+        order: Vec::new(),
+        refused: None,
+    };
+    match (plan, story) {
+        (Ok(kept), Some(story)) => question.route(&mut said, *story, kept.as_ref()),
+        (Ok(_), None) => {}
+        (Err(outcome), _) => {
+            said.refused = Some(Refused {
+                status: Call::status_for(question.trunk, outcome),
+                reason: outcome.label().to_owned(),
+            });
+        }
+    }
+    said
+}
+
+impl Question<'_> {
+    fn route(&self, said: &mut Explanation, mut story: Story, kept: Option<&Kept>) {
+        for (key, value) in self.tags {
+            // What could not be a tag of a live call is none here.
+            let _ = story.facts.tags.add(key, value, Origin::Hook);
+        }
+        let tags = story.facts.tags.iter();
+        said.tags = tags
+            .map(|tag| TagSaid {
+                key: tag.key.to_string(),
+                value: tag.value.to_string(),
+                origin: tag.origin.label(),
+            })
+            .collect();
+        said.start_webhooks = self.webhooks(&story, Trigger::Start);
+        let seed = self.uuid.text();
+        let (directory, facts) = (&self.policy.directory, &story.facts);
+        let decision = match kept {
+            None => decide(directory, self.at, &seed, facts, self.counters),
+            Some(kept) => {
+                let from = (None, kept.cause());
+                follow(directory, self.at, &seed, facts, self.counters, from)
+            }
+        };
+        said.looks = decision.looks.iter().map(look_said).collect();
+        said.refused = self.refusal(&decision);
+        for buyer in decision.order.iter() {
+            story.facts.tried.push(buyer.id.clone());
+            story.progress.buyer = Some(buyer.id.clone());
+            said.order.push(self.buyer_said(&story, buyer));
+        }
+    }
+
+    fn refusal(&self, decision: &Decision) -> Option<Refused> {
+        let refused = decision.refused.as_ref()?;
+        let outcome = outcome_of_cause(refused.cause);
+        let answer = refused.answer.as_ref();
+        let status = answer.and_then(|answer| answer.status);
+        let reason = answer.and_then(|answer| answer.reason.as_deref());
+        Some(Refused {
+            status: status.unwrap_or_else(|| Call::status_for(self.trunk, outcome)),
+            reason: reason.unwrap_or(outcome.label()).to_owned(),
+        })
+    }
+
+    fn webhooks(&self, story: &Story, trigger: Trigger) -> Vec<HookSaid> {
+        let Some(hooks) = &story.hooks else {
+            return Vec::new();
+        };
+        let seen = story.seen();
+        let firing = Firing {
+            facts: &seen,
+            caller: story.facts.caller,
+            past: &Forgotten,
+            now: self.at,
+        };
+        let due = firing.due(hooks, trigger);
+        due.map(|webhook| HookSaid {
+            webhook: webhook.id.to_string(),
+            method: webhook.method.as_str(),
+            url: shown_url(webhook, &seen).unwrap_or_else(|_| "too long".to_owned()),
+        })
+        .collect()
+    }
+
+    fn buyer_said(&self, story: &Story, buyer: &Buyer) -> BuyerSaid {
+        let order = buyer.order(&self.uuid.text());
+        let gateways = order
+            .iter()
+            .filter_map(|place| buyer.gateways.get(usize::from(*place)));
+        let headers = RetreaverHeaders {
+            uuid: &self.uuid.text(),
+            key: b"REDACTED",
+            afid: &story.facts.source.afid,
+            sid: story.facts.source.sid.as_deref(),
+            profile: buyer.x_ph_profile,
+        };
+        BuyerSaid {
+            buyer: buyer.id.to_string(),
+            uris: gateways.map(|gateway| gateway.uri.to_string()).collect(),
+            headers: lines(&headers),
+            webhooks: self.webhooks(story, Trigger::Selected),
+        }
+    }
+}
+
+/// The headers as they go over the wire.
+fn lines(headers: &RetreaverHeaders<'_>) -> Vec<String> {
+    let mut buffer = Vec::new();
+    let mut writer = Writer::request(&mut buffer, Method::Invite, b"sip:x.invalid");
+    headers.write(&mut writer);
+    let message = writer.finish(b"").unwrap_or_default();
+    let message = String::from_utf8_lossy(&message);
+    let lines = message.lines().filter(|line| line.starts_with("X-PH-"));
+    lines.map(str::to_owned).collect()
+}
+
+fn look_said(look: &Look) -> LookSaid {
+    let buyers = look.iter().map(|(buyer, verdict)| {
+        let (want, have) = verdict.want_have(buyer).unzip();
+        VerdictSaid {
+            buyer: buyer.id.to_string(),
+            verdict: verdict.label(),
+            want,
+            have,
+        }
+    });
+    LookSaid {
+        campaign: look.campaign.id.to_string(),
+        exit: look.exit.map(|cause| cause.label()),
+        buyers: buyers.collect(),
+    }
+}
+
+/// As people read it.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+        writeln!(f, "call      {} at {}", self.uuid, self.at)?;
+        writeln!(
+            f,
+            "from      {} by trunk {}",
+            or_none(&self.caller),
+            self.trunk
+        )?;
+        writeln!(f, "to        {}", or_none(&self.dialled))?;
+        writeln!(
+            f,
+            "campaign  {}, publisher {}, sub id {}",
+            or_none(&self.campaign),
+            or_none(&self.afid),
+            or_none(&self.sid)
+        )?;
+        for tag in &self.tags {
+            writeln!(f, "tag       {}:{} ({})", tag.key, tag.value, tag.origin)?;
+        }
+        for hook in &self.start_webhooks {
+            writeln!(
+                f,
+                "asks      {} {} ({})",
+                hook.method, hook.url, hook.webhook
+            )?;
+        }
+        for look in &self.looks {
+            match look.exit {
+                None => writeln!(f, "\ncampaign {}", look.campaign)?,
+                Some(exit) => writeln!(f, "\ncampaign {}, exit {exit}", look.campaign)?,
+            }
+            for one in &look.buyers {
+                write!(f, "  {:<20} {}", one.buyer, one.verdict)?;
+                match (&one.want, &one.have) {
+                    (Some(want), Some(have)) => writeln!(f, ": wants {want}, has {have}")?,
+                    _ => writeln!(f)?,
+                }
+            }
+        }
+        for (place, buyer) in (1..).zip(&self.order) {
+            writeln!(f, "\n{place}. {}", buyer.buyer)?;
+            for uri in &buyer.uris {
+                writeln!(f, "   INVITE {uri}")?;
+            }
+            for header in &buyer.headers {
+                writeln!(f, "   {header}")?;
+            }
+            for hook in &buyer.webhooks {
+                writeln!(
+                    f,
+                    "   tells {} {} ({})",
+                    hook.method, hook.url, hook.webhook
+                )?;
+            }
+        }
+        match &self.refused {
+            Some(refused) => write!(f, "\nrefused   {} {}", refused.status, refused.reason),
+            None => Ok(()),
+        }
+    }
+}
