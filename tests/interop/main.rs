@@ -22,6 +22,7 @@
 mod audio;
 mod baresip;
 mod calls;
+mod campaigns;
 mod cancel;
 mod captures;
 #[path = "../support/certificates.rs"]
@@ -48,4 +49,5 @@ mod streams;
 mod stunnel;
 mod trace;
 mod twilio;
+mod web;
 mod witness;

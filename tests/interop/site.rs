@@ -73,6 +73,8 @@ pub(crate) struct Site {
     rtpengine: Option<SocketAddr>,
     /// Names of headers that pass from the carrier.
     passing: String,
+    /// Further tables, at the end of the configuration.
+    pub(crate) more: String,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -98,6 +100,8 @@ pub(crate) struct Buyer {
     pub(crate) refer: &'static str,
     /// What `[buyer.media]` says.
     pub(crate) media: &'static str,
+    /// What it asks of a call: keys of its table.
+    pub(crate) rules: &'static str,
 }
 
 impl Transport {
@@ -144,6 +148,7 @@ impl Site {
             media: None,
             rtpengine: None,
             passing: String::new(),
+            more: String::new(),
         }
     }
 
@@ -257,6 +262,7 @@ impl Site {
             second: None,
             refer: "refuse",
             media: "",
+            rules: "",
         };
         change(&mut buyer);
         self.buyers.push(buyer);
@@ -435,6 +441,7 @@ sid = "sub7"
         for (place, buyer) in self.buyers.iter().enumerate() {
             write_buyer(&mut text, place, buyer);
         }
+        text += &self.more;
         text
     }
 
@@ -464,6 +471,7 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
         second,
         refer,
         media,
+        rules,
     } = buyer;
     let (transport, port) = (transport.name(), transport.port());
     write!(
@@ -498,6 +506,7 @@ realm = "{realm}""#
         )
         .expect("text");
     }
+    writeln!(text, "{rules}").expect("text");
     if !media.is_empty() {
         writeln!(text, "media = {{ {media} }}").expect("text");
     }
