@@ -1,10 +1,14 @@
 //! The edge over real sockets on the loopback: what the shell adds to the engine.
 
+mod client;
+mod crash;
+mod directory;
 mod dns;
 mod hostile;
 mod kept;
 mod process;
 mod site;
+mod web;
 
 use std::collections::BTreeSet;
 use std::fs;
