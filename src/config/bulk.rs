@@ -19,8 +19,11 @@ use crate::routing::zone::Zones;
 use crate::types::number::{Number, NumberPlan};
 use crate::types::tag::{Origin, Tags};
 
+/// What stands on a line of a list, in this order; the last ones may be left out.
+pub(super) const COLUMNS: &[&str] = &["number", "campaign", "afid", "sid", "tags"];
+
 /// A list of numbers.
-pub(super) struct List(File);
+pub(super) struct List(pub(super) File);
 
 /// Opens the lists that the configuration names.
 pub(super) fn open(roots: &[Section<'_>], desk: &mut Desk<'_>) -> Vec<List> {

@@ -1,5 +1,7 @@
 //! The desk at which a configuration is read: its files, and the faults found so far.
 
+mod lines;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
@@ -13,6 +15,9 @@ use crate::config::Source;
 use crate::config::fault::{Fault, Faults};
 use crate::config::raw::Spot;
 use crate::types::secret::Secret;
+
+pub(super) use self::lines::LineCounter;
+use self::lines::one_line;
 
 /// Place of a file in [`Desk::files`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +51,8 @@ pub(super) struct Desk<'s> {
     is_unread: bool,
     /// Names that were looked for in vain, but may stand in what could not be read.
     unfound: usize,
+    /// Where secrets stand, by file and offset.
+    secrets: BTreeSet<(FileId, u32)>,
 }
 
 struct Note {
@@ -70,6 +77,7 @@ impl<'s> Desk<'s> {
             torn: BTreeSet::new(),
             is_unread: false,
             unfound: 0,
+            secrets: BTreeSet::new(),
         }
     }
 
@@ -143,9 +151,24 @@ impl<'s> Desk<'s> {
         }
     }
 
+    /// Remembers that the value at `place` is a secret, which nobody may be shown.
+    pub(super) fn note_secret(&mut self, place: Place) {
+        self.secrets.insert((place.file, place.offset));
+    }
+
+    /// Whether the value at this place is a secret.
+    pub(super) fn is_secret(&self, file: FileId, offset: u32) -> bool {
+        self.secrets.contains(&(file, offset))
+    }
+
     /// Number of faults so far.
     pub(super) fn count(&self) -> usize {
         self.notes.len()
+    }
+
+    /// Whether there is no fault so far, but warnings perhaps.
+    pub(super) fn is_right(&self) -> bool {
+        self.notes.iter().all(|note| note.is_warning)
     }
 
     /// The path that `path` in the configuration stands for.
@@ -221,6 +244,35 @@ impl<'s> Desk<'s> {
         let instead = hint.map_or(RELATIVE, |(_, hint)| *hint);
         let what = format!("{} cannot be read: {error}", path.display());
         self.fault(place, what, instead);
+    }
+
+    /// Reads all files in `folder`, whose names end so, by name; a folder that is not there has none.
+    pub(super) fn open_folder(&mut self, folder: &Path, end: &str, place: Place) -> Vec<File> {
+        let mut listed = match self.source.list(folder) {
+            Ok(listed) => listed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                let what = format!("{} cannot be listed: {error}", folder.display());
+                self.fault(place, what, RELATIVE);
+                self.hide_names();
+                return Vec::new();
+            }
+        };
+        listed.retain(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            // A leading dot is for what is half written.
+            name.is_some_and(|name| name.ends_with(end) && !name.starts_with('.'))
+        });
+        listed.sort();
+        let mut files = Vec::with_capacity(listed.len());
+        for path in listed {
+            let file = self.open(&path, place);
+            if file.is_none() {
+                self.hide_names();
+            }
+            files.extend(file);
+        }
+        files
     }
 
     /// Reads the files that the patterns name, each once, the matches of one pattern by name.
@@ -422,7 +474,8 @@ impl<'s> Desk<'s> {
         })
     }
 
-    fn file(&self, id: FileId) -> (&Path, &str) {
+    /// Path and text of a file.
+    pub(super) fn file(&self, id: FileId) -> (&Path, &str) {
         self.files
             .get(id.0 as usize)
             .map_or((Path::new(""), ""), |(path, text)| (path, text))
@@ -440,50 +493,6 @@ impl Place {
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         parts.join(".")
     }
-}
-
-/// Counts lines from where it counted last, so that many faults of one file cost one walk.
-#[derive(Default)]
-struct LineCounter {
-    file: Option<FileId>,
-    offset: usize,
-    lines: usize,
-}
-
-impl LineCounter {
-    /// Line and column of the byte at `offset`, both from 1, the column in characters.
-    fn line_column(&mut self, file: FileId, text: &str, offset: usize) -> (usize, usize) {
-        if self.file != Some(file) || offset < self.offset {
-            *self = Self {
-                file: Some(file),
-                ..Self::default()
-            };
-        }
-        let between = text.get(self.offset..offset).unwrap_or_default();
-        self.lines += memchr::memchr_iter(b'\n', between.as_bytes()).count();
-        self.offset = offset;
-        let before = text.get(..offset).unwrap_or(text);
-        let start = memchr::memrchr(b'\n', before.as_bytes()).map_or(0, |at| at + 1);
-        let column = before.get(start..).map_or(0, |text| text.chars().count());
-        (self.lines + 1, column + 1)
-    }
-}
-
-/// What is quoted of a configuration may hold line breaks and terminals' orders; a fault is one line of
-/// the log.
-fn one_line(text: String) -> String {
-    if !text.contains(char::is_control) {
-        return text;
-    }
-    let mut line = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }
 
 /// What is right where a file is not found.

@@ -1,9 +1,11 @@
 //! Every key there is, by section. `conf/strowger.toml` documents each of them, and a test sees to it.
 
+mod http;
 mod terms;
 
 use crate::config::raw::Shape;
 
+pub(super) use self::http::{HTTP, HTTP_CLIENT, HTTP_LISTEN, HTTP_TOKEN};
 pub(super) use self::terms::{
     BUYER_CAPS, BUYER_DUPLICATE, BUYER_GROUP, BUYER_GROUP_CAPS, CALLER_LIST, CAMPAIGN_EXIT,
     CAMPAIGN_EXITS, CAMPAIGN_REPEAT,
@@ -64,6 +66,21 @@ pub(super) const ROUTING_ROOT: Shape = Shape {
     ],
 };
 
+/// The sections of a routing file that are seen and changed over HTTP: all but `numbers`. The first key of each is
+/// what its tables are called by, and no two have the same.
+pub(super) const OBJECTS: &[&Shape] = &[
+    &NETWORK,
+    &COMPANY,
+    &PUBLISHER,
+    &CAMPAIGN,
+    &NUMBER,
+    &BUYER,
+    &WEBHOOK,
+    &CONVERSION_GROUP,
+    &BUYER_GROUP,
+    &CALLER_LIST,
+];
+
 pub(super) const NODE: Shape = Shape {
     name: "node",
     keys: &[
@@ -106,11 +123,6 @@ pub(super) const TLS: Shape = Shape {
 pub(super) const CONNECTIONS: Shape = Shape {
     name: "connections",
     keys: &["most", "per_stranger", "idle", "idle_known", "connect"],
-};
-
-pub(super) const HTTP: Shape = Shape {
-    name: "http",
-    keys: &["bind"],
 };
 
 pub(super) const TELEMETRY: Shape = Shape {
@@ -421,20 +433,6 @@ pub(super) const CONVERSION_TIER: Shape = Shape {
     keys: &["after", "payout", "revenue"],
 };
 
-pub(super) const HTTP_CLIENT: Shape = Shape {
-    name: "http_client",
-    keys: &[
-        "allow",
-        "ports",
-        "connect",
-        "per_host",
-        "idle",
-        "cooldown",
-        "user_agent",
-        "ca",
-    ],
-};
-
 /// Where a secret stands if not in the configuration itself.
 pub(super) const SECRET: Shape = Shape {
     name: "secret",
@@ -452,6 +450,8 @@ pub(super) const ALL: &[&Shape] = &[
     &TLS,
     &CONNECTIONS,
     &HTTP,
+    &HTTP_LISTEN,
+    &HTTP_TOKEN,
     &TELEMETRY,
     &TIMERS,
     &LIMITS,

@@ -22,18 +22,22 @@ mod gateways;
 mod groups;
 mod headers;
 mod hooks;
+pub mod http;
 mod http_client;
 mod keys;
 mod listen;
 mod media;
 mod networks;
 mod node;
+pub mod objects;
 mod raw;
 mod routes;
+mod shelf;
 mod store;
 mod terms;
 mod texts;
 pub mod tls;
+mod toml_text;
 mod users;
 mod value;
 
@@ -48,7 +52,9 @@ use crate::call::policy::{Known, Listener, Policy};
 use crate::sip::flow::PeerId;
 
 pub use self::fault::{Fault, Faults};
+pub use self::http::Http;
 pub use self::http_client::HttpClient;
+pub use self::objects::Objects;
 pub use self::texts::Texts;
 
 /// Where the text comes from. The shell reads the disk, a test reads a map.
@@ -79,8 +85,10 @@ pub struct Settings {
     pub peers: HashMap<PeerId, Arc<str>>,
     /// Bounds of TCP and TLS connections.
     pub connections: Connections,
-    /// The listener for metrics and health; `None`: there is none.
-    pub http: Option<Http>,
+    /// Everything that is served over HTTP.
+    pub http: Http,
+    /// The routing data as they are seen over HTTP; none are, without a listener for it.
+    pub objects: Arc<Objects>,
     /// Logs and records.
     pub telemetry: Telemetry,
     /// How names are looked up.
@@ -121,13 +129,6 @@ pub struct Connections {
     pub idle_known: Duration,
     /// How long a peer may take to answer when we connect.
     pub connect: Duration,
-}
-
-/// The listener for metrics and health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
-    /// The address it is bound to.
-    pub bind: SocketAddr,
 }
 
 /// How names are looked up.
@@ -201,9 +202,12 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let root = raw::Section::root(&document, main.id, desk);
     let node = node::read(&root, desk);
     let dns = dns::read(&root, desk);
-    let storage = store::read(&root, node.data_dir.clone(), desk);
+    let data_dir = node.data_dir.map(|path| desk.resolve(path.value));
+    let storage = store::read(&root, data_dir.clone(), desk);
 
-    let files = desk.open_directory(&node.directory);
+    let mut files = desk.open_directory(&node.directory);
+    let shelf = shelf::open(node.data_dir, desk);
+    files.extend(shelf.files);
     let documents: Vec<_> = files.iter().map(|file| desk.parse(file)).collect();
     let mut roots = vec![root];
     for (file, document) in files.iter().zip(&documents) {
@@ -211,6 +215,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     }
 
     let tls = tls::read(&root, desk);
+    let http = http::read(&root, desk);
     let listeners = listen::read(&root, root.has("tls"), desk);
     let callers = callers::read(&roots, desk);
     let companies = routes::Companies::read(&roots, &callers, desk);
@@ -218,7 +223,9 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let twilio = networks.twilio();
     let media = media::read(&root, &listeners, node.node.shards, desk);
     let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
-    let lists = bulk::open(&roots, desk);
+    let mut lists = bulk::open(&roots, desk);
+    let foreign = lists.len();
+    lists.extend(shelf.lists.into_iter().map(bulk::List));
     let scene = (&listeners, &media, &networks);
     let (directory, hooks) = routes::read(&roots, (companies, &callers), &lists, scene, desk);
     let http_client = http_client::read(&root, &networks, desk);
@@ -235,6 +242,13 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         names.extend(gateway.tls_name.clone());
     }
     let peers = peers(names, &root, desk);
+    let mut objects = Objects::default();
+    // What is wrong is shown to nobody, and reading it again would tell its faults twice.
+    if !http.listeners.is_empty() && desk.is_right() {
+        let (theirs, ours) = lists.split_at(foreign);
+        let own = (data_dir.as_deref(), &node.secret);
+        objects = Objects::read(&roots, (theirs, ours), own, desk);
+    }
 
     Some(Settings {
         policy: Policy {
@@ -264,7 +278,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         tls,
         peers,
         connections: node.connections,
-        http: node.http,
+        http,
+        objects: Arc::new(objects),
         telemetry: node.telemetry,
         dns,
         http_client,

@@ -68,7 +68,7 @@ impl<'d> Networks<'d> {
 pub(super) const TWILIO: &str = "twilio";
 
 /// One prefix; if it is none, that is noted.
-fn prefix(text: Spot<&str>, desk: &mut Desk<'_>) -> Option<IpNet> {
+pub(super) fn prefix(text: Spot<&str>, desk: &mut Desk<'_>) -> Option<IpNet> {
     let Ok(net) = text.value.parse::<IpNet>() else {
         desk.fault(
             text.place,

@@ -1,7 +1,6 @@
-//! `[node]`, `[sip]`, `[http]`, `[telemetry]`, `[timers]`, `[limits]`, `[guard]`, `[overload]`, `[hunt]`, `[health]`,
+//! `[node]`, `[sip]`, `[telemetry]`, `[timers]`, `[limits]`, `[guard]`, `[overload]`, `[hunt]`, `[health]`,
 //! `[session]`, `[connections]`: the process and its bounds.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -10,22 +9,21 @@ use crate::call::policy::{HealthTerms, HuntBudget, Limits, Overload, Rules, Stra
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::{Section, Spot};
-use crate::config::{Connections, Http, LogFormat, Node, Telemetry};
+use crate::config::{Connections, LogFormat, Node, Telemetry};
 use crate::transaction::timing::Timing;
 use crate::types::secret::Secret;
 
 /// What the sections above say.
 pub(super) struct Read<'d> {
     pub(super) node: Node,
+    /// Where what outlives the process is; `None`: nothing does.
+    pub(super) data_dir: Option<Spot<&'d str>>,
     /// Patterns of the routing files' paths.
     pub(super) directory: Vec<Spot<&'d str>>,
     pub(super) secret: Secret,
-    /// Where what outlives the process is; `None`: nothing does.
-    pub(super) data_dir: Option<PathBuf>,
     pub(super) product: Option<Box<str>>,
     pub(super) strangers: Strangers,
     pub(super) connections: Connections,
-    pub(super) http: Option<Http>,
     pub(super) telemetry: Telemetry,
     pub(super) timing: Timing,
     pub(super) limits: Limits,
@@ -40,7 +38,11 @@ pub(super) struct Read<'d> {
 pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
     let node = root.section("node", &keys::NODE, desk);
     let sip = root.section("sip", &keys::SIP, desk);
+    let data_dir = node
+        .and_then(|node| node.text("data_dir", desk))
+        .filter(|path| !path.value.is_empty());
     Read {
+        data_dir,
         node: Node {
             name: node
                 .and_then(|node| name(&node, desk))
@@ -57,19 +59,11 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
         secret: node
             .and_then(|node| secret(&node, desk))
             .unwrap_or_else(|| desk.fallback_secret()),
-        data_dir: node
-            .and_then(|node| node.text("data_dir", desk))
-            .filter(|path| !path.value.is_empty())
-            .map(|path| desk.resolve(path.value)),
         product: sip.map_or_else(|| Some(PRODUCT.into()), |sip| product(&sip, desk)),
         strangers: sip
             .and_then(|sip| sip.choice("strangers", STRANGERS, desk))
             .map_or_else(Strangers::default, |found| found.value),
         connections: connections(root, desk),
-        http: root
-            .section("http", &keys::HTTP, desk)
-            .and_then(|section| section.address("bind", desk))
-            .map(|bind| Http { bind: bind.value }),
         telemetry: telemetry(root, desk),
         timing: timing(root, desk),
         limits: limits(root, desk),

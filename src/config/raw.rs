@@ -3,6 +3,7 @@
 //! Each reader returns what is right and notes what is not at the [`Desk`], then goes on, so that one
 //! pass finds every fault. Keys that the section's [`Shape`] does not know are faults.
 
+mod json;
 mod secret;
 
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use toml::de::{DeTable, DeValue};
 use crate::config::desk::{Desk, FileId, Place};
 use crate::config::keys;
 use crate::config::value;
+
+pub(super) use self::json::{kept, pointer};
 
 /// The keys of a section, all that there are.
 pub(super) struct Shape {

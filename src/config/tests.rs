@@ -21,7 +21,8 @@ fn the_smallest_configuration_has_every_default() {
             gather: Duration::from_millis(2),
         }
     );
-    assert_eq!(settings.http, None);
+    assert_eq!(settings.http.bind, None);
+    assert!(settings.http.listeners.is_empty());
     assert_eq!(settings.telemetry.log, "info");
     assert_eq!(settings.telemetry.log_format, LogFormat::Text);
     assert_eq!(settings.telemetry.records, None);

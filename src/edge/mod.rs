@@ -15,15 +15,18 @@
 
 mod addresses;
 mod admin;
+mod bound;
 mod courier;
 pub mod deliveries;
 pub mod demo;
+mod directory;
 mod disk;
 mod drain;
 mod effects;
 pub mod explain;
 mod guard;
 mod hall;
+mod http;
 mod inbox;
 mod journal;
 mod keeping;
@@ -42,7 +45,7 @@ mod writers;
 
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -51,6 +54,7 @@ use std::thread;
 use std::thread::JoinHandle;
 
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use crate::call::input::Which;
@@ -58,9 +62,12 @@ use crate::call::policy::{Listener, Policy};
 use crate::call::record::Record;
 use crate::config::{Node, Settings};
 use crate::edge::admin::{Admin, Panel};
+use crate::edge::bound::{Bound, ports, second_handles};
+use crate::edge::directory::Change;
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
 use crate::edge::hall::Hall;
+use crate::edge::http::{Office, Sidecar};
 use crate::edge::inbox::{Board, Door, Mailbox, Order};
 use crate::edge::keeping::{Keeping, Wishes};
 use crate::edge::ledger::Ledger;
@@ -77,8 +84,6 @@ use crate::net::sockets;
 use crate::net::sockets::BindError;
 use crate::net::streams::{Door as StreamDoor, Streams, Terms};
 use crate::net::tls::Unusable;
-use crate::net::udp::Port;
-use crate::sip::flow::{ListenerId, Transport};
 use crate::store;
 use crate::telemetry::media::MediaCounts;
 use crate::telemetry::metrics::Metrics;
@@ -128,6 +133,11 @@ pub struct Edge {
     streams: Option<Streams<Postroom>>,
     admin: Option<Admin>,
     keeping: Keeping,
+    office: Arc<Office>,
+    /// Changes of routing data; `None`: the supervisor has them.
+    changes: Option<mpsc::Receiver<Change>>,
+    /// `None`: nothing but metrics and health is served.
+    sidecar: Option<Sidecar>,
     resolver: Option<Resolver>,
     /// What relays media.
     planes: Planes,
@@ -162,6 +172,7 @@ impl Edge {
             node,
             listeners,
             http,
+            objects,
             telemetry,
             tls,
             peers,
@@ -177,8 +188,12 @@ impl Edge {
             shards: sockets,
             doors: stream_doors,
         } = Bound::open(listeners, node.shards)?;
-        let http = http.map(|http| sockets::bind_tcp(http.bind)).transpose()?;
-        let http_address = http.as_ref().map(|http| http.local_addr()).transpose()?;
+        let panel_door = http.bind.map(sockets::bind_tcp).transpose()?;
+        let http_address = panel_door
+            .as_ref()
+            .map(|door| door.local_addr())
+            .transpose()?;
+        let doors_of_http = http.listeners.clone();
         policy.listeners.clone_from(&listeners);
         let generation = policy.generation;
         let policy = Arc::new(policy);
@@ -201,6 +216,7 @@ impl Edge {
             doors.push(Door::new(shard::BELL)?);
         }
         let mailboxes: Vec<Mailbox> = doors.iter().map(|door| door.mailbox.clone()).collect();
+        let tls_of_http = tls.clone();
         let streams = StreamSettings {
             connections,
             tls,
@@ -225,6 +241,11 @@ impl Edge {
             is_draining: AtomicBool::new(false),
             media: Arc::clone(&media_counts),
         });
+        if let Some(data_dir) = fixed.data_dir() {
+            directory::clean(data_dir);
+        }
+        let (changer, changes) = mpsc::channel(directory::WAITING);
+        let office = Office::new((http, tls_of_http.as_ref(), objects), changer, &panel);
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
             panel: Arc::clone(&panel),
@@ -232,6 +253,9 @@ impl Edge {
             streams,
             admin: None,
             keeping,
+            office: Arc::new(office),
+            changes: Some(changes),
+            sidecar: None,
             resolver: None,
             planes: Planes::default(),
             webhooks: None,
@@ -292,7 +316,11 @@ impl Edge {
             edge.shards.push(thread.spawn(move || shard::run(seat))?);
         }
         drop((asker, courier));
-        edge.admin = Some(Admin::start(http, panel)?);
+        edge.admin = Some(Admin::start(panel_door, panel)?);
+        if !doors_of_http.is_empty() {
+            let office = Arc::clone(&edge.office);
+            edge.sidecar = Some(Sidecar::start(&doors_of_http, office)?);
+        }
         edge.announce();
         Ok(edge)
     }
@@ -311,6 +339,12 @@ impl Edge {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// The addresses at which HTTP is served besides, in the order of the configuration.
+    #[must_use]
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        self.sidecar.as_ref().map_or(&[], Sidecar::addresses)
     }
 
     /// The number of the configuration in force.
@@ -344,6 +378,11 @@ impl Edge {
     }
 
     fn end(&mut self) {
+        if let Some(sidecar) = self.sidecar.take()
+            && let Err(error) = sidecar.stop()
+        {
+            error!(%error, "HTTP has ended badly");
+        }
         // Connections first: what they would bring has nobody to hear it.
         for mailbox in &self.panel.mailboxes {
             mailbox.stop();
@@ -398,6 +437,9 @@ impl Edge {
             Some(address) => info!(%address, "metrics and health are served"),
             None => info!("no [http]: metrics and health are not served"),
         }
+        for address in self.http_addresses() {
+            info!(%address, "HTTP is served");
+        }
         let node = &self.node;
         info!(
             node = node.name,
@@ -415,68 +457,6 @@ impl Drop for Edge {
     }
 }
 
-/// All SIP sockets.
-struct Bound {
-    /// With the ports that were really given.
-    listeners: Vec<Listener>,
-    /// By shard: a socket per listener that speaks UDP, and its number.
-    shards: Vec<Vec<(ListenerId, UdpSocket)>>,
-    /// Those that speak TCP and TLS.
-    doors: Vec<StreamDoor>,
-}
-
-impl Bound {
-    fn open(mut listeners: Vec<Listener>, count: usize) -> Result<Self, StartError> {
-        let mut shards: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        let mut doors = Vec::new();
-        for (id, listener) in (0..=u16::MAX).map(ListenerId).zip(&mut listeners) {
-            match listener.transport {
-                Transport::Udp => {
-                    let sockets = sockets::bind_udp(listener.bind, count)?;
-                    if let Some(socket) = sockets.first() {
-                        settle(listener, socket.local_addr()?);
-                    }
-                    for (shard, socket) in shards.iter_mut().zip(sockets) {
-                        shard.push((id, socket));
-                    }
-                }
-                transport @ (Transport::Tcp | Transport::Tls) => {
-                    let socket = sockets::bind_tcp(listener.bind)?;
-                    settle(listener, socket.local_addr()?);
-                    doors.push(StreamDoor {
-                        listener: id,
-                        transport,
-                        socket,
-                    });
-                }
-            }
-        }
-        Ok(Self {
-            listeners,
-            shards,
-            doors,
-        })
-    }
-}
-
-/// Writes into `listener` the port that was really given, wherever 0 stood for it.
-fn settle(listener: &mut Listener, bound: SocketAddr) {
-    listener.bind = bound;
-    if let Some(host) = listener.advertise.strip_suffix(":0") {
-        listener.advertise = format!("{host}:{}", bound.port()).into();
-    }
-}
-
-fn ports(sockets: Vec<(ListenerId, UdpSocket)>) -> Vec<Port> {
-    let port = |(listener, socket)| Port::new(socket, listener);
-    sockets.into_iter().map(port).collect()
-}
-
-fn second_handles(shards: &[Vec<(ListenerId, UdpSocket)>]) -> io::Result<Vec<UdpSocket>> {
-    let sockets = shards.iter().flatten();
-    sockets.map(|(_, socket)| socket.try_clone()).collect()
-}
-
 /// Starts TCP and TLS, if a listener speaks them.
 fn start_streams(
     doors: Vec<StreamDoor>,
@@ -488,31 +468,4 @@ fn start_streams(
         return Ok(None);
     }
     Streams::start(doors, threads, terms, postroom).map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn port_zero_is_advertised_as_the_port_that_was_given() {
-        let cases = [
-            ("192.0.2.1:0", "192.0.2.1:5077"),
-            ("[2001:db8::1]:0", "[2001:db8::1]:5077"),
-            ("sip.example.com:5080", "sip.example.com:5080"),
-            ("sip.example.com", "sip.example.com"),
-        ];
-        for (advertise, expected) in cases {
-            let mut listener = Listener {
-                transport: Transport::Udp,
-                bind: "127.0.0.1:0".parse().unwrap(),
-                advertise: advertise.into(),
-            };
-
-            settle(&mut listener, "127.0.0.1:5077".parse().unwrap());
-
-            assert_eq!(&*listener.advertise, expected);
-            assert_eq!(listener.bind.port(), 5077);
-        }
-    }
 }

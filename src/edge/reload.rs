@@ -10,7 +10,8 @@ use tracing::{error, info, warn};
 
 use crate::call::policy::{Listener, Media};
 use crate::config;
-use crate::config::{Dns, Faults, Http, Settings, Source, Storage, Telemetry};
+use crate::config::http::HttpListener;
+use crate::config::{Dns, Faults, Settings, Source, Storage, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
@@ -24,7 +25,7 @@ pub(super) struct Fixed {
     shards: usize,
     gather: Duration,
     listeners: Vec<(Transport, SocketAddr, Box<str>)>,
-    http: Option<Http>,
+    http: (Option<SocketAddr>, Vec<HttpListener>),
     telemetry: Telemetry,
     dns: Dns,
     storage: Option<Storage>,
@@ -47,7 +48,7 @@ impl Fixed {
             shards: settings.node.shards,
             gather: settings.node.gather,
             listeners: settings.listeners.iter().map(facts).collect(),
-            http: settings.http.clone(),
+            http: (settings.http.bind, settings.http.listeners.clone()),
             telemetry: settings.telemetry.clone(),
             dns: settings.dns.clone(),
             storage: settings.storage.clone(),
@@ -58,6 +59,11 @@ impl Fixed {
             },
             has_rtpengine: settings.policy.media.rtpengine.is_any(),
         }
+    }
+
+    /// Where this node keeps what it is given.
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        self.storage.as_ref().map(|storage| &*storage.data_dir)
     }
 
     /// The sections in which `other` differs.
@@ -126,6 +132,8 @@ impl Edge {
             tls,
             peers,
             connections,
+            http,
+            objects,
             ..
         } = settings;
         policy.listeners.clone_from(&self.listeners);
@@ -137,6 +145,7 @@ impl Edge {
         self.node.drain_limit = node.drain_limit;
         self.generation = policy.generation;
         self.panel.metrics.set_generation(policy.generation);
+        self.office.set_terms(http, tls.as_ref(), objects);
         if let Some(streams) = &self.streams {
             let settings = StreamSettings {
                 connections,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time;
 use tracing::{error, info, warn};
 
@@ -61,6 +62,8 @@ impl Edge {
         let mut terminations = signal(SignalKind::terminate())?;
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut drain = Drain::new();
+        let (_, nothing) = mpsc::channel(1);
+        let mut changes = self.changes.take().unwrap_or(nothing);
         loop {
             let pause = if drain.is_serving() { ROUND } else { COUNT };
             let is_told_to_go = tokio::select! {
@@ -70,6 +73,10 @@ impl Edge {
                     self.reopen_records();
                     // The log has every fault; the old configuration stays.
                     let _ = self.reload(config, source);
+                    false
+                }
+                Some(change) = changes.recv() => {
+                    self.change(change, config, source);
                     false
                 }
                 () = time::sleep(pause) => false,

@@ -1,4 +1,9 @@
-//! A small HTTP server for operators: few connections at once, and none lives long.
+//! A small HTTP server for operators: few connections at once, and none lives long. What strangers may
+//! reach is served by [`door`].
+
+mod crowd;
+pub mod door;
+mod paced;
 
 use std::future::Future;
 use std::io;

@@ -115,6 +115,11 @@ families! {
     RTPENGINE_REPLY = Histogram "strowger_rtpengine_reply_seconds" [] "From a request to its answer, or until it was given up.";
     WEBHOOKS = Counter "strowger_webhooks_total" ["trigger"] "Webhooks sent, or not, by trigger and by result.";
     WEBHOOK_TIME = Histogram "strowger_webhook_seconds" ["trigger"] "From the moment a webhook was due to its answer, or to when it was given up.";
+    HTTP_CONNECTIONS = Gauge "strowger_http_connections" [] "Connections to the HTTP service now.";
+    HTTP_REFUSED = Counter "strowger_http_refused_total" ["why"] "Connections to the HTTP service that were not let in.";
+    HTTP_REQUESTS = Counter "strowger_http_requests_total" ["route"] "Requests that the HTTP service answered, by route and status.";
+    HTTP_SECONDS = Histogram "strowger_http_request_seconds" [] "From the head of an HTTP request to its answer.";
+    DIRECTORY_CHANGES = Counter "strowger_directory_changes_total" ["result"] "Changes of routing data that came over HTTP.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";
     POST_DIAL_DELAY = Histogram "strowger_call_post_dial_delay_seconds" [] "From the caller's INVITE to the first ringing.";
@@ -163,6 +168,7 @@ pub struct Metrics {
     log_drops: Counter,
     reloads: [Counter; 2],
     look_ups: [(&'static str, Counter); 3],
+    changes: [Counter; 2],
     pub(super) setup: Histogram,
     pub(super) post_dial_delay: Histogram,
     pub(super) talk: Histogram,
@@ -178,6 +184,7 @@ impl Metrics {
             (POST_DIAL_DELAY, DELAYS),
             (TALK, TALKS),
             (WEBHOOK_TIME, DELAYS),
+            (HTTP_SECONDS, DELAYS),
             (MEDIA_JITTER, JITTERS),
             (MEDIA_LOSS, LOSSES),
             (MEDIA_MOS, SCORES),
@@ -215,6 +222,8 @@ impl Metrics {
             log_drops: counter(&recorder, &LOG_DROPS, None),
             reloads: ["applied", "refused"]
                 .map(|result| counter(&recorder, &RELOADS, Some(result))),
+            changes: ["made", "refused"]
+                .map(|result| counter(&recorder, &DIRECTORY_CHANGES, Some(result))),
             look_ups: ["found", "nothing", "failed"]
                 .map(|result| (result, counter(&recorder, &LOOK_UPS, Some(result)))),
             setup: histogram(&recorder, &SETUP),
@@ -232,6 +241,19 @@ impl Metrics {
     /// The counter of `family`, or of one value of its label; it shows from now on.
     pub(super) fn counter(&self, family: &Family, label: Option<&'static str>) -> Counter {
         counter(&self.recorder, family, label)
+    }
+
+    /// The counter of `family` for several labels; their values are bounded together.
+    pub(super) fn counter_of<const N: usize>(
+        &self,
+        family: &Family,
+        labels: [(&'static str, String); N],
+    ) -> Counter {
+        let labels = labels.map(|(name, value)| Label::new(name, value));
+        let key = Key::from_parts(family.name, labels.to_vec());
+        let counter = self.recorder.register_counter(&key, &METADATA);
+        counter.increment(0);
+        counter
     }
 
     /// The gauge of `family`, which has no label; it shows from now on.
@@ -354,6 +376,12 @@ impl Metrics {
         if let Some((_, counter)) = found {
             counter.increment(1);
         }
+    }
+
+    /// Counts a change of routing data that was asked for over HTTP.
+    pub fn add_directory_change(&self, is_made: bool) {
+        let [made, refused] = &self.changes;
+        if is_made { made } else { refused }.increment(1);
     }
 
     /// Counts a reload that was refused.

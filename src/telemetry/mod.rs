@@ -2,6 +2,7 @@
 
 pub mod connections;
 mod hooks;
+pub mod http;
 mod labels;
 pub mod log;
 pub mod media;

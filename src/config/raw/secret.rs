@@ -15,6 +15,7 @@ impl<'d> Section<'d> {
         desk: &mut Desk<'_>,
     ) -> Option<Spot<Secret>> {
         let found = self.value(key)?;
+        desk.note_secret(found.place);
         let secret = match found.value {
             DeValue::String(text) => Some(Secret::new(text.as_bytes())),
             DeValue::Table(table) => {

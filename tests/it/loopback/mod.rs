@@ -1,11 +1,15 @@
 //! The edge over real sockets on the loopback: what the shell adds to the engine.
 
+mod client;
+mod crash;
+mod directory;
 mod dns;
 mod hostile;
 mod kept;
 mod process;
 mod rtpengine;
 mod site;
+mod web;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -221,7 +221,9 @@ pub(super) struct Process {
     child: Child,
     lines: BufReader<ChildStdout>,
     pub(super) sip: SocketAddr,
-    http: SocketAddr,
+    pub(super) http: SocketAddr,
+    /// Where all else is served by HTTP.
+    pub(super) web: Vec<SocketAddr>,
 }
 
 impl Process {
@@ -240,15 +242,19 @@ impl Process {
             lines,
             sip: unknown,
             http: unknown,
+            web: Vec::new(),
         };
         let said = process.read_until("ready");
         process.sip = address(&said, "bind=");
         process.http = address(&said, "address=");
+        let is_web = |line: &&String| line.contains("HTTP is served");
+        let web = said.iter().filter(is_web).cloned();
+        process.web = web.map(|line| address(&[line], "address=")).collect();
         process
     }
 
     /// Reads the log up to the line that holds `text`.
-    fn read_until(&mut self, text: &str) -> Vec<String> {
+    pub(super) fn read_until(&mut self, text: &str) -> Vec<String> {
         let mut said = Vec::new();
         loop {
             let mut line = String::new();
@@ -265,6 +271,7 @@ impl Process {
     pub(super) fn signal(&self, signal: i32) {
         let name = match signal {
             libc::SIGHUP => "-HUP",
+            libc::SIGKILL => "-KILL",
             _ => "-TERM",
         };
         let status = Command::new("kill")

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A configuration whose listeners have free ports.
 pub(super) struct Site {
     pub(super) config: PathBuf,
-    folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 impl Site {

@@ -1,0 +1,209 @@
+//! The description of all routes (OpenAPI 3.1), made from the table that serves them.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::config::objects;
+use crate::edge::http::Office;
+use crate::edge::http::answer::{self, Answer};
+use crate::edge::http::table::{Access, Route, TABLE};
+use crate::net::http::door::Desk as _;
+
+/// Shows it.
+pub(super) fn show(office: &Office) -> Answer {
+    let http = office.terms();
+    answer::json(StatusCode::OK, &describe(http.public_url.as_deref()))
+}
+
+/// The description; `url`: what others know us by.
+fn describe(url: Option<&str>) -> Value {
+    let mut paths = Map::new();
+    for route in TABLE {
+        let path = paths
+            .entry(route.path)
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(path) = path {
+            let method = route.method.as_str().to_ascii_lowercase();
+            path.insert(method, operation(route));
+        }
+    }
+    let mut description = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Strowger",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What others may ask of a running edge, and tell it.",
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "One of [[http.token]]; an operation names the scope that it needs.",
+                },
+            },
+            "schemas": schemas(),
+        },
+    });
+    if let (Some(url), Value::Object(description)) = (url, &mut description) {
+        description.insert("servers".to_owned(), json!([{ "url": url }]));
+    }
+    description
+}
+
+fn operation(route: &'static Route) -> Value {
+    let mut operation = Map::new();
+    operation.insert("operationId".to_owned(), json!(route.name));
+    operation.insert("summary".to_owned(), json!(route.summary));
+    let security = match route.access {
+        Access::Open => json!([]),
+        Access::Token(scope) => json!([{ "token": [scope.name()] }]),
+    };
+    operation.insert("security".to_owned(), security);
+    let names = names(route.path).map(|name| {
+        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+    });
+    let query = route.query.iter().map(|(name, what)| {
+        json!({ "name": name, "in": "query", "description": what, "schema": { "type": "string" } })
+    });
+    let headers = route.headers.iter().map(|(name, what)| {
+        json!({ "name": name, "in": "header", "description": what, "schema": { "type": "string" } })
+    });
+    let parameters: Vec<Value> = names.chain(query).chain(headers).collect();
+    if !parameters.is_empty() {
+        operation.insert("parameters".to_owned(), json!(parameters));
+    }
+    if let Some(reads) = route.body {
+        let schema = json!({ "schema": { "type": reads.schema } });
+        let body = json!({ "required": true, "content": { reads.kind: schema } });
+        operation.insert("requestBody".to_owned(), body);
+    }
+    let responses: Map<String, Value> = statuses(route)
+        .map(|(status, what)| (status.as_str().to_owned(), json!({ "description": what })))
+        .collect();
+    operation.insert("responses".to_owned(), Value::Object(responses));
+    Value::Object(operation)
+}
+
+/// Every status that the route may answer, with what it means.
+fn statuses(route: &'static Route) -> impl Iterator<Item = (StatusCode, &'static str)> {
+    let is_guarded = route.access != Access::Open;
+    let guarded = GUARDED.iter().filter(move |_| is_guarded);
+    let reads = READS.iter().filter(|_| route.body.is_some());
+    let all = route.answers.iter().chain(guarded).chain(reads).chain(ANY);
+    all.copied()
+}
+
+/// The names in a route's path.
+fn names(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// What stands in bodies: faults, and the objects of each kind, with the keys that a file knows.
+fn schemas() -> Value {
+    let fault = json!({
+        "type": "object",
+        "required": ["error", "what"],
+        "properties": {
+            "error": { "type": "string", "description": "A word that programs can tell apart." },
+            "what": { "type": "string", "description": "A sentence for people." },
+            "faults": { "type": "array", "description": "Of what was sent: at, key, what, instead." },
+            "elsewhere": { "type": "array", "description": "Of files: file, line, column, key, what, instead." },
+            "home": { "type": "object", "description": "The file and the line where it stands." },
+        },
+    });
+    let mut schemas = Map::from_iter([("fault".to_owned(), fault)]);
+    for kind in objects::kinds() {
+        let keys = objects::keys_of(kind);
+        let properties: Map<String, Value> = keys
+            .iter()
+            .map(|key| ((*key).to_owned(), json!({})))
+            .collect();
+        let schema = json!({
+            "type": "object",
+            "description": format!("As [[{kind}]] in a file."),
+            "properties": properties,
+            "additionalProperties": false,
+        });
+        schemas.insert(kind.to_owned(), schema);
+    }
+    Value::Object(schemas)
+}
+
+const GUARDED: &[(StatusCode, &str)] = &[
+    (StatusCode::UNAUTHORIZED, "No token, or none of ours."),
+    (StatusCode::FORBIDDEN, "The token lacks the scope."),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many wrong tokens came from this address.",
+    ),
+];
+
+const READS: &[(StatusCode, &str)] = &[
+    (
+        StatusCode::BAD_REQUEST,
+        "The body was cut off, or cannot be read.",
+    ),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too long."),
+];
+
+const ANY: &[(StatusCode, &str)] = &[(StatusCode::REQUEST_TIMEOUT, "It took too long.")];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let description = describe(Some("https://edge.example.com"));
+
+        assert_eq!(description["servers"][0]["url"], "https://edge.example.com");
+        let mut described = BTreeSet::new();
+        for (path, operations) in description["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                described.insert((method.to_uppercase(), path.clone(), id));
+            }
+        }
+        let routes: BTreeSet<_> = TABLE
+            .iter()
+            .map(|route| {
+                let method = route.method.to_string();
+                (method, route.path.to_owned(), route.name.to_owned())
+            })
+            .collect();
+        assert_eq!(described, routes);
+        let names: BTreeSet<_> = TABLE.iter().map(|route| route.name).collect();
+        assert_eq!(names.len(), TABLE.len(), "a name stands for one route");
+        let buyer = &description["components"]["schemas"]["buyer"]["properties"];
+        assert!(buyer["uri"].is_object(), "{buyer}");
+    }
+
+    #[test]
+    fn an_operation_says_who_may_ask_what_it_reads_and_what_it_answers() {
+        let description = describe(None);
+
+        assert_eq!(description.get("servers"), None);
+        for route in TABLE {
+            let method = route.method.as_str().to_ascii_lowercase();
+            let operation = &description["paths"][route.path][method];
+            let name = route.name;
+            let security = operation["security"].as_array().unwrap();
+            assert_eq!(security.is_empty(), route.access == Access::Open, "{name}");
+            assert_eq!(operation.get("requestBody").is_some(), route.body.is_some());
+            let responses = operation["responses"].as_object().unwrap();
+            for (status, _) in route.answers {
+                assert!(responses.contains_key(status.as_str()), "{name}: {status}");
+            }
+            assert_eq!(responses.contains_key("401"), !security.is_empty());
+            let parameters = operation.get("parameters").and_then(Value::as_array);
+            let in_path = parameters.into_iter().flatten();
+            let in_path = in_path.filter(|parameter| parameter["in"] == "path");
+            assert_eq!(in_path.count(), route.path.matches('{').count(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The table of routes: all that can be asked over HTTP, and on what terms.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::config::http::Scope;
+use crate::edge::http::Office;
+use crate::edge::http::answer::{self, Answer};
+use crate::edge::http::directory;
+use crate::edge::http::lists;
+use crate::edge::http::openapi;
+
+/// One route.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// The path; `{name}` stands for one segment, which the route gets decoded.
+    pub(super) path: &'static str,
+    /// Its name in metrics, in the log and in the description (`operationId`).
+    pub(super) name: &'static str,
+    /// One sentence.
+    pub(super) summary: &'static str,
+    pub(super) access: Access,
+    /// What it reads; `None`: no body.
+    pub(super) body: Option<Reads>,
+    /// Parameters of the query that it knows, each with a word about it.
+    pub(super) query: &'static [(&'static str, &'static str)],
+    /// Headers that it goes by, each with a word about it.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+    /// How long it may take, body and all.
+    pub(super) time: Duration,
+    /// Every status that it answers besides those that any route may, each with what it means.
+    pub(super) answers: &'static [(StatusCode, &'static str)],
+    pub(super) run: Run,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Anybody.
+    Open,
+    /// Whoever has a token with this scope.
+    Token(Scope),
+}
+
+/// The body that a route reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reads {
+    /// Its type, for the description.
+    pub(super) kind: &'static str,
+    /// What JSON Schema calls what is in it.
+    pub(super) schema: &'static str,
+    /// In bytes.
+    pub(super) most: usize,
+}
+
+/// What a route does.
+pub(super) type Run = fn(Arc<Office>, Asked) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A request that has come as far as its route.
+pub(super) struct Asked {
+    /// What the path holds in place of the route's names, in order.
+    pub(super) names: Vec<String>,
+    pub(super) parts: Parts,
+    /// All of it; empty for a route without.
+    pub(super) body: Bytes,
+    /// Who asks: the name of the token.
+    pub(super) token: Option<Arc<str>>,
+    /// Where from.
+    pub(super) client: IpAddr,
+}
+
+/// What the table says to a method and a path.
+pub(super) enum Found {
+    /// With what the path holds in place of names.
+    Route(&'static Route, Vec<String>),
+    /// The methods that the path has.
+    OtherMethods(String),
+    Nothing,
+}
+
+/// Finds the route.
+pub(super) fn find(method: &Method, path: &str) -> Found {
+    let mut methods: Vec<&str> = Vec::new();
+    // An answer to HEAD is that to GET; its body is not sent.
+    let wanted = if *method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    for route in TABLE {
+        let Some(names) = fit(route.path, path) else {
+            continue;
+        };
+        if route.method == *wanted {
+            return Found::Route(route, names);
+        }
+        methods.push(route.method.as_str());
+    }
+    if methods.is_empty() {
+        Found::Nothing
+    } else {
+        Found::OtherMethods(methods.join(", "))
+    }
+}
+
+/// The segments of `path` that stand for names in `pattern`, if it fits.
+fn fit(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(names),
+            (Some(wanted), Some(given)) if wanted.starts_with('{') => names.push(decode(given)?),
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Undoes percent-encoding; `None`: it is none, or holds no text.
+pub(super) fn decode(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
+}
+
+impl Asked {
+    /// The name at `place` of the path.
+    pub(super) fn name(&self, place: usize) -> &str {
+        self.names.get(place).map_or("", |name| name)
+    }
+
+    /// The parameter `name` of the query, decoded.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query()?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| *key == name)?;
+        decode(&value.replace('+', " "))
+    }
+
+    /// The header `name`, if it is a text and stands once.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.parts.headers.get_all(name).iter();
+        let value = values.next()?;
+        values.next().is_none().then_some(value)?.to_str().ok()
+    }
+}
+
+/// For what is there already.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// For a change: others wait before it, and each reads the whole configuration.
+const CHANGE: Duration = Duration::from_secs(60);
+
+/// For a list of numbers, which may be long and its way, too.
+const LONG: Duration = Duration::from_secs(300);
+
+const OBJECT: Reads = Reads {
+    kind: "application/json",
+    schema: "object",
+    most: 256 * 1_024,
+};
+
+/// A million numbers and more.
+const LIST: Reads = Reads {
+    kind: "text/csv",
+    schema: "string",
+    most: 128 * 1_024 * 1_024,
+};
+
+const READ: Access = Access::Token(Scope::Read);
+const WRITE: Access = Access::Token(Scope::Write);
+
+const PAGES: &[(&str, &str)] = &[
+    ("after", "The id after which the page begins."),
+    ("limit", "Objects of a page, 1 to 1000; 100 by default."),
+];
+
+const CONDITIONS: &[(&str, &str)] = &[
+    (
+        "If-Match",
+        "The version that is to be changed: its ETag, or \"*\" for any.",
+    ),
+    ("If-None-Match", "\"*\": only if there is none yet."),
+];
+
+const KNOWN: &[(&str, &str)] = &[(
+    "If-None-Match",
+    "The version that is known: if it is still that, the answer is 304.",
+)];
+
+const FOUND: &[(StatusCode, &str)] = &[
+    (StatusCode::OK, "It."),
+    (
+        StatusCode::NOT_MODIFIED,
+        "It is still the version that is known.",
+    ),
+    (StatusCode::NOT_FOUND, "There is none of this name."),
+    (
+        StatusCode::CONFLICT,
+        "Its file was changed by hand, and is not loaded.",
+    ),
+];
+
+const PUT: &[(StatusCode, &str)] = &[
+    (StatusCode::OK, "It was changed."),
+    (StatusCode::CREATED, "It is there now."),
+    (StatusCode::NOT_FOUND, "There is no such kind."),
+    CONFLICT,
+    STALE,
+    UNSAID,
+    WRONG,
+    BUSY,
+    DISK,
+];
+
+const DELETE: &[(StatusCode, &str)] = &[
+    (StatusCode::NO_CONTENT, "It is gone."),
+    (StatusCode::NOT_FOUND, "There is none of this name."),
+    CONFLICT,
+    STALE,
+    UNSAID,
+    WRONG,
+    BUSY,
+    DISK,
+    (StatusCode::BAD_REQUEST, "The conditions cannot be read."),
+];
+
+const CONFLICT: (StatusCode, &str) = (
+    StatusCode::CONFLICT,
+    "It stands in a file of the operator's, or its file was changed by hand; the answer says which.",
+);
+const STALE: (StatusCode, &str) = (
+    StatusCode::PRECONDITION_FAILED,
+    "It is another version, or is there, or is not.",
+);
+const UNSAID: (StatusCode, &str) = (
+    StatusCode::PRECONDITION_REQUIRED,
+    "It is there, so `If-Match` is needed.",
+);
+const WRONG: (StatusCode, &str) = (
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "The configuration would be wrong; the answer has every fault.",
+);
+const BUSY: (StatusCode, &str) = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Too many changes wait for their turn, or the edge is going down.",
+);
+const DISK: (StatusCode, &str) = (
+    StatusCode::INSUFFICIENT_STORAGE,
+    "It cannot be written to the disk.",
+);
+
+/// Every route there is.
+pub(super) const TABLE: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/openapi.json",
+        name: "description",
+        summary: "Describes all that can be asked, as OpenAPI 3.1.",
+        access: Access::Open,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The description.")],
+        run: |office, _| Box::pin(async move { openapi::show(&office) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/generation",
+        name: "generation",
+        summary: "Says which load of the configuration is in force.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[(StatusCode::OK, "Its number; the first is 1.")],
+        run: |office, _| {
+            Box::pin(async move {
+                let generation = office.panel.policy().generation;
+                answer::json(StatusCode::OK, &json!({ "generation": generation }))
+            })
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/directory",
+        name: "kinds",
+        summary: "Says which kinds of routing data there are, and how many of each.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The kinds, each with its keys.")],
+        run: |office, _| Box::pin(async move { directory::kinds(&office) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/directory/{kind}",
+        name: "list_objects",
+        summary: "Lists the objects of a kind, by id.",
+        access: READ,
+        body: None,
+        query: PAGES,
+        headers: &[],
+        time: SHORT,
+        answers: &[
+            (StatusCode::OK, "A page."),
+            (StatusCode::NOT_FOUND, "There is no such kind."),
+        ],
+        run: |office, asked| Box::pin(async move { directory::list(&office, &asked) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/directory/{kind}/{id}",
+        name: "get_object",
+        summary: "Shows an object without its secrets.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: KNOWN,
+        time: SHORT,
+        answers: FOUND,
+        run: |office, asked| Box::pin(async move { directory::get(&office, &asked).await }),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/v1/directory/{kind}/{id}",
+        name: "put_object",
+        summary: "Puts an object, as a file would say it; it holds for the next call.",
+        access: WRITE,
+        body: Some(OBJECT),
+        query: &[],
+        headers: CONDITIONS,
+        time: CHANGE,
+        answers: PUT,
+        run: |office, asked| Box::pin(async move { directory::put(&office, asked).await }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/v1/directory/{kind}/{id}",
+        name: "delete_object",
+        summary: "Deletes an object.",
+        access: WRITE,
+        body: None,
+        query: &[],
+        headers: CONDITIONS,
+        time: CHANGE,
+        answers: DELETE,
+        run: |office, asked| Box::pin(async move { directory::delete(&office, asked).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/lists",
+        name: "lists",
+        summary: "Lists the lists of numbers that came this way.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The lists.")],
+        run: |office, _| Box::pin(async move { lists::list(&office) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/lists/{name}",
+        name: "get_list",
+        summary: "Shows a list of numbers.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: KNOWN,
+        time: LONG,
+        answers: FOUND,
+        run: |office, asked| Box::pin(async move { lists::get(&office, &asked).await }),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/v1/lists/{name}",
+        name: "put_list",
+        summary: "Puts a list of numbers: a line for each, number,campaign,afid[,sid].",
+        access: WRITE,
+        body: Some(LIST),
+        query: &[],
+        headers: CONDITIONS,
+        time: LONG,
+        answers: PUT,
+        run: |office, asked| Box::pin(async move { lists::put(&office, asked).await }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/v1/lists/{name}",
+        name: "delete_list",
+        summary: "Deletes a list, and the numbers in it.",
+        access: WRITE,
+        body: None,
+        query: &[],
+        headers: CONDITIONS,
+        time: CHANGE,
+        answers: DELETE,
+        run: |office, asked| Box::pin(async move { lists::delete(&office, asked).await }),
+    },
+];
