@@ -435,7 +435,9 @@ impl Run {
                 | Output::Resolve(_)
                 | Output::Media { .. }
                 | Output::AskMedia(_) => {}
-                Output::Reserve { ticket, claimant } => {
+                Output::Reserve {
+                    ticket, claimant, ..
+                } => {
                     let moment = Moment::default().after(self.now - start());
                     let reserved = claimant.reserve(moment, &mut self.book, &mut Vec::new());
                     let verdict = match reserved {
@@ -448,7 +450,7 @@ impl Run {
                     let answer = Input::Reserved { ticket, verdict };
                     self.engine.handle(self.now, answer);
                 }
-                Output::Commit { ticket, what } => {
+                Output::Commit { ticket, what, .. } => {
                     let hold = self.places.get_mut(&ticket).expect("it was granted");
                     self.book.commit(hold, what, &mut Vec::new());
                 }

@@ -24,7 +24,7 @@ impl Call {
     /// A buyer has answered: it counts, webhooks are told, timers begin.
     pub(crate) fn note_taken(&mut self, now: Instant, core: &mut Core) {
         if let Some(place) = &self.buyer_place {
-            place.commit(core, CapOn::Answer);
+            place.commit(core, self.uuid, CapOn::Answer);
         }
         let moment = core.moment(now);
         let Some(story) = self

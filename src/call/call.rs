@@ -256,7 +256,7 @@ impl Call {
         if conclude(now, core, &mut record)
             && let Some(place) = &self.buyer_place
         {
-            place.commit(core, CapOn::Conversion);
+            place.commit(core, record.uuid, CapOn::Conversion);
         }
         core.event(Event::Ended {
             uuid: record.uuid,

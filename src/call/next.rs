@@ -230,7 +230,7 @@ impl Call {
             }
             let step = if buyer.is_limited() && self.buyer_place.is_none() {
                 let claimant = Claimant::Buyer(buyer.clone());
-                Some(Step::Asking(core.reserve(self.key, claimant)))
+                Some(Step::Asking(core.reserve(self.key, self.uuid, claimant)))
             } else if hunt.selection == Selection::New {
                 hunt.selection = Selection::Told;
                 self.select(now, core, buyer).map(Step::Pinging)

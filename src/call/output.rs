@@ -45,6 +45,8 @@ pub enum Output {
     Reserve {
         /// The question; it names the place from now on.
         ticket: Ticket,
+        /// The call.
+        call: CallUuid,
         /// Whose place.
         claimant: Claimant,
     },
@@ -52,6 +54,8 @@ pub enum Output {
     Commit {
         /// The place.
         ticket: Ticket,
+        /// The call.
+        call: CallUuid,
         /// What it did.
         what: CapOn,
     },
@@ -152,6 +156,8 @@ pub enum Event {
         dialled: Option<Number>,
         /// The carrier's Call-ID.
         call_id: Box<[u8]>,
+        /// Whose call it is.
+        origin: Origin,
     },
     /// A caller's number is none of its trunk's `caller_ids`: buyers are not told who calls.
     CallerRefused {
@@ -247,6 +253,25 @@ pub enum Event {
         /// Which: `transactions`, `calls`.
         table: &'static str,
     },
+}
+
+/// Whose call it is that began.
+#[derive(Debug)]
+pub struct Origin {
+    /// Generation of the configuration that it runs on.
+    pub generation: u64,
+    /// The digest user.
+    pub user: Option<Arc<str>>,
+    /// The company's id.
+    pub company: Option<Arc<str>>,
+    /// The campaign's id.
+    pub campaign: Option<Arc<str>>,
+    /// The publisher's id.
+    pub afid: Option<Arc<str>>,
+    /// The sub id.
+    pub sid: Option<Arc<str>>,
+    /// The caller's number.
+    pub caller: Option<Number>,
 }
 
 /// What has changed about a gateway.

@@ -24,7 +24,7 @@ use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
 use crate::call::hunt::Hunt;
 use crate::call::next::Step;
-use crate::call::output::{Event, Output, Refusal};
+use crate::call::output::{Event, Origin, Output, Refusal};
 use crate::call::record::{Outcome, WhySkipped};
 use crate::call::rescue::tripwire;
 use crate::call::route::Brief;
@@ -33,6 +33,7 @@ use crate::routing::buyer::Buyer;
 use crate::routing::caps::{CapKind, CapOn, Party};
 use crate::routing::trunk::Trunk;
 use crate::sip::message::{Essentials, Request};
+use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
 /// Whose places are asked for.
@@ -113,9 +114,9 @@ pub(crate) struct Place(Ticket);
 
 impl Place {
     /// The call did what counts with some.
-    pub(crate) fn commit(&self, core: &mut Core, what: CapOn) {
+    pub(crate) fn commit(&self, core: &mut Core, call: CallUuid, what: CapOn) {
         let ticket = self.0;
-        core.output(Output::Commit { ticket, what });
+        core.output(Output::Commit { ticket, call, what });
     }
 }
 
@@ -176,9 +177,13 @@ impl Core {
     }
 
     /// Asks for a place for a call.
-    pub(crate) fn reserve(&mut self, call: CallKey, claimant: Claimant) -> Ticket {
-        let ticket = self.ticket(call);
-        self.output(Output::Reserve { ticket, claimant });
+    pub(crate) fn reserve(&mut self, key: CallKey, call: CallUuid, claimant: Claimant) -> Ticket {
+        let ticket = self.ticket(key);
+        self.output(Output::Reserve {
+            ticket,
+            call,
+            claimant,
+        });
         ticket
     }
 
@@ -203,7 +208,7 @@ impl Call {
             self.launch(now, core, (early, ring_at), plan, (request, essentials));
             return;
         }
-        let ticket = core.reserve(self.key, Claimant::Trunk(self.trunk.clone()));
+        let ticket = core.reserve(self.key, self.uuid, Claimant::Trunk(self.trunk.clone()));
         let until = now + PATIENCE;
         self.ask((early, ring_at), until, Wanted::Trunk(ticket, plan));
     }
@@ -224,6 +229,18 @@ impl Call {
                 flow: early.flow,
                 dialled: record.dialled,
                 call_id: record.call_id.clone(),
+                origin: Origin {
+                    generation: record.generation,
+                    user: record.user.clone(),
+                    company: record
+                        .story
+                        .as_ref()
+                        .map(|story| story.facts.company.clone()),
+                    campaign: record.campaign.clone(),
+                    afid: record.afid.clone(),
+                    sid: record.sid.clone(),
+                    caller: record.caller,
+                },
             });
         }
         match plan {

@@ -129,7 +129,7 @@ impl Joined {
             if conclude(now, core, &mut record)
                 && let Some(place) = &self.place
             {
-                place.commit(core, CapOn::Conversion);
+                place.commit(core, record.uuid, CapOn::Conversion);
             }
             core.event(Event::Ended {
                 uuid: record.uuid,

@@ -12,6 +12,7 @@ use crate::call::output::{Event, Output};
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::record::{MediaAt, Record};
+use crate::edge::diary::Diary;
 use crate::edge::guard::{Guard, Notice, Standing, Tidings};
 use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
@@ -32,7 +33,7 @@ use crate::sip::frame;
 use crate::sip::glance::Glance;
 use crate::telemetry::log::{Allowance, Narrator};
 use crate::telemetry::tally::Tally;
-use crate::types::ids::ShardId;
+use crate::types::ids::{CallUuid, ShardId};
 
 /// Everything that a shard's outputs act on.
 pub(super) struct Effects {
@@ -45,8 +46,8 @@ pub(super) struct Effects {
     /// By [`ShardId`], the own one included.
     shards: Vec<Mailbox>,
     records: Option<Records>,
-    /// Whether what is to be delivered at the end of a call is kept with its record.
-    is_durable: bool,
+    /// What must outlive the process; `None`: nothing does.
+    diary: Option<Diary>,
     till: Till,
     /// Relays media; `None`: nobody does.
     media: Option<MediaDesk>,
@@ -90,7 +91,7 @@ impl Effects {
     pub(super) fn new(
         own: ShardId,
         ways: Ways,
-        (records, is_durable): (Option<Records>, bool),
+        (records, diary): (Option<Records>, Option<Diary>),
         till: Till,
         guard: Guard,
         valve: Valve,
@@ -112,7 +113,7 @@ impl Effects {
             lines,
             shards,
             records,
-            is_durable,
+            diary,
             till,
             media,
             rtpengine,
@@ -132,8 +133,28 @@ impl Effects {
     }
 
     /// Takes a place of a trunk or a buyer for a call, if there is one.
-    pub(super) fn reserve(&mut self, ticket: Ticket, claimant: &Claimant) -> Verdict {
-        self.till.reserve(clock::moment(), ticket, claimant)
+    pub(super) fn reserve(
+        &mut self,
+        ticket: Ticket,
+        call: CallUuid,
+        claimant: &Claimant,
+    ) -> Verdict {
+        let verdict = self.till.reserve(clock::moment(), ticket, claimant);
+        self.keep_counted(call);
+        verdict
+    }
+
+    /// Writes down what has come to count.
+    fn keep_counted(&mut self, call: CallUuid) {
+        let counted = self.till.take_counted();
+        if let Some(diary) = &mut self.diary {
+            diary.count(clock::moment(), call, &counted);
+        }
+    }
+
+    /// Whether what happens to a new call could not be kept.
+    pub(super) fn is_shut(&self) -> bool {
+        self.diary.as_ref().is_some_and(|diary| !diary.is_open())
     }
 
     /// Does one thing; messages wait for the [`flush`](Self::flush).
@@ -151,9 +172,15 @@ impl Effects {
             }
             // Answered where the engine is at hand.
             Output::Reserve { .. } => {}
-            Output::Commit { ticket, what } => self.till.commit(ticket, what),
+            Output::Commit { ticket, call, what } => {
+                self.till.commit(ticket, what);
+                self.keep_counted(call);
+            }
             Output::Fetch { ticket, request } => self.webhooks.ping(ticket, request),
-            Output::Deliver { uuid, deliveries } => self.webhooks.deliver(uuid, deliveries),
+            Output::Deliver { uuid, deliveries } => match &mut self.diary {
+                Some(diary) => diary.queue(clock::moment(), uuid, &deliveries),
+                None => self.webhooks.deliver(uuid, deliveries),
+            },
             Output::Release(ticket) => self.till.release(ticket),
             Output::Probed {
                 buyer,
@@ -179,6 +206,9 @@ impl Effects {
             }
             Output::Event(event) => {
                 self.keep(&event);
+                if let Some(diary) = &mut self.diary {
+                    diary.handle_event(clock::moment(), &event);
+                }
                 self.tally.handle_event(&event);
                 if let Event::Refused { flow, .. } | Event::Malformed { flow, .. } = &event {
                     let is_stranger = self.guard.is_stranger(now, flow.remote.ip());
@@ -211,7 +241,7 @@ impl Effects {
     fn finish(&mut self, now: Instant, mut record: Box<Record>) {
         let records = self.records.clone();
         if let Some(story) = &mut record.story
-            && !self.is_durable
+            && self.diary.is_none()
             && !story.deliveries.is_empty()
         {
             let deliveries = mem::take(&mut story.deliveries);
@@ -367,6 +397,9 @@ impl Effects {
 
     /// Sends what waits, one batch per port.
     pub(super) fn flush(&mut self, batches: &mut Batches) {
+        if let Some(diary) = &mut self.diary {
+            diary.commit();
+        }
         for port in &mut self.ports {
             port.flush(batches, &mut self.report);
         }
@@ -581,7 +614,7 @@ mod tests {
                         webhooks: WebhookDesk::to_nobody(own),
                         asker: None,
                     },
-                    (None, false),
+                    (None, None),
                     Arc::new(Ledger::default()).till(),
                     guard,
                     valve,

@@ -1,20 +1,21 @@
 //! What has happened to calls, as the journal takes it down.
 
 use std::str;
+use std::time::Duration;
 
 use crate::call::record::Record;
 use crate::call::story::{Delivery, Story};
 use crate::hooks::trigger::Class;
-use crate::store::entry::{
-    Admitted, Class as SentAs, Conversion, Delivery as Kept, Ended, Header, Past,
-};
+use crate::routing::book::Counted;
+use crate::routing::caps::Party;
+use crate::routing::window::{Span, Window};
+use crate::store::entry::{Class as SentAs, Conversion, Delivery as Kept, Ended, Header, Past};
 use crate::store::{Entry, Lane, List, Refused};
 use crate::telemetry::record::Anchor;
 use crate::types::moment::Moment;
 use crate::types::number::Number;
 
-/// Takes down that a call is over, with all that is to be delivered because of it. Its admission comes with it: where nobody has
-/// told the journal of the call before, it is known from here on.
+/// Takes down that a call is over, with all that is to be delivered because of it. Its shard has taken its beginning down.
 pub(super) fn append_record(
     lane: &mut Lane,
     record: &Record,
@@ -25,21 +26,6 @@ pub(super) fn append_record(
     let text = |number: &Option<Number>| number.as_ref().map(ToString::to_string);
     let (dialled, caller) = (text(&record.dialled), text(&record.caller));
     let story = record.story.as_deref();
-    lane.append(&Entry::Admitted(Admitted {
-        uuid: record.uuid,
-        at: time(record.began),
-        generation: record.generation,
-        trunk: &record.trunk,
-        user: record.user.as_deref(),
-        company: story.map(|story| &*story.facts.company),
-        campaign: record.campaign.as_deref(),
-        afid: record.afid.as_deref(),
-        sid: record.sid.as_deref(),
-        dialled: dialled.as_deref(),
-        caller: caller.as_deref(),
-        call_id: &record.call_id,
-        note: &[],
-    }))?;
     let ended = time(record.ended);
     let past =
         story
@@ -83,14 +69,16 @@ fn conversion(story: &Story, at: Moment) -> Option<Conversion<'_>> {
     })
 }
 
-fn headers(delivery: &Delivery) -> Vec<Header<'_>> {
+/// The headers of a delivery.
+pub(super) fn headers(delivery: &Delivery) -> Vec<Header<'_>> {
     let headers = delivery.request.headers.iter();
     headers
         .map(|(name, value)| Header { name, value })
         .collect()
 }
 
-fn kept<'d>(delivery: &'d Delivery, headers: &'d [Header<'d>], now: Moment) -> Kept<'d> {
+/// A delivery as it is kept.
+pub(super) fn kept<'d>(delivery: &'d Delivery, headers: &'d [Header<'d>], now: Moment) -> Kept<'d> {
     let request = &delivery.request;
     Kept {
         hook: &request.webhook,
@@ -106,5 +94,64 @@ fn kept<'d>(delivery: &'d Delivery, headers: &'d [Header<'d>], now: Moment) -> K
         url: &request.url,
         headers: List::from(headers),
         body: request.body.as_deref().unwrap_or_default().as_bytes(),
+    }
+}
+
+/// The names of who counts and of the window, as they are kept.
+pub(super) fn window_names(counted: &Counted) -> (String, String) {
+    let party = &counted.party;
+    (
+        format!("{}:{}", party.kind(), party.id()),
+        counted.window.to_string(),
+    )
+}
+
+/// Reads what [`window_names`] has written; `None`: it is of another version.
+pub(super) fn read_window(party: &str, window: &str) -> Option<Counted> {
+    let (kind, id) = party.split_once(':')?;
+    let party = match kind {
+        "trunk" => Party::Trunk(id.into()),
+        "buyer" => Party::Buyer(id.into()),
+        "group" => Party::Group(id.into()),
+        _ => return None,
+    };
+    let window = window.parse().ok()?;
+    Some(Counted { party, window })
+}
+
+/// When nobody asks for a window any more: long after it is over, in whatever zone.
+pub(super) fn end_of(window: Window, now: Moment) -> Moment {
+    let days = match window.span() {
+        Span::Hour => 2,
+        Span::Day => 3,
+        Span::Month => 35,
+        Span::Total => return Moment::from_millis(i64::MAX),
+    };
+    now.after(Duration::from_secs(days * 24 * 3600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::zone::Zone;
+
+    #[test]
+    fn windows_are_read_back_as_they_were_written() {
+        let now = Moment::from_millis(1_730_000_000_000);
+        for span in Span::ALL {
+            let window = span.window(Zone::utc().local(now));
+            for party in [
+                Party::Trunk("a:b".into()),
+                Party::Buyer("first".into()),
+                Party::Group("all".into()),
+            ] {
+                let counted = Counted { party, window };
+                let (party, name) = window_names(&counted);
+
+                assert_eq!(read_window(&party, &name), Some(counted));
+                assert!(end_of(window, now) > now);
+            }
+        }
+        assert_eq!(read_window("cat:first", "total"), None);
     }
 }

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use tracing::info;
+use tracing::{error, info};
 
 use crate::call::record::Record;
 use crate::config::{Dns, HttpClient, Storage};
 use crate::edge::StartError;
 use crate::edge::courier::HttpCourier;
 use crate::edge::deliveries::Deliveries;
+use crate::edge::diary::Diary;
+use crate::edge::journal;
+use crate::edge::ledger::Ledger;
 use crate::edge::storeroom::{Storeroom, Terms};
 use crate::edge::writers::{Destination, RecordWriter, Records};
 use crate::store::Lane;
@@ -31,6 +34,8 @@ pub(super) struct Keeping {
     /// `None`: nothing outlives the process but them.
     store: Option<Storeroom>,
     deliveries: Option<Deliveries>,
+    /// For the shards, in any order; none without a store.
+    lanes: Vec<Lane>,
 }
 
 /// What the configuration says of it.
@@ -43,6 +48,7 @@ pub(super) struct Wishes<'w> {
     /// How deliveries are made.
     pub(super) http_client: HttpClient,
     pub(super) dns: &'w Dns,
+    pub(super) shards: usize,
 }
 
 impl Keeping {
@@ -58,6 +64,7 @@ impl Keeping {
             node,
             http_client,
             dns,
+            shards,
         } = wishes;
         let figures = StoreFigures::new(metrics);
         if storage.is_none() {
@@ -69,11 +76,15 @@ impl Keeping {
                 storage,
                 records,
                 node,
+                shards,
             };
             Storeroom::open(terms, metrics, figures)
         });
         let (store, lanes) = store.transpose()?.unzip();
-        let (lane, deliveries) = lanes.map(|lanes| (lanes.records, lanes.deliveries)).unzip();
+        let (lane, deliveries, lanes) = match lanes {
+            Some(lanes) => (Some(lanes.records), Some(lanes.deliveries), lanes.shards),
+            None => (None, None, Vec::new()),
+        };
         let deliver = |(lane, store): (Lane, &Storeroom)| {
             let courier = HttpCourier::new(http_client, dns)?;
             Deliveries::start(store.shelf().clone(), lane, courier, UNDER_WAY)
@@ -102,17 +113,37 @@ impl Keeping {
             writer,
             store,
             deliveries,
+            lanes,
         })
+    }
+
+    /// What a shard writes its diary into; `None`: nothing is kept.
+    pub(super) fn take_diary(&mut self) -> Option<Diary> {
+        self.lanes.pop().map(Diary::new)
+    }
+
+    /// Tells `ledger` what was counted before this process began.
+    pub(super) fn restore(&self, ledger: &Ledger) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let windows = match store.shelf().windows() {
+            Ok(windows) => windows,
+            Err(error) => {
+                error!(%error, "what was counted against limits cannot be read");
+                return;
+            }
+        };
+        for kept in windows {
+            if let Some(counted) = journal::read_window(&kept.party, &kept.window) {
+                ledger.restore(&counted, u32::try_from(kept.count).unwrap_or(u32::MAX));
+            }
+        }
     }
 
     /// A hand on the writer of records; `None`: there is none.
     pub(super) fn records(&self) -> Option<Records> {
         self.records.clone()
-    }
-
-    /// Whether what is to be delivered at the end of a call is kept with its record.
-    pub(super) fn is_durable(&self) -> bool {
-        self.store.is_some()
     }
 
     /// Has the file of records opened anew, for whoever has moved it away.

@@ -10,6 +10,7 @@
 //! is taken by calls of those only who have one, for well under a microsecond.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::call::places::{Claimant, Ticket, Verdict};
@@ -38,6 +39,11 @@ impl Ledger {
             holds: HashMap::new(),
             counted: Vec::new(),
         }
+    }
+
+    /// Takes up what was counted before this process began.
+    pub(super) fn restore(&self, counted: &Counted, calls: u32) {
+        self.book().count(counted, calls);
     }
 
     /// Places taken: of trunks and of buyers.
@@ -75,6 +81,13 @@ impl Till {
         if let Some(hold) = self.holds.remove(&ticket) {
             self.ledger.book().release(hold);
         }
+    }
+}
+
+impl Till {
+    /// What has come to count since it was last asked.
+    pub(super) fn take_counted(&mut self) -> Vec<Counted> {
+        mem::take(&mut self.counted)
     }
 }
 

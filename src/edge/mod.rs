@@ -19,6 +19,7 @@ mod bound;
 mod courier;
 pub mod deliveries;
 pub mod demo;
+mod diary;
 mod directory;
 mod disk;
 mod drain;
@@ -208,6 +209,7 @@ impl Edge {
             node: &node.name,
             http_client: http_client.clone(),
             dns: &dns,
+            shards: node.shards,
         };
         let keeping = Keeping::start(wishes, sink, &metrics)?;
 
@@ -229,6 +231,7 @@ impl Edge {
         // The same for all shards: so one can tell a nonce that another has given out.
         let (seed, start) = (disk::draw()?, clock::now());
         let ledger = Arc::new(Ledger::default());
+        keeping.restore(&ledger);
         let media_counts = Arc::new(MediaCounts::new(&metrics));
         let rtpengine_counts = RtpengineCounts::new(&metrics);
         let panel = Arc::new(Panel {
@@ -295,7 +298,7 @@ impl Edge {
                     webhooks: WebhookDesk::new(courier.clone(), door.mailbox.clone()),
                     asker: Some(asker.clone()),
                 },
-                (edge.keeping.records(), edge.keeping.is_durable()),
+                (edge.keeping.records(), edge.keeping.take_diary()),
                 ledger.till(),
                 guard,
                 valve,

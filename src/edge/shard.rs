@@ -94,6 +94,8 @@ struct Shard {
     board: Arc<Board>,
     pace: Pace,
     is_draining: bool,
+    /// New calls are refused because nothing can be kept of them.
+    is_shut: bool,
     /// The inbox may hold more.
     is_rung: bool,
     /// By port: what is known of its socket.
@@ -131,6 +133,7 @@ impl Shard {
             board: seat.board,
             pace: Pace::new(seat.gather, seat.start),
             is_draining: false,
+            is_shut: false,
             is_rung: false,
             clock_due: seat.start,
         })
@@ -152,6 +155,7 @@ impl Shard {
             }
             self.flush(now)?;
             self.effects.publish(received);
+            self.mind_journal(now);
         }
         Ok(())
     }
@@ -161,6 +165,15 @@ impl Shard {
         if now >= self.clock_due {
             self.clock_due = now + CLOCK_PERIOD;
             self.step(now, Input::Clock(clock::moment()));
+        }
+    }
+
+    /// Takes no new calls while nothing can be kept of them.
+    fn mind_journal(&mut self, now: Instant) {
+        let is_shut = self.effects.is_shut();
+        if is_shut != self.is_shut && !self.is_draining {
+            self.is_shut = is_shut;
+            self.step(now, Input::Drain(is_shut));
         }
     }
 
@@ -401,11 +414,16 @@ impl Shard {
 /// Does all that the engine says. A question for a place is answered in the same breath.
 fn drain(engine: &mut Engine, effects: &mut Effects, now: Instant) {
     while let Some(output) = engine.poll_output() {
-        let Output::Reserve { ticket, claimant } = output else {
+        let Output::Reserve {
+            ticket,
+            call,
+            claimant,
+        } = output
+        else {
             effects.perform(now, output);
             continue;
         };
-        let verdict = effects.reserve(ticket, &claimant);
+        let verdict = effects.reserve(ticket, call, &claimant);
         let answer = Input::Reserved { ticket, verdict };
         if let Err(panic) = attempt(engine, now, answer) {
             panic.rescue(engine, now, None);

@@ -29,7 +29,7 @@ use crate::telemetry::record::{CutOff, write_cut_off};
 use crate::telemetry::store::StoreFigures;
 use crate::types::moment::Moment;
 
-/// Lanes of the journal.
+/// Lanes of the journal besides those of the shards.
 const LANES: u16 = 2;
 
 /// How often the journal is brought to the disk.
@@ -54,6 +54,8 @@ pub(super) struct Storeroom {
 pub(super) struct Lanes {
     pub(super) records: Lane,
     pub(super) deliveries: Lane,
+    /// One for each shard.
+    pub(super) shards: Vec<Lane>,
 }
 
 /// What it takes to open a store.
@@ -63,6 +65,7 @@ pub(super) struct Terms<'t> {
     pub(super) records: Option<PathBuf>,
     /// Named in records.
     pub(super) node: &'t str,
+    pub(super) shards: usize,
 }
 
 impl Storeroom {
@@ -83,13 +86,14 @@ impl Storeroom {
             backlog: storage.backlog,
             ..Options::default()
         };
+        let lanes = u16::try_from(terms.shards).unwrap_or(u16::MAX - LANES) + LANES;
         let Store {
             lanes,
             keeper,
             shelf,
             left,
             lock,
-        } = Store::open(&storage.data_dir, LANES, options, moment())?;
+        } = Store::open(&storage.data_dir, lanes, options, moment())?;
         let mut lanes = lanes.into_iter();
         let system = |source| Unusable::System {
             path: storage.data_dir.clone(),
@@ -128,6 +132,7 @@ impl Storeroom {
         let lanes = Lanes {
             records,
             deliveries,
+            shards: lanes.collect(),
         };
         Ok((room, lanes))
     }

@@ -131,6 +131,7 @@ impl Narrator {
                 dialled,
                 call_id,
                 flow: _,
+                origin: _,
             } => {
                 info!(
                     target: "strowger::call",

@@ -124,7 +124,7 @@ fn what_a_start_ping_says_decides_which_buyer_is_called() {
     let record = edge.record();
     let verdicts = &record["routing"]["decisions"][0]["looks"][0]["buyers"];
     assert_eq!(verdicts[0]["verdict"], "tag_mismatch");
-    assert_eq!(verdicts[0]["want"], "product:loan");
+    assert_eq!(verdicts[0]["want"], "product:==loan");
     assert_eq!(verdicts[1]["verdict"], "fits");
     assert_eq!(record["attempts"][0]["buyer"], "second");
 }

@@ -122,6 +122,11 @@ impl Edge {
         text
     }
 
+    /// Ends the edge at once, whatever it is doing.
+    pub(crate) fn kills(&mut self) {
+        self.process.kill();
+    }
+
     /// Asks for the end of the edge and asserts that it goes well.
     pub(crate) fn stops(&mut self) {
         self.process.terminate();

@@ -35,6 +35,7 @@ mod edge;
 mod forged;
 mod hunt;
 mod kamailio;
+mod kept;
 mod linphone;
 mod process;
 mod proxies;

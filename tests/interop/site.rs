@@ -73,6 +73,8 @@ pub(crate) struct Site {
     rtpengine: Option<SocketAddr>,
     /// Names of headers that pass from the carrier.
     passing: String,
+    /// Whether what happens is kept in a data directory.
+    pub(crate) keeps: bool,
     /// Further tables, at the end of the configuration.
     pub(crate) more: String,
 }
@@ -148,6 +150,7 @@ impl Site {
             media: None,
             rtpengine: None,
             passing: String::new(),
+            keeps: false,
             more: String::new(),
         }
     }
@@ -283,6 +286,11 @@ impl Site {
         self.folder().join("records.jsonl")
     }
 
+    /// Where the edge keeps what must outlive it.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
     /// Writes the configuration of the edge.
     pub(crate) fn configure(&self) -> PathBuf {
         let file = self.folder().join("strowger.toml");
@@ -324,11 +332,17 @@ impl Site {
             (None, None) => "",
         };
         let trunk_media = self.media.unwrap_or("plane = \"direct\"");
+        let kept = if self.keeps {
+            format!("data_dir = \"{}\"", self.data_dir().display())
+        } else {
+            String::new()
+        };
         let mut text = format!(
             r#"[node]
 name = "{edge}"
 drain_limit = "2s"
 secret = "{secret}"
+{kept}
 
 [[listen]]
 transport = "udp"

@@ -46,7 +46,7 @@ fn data_of_the_child() -> Option<PathBuf> {
 
 /// Opens the store as all of them do: with files that are so small that many are begun.
 fn open(data: &Path) -> Store {
-    let own = format!("process {}", std::process::id());
+    let mut patience = 10_000;
     let options = Options {
         rotation: Rotation {
             size: Some(20_000),
@@ -58,8 +58,11 @@ fn open(data: &Path) -> Store {
     loop {
         match Store::open(data, LANES, options.clone(), now()) {
             Ok(store) => return store,
-            // A process that another thread is just starting has all our files, for a moment.
-            Err(Unusable::InUse { holder, .. }) if holder == own => thread::yield_now(),
+            // A process that somebody is just starting has all files of the one that starts it, for a moment.
+            Err(Unusable::InUse { .. }) if patience > 0 => {
+                patience -= 1;
+                thread::sleep(Duration::from_millis(1));
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -360,7 +360,9 @@ impl Desk {
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Probed { .. } => {}
-                Output::Reserve { ticket, claimant } => {
+                Output::Reserve {
+                    ticket, claimant, ..
+                } => {
                     if let Some(questions) = &mut self.questions {
                         questions.push((ticket, claimant));
                         continue;
@@ -369,7 +371,7 @@ impl Desk {
                     let answer = Input::Reserved { ticket, verdict };
                     self.engine.handle(self.now, answer);
                 }
-                Output::Commit { ticket, what } => self.ledger.commit(ticket, what),
+                Output::Commit { ticket, what, .. } => self.ledger.commit(ticket, what),
                 Output::Release(ticket) => {
                     assert!(self.ledger.release(ticket), "{ticket:?} given back twice");
                 }

@@ -380,7 +380,9 @@ impl World {
                     self.watch.fault(format!("a datagram for shard {shard:?}"));
                 }
                 Output::Probed { .. } => {}
-                Output::Reserve { ticket, claimant } => {
+                Output::Reserve {
+                    ticket, claimant, ..
+                } => {
                     let mut verdict = self.ledger.reserve(self.now, ticket, &claimant);
                     // Calls of others, which are not seen here.
                     let is_buyer = matches!(claimant, Claimant::Buyer(_));
@@ -401,7 +403,7 @@ impl World {
                     let answer = Input::Reserved { ticket, verdict };
                     self.engine.handle(self.now, answer);
                 }
-                Output::Commit { ticket, what } => self.ledger.commit(ticket, what),
+                Output::Commit { ticket, what, .. } => self.ledger.commit(ticket, what),
                 Output::Release(ticket) => {
                     if !self.ledger.release(ticket) {
                         self.watch.fault(format!("{ticket:?} given back twice"));

@@ -1,0 +1,137 @@
+//! What a shard writes down before the world sees it: that a call was let in, that it was answered, what counts against whose
+//! limit, what is to be delivered.
+//!
+//! The shard commits before the messages of a wake-up leave, so what a carrier or a buyer has heard is in the journal, whatever
+//! becomes of the process. The end of a call is not here: its record goes by way of the thread that writes records, and a call
+//! without one is ended at the next start.
+
+use tracing::error;
+
+use crate::call::output::Event;
+use crate::call::story::Delivery;
+use crate::edge::journal;
+use crate::routing::book::Counted;
+use crate::store::entry::{Admitted, Answered, Claim, Counted as Kept, Queued};
+use crate::store::{Entry, Lane, List};
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+
+/// One shard's lane of the journal.
+pub(super) struct Diary {
+    lane: Lane,
+    /// The last commit has failed, and it was said.
+    is_stuck: bool,
+}
+
+impl Diary {
+    pub(super) fn new(lane: Lane) -> Self {
+        Self {
+            lane,
+            is_stuck: false,
+        }
+    }
+
+    /// Whether calls may be let in: what happens to them can be kept.
+    pub(super) fn is_open(&self) -> bool {
+        self.lane.is_open()
+    }
+
+    /// Takes down what belongs into the journal.
+    pub(super) fn handle_event(&mut self, now: Moment, event: &Event) {
+        if let Event::Started {
+            uuid,
+            trunk,
+            dialled,
+            call_id,
+            origin,
+            ..
+        } = event
+        {
+            let (dialled, caller) = (
+                dialled.as_ref().map(ToString::to_string),
+                origin.caller.as_ref().map(ToString::to_string),
+            );
+            self.append(&Entry::Admitted(Admitted {
+                uuid: *uuid,
+                at: now,
+                generation: origin.generation,
+                trunk,
+                user: origin.user.as_deref(),
+                company: origin.company.as_deref(),
+                campaign: origin.campaign.as_deref(),
+                afid: origin.afid.as_deref(),
+                sid: origin.sid.as_deref(),
+                dialled: dialled.as_deref(),
+                caller: caller.as_deref(),
+                call_id,
+                note: &[],
+            }));
+        } else if let Event::Answered { uuid, buyer, .. } = event {
+            self.append(&Entry::Answered(Answered {
+                uuid: *uuid,
+                at: now,
+                buyer: &buyer.id,
+                claims: List::default(),
+                note: &[],
+            }));
+        }
+    }
+
+    /// Takes down what counts in windows from now on.
+    pub(super) fn count(&mut self, now: Moment, uuid: CallUuid, counted: &[Counted]) {
+        if counted.is_empty() {
+            return;
+        }
+        let names = counted.iter().map(journal::window_names);
+        let names: Vec<(String, String)> = names.collect();
+        let claims = counted.iter().zip(&names);
+        let claims: Vec<_> = claims
+            .map(|(counted, (party, window))| Claim {
+                party,
+                window,
+                until: journal::end_of(counted.window, now),
+                count: 1,
+            })
+            .collect();
+        self.append(&Entry::Counted(Kept {
+            uuid,
+            claims: claims.into(),
+        }));
+    }
+
+    /// Takes down what is to be delivered while a call lasts.
+    pub(super) fn queue(&mut self, now: Moment, call: CallUuid, deliveries: &[Delivery]) {
+        let headers: Vec<_> = deliveries.iter().map(journal::headers).collect();
+        let kept = deliveries.iter().zip(&headers);
+        let kept: Vec<_> = kept
+            .map(|(delivery, headers)| journal::kept(delivery, headers, now))
+            .collect();
+        self.append(&Entry::Queued(Queued {
+            call,
+            at: now,
+            deliveries: kept.into(),
+        }));
+    }
+
+    /// Hands what was taken down to the kernel. What it does not take stays, and is tried again the next time.
+    pub(super) fn commit(&mut self) {
+        match self.lane.commit() {
+            Ok(()) => self.is_stuck = false,
+            Err(error) => {
+                if !self.is_stuck {
+                    error!(%error, "the journal cannot be written: no call is let in");
+                }
+                self.is_stuck = true;
+            }
+        }
+    }
+
+    fn append(&mut self, entry: &Entry<'_>) {
+        if let Err(refused) = self.lane.append(entry)
+            && !self.is_stuck
+        {
+            // The store counts it.
+            error!(%refused, "something that has happened is not kept");
+        }
+    }
+}
