@@ -16,6 +16,9 @@
 //!   aging     time table key            -> nothing: what is to be forgotten then
 //! ```
 
+use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use redb::{Database, DatabaseError, ReadTransaction, TableDefinition, WriteTransaction};
@@ -268,8 +271,27 @@ pub(super) fn parse_past(key: &[u8]) -> Option<(Moment, CallUuid)> {
     Some((at, CallUuid::from_bytes(*call)))
 }
 
-/// Opens the file of the tables, and makes it and all tables if they are not there.
+/// Opens the file of the tables, and makes it and all tables if they are not there. It is made under another name, and gets its own
+/// once it is whole: whoever dies meanwhile leaves nothing behind that cannot be opened.
 pub(super) fn open(path: &Path) -> Result<Database, redb::Error> {
+    if !path.exists() {
+        let draft = path.with_extension("new");
+        // What somebody who died has left is made anew.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        drop(fill(&draft)?);
+        fs::rename(&draft, path)?;
+        if let Some(folder) = path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+    }
+    fill(path)
+}
+
+/// Opens the file at `path`, and makes what is missing of it.
+fn fill(path: &Path) -> Result<Database, redb::Error> {
     let database = create(path)?;
     let transaction = begin(&database)?;
     transaction.open_table(META)?;
