@@ -297,7 +297,8 @@ impl Desk {
         Self::of(policy, [7; 32])
     }
 
-    fn of(policy: Arc<Policy>, seed: [u8; 32]) -> Self {
+    /// With this policy.
+    pub(crate) fn of(policy: Arc<Policy>, seed: [u8; 32]) -> Self {
         let start = epoch();
         Self {
             engine: Engine::new(ShardId(0), seed, start, policy),
