@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use prefix_trie::joint::JointPrefixMap;
 
 /// Networks with what each stands for, IPv4 and IPv6.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Allowlist<T>(JointPrefixMap<IpNet, T>);
 
 impl<T: Copy> Allowlist<T> {

@@ -33,6 +33,30 @@ pub struct HttpClient {
     pub ca: Option<Arc<RootCertStore>>,
 }
 
+impl PartialEq for HttpClient {
+    fn eq(&self, other: &Self) -> bool {
+        let roots = |one: &Self| one.ca.as_ref().map(|store| store.roots.clone());
+        let Self {
+            allow,
+            ports,
+            connect,
+            per_host,
+            idle,
+            cooldown,
+            user_agent,
+            ca: _,
+        } = self;
+        *allow == other.allow
+            && *ports == other.ports
+            && *connect == other.connect
+            && *per_host == other.per_host
+            && *idle == other.idle
+            && *cooldown == other.cooldown
+            && *user_agent == other.user_agent
+            && roots(self) == roots(other)
+    }
+}
+
 impl Default for HttpClient {
     /// What `conf/strowger.toml` gives reasons for.
     fn default() -> Self {

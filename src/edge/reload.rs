@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::call::policy::{Listener, Media};
 use crate::config;
 use crate::config::http::HttpListener;
-use crate::config::{Dns, Faults, Settings, Source, Storage, Telemetry};
+use crate::config::{Dns, Faults, HttpClient, Settings, Source, Storage, Telemetry};
 use crate::edge::Edge;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
@@ -28,6 +28,7 @@ pub(super) struct Fixed {
     http: (Option<SocketAddr>, Vec<HttpListener>),
     telemetry: Telemetry,
     dns: Dns,
+    http_client: HttpClient,
     storage: Option<Storage>,
     media: Media,
     has_rtpengine: bool,
@@ -51,6 +52,7 @@ impl Fixed {
             http: (settings.http.bind, settings.http.listeners.clone()),
             telemetry: settings.telemetry.clone(),
             dns: settings.dns.clone(),
+            http_client: settings.http_client.clone(),
             storage: settings.storage.clone(),
             media: Media {
                 patience: Patience::default(),
@@ -76,6 +78,7 @@ impl Fixed {
             ("http", self.http == other.http),
             ("telemetry", self.telemetry == other.telemetry),
             ("dns", self.dns == other.dns),
+            ("http_client", self.http_client == other.http_client),
             ("store", self.storage == other.storage),
             ("media", self.media == other.media),
             // Whoever asks them is started at the start.
