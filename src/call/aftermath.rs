@@ -4,7 +4,7 @@
 //!   answered ── answered pings ── timer ── timer ──> over ── conversion ── connect ── conversion | non-conversion ── always
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::call::call::Call;
 use crate::call::core::Core;
@@ -35,6 +35,7 @@ impl Call {
             return;
         };
         story.progress.answered = Some(moment);
+        story.progress.status = Some("answered");
         if story.hooks.is_none() {
             return;
         }
@@ -70,15 +71,10 @@ impl Story {
         let Some(hooks) = &self.hooks else {
             return;
         };
-        let timers = after::timers(hooks, self.offset());
+        let timers = after::timers(hooks, self.offset);
         let timers = timers.into_iter();
         self.timers = timers.map(|(after, hook)| (now + after, hook)).collect();
         self.timers.reverse();
-    }
-
-    /// What the buyer's timers have on top.
-    fn offset(&self) -> Duration {
-        Duration::ZERO
     }
 
     /// Notes that a webhook fires which is delivered whatever happens; `None`: it would be too long.
@@ -110,7 +106,7 @@ impl Story {
         let talk = self.progress.duration.map(|time| Talk {
             buyer: buyer.as_deref().unwrap_or_default(),
             time,
-            offset: self.offset(),
+            offset: self.offset,
         });
         let seen = self.seen();
         let ended = Ended {

@@ -224,7 +224,7 @@ impl Question<'_> {
         said.refused = self.refusal(&decision);
         for buyer in decision.order.iter() {
             story.facts.tried.push(buyer.id.clone());
-            story.progress.buyer = Some(buyer.id.clone());
+            story.note_buyer(buyer);
             said.order.push(self.buyer_said(&story, buyer));
         }
     }

@@ -54,7 +54,7 @@ impl Call {
     ) -> Option<Instant> {
         let story = self.record.as_mut()?.story.as_mut()?;
         story.facts.tried.push(buyer.id.clone());
-        story.progress.buyer = Some(buyer.id.clone());
+        story.note_buyer(buyer);
         self.ping(now, core, Trigger::Selected)
     }
 
@@ -130,6 +130,23 @@ impl Call {
 }
 
 impl Story {
+    /// This buyer's turn has come.
+    pub(crate) fn note_buyer(&mut self, buyer: &Buyer) {
+        self.offset = buyer.rules.timer_offset;
+        self.progress.buyer = Some(buyer.id.clone());
+        self.progress.status = Some("selected");
+        if self.hooks.is_none() {
+            // Only webhooks ask.
+            return;
+        }
+        self.progress.buyer_name = Some(buyer.id.clone());
+        let uri = buyer.gateways.first().map(|gateway| &*gateway.uri);
+        let number = uri
+            .and_then(|uri| uri.split_once(':'))
+            .map(|(_, rest)| rest);
+        self.progress.buyer_number = number.map(Into::into);
+    }
+
     /// The webhooks of a trigger that fire now.
     pub(crate) fn due(&self, core: &Core, now: Instant, trigger: Trigger) -> Vec<Arc<Webhook>> {
         let Some(hooks) = &self.hooks else {

@@ -37,6 +37,8 @@ pub struct Story {
     pub deliveries: Vec<Delivery>,
     /// The campaign's webhooks and conversion groups; `None`: it has none.
     pub(crate) hooks: Option<Arc<CampaignHooks>>,
+    /// What the timers of the buyer whose turn it is have on top.
+    pub(crate) offset: Duration,
     /// Pings that the call waits for.
     pub(crate) window: Option<Awaited>,
     /// Timers that are to fire, the earliest last.
@@ -132,6 +134,7 @@ impl Story {
             conversion: None,
             deliveries: Vec::new(),
             hooks,
+            offset: Duration::ZERO,
             window: None,
             timers: Vec::new(),
         }

@@ -288,6 +288,9 @@ fn buyers(
 }
 
 fn repeat(section: &Section<'_>, desk: &mut Desk<'_>) -> Repeat {
+    for key in ["repeat", "dedupe"] {
+        routes::warn_of_idle(section, key, routes::NO_PAST, desk);
+    }
     let Some(section) = section.section("repeat", &keys::CAMPAIGN_REPEAT, desk) else {
         return Repeat::default();
     };

@@ -105,6 +105,12 @@ fn read_one(id: &str, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Webh
     let after = section.duration("after", Duration::ZERO, Duration::ZERO..=DAY, desk);
     let holds_call = section.flag("hold_call", false, desk);
     let trigger = trigger?.value;
+    if !dedupe.is_zero() {
+        routes::warn_of_idle(section, "dedupe", routes::NO_PAST, desk);
+    }
+    if trigger == Trigger::Postback {
+        routes::warn_of_idle(section, "trigger", routes::NO_POSTBACKS, desk);
+    }
     let is_ping = trigger.class() == Class::Ping;
     let most = if is_ping { 0 } else { REDIRECTS };
     let redirects = section.integer("redirects", most, 0..=REDIRECTS, desk);

@@ -345,6 +345,7 @@ pub(super) const BUYER: Shape = Shape {
         "time_zone",
         "tags",
         "forward_tags",
+        "timer_offset",
         "accepted",
         "suppressed",
         "duplicate",

@@ -166,6 +166,25 @@ pub(super) fn all<'d>(
         .collect()
 }
 
+/// Warns of what is read and checked, and does nothing yet: who relies on it would find out by the bill.
+pub(super) fn warn_of_idle(
+    section: &Section<'_>,
+    key: &'static str,
+    why: &str,
+    desk: &mut Desk<'_>,
+) {
+    if section.has(key) {
+        desk.warn(section.place_of(key), IDLE, why);
+    }
+}
+
+/// What is said of it.
+pub(super) const IDLE: &str = "does nothing in this version";
+/// Why, of what asks for earlier calls.
+pub(super) const NO_PAST: &str = "earlier calls of a caller are not looked up yet";
+/// Why, of what waits for a postback.
+pub(super) const NO_POSTBACKS: &str = "postbacks are not taken yet";
+
 /// An id of the operator's choice.
 pub(super) fn id<'d>(
     section: &Section<'d>,

@@ -8,6 +8,7 @@ use crate::config::callers::{self, Callers};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::Section;
+use crate::config::routes;
 use crate::routing::caps::{CapOn, Most, Quota};
 use crate::routing::hours::{Blocks, Hours};
 use crate::routing::rules::{After, Group, Once, Rules, Schedule};
@@ -37,6 +38,7 @@ pub(super) fn rules(
         conditions: conditions(section, "tags", desk),
         forward: conditions(section, "forward_tags", desk),
         once: once(section, desk),
+        timer_offset: section.duration("timer_offset", Duration::ZERO, Duration::ZERO..=HOUR, desk),
         quota: quota(section, &zone, &keys::BUYER_CAPS, desk),
         groups: shared.groups.remove(id).unwrap_or_default(),
     }
@@ -127,6 +129,7 @@ pub(super) fn quota(
 }
 
 fn once(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Once> {
+    routes::warn_of_idle(section, "duplicate", routes::NO_PAST, desk);
     let section = section.section("duplicate", &keys::BUYER_DUPLICATE, desk)?;
     if !section.has("within") {
         section.missing("within", "for example within = \"30d\"", desk);
@@ -148,6 +151,9 @@ const CAP_ON: &[(&str, CapOn)] = &[
     ("answer", CapOn::Answer),
     ("conversion", CapOn::Conversion),
 ];
+/// The most that timers may have on top.
+const HOUR: Duration = Duration::from_secs(3600);
+
 const HOURS: &str =
     "days and times such as \"mon-fri 09:00-12:00 13:00-17:00\" or \"daily not 22:00-06:00\"";
 const CONDITION: &str =

@@ -24,6 +24,8 @@ pub struct Rules {
     pub forward: Conditions,
     /// Callers that it does not want again; `None`: it wants all.
     pub once: Option<Once>,
+    /// What its timers and conversion thresholds have on top, from the answer on.
+    pub timer_offset: Duration,
     /// How many calls it takes in windows of the calendar.
     pub quota: Option<Arc<Quota>>,
     /// The groups whose limits it shares.

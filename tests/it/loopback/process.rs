@@ -32,6 +32,28 @@ fn check_lists_every_fault_and_exits_with_64() {
 }
 
 #[test]
+fn a_call_that_has_not_happened_is_explained_and_its_key_is_not_shown() {
+    let site = Site::new(1);
+    let to = ["explain", "--to", "+12125550101", "--from", "+13125550147"];
+
+    let plain = strowger(&site, &to);
+    let json = strowger(&site, &[&to[..], &["--json"]].concat());
+    let unknown = strowger(&site, &["explain", "--to", "+12125550199"]);
+    let wrong = strowger(&site, &[&to[..], &["--trunk", "nobody"]].concat());
+
+    assert_eq!(plain.status.code(), Some(0));
+    let text = String::from_utf8(plain.stdout).unwrap();
+    for line in ["to        +12125550101", "X-PH-RetreaverKey: REDACTED"] {
+        assert!(text.contains(line), "{text}");
+    }
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(!value["order"].as_array().unwrap().is_empty(), "{value}");
+    let text = String::from_utf8(unknown.stdout).unwrap();
+    assert!(text.contains("refused   404 number_unknown"), "{text}");
+    assert_eq!(wrong.status.code(), Some(64));
+}
+
+#[test]
 fn addresses_are_printed_for_people_and_for_programs() {
     let site = Site::new(1);
 

@@ -383,6 +383,36 @@ fn timers_fire_from_the_answer_on_and_stop_with_the_call() {
 }
 
 #[test]
+fn the_timers_of_a_buyer_have_its_offset_on_top_and_webhooks_are_told_where_it_is() {
+    let desk = desk(1, |site| {
+        let rules = Rules {
+            timer_offset: Duration::from_secs(10),
+            ..Rules::default()
+        };
+        site.rules.push((0, rules));
+        site.hooks.push(Hook {
+            trigger: Trigger::Timer,
+            url: "http://pixel.example/?n=[buyer_number]&s=[call_status]",
+            holds: false,
+            after: 30,
+        });
+    });
+    let mut talk = Talk::unacknowledged(desk);
+    let ack = talk.caller("ACK", 1);
+    talk.caller_says(&ack);
+
+    talk.desk.pass(Duration::from_secs(39));
+    assert!(talk.desk.deliveries.is_empty());
+    talk.desk.pass(Duration::from_secs(2));
+
+    let url = &talk.desk.deliveries[0].request.url;
+    assert!(
+        url.contains("?n=c0b0%40") && url.ends_with("&s=answered"),
+        "{url}"
+    );
+}
+
+#[test]
 fn a_call_that_talks_long_enough_converts_and_its_webhooks_are_delivered_in_their_order() {
     for (seconds, second) in [(91, "conversion"), (89, "non-conversion")] {
         let desk = desk(1, |site| {
