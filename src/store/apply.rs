@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use crate::store::accounts::Cabinet;
 use crate::store::code::{from_slice, to_vec};
 use crate::store::entry::{
     Admitted, Answered, Claim, Conversion, Converted, Delivered, Delivery, DeliveryId, Ended,
@@ -38,6 +39,7 @@ pub(super) struct Books<'t> {
     outbox: Table<'t, u64, Bytes>,
     dead: Table<'t, u64, Bytes>,
     aging: Table<'t, Bytes, ()>,
+    cabinet: Cabinet<'t>,
     totals: Totals,
     /// What was counted and is not in `windows` yet.
     claims: BTreeMap<Vec<u8>, (u64, Moment)>,
@@ -95,6 +97,7 @@ impl<'t> Books<'t> {
             outbox: transaction.open_table(OUTBOX)?,
             dead: transaction.open_table(DEAD)?,
             aging: transaction.open_table(AGING)?,
+            cabinet: Cabinet::open(transaction),
             totals,
             claims: BTreeMap::new(),
             keep,
@@ -128,6 +131,10 @@ impl<'t> Books<'t> {
                 self.spent.insert(&*key, spent.until.millis())?;
                 Ok(())
             }
+            Entry::Bound(bound) => self.cabinet.bind(bound, &mut self.aging),
+            Entry::Unbound(place) => self.cabinet.unbind(*place, &mut self.aging),
+            Entry::Connected(connected) => self.cabinet.connect(connected),
+            Entry::Listed(listed) => self.cabinet.list(listed),
         }
     }
 
@@ -436,6 +443,7 @@ impl<'t> Books<'t> {
                     self.spent.remove(key)?;
                 }
             }
+            Aged::Bound => self.cabinet.forget(key, now)?,
             Aged::Dead => {
                 let Ok(id) = key.try_into().map(u64::from_be_bytes) else {
                     return Ok(());

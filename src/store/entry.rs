@@ -5,6 +5,7 @@
 //!                 └── Counted ──┴── Converted, Queued  any number, at any time
 //!   a delivery Queued or Ended ── Delivered ... Delivered(Done | Dead) ── Revived ...
 //!   a caller   Stored ── Used
+//!   an account see `accounts`
 //! ```
 //!
 //! Texts are borrowed: an entry is made, written and gone. What the store does not look into itself is in
@@ -16,6 +17,8 @@ use crate::store::code::{Code, Input, coded, coded_kinds, from_slice};
 use crate::store::list::List;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
+
+pub use crate::store::accounts::{Bound, Connected, Listed, Spot};
 
 /// One thing that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,14 @@ pub enum Entry<'a> {
     Reset(Reset<'a>),
     /// Something that counts once was used.
     Spent(Spent<'a>),
+    /// A soft phone is there, until some time.
+    Bound(Bound<'a>),
+    /// A soft phone is gone.
+    Unbound(Spot<'a>),
+    /// An org has said with which credentials its vendor is asked.
+    Connected(Connected<'a>),
+    /// An org has a number, and what becomes of its calls.
+    Listed(Listed<'a>),
 }
 
 coded_kinds!(Entry<'a> {
@@ -59,6 +70,10 @@ coded_kinds!(Entry<'a> {
     10 => Converted(entry),
     11 => Reset(entry),
     12 => Spent(entry),
+    20 => Bound(entry),
+    21 => Unbound(entry),
+    22 => Connected(entry),
+    23 => Listed(entry),
 });
 
 /// See [`Entry::Admitted`]. All that a record needs if the edge does not live to write it.

@@ -1,4 +1,5 @@
-//! What outlives the process: calls and their records, counts of caps, deliveries, tags that wait for a caller.
+//! What outlives the process: calls and their records, counts of caps, deliveries, tags that wait for a caller; soft phones,
+//! credentials and numbers.
 //!
 //! ```text
 //!   shard 0 ── Lane: append, commit ──> journal/00000-…  ─┐
@@ -32,6 +33,7 @@
 //!
 //! Time (it comes as an argument), threads (whoever has a [`Keeper`] runs it), HTTP, and what tags, caps and webhooks mean.
 
+mod accounts;
 mod apply;
 mod audit;
 mod code;
@@ -45,11 +47,13 @@ mod list;
 mod open;
 mod outbox;
 mod records;
+mod seal;
 mod shared;
 mod shelf;
 mod tables;
 mod track;
 
+pub use self::accounts::{KeptBinding, KeptConnection, KeptLine};
 pub use self::audit::Audit;
 pub use self::entry::Entry;
 pub use self::follower::Damage;
@@ -60,6 +64,7 @@ pub use self::list::List;
 pub use self::open::{Left, Lock, Store, Unusable};
 pub use self::outbox::next_attempt;
 pub use self::records::Rotation;
+pub use self::seal::{Keyring, SealFault};
 pub use self::shelf::{Figures, Shelf, Unread};
 
 #[cfg(test)]

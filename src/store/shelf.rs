@@ -338,7 +338,7 @@ impl Shelf {
         Ok(parcels)
     }
 
-    fn read(&self) -> Result<ReadTransaction, Unread> {
+    pub(super) fn read(&self) -> Result<ReadTransaction, Unread> {
         self.shared.read()?.ok_or(Unread::Closed)
     }
 }

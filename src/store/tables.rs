@@ -13,6 +13,7 @@
 //!   outbox    delivery                  -> request, attempts
 //!   dead      delivery                  -> the same, given up
 //!   files     number                    -> a file of records
+//!   bindings, connections, lines              see `accounts`
 //!   aging     time table key            -> nothing: what is to be forgotten then
 //! ```
 
@@ -186,16 +187,18 @@ pub(super) enum Aged {
     Stored,
     Spent,
     Dead,
+    Bound,
 }
 
 impl Aged {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Ended,
         Self::Past,
         Self::Window,
         Self::Stored,
         Self::Spent,
         Self::Dead,
+        Self::Bound,
     ];
 
     /// The key of `aging` that says that `key` of this table is to be forgotten at `until`.
@@ -245,6 +248,30 @@ pub(super) fn parse_pair(key: &[u8]) -> Option<(&str, &str)> {
     let (length, rest) = key.split_first_chunk()?;
     let (first, second) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
     Some((str::from_utf8(first).ok()?, str::from_utf8(second).ok()?))
+}
+
+/// A key of several texts, each with its length before it: no others have the same, and those that begin with the same texts
+/// stand together.
+pub(super) fn join_key(texts: &[&str]) -> Vec<u8> {
+    let mut key = Vec::new();
+    for text in texts {
+        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        key.extend_from_slice(&length.to_be_bytes());
+        key.extend_from_slice(text.as_bytes());
+    }
+    key
+}
+
+/// The texts, if there are so many.
+pub(super) fn split_key<const N: usize>(mut key: &[u8]) -> Option<[&str; N]> {
+    let mut texts = [""; N];
+    for text in &mut texts {
+        let (length, rest) = key.split_first_chunk()?;
+        let (first, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        *text = str::from_utf8(first).ok()?;
+        key = rest;
+    }
+    key.is_empty().then_some(texts)
 }
 
 /// What all keys of a caller's calls begin with.

@@ -30,7 +30,7 @@ fn kinds_keep_their_numbers_and_others_are_no_entries() {
         })
         .collect();
 
-    assert_eq!(kinds, (1..=12).collect::<Vec<_>>());
+    assert_eq!(kinds, (1..=12).chain(20..=23).collect::<Vec<_>>());
     assert_eq!(Entry::decode(&[0]), Err(NotAnEntry));
     assert_eq!(Entry::decode(&[13, 0, 0]), Err(NotAnEntry));
 }
@@ -60,6 +60,12 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
         .into(),
         body: b"{}",
     }];
+    let place = Spot {
+        account: "AC00000000000000000000000000000001",
+        identity: "user:bob",
+        channel: "fcm",
+        address: "APA91",
+    };
     let conversion = Conversion {
         at,
         group: "main",
@@ -151,6 +157,23 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             realm: "twilio",
             token: "CA00000000000000000000000000000001",
             until: at,
+        }),
+        Entry::Bound(Bound { place, until: at }),
+        Entry::Unbound(place),
+        Entry::Connected(Connected {
+            org: "my-org",
+            at,
+            key: "2026",
+            sealed: &[7; 40],
+        }),
+        Entry::Listed(Listed {
+            org: "my-org",
+            sid: "PN00000000000000000000000000000001",
+            number: "+15550100",
+            mode: "voice",
+            at,
+            checked: Some(at),
+            drift: "in_sync",
         }),
     ]
 }
