@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::early_offer::Offers;
@@ -15,6 +14,7 @@ use crate::call::provisional::Provisional;
 use crate::call::record::{Outcome, Side};
 use crate::call::session::write_agreed;
 use crate::call::transfer::News;
+use crate::call::turn::TurnId;
 use crate::dialog::session_timer::Agreed;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
@@ -251,22 +251,20 @@ impl Call {
         request: &Request<'_>,
     ) {
         self.drop_asking(now, core, Outcome::CallerHungUp);
-        let State::Hunting(hunting) = &self.state else {
-            self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
-            return;
-        };
-        let Attempt {
-            buyer, flow: to, ..
-        } = &hunting.attempt;
-        let crossing = Crossing::from(
-            Side::Caller,
-            &self.policy,
-            (&self.trunk, buyer),
-            flow.remote.ip(),
-            self.policy.advertised(to.listener),
-        );
-        let lines = core.last_words(crossing, request);
-        self.cancel_attempt(now, core, lines.as_deref());
+        for turn in self.turn_ids() {
+            let Some(attempt) = self.state.attempt(turn) else {
+                continue;
+            };
+            let crossing = Crossing::from(
+                Side::Caller,
+                &self.policy,
+                (&self.trunk, &attempt.buyer),
+                flow.remote.ip(),
+                self.policy.advertised(attempt.flow.listener),
+            );
+            let lines = core.last_words(crossing, request);
+            self.cancel_attempt(now, core, turn, lines.as_deref());
+        }
         self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
     }
 
@@ -289,13 +287,13 @@ impl Call {
         }
     }
 
-    /// Tells that a buyer answered.
-    pub(crate) fn note_answer(&mut self, now: Instant, core: &mut Core) {
+    /// Tells that the buyer of a turn answered.
+    pub(crate) fn note_answer(&mut self, now: Instant, core: &mut Core, turn: TurnId) {
         let Some(record) = &mut self.record else {
             return;
         };
         record.answered = Some(now);
-        if let Some(attempt) = record.attempts.last() {
+        if let Some(attempt) = self.state.attempt(turn) {
             core.event(Event::Answered {
                 uuid: record.uuid,
                 buyer: attempt.buyer.clone(),

@@ -257,6 +257,7 @@ impl Arriving<'_, '_> {
             buyer_mark: None,
             trunk_place: None,
             buyer_place: None,
+            turn_places: SmallVec::new(),
             second_place: None,
             record: Some(record),
             state: State::Gone,

@@ -41,7 +41,7 @@ impl Call {
         }
         story.start_timers(now);
         // Nobody waits for these.
-        let _ = self.ping(now, core, Trigger::Answered);
+        let _ = self.ping(now, core, Trigger::Answered, None);
         self.fire_timers(now, core);
     }
 
@@ -98,7 +98,7 @@ impl Story {
     /// The call is over: finds out whether it converted, and what is to be delivered. `true`: it converted.
     fn conclude(&mut self, now: Instant, moment: Moment) -> bool {
         self.timers.clear();
-        self.window = None;
+        self.windows.clear();
         let Some(hooks) = self.hooks.clone() else {
             return false;
         };

@@ -20,6 +20,7 @@ use crate::call::output::Output;
 use crate::call::policy::Policy;
 use crate::call::provisional::EarlyDialog;
 use crate::call::record::{Record, Side};
+use crate::call::tried::Entry;
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::trunk::Trunk;
 use crate::sip::build::{BuildError, Writer};
@@ -37,6 +38,8 @@ use crate::types::secret::Secret;
 pub(crate) struct Attempt {
     pub(crate) buyer: Arc<Buyer>,
     pub(crate) gateway: Arc<Gateway>,
+    /// Where it is in the record; `None`: not yet, nothing is sent.
+    pub(crate) entry: Option<Entry>,
     /// When its first INVITE went out.
     pub(crate) began: Instant,
     pub(crate) client: ClientId,
@@ -172,6 +175,7 @@ impl Offer<'_, '_> {
         let attempt = Attempt {
             buyer: buyer.clone(),
             gateway: gateway.clone(),
+            entry: None,
             began: now,
             client,
             flow,
@@ -212,6 +216,7 @@ impl Offer<'_, '_> {
         let attempt = Attempt {
             buyer: buyer.clone(),
             gateway: gateway.clone(),
+            entry: None,
             began: now,
             client,
             flow: Flow {

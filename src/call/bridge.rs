@@ -23,6 +23,7 @@ use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
 use crate::call::session::Session;
 use crate::call::transfer::Transfer;
+use crate::call::turn::{Phase, TurnId};
 use crate::call::within::GLARE_RETRY;
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::Asked;
@@ -147,35 +148,36 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         response: &Response<'_>,
         essentials: &ResponseEssentials<'_>,
     ) {
         let tag = essentials.to.tag();
-        let carried = match self.carry_answer(now, core, response, tag) {
+        let carried = match self.carry_answer(now, core, turn, response, tag) {
             Ok(Carried::Wait) => {
-                self.keep_answer(response);
+                self.keep_answer(turn, response);
                 self.media.park(Parked::Answer);
                 return;
             }
             Ok(Carried::Body(body)) => Some(body),
             Ok(Carried::AsIs) => None,
             Err(unfit) => {
-                self.give_answer_up(now, core, response, unfit.result());
+                self.give_answer_up(now, core, turn, response, unfit.result());
                 return;
             }
         };
         media::note_answered(&mut self.media, core);
-        self.note_attempt_answered(now, core, response.status);
-        self.note_answer(now, core);
-        self.note_taken(now, core);
+        self.note_winner(now, core, turn, response.status);
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
         let Hunting {
-            mut early,
-            mut attempt,
-            ..
+            mut early, turns, ..
         } = *hunting;
+        let winner = turns.into_iter().find(|one| one.id == turn);
+        let Some(Phase::Trying(mut attempt)) = winner.map(|winner| winner.phase) else {
+            return;
+        };
         let is_settled = early.settled_with(essentials.to.tag());
         let tag = self.caller_mark.text();
         let buyer = Dialog::as_uac(

@@ -11,8 +11,9 @@
 //!   gone: refused, cancelled, no buyer answered
 //! ```
 //!
-//! Where a trunk or a buyer takes so many calls and no more, a call is Asking before it is Hunting (`places`); so it is
-//! where its media goes through an rtpengine (`lodger`).
+//! Where a trunk takes so many calls and no more, a call is Asking before it is Hunting (`places`), and so it is while
+//! webhooks are asked before anything is decided (`pings`). What a single buyer has to wait for is the matter of its turn
+//! (`turn`).
 //! The record is written on the way out of Hunting to nothing, or of Talking.
 
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use smallvec::SmallVec;
 
 use crate::call::a_leg::Early;
 use crate::call::aftermath::conclude;
-use crate::call::b_leg::Attempt;
 use crate::call::bridge::Talking;
 use crate::call::closing::Ending;
 use crate::call::core::{CallKey, Core};
@@ -33,6 +33,7 @@ use crate::call::places::{Asking, Place};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
+use crate::call::turn::{Turn, TurnId};
 use crate::routing::caps::CapOn;
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::flow::Flow;
@@ -52,12 +53,14 @@ pub(crate) struct Call {
     pub(crate) trunk: Arc<Trunk>,
     /// Our tag towards the caller: one, whatever buyers come and go (RFC 3261 §12.1.1).
     pub(crate) caller_mark: Mark,
-    /// Our tag towards the buyer whose turn it is, or who answered.
+    /// Our tag towards the buyer who answered.
     pub(crate) buyer_mark: Option<Mark>,
     /// The place that it has of its trunk.
     pub(crate) trunk_place: Option<Place>,
-    /// The one of the buyer whose turn it is, or who answered.
+    /// The one of the buyer who answered.
     pub(crate) buyer_place: Option<Place>,
+    /// Those of the buyers whose turn it is.
+    pub(crate) turn_places: SmallVec<[(TurnId, Place); 1]>,
     /// The one of a buyer who stands in the caller's place, after a transfer.
     pub(crate) second_place: Option<Place>,
     /// What the record will say; taken when it is written.
@@ -71,9 +74,9 @@ pub(crate) struct Call {
 
 /// Where the call stands.
 pub(crate) enum State {
-    /// It waits for a place of its trunk or of a buyer, or for an rtpengine.
+    /// It waits for a place of its trunk, or for webhooks.
     Asking(Box<Asking>),
-    /// Buyers are tried in turn.
+    /// Buyers are tried.
     Hunting(Box<Hunting>),
     /// A buyer answered.
     Talking(Box<Talking>),
@@ -87,7 +90,8 @@ pub(crate) enum State {
 pub(crate) struct Hunting {
     pub(crate) early: Early,
     pub(crate) hunt: Hunt,
-    pub(crate) attempt: Attempt,
+    /// Those whose turn it is; never none for longer than it takes to find the next.
+    pub(crate) turns: SmallVec<[Turn; 1]>,
     /// When the caller hears ringing, whatever the buyers do; `None` once it heard any.
     pub(crate) ring_at: Option<Instant>,
 }
@@ -96,11 +100,13 @@ impl Hunting {
     fn poll_timeout(&self) -> Option<Instant> {
         let provisional = self.early.provisional.as_ref();
         let provisional = provisional.and_then(|provisional| provisional.poll_timeout());
-        let attempt = self.attempt.poll_timeout();
-        [attempt, self.ring_at, provisional]
-            .into_iter()
-            .flatten()
-            .min()
+        let turns = self.turns.iter().filter_map(Turn::poll_timeout);
+        turns.chain(self.ring_due()).chain(provisional).min()
+    }
+
+    /// When the caller hears ringing; not while nobody is called.
+    pub(crate) fn ring_due(&self) -> Option<Instant> {
+        self.ring_at.filter(|_| self.attempts().next().is_some())
     }
 }
 
@@ -109,7 +115,7 @@ impl Call {
     pub(crate) fn side_of(&self, mark: Mark) -> Option<Side> {
         if self.caller_mark == mark {
             Some(Side::Caller)
-        } else if self.buyer_mark == Some(mark) {
+        } else if self.buyer_mark == Some(mark) || self.tries_with(mark) {
             Some(Side::Buyer)
         } else {
             None
@@ -139,7 +145,7 @@ impl Call {
                 self.arrival.is_of(call_id, tag.unwrap_or_default())
             }
             State::Hunting(hunting) => {
-                let mut early = hunting.attempt.early.iter();
+                let mut early = hunting.attempts().flat_map(|one| &one.early);
                 early.any(|early| early.dialog.is_of(call_id, tag))
             }
             State::Talking(talking) => talking.dialog(side).is_of(call_id, tag),
@@ -150,20 +156,14 @@ impl Call {
         }
     }
 
-    /// Takes note of a new request of `side`, whose tag is `tag`; `false` if its CSeq goes back.
-    pub(crate) fn advance(
-        &mut self,
-        side: Side,
-        tag: Option<&[u8]>,
-        cseq: u32,
-        flow: Flow,
-    ) -> bool {
+    /// Takes note of a new request of `side`; `false` if its CSeq goes back.
+    pub(crate) fn advance(&mut self, side: Side, asked: &Essentials<'_>, flow: Flow) -> bool {
+        let cseq = asked.cseq;
         match &mut self.state {
             State::Asking(asking) => side == Side::Caller && asking.early.advance(cseq),
             State::Hunting(hunting) if side == Side::Caller => hunting.early.advance(cseq),
             State::Hunting(hunting) => hunting
-                .attempt
-                .early_of(tag)
+                .early_dialog(asked)
                 .is_some_and(|early| early.dialog.advance(cseq, flow)),
             State::Gone => true,
             State::Talking(talking) => talking.leg(side).dialog.advance(cseq, flow),
@@ -210,7 +210,7 @@ impl Call {
                 self.handle_provisional_timeout(now, core);
             }
             State::Hunting(_) => {
-                self.handle_attempt_timeout(now, core);
+                self.handle_turn_timeouts(now, core);
                 self.handle_ring_timeout(now, core);
                 self.handle_provisional_timeout(now, core);
             }

@@ -160,7 +160,7 @@ impl Call {
         match &self.state {
             State::Asking(_) | State::Hunting(_) => {
                 self.drop_asking(now, core, Outcome::Stopped);
-                self.cancel_attempt(now, core, None);
+                self.cancel_attempts(now, core);
                 self.fail(now, core, Outcome::Stopped, Side::Edge);
             }
             State::Talking(_) => self.hang_up(now, core, Outcome::Stopped, Side::Edge),

@@ -169,7 +169,7 @@ impl Call {
         let State::Hunting(hunting) = &mut self.state else {
             return Err(LATER);
         };
-        let (early, attempt) = (&mut hunting.early, &mut hunting.attempt);
+        let (early, attempt) = hunting.sole().ok_or(LATER)?;
         let has_login = attempt.buyer.login.is_some();
         let offers = early.offers.as_ref();
         // RFC 3311 §5.2: one at a time, whoever makes it.
@@ -324,7 +324,9 @@ impl Call {
         let State::Hunting(hunting) = &mut self.state else {
             return;
         };
-        let (early, attempt) = (&mut hunting.early, &mut hunting.attempt);
+        let Some((early, attempt)) = hunting.sole() else {
+            return;
+        };
         let theirs = essentials.contact.as_ref().map(|contact| contact.uri);
         let (caller, buyer) = match under_way.from {
             Side::Caller | Side::Edge => (under_way.contact.as_deref(), theirs),
@@ -394,7 +396,7 @@ impl Call {
         let State::Hunting(hunting) = &mut self.state else {
             return None;
         };
-        let attempt = &mut hunting.attempt;
+        let (_, attempt) = hunting.sole()?;
         let buyer = attempt.buyer.clone();
         let sent = under_way.sent.take()?;
         let challenged = Challenged {

@@ -4,22 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::next::{Next, Sign};
-use crate::call::output::Event;
 use crate::call::provisional::reread_response;
 use crate::call::record::AttemptResult;
 use crate::call::route::Brief;
 use crate::call::session::MOST_RAISED;
+use crate::call::turn::{Phase, TurnId};
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
 use crate::routing::trunk::CompanyId;
-use crate::sip::locate::Target;
+use crate::sip::locate::Wanted;
 use crate::sip::message::{Name, Response, ResponseEssentials};
 use crate::transaction::layer::ClientId;
 
@@ -29,35 +27,18 @@ pub(crate) struct Hunt {
     pub(crate) company: CompanyId,
     /// Those that are tried, in this order.
     pub(crate) buyers: Arc<[Arc<Buyer>]>,
-    /// Place of the next one.
+    /// Place of the next one whose turn has not begun.
     pub(crate) next: usize,
-    /// The gateways of the buyer before it that are not tried yet, by place; the next one last.
-    pub(crate) gateways: SmallVec<[u8; 4]>,
-    /// The gateway that is being tried.
-    pub(crate) tried: u8,
-    /// Further places of that gateway, if it is known by name; the next one last.
-    pub(crate) places: Vec<Target>,
+    /// How many turns have begun.
+    pub(crate) turns: u32,
     /// All that the call could be offered to is down: one is tried all the same, and none after it.
     pub(crate) is_last_resort: bool,
-    /// What has been done for the buyer whose turn it is.
-    pub(crate) selection: Selection,
     /// After this no further buyer is tried.
     pub(crate) until: Instant,
     pub(crate) max_forwards: u8,
     pub(crate) hops: u8,
     /// Who sent the caller's INVITE.
     pub(crate) sender: IpAddr,
-}
-
-/// What has been done for a buyer whose turn has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Selection {
-    /// Nothing.
-    New,
-    /// Webhooks have been told of it.
-    Told,
-    /// It may be called.
-    Done,
 }
 
 impl Hunt {
@@ -72,11 +53,8 @@ impl Hunt {
             company,
             buyers,
             next: 0,
-            gateways: SmallVec::new(),
-            tried: 0,
-            places: Vec::new(),
+            turns: 0,
             is_last_resort: false,
-            selection: Selection::New,
             until,
             max_forwards: brief.max_forwards,
             hops: brief.hops,
@@ -89,67 +67,60 @@ impl Hunt {
         self.company = company;
         self.buyers = buyers;
         self.next = 0;
-        self.gateways.clear();
-        self.places.clear();
         self.is_last_resort = false;
-    }
-
-    /// The buyer whose gateways are being tried.
-    pub(crate) fn current(&self) -> Option<&Arc<Buyer>> {
-        self.buyers.get(self.next.checked_sub(1)?)
     }
 }
 
 impl Call {
-    /// Takes in an answer of the buyer whose turn it is.
+    /// Takes in an answer of a buyer whose turn it is.
     pub(crate) fn handle_attempt_response(
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         response: &Response<'_>,
         essentials: &ResponseEssentials<'_>,
     ) {
-        let State::Hunting(hunting) = &mut self.state else {
+        let Some(attempt) = self.state.attempt_mut(turn) else {
             return;
         };
-        hunting.attempt.silent_until = None;
+        attempt.silent_until = None;
         match response.status {
             // 100 is between neighbours (RFC 3261 §16.7); 199 ends an early dialog that the caller never saw,
             // but says that there was one.
             ..=100 => {}
             101..200 => {
-                self.note_progress(core);
-                let State::Hunting(hunting) = &mut self.state else {
+                self.note_progress(core, turn);
+                let Some(attempt) = self.state.attempt_mut(turn) else {
                     return;
                 };
                 let (key, policy) = (self.key, &self.policy);
-                let attempt = &mut hunting.attempt;
                 if attempt.take_provisional(now, core, key, policy, response, essentials)
                     && response.status != 199
                 {
-                    self.relay_ringing(now, core, response);
+                    self.relay_ringing(now, core, turn, response);
                 }
             }
-            200..300 if hunting.attempt.is_held() => {
-                let spent = hunting.attempt.spent();
-                if let Some(unwanted) = self.unwanted(response, essentials) {
+            200..300 if attempt.is_held() => {
+                let spent = attempt.spent();
+                if let Some(unwanted) = self.unwanted(turn, response, essentials) {
                     unwanted.acknowledge_and_end(now, core, spent);
                 }
             }
-            200..300 if self.hold_answer(response) => self.note_progress(core),
+            200..300 if self.hold_answer(turn, response) => self.note_progress(core, turn),
             200..300 => {
-                self.note_progress(core);
-                self.handle_answer(now, core, response, essentials);
+                self.note_progress(core, turn);
+                self.handle_answer(now, core, turn, response, essentials);
             }
-            401 | 407 if self.retry_with_credentials(now, core, response) => {}
-            422 if self.retry_with_interval(now, core, response) => {}
+            401 | 407 if self.retry_with_credentials(now, core, turn, response) => {}
+            422 if self.retry_with_interval(now, core, turn, response) => {}
             status => {
                 let result = judge(status);
-                let next = self.next_after(is_trunk_failure(status));
+                let next = self.next_after(turn, is_trunk_failure(status));
                 let retry_after = (status == 503).then(|| retry_after(response)).flatten();
-                self.note_health(now, core, Sign::of(next, retry_after));
-                self.end_attempt(now, core, Some(status), result);
-                self.hunt_on(now, core, next);
+                self.note_health(now, core, turn, Sign::of(next, retry_after));
+                self.end_attempt(now, core, turn, Some(status), result);
+                self.hunt_on(now, core, turn, next);
             }
         }
     }
@@ -159,136 +130,184 @@ impl Call {
         let (State::Hunting(hunting), Some(record)) = (&self.state, &self.record) else {
             return false;
         };
-        hunting.hunt.next >= hunting.hunt.buyers.len()
+        let is_last = hunting.hunt.next >= hunting.hunt.buyers.len()
             || hunting.hunt.is_last_resort
-            || record.attempts.len() >= self.policy.hunt.attempts
+            || record.attempts.len() >= self.policy.hunt.attempts;
+        is_last && hunting.turns.len() == 1
+    }
+
+    /// Time has passed for those whose turn it is.
+    pub(crate) fn handle_turn_timeouts(&mut self, now: Instant, core: &mut Core) {
+        for turn in self.turn_ids() {
+            let State::Hunting(hunting) = &self.state else {
+                return;
+            };
+            let Some(due) = hunting.turn(turn) else {
+                continue;
+            };
+            if due.poll_timeout().is_none_or(|due| due > now) {
+                continue;
+            }
+            match &due.phase {
+                Phase::Asking(ticket, _) => {
+                    let ticket = *ticket;
+                    self.handle_reserved(now, core, ticket, None);
+                }
+                Phase::Pinging(_) => self.end_pings(now, core, Some(turn)),
+                Phase::Trying(attempt) => {
+                    let is_silent = attempt.silent_until.is_some();
+                    self.handle_attempt_timeout(now, core, turn, is_silent);
+                }
+                Phase::Idle | Phase::Media => {}
+            }
+        }
     }
 
     /// A buyer that said nothing at all, or rang too long.
-    pub(crate) fn handle_attempt_timeout(&mut self, now: Instant, core: &mut Core) {
-        let State::Hunting(hunting) = &self.state else {
-            return;
-        };
-        let attempt = &hunting.attempt;
-        if attempt.poll_timeout().is_none_or(|due| due > now) {
-            return;
-        }
-        let is_silent = attempt.silent_until.is_some();
+    fn handle_attempt_timeout(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        turn: TurnId,
+        is_silent: bool,
+    ) {
         let result = if is_silent {
-            core.layer.stop_resending(attempt.client);
+            if let Some(attempt) = self.state.attempt(turn) {
+                core.layer.stop_resending(attempt.client);
+            }
             AttemptResult::Unreachable
         } else {
             AttemptResult::NoAnswer
         };
-        let next = self.next_after(is_silent);
+        let next = self.next_after(turn, is_silent);
         let sign = if is_silent {
             Sign::Failed(None)
         } else {
             Sign::Unclear
         };
-        self.note_health(now, core, sign);
-        self.abandon_attempt(now, core, None);
-        self.end_attempt(now, core, None, result);
-        self.hunt_on(now, core, next);
+        self.note_health(now, core, turn, sign);
+        self.abandon_attempt(now, core, turn, None);
+        self.end_attempt(now, core, turn, None, result);
+        self.hunt_on(now, core, turn, next);
     }
 
     /// The INVITE's transaction gave up, or its transport failed.
     pub(crate) fn handle_attempt_failure(&mut self, now: Instant, core: &mut Core, id: ClientId) {
-        let is_current =
-            matches!(&self.state, State::Hunting(hunting) if hunting.attempt.client == id);
-        if is_current && self.goes_back_to_udp(now, core) {
-            self.note_health(now, core, Sign::Unclear);
-            self.end_attempt(now, core, None, AttemptResult::Unreachable);
-            self.hunt_on(now, core, Next::Gateway);
-        } else if is_current {
-            let next = self.next_after(true);
-            self.note_health(now, core, Sign::of(next, None));
-            self.end_attempt(now, core, None, AttemptResult::Unreachable);
-            self.hunt_on(now, core, next);
-        }
+        let Some(turn) = self.turn_of(id) else {
+            return;
+        };
+        let next = if self.goes_back_to_udp(now, core, turn) {
+            self.note_health(now, core, turn, Sign::Unclear);
+            Next::Gateway
+        } else {
+            let next = self.next_after(turn, true);
+            self.note_health(now, core, turn, Sign::of(next, None));
+            next
+        };
+        self.end_attempt(now, core, turn, None, AttemptResult::Unreachable);
+        self.hunt_on(now, core, turn, next);
     }
 
     /// The callee was reached, so the gateway works.
-    fn note_progress(&mut self, core: &mut Core) {
-        let State::Hunting(hunting) = &mut self.state else {
+    fn note_progress(&mut self, core: &mut Core, turn: TurnId) {
+        let Some(attempt) = self.state.attempt_mut(turn) else {
             return;
         };
-        if std::mem::replace(&mut hunting.attempt.has_rung, true) {
+        if std::mem::replace(&mut attempt.has_rung, true) {
             return;
         }
-        let began = hunting.attempt.began;
-        self.note_health(began, core, Sign::Works);
+        let began = attempt.began;
+        self.note_health(began, core, turn, Sign::Works);
     }
 
-    /// What is tried after the current attempt: another gateway of the same buyer if it was the trunk that
-    /// failed, and not before the callee was reached; else the next buyer.
-    fn next_after(&self, is_trunk_failure: bool) -> Next {
-        match &self.state {
-            State::Hunting(hunting) if is_trunk_failure && !hunting.attempt.has_rung => {
-                Next::Gateway
-            }
-            State::Asking(_)
-            | State::Hunting(_)
-            | State::Talking(_)
-            | State::Ending(_)
-            | State::Gone => Next::Buyer,
+    /// What is tried after an attempt: another gateway of the same buyer if it was the trunk that failed, and not
+    /// before the callee was reached; else the next buyer.
+    fn next_after(&self, turn: TurnId, is_trunk_failure: bool) -> Next {
+        match self.state.attempt(turn) {
+            Some(attempt) if is_trunk_failure && !attempt.has_rung => Next::Gateway,
+            Some(_) | None => Next::Buyer,
         }
     }
 
-    /// The name that this call waits for is found, or is not.
-    pub(crate) fn handle_located(&mut self, now: Instant, core: &mut Core, is_found: bool) {
-        let State::Hunting(hunting) = &mut self.state else {
+    /// A name that this call waits for is found, or is not.
+    pub(crate) fn handle_located(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        wanted: &Wanted,
+        is_found: bool,
+    ) {
+        for turn in self.turn_ids() {
+            let State::Hunting(hunting) = &mut self.state else {
+                return;
+            };
+            let Some(own) = hunting.turn_mut(turn) else {
+                continue;
+            };
+            let waits = own.attempt().is_some_and(|attempt| {
+                let lookup = attempt.gateway.lookup.as_deref();
+                attempt.is_locating && lookup == Some(wanted)
+            });
+            if !waits {
+                continue;
+            }
+            if is_found {
+                // The same gateway again: it had no turn yet.
+                own.gateways.push(own.tried);
+                self.note_health(now, core, turn, Sign::Unclear);
+            } else {
+                self.note_health(now, core, turn, Sign::Failed(None));
+                self.end_attempt(now, core, turn, None, AttemptResult::Unreachable);
+            }
+            self.hunt_on(now, core, turn, Next::Gateway);
+        }
+    }
+
+    /// Takes back all INVITEs because the call is over.
+    pub(crate) fn cancel_attempts(&mut self, now: Instant, core: &mut Core) {
+        for turn in self.turn_ids() {
+            self.cancel_attempt(now, core, turn, None);
+        }
+    }
+
+    /// Takes back the INVITE of a turn because the call is over; `lines` is what the caller has to say to it.
+    pub(crate) fn cancel_attempt(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        turn: TurnId,
+        lines: Option<&[u8]>,
+    ) {
+        if self.state.attempt(turn).is_none() {
+            return;
+        }
+        self.note_health(now, core, turn, Sign::Unclear);
+        self.abandon_attempt(now, core, turn, lines);
+        self.end_attempt(now, core, turn, None, AttemptResult::Cancelled);
+    }
+
+    /// Cancels an INVITE; should the buyer answer all the same, it is acknowledged and ended.
+    fn abandon_attempt(&self, now: Instant, core: &mut Core, turn: TurnId, lines: Option<&[u8]>) {
+        let Some(attempt) = self.state.attempt(turn) else {
             return;
         };
-        if !hunting.attempt.is_locating {
-            return;
-        }
-        if is_found {
-            // The same gateway again: it had no turn yet.
-            let current = hunting.hunt.tried;
-            hunting.hunt.gateways.push(current);
-            self.note_health(now, core, Sign::Unclear);
-            if let Some(record) = &mut self.record {
-                record.attempts.pop();
-            }
-        } else {
-            self.note_health(now, core, Sign::Failed(None));
-            self.end_attempt(now, core, None, AttemptResult::Unreachable);
-        }
-        self.hunt_on(now, core, Next::Gateway);
-    }
-
-    /// Takes back the current INVITE because the call is over; `lines` is what the caller has to say to it.
-    pub(crate) fn cancel_attempt(&mut self, now: Instant, core: &mut Core, lines: Option<&[u8]>) {
-        if !matches!(self.state, State::Hunting(_)) {
-            return;
-        }
-        self.note_health(now, core, Sign::Unclear);
-        self.abandon_attempt(now, core, lines);
-        self.end_attempt(now, core, None, AttemptResult::Cancelled);
-    }
-
-    /// Cancels the current INVITE; should the buyer answer all the same, it is acknowledged and ended.
-    fn abandon_attempt(&self, now: Instant, core: &mut Core, lines: Option<&[u8]>) {
-        if let State::Hunting(hunting) = &self.state {
-            let Attempt { client, buyer, .. } = &hunting.attempt;
-            let (client, spent) = (*client, hunting.attempt.spent());
-            // One that is over tells nothing any more, so nothing would be forgotten again.
-            let key = core
-                .layer
-                .has_client(client)
-                .then(|| core.leavings.insert(buyer, spent))
-                .flatten();
-            let owner = key.map_or(Owner::Abandoned(spent), Owner::Unwanted);
-            core.transact(|layer, out| layer.cancel_with(now, client, owner, lines, out));
-            let held = hunting.attempt.held.as_deref().and_then(reread_response);
-            if let Some((response, essentials)) = held {
-                let unwanted = self.unwanted(&response, &essentials);
-                match (key, unwanted) {
-                    (Some(key), Some(unwanted)) => unwanted.acknowledge_and_part(now, core, key),
-                    (None, Some(unwanted)) => unwanted.acknowledge_and_end(now, core, spent),
-                    (_, None) => {}
-                }
+        let Attempt { client, buyer, .. } = attempt;
+        let (client, spent) = (*client, attempt.spent());
+        // One that is over tells nothing any more, so nothing would be forgotten again.
+        let key = core
+            .layer
+            .has_client(client)
+            .then(|| core.leavings.insert(buyer, spent))
+            .flatten();
+        let owner = key.map_or(Owner::Abandoned(spent), Owner::Unwanted);
+        core.transact(|layer, out| layer.cancel_with(now, client, owner, lines, out));
+        let held = attempt.held.as_deref().and_then(reread_response);
+        if let Some((response, essentials)) = held {
+            let unwanted = self.unwanted(turn, &response, &essentials);
+            match (key, unwanted) {
+                (Some(key), Some(unwanted)) => unwanted.acknowledge_and_part(now, core, key),
+                (None, Some(unwanted)) => unwanted.acknowledge_and_end(now, core, spent),
+                (_, None) => {}
             }
         }
     }
@@ -298,67 +317,41 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         response: &Response<'_>,
         result: AttemptResult,
     ) {
-        self.keep_answer(response);
-        self.note_health(now, core, Sign::Works);
-        self.abandon_attempt(now, core, None);
-        self.end_attempt(now, core, Some(response.status), result);
-        self.hunt_on(now, core, Next::Buyer);
+        self.keep_answer(turn, response);
+        self.note_health(now, core, turn, Sign::Works);
+        self.abandon_attempt(now, core, turn, None);
+        self.end_attempt(now, core, turn, Some(response.status), result);
+        self.hunt_on(now, core, turn, Next::Buyer);
     }
 
-    /// A 2xx to the current INVITE that is not wanted.
+    /// The buyer of a turn has answered with `status`: the call is its.
+    pub(crate) fn note_winner(&mut self, now: Instant, core: &mut Core, turn: TurnId, status: u16) {
+        self.end_attempt(now, core, turn, Some(status), AttemptResult::Answered);
+        self.note_answer(now, core, turn);
+        self.buyer_mark = self.state.attempt(turn).map(|attempt| attempt.mark);
+        self.buyer_place = self.take_place(turn);
+        self.note_taken(now, core);
+    }
+
+    /// A 2xx to the INVITE of a turn that is not wanted.
     fn unwanted<'a, 'm>(
         &'a self,
+        turn: TurnId,
         response: &'a Response<'m>,
         essentials: &'a ResponseEssentials<'m>,
     ) -> Option<Unwanted<'a, 'm>> {
-        match &self.state {
-            State::Hunting(hunting) => Some(Unwanted {
-                policy: &self.policy,
-                id: hunting.attempt.client,
-                flow: hunting.attempt.flow,
-                response,
-                essentials,
-            }),
-            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
-        }
-    }
-
-    /// Writes down how the current attempt went.
-    pub(crate) fn end_attempt(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        status: Option<u16>,
-        result: AttemptResult,
-    ) {
-        self.drop_early_offer(now, core);
-        self.media.drop_asked();
-        let Some(record) = &mut self.record else {
-            return;
-        };
-        let uuid = record.uuid;
-        let Some(attempt) = record.attempts.last_mut() else {
-            return;
-        };
-        attempt.ended = now;
-        attempt.status = status;
-        attempt.result = result;
-        if result != AttemptResult::Answered {
-            core.event(Event::AttemptFailed {
-                uuid,
-                buyer: attempt.buyer.clone(),
-                result,
-                after: now.saturating_duration_since(attempt.began),
-            });
-        }
-    }
-
-    /// Notes that the current attempt was answered with `status`.
-    pub(crate) fn note_attempt_answered(&mut self, now: Instant, core: &mut Core, status: u16) {
-        self.end_attempt(now, core, Some(status), AttemptResult::Answered);
+        let attempt = self.state.attempt(turn)?;
+        Some(Unwanted {
+            policy: &self.policy,
+            id: attempt.client,
+            flow: attempt.flow,
+            response,
+            essentials,
+        })
     }
 
     /// Sends the INVITE once more with credentials; `false` if there are none to give, or they were
@@ -367,12 +360,12 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         response: &Response<'_>,
     ) -> bool {
-        let State::Hunting(hunting) = &mut self.state else {
+        let Some(attempt) = self.state.attempt_mut(turn) else {
             return false;
         };
-        let attempt = &mut hunting.attempt;
         let Some(login) = &attempt.buyer.login else {
             return false;
         };
@@ -386,7 +379,7 @@ impl Call {
             return false;
         };
         attempt.tries += 1;
-        self.send_again(now, core, Some(credentials), None)
+        self.send_again(now, core, turn, Some(credentials), None)
     }
 
     /// Sends the INVITE once more with the session interval that the buyer wants (RFC 4028 §7.3); `false` if it
@@ -395,13 +388,13 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         response: &Response<'_>,
     ) -> bool {
         let terms = self.policy.session;
-        let State::Hunting(hunting) = &mut self.state else {
+        let Some(attempt) = self.state.attempt_mut(turn) else {
             return false;
         };
-        let attempt = &mut hunting.attempt;
         let interval = terms.and_then(|terms| terms.raised(&response.head));
         if attempt.raised >= MOST_RAISED || interval.is_none() {
             return false;
@@ -409,21 +402,21 @@ impl Call {
         attempt.raised += 1;
         // Its nonce was used; should it challenge again, it is answered again.
         attempt.tries = 1;
-        self.send_again(now, core, None, interval)
+        self.send_again(now, core, turn, None, interval)
     }
 
-    /// Sends the INVITE of the current attempt once more.
+    /// Sends the INVITE of a turn once more.
     fn send_again(
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         credentials: Option<Credentials>,
         interval: Option<u32>,
     ) -> bool {
-        let State::Hunting(hunting) = &mut self.state else {
+        let Some(attempt) = self.state.attempt_mut(turn) else {
             return false;
         };
-        let attempt = &mut hunting.attempt;
         let Some(sent) = reread(&attempt.invite) else {
             return false;
         };

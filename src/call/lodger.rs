@@ -21,9 +21,11 @@ use crate::call::call::Call;
 use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::media::{Anchored, Role, Unfit};
+use crate::call::next::Next;
 use crate::call::output::Output;
 use crate::call::provisional::reread_response;
 use crate::call::record::{Lodging, MediaAt, Side};
+use crate::call::turn::Phase;
 use crate::call::within::{AskedWithin, GLARE_RETRY};
 use crate::dialog::session_timer::Agreed;
 use crate::media::ng;
@@ -347,10 +349,17 @@ impl Call {
     fn take_up(&mut self, now: Instant, core: &mut Core, parked: Parked) {
         match parked {
             Parked::Nothing => {}
-            Parked::Invite => self.leave_asking(now, core, None),
+            Parked::Invite => {
+                let mut turns = self.state.turns().iter();
+                let waiting = turns.find(|turn| matches!(turn.phase, Phase::Media));
+                if let Some(turn) = waiting.map(|turn| turn.id) {
+                    self.hunt_on(now, core, turn, Next::Gateway);
+                }
+            }
             Parked::Ringing(response) => {
-                if let Some((response, _)) = reread_response(&response) {
-                    self.relay_ringing(now, core, &response);
+                let turn = self.turn_ids().first().copied();
+                if let Some((turn, (response, _))) = turn.zip(reread_response(&response)) {
+                    self.relay_ringing(now, core, turn, &response);
                 }
                 self.go_on_with_held(now, core);
             }

@@ -23,6 +23,7 @@ use crate::call::output::{Event, Output};
 use crate::call::policy::Policy;
 use crate::call::provisional::reread_response;
 use crate::call::record::{AttemptResult, MediaAt, Outcome, Side};
+use crate::call::turn::TurnId;
 use crate::call::within::begins_exchange;
 use crate::media::plan::{Party, Patience, Plan, SessionId};
 use crate::media::session::far::Far;
@@ -336,13 +337,14 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         response: &Response<'_>,
         tag: Option<&[u8]>,
     ) -> Result<Carried, Unfit> {
-        let (State::Hunting(hunting), true) = (&mut self.state, self.media.is_any()) else {
+        let attempt = self.state.attempt_mut(turn);
+        let Some(attempt) = attempt.filter(|_| self.media.is_any()) else {
             return Ok(Carried::AsIs);
         };
-        let attempt = &mut hunting.attempt;
         let from = ((Side::Buyer, attempt.role()), attempt.flow.remote.ip());
         let before = attempt.early_of(tag).and_then(|early| early.answer.clone());
         let before = before.filter(|_| response.head.body().is_empty());
@@ -374,7 +376,7 @@ impl Call {
         match &self.state {
             State::Asking(_) | State::Hunting(_) => {
                 self.drop_asking(now, core, outcome);
-                self.cancel_attempt(now, core, None);
+                self.cancel_attempts(now, core);
                 self.fail(now, core, outcome, by);
             }
             State::Talking(_) => self.hang_up(now, core, outcome, by),

@@ -21,6 +21,7 @@
 //! | who would get a call that has not happened | `explain` |
 //! | webhooks while it is set up | `pings`, and after that `aftermath` |
 //! | which buyer is next, and which gateway of it | `next` |
+//! | what is done for one buyer whose turn it is | `turn`, what the record says of it `tried` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
 //! | where a gateway is that is known by name | `whereabouts`, and a peer that gave one `peers` |
@@ -85,6 +86,8 @@ mod seek;
 mod session;
 pub mod story;
 mod transfer;
+mod tried;
+mod turn;
 mod unwanted;
 mod whereabouts;
 mod within;
@@ -201,9 +204,10 @@ impl Engine {
             Input::Resolved { wanted, located } => {
                 self.handle_peer_located(now, &wanted, located.as_ref());
                 let is_found = located.is_some();
-                for key in self.core.whereabouts.resolved(now, wanted, located) {
+                let waiting = self.core.whereabouts.resolved(now, wanted.clone(), located);
+                for key in waiting {
                     if let Some(call) = self.registry.call(key) {
-                        call.handle_located(now, &mut self.core, is_found);
+                        call.handle_located(now, &mut self.core, &wanted, is_found);
                     }
                     self.registry.attend(now, key);
                 }
@@ -316,7 +320,7 @@ impl Engine {
         let key = ticket.call();
         match self.registry.call(key).filter(|call| call.awaits(ticket)) {
             Some(call) => {
-                call.handle_reserved(now, &mut self.core, Some(verdict));
+                call.handle_reserved(now, &mut self.core, ticket, Some(verdict));
                 self.registry.attend(now, key);
             }
             None if verdict == Verdict::Granted => {

@@ -12,19 +12,18 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
-use crate::call::b_leg::{Attempt, NotSent, Offer};
+use crate::call::b_leg::{NotSent, Offer};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::health::{Offered, Standing};
-use crate::call::hunt::{Hunt, Selection};
 use crate::call::media::{self, Carried, Meeting, Role, Unfit};
-use crate::call::output::Event;
-use crate::call::places::{Claimant, Ticket};
+use crate::call::places::{Claimant, PATIENCE};
 use crate::call::policy::Policy;
-use crate::call::record::{self, AttemptResult, Outcome, Side, Skipped, WhySkipped};
+use crate::call::record::{AttemptResult, Outcome, Side, WhySkipped};
+use crate::call::turn::{Phase, Selection, TurnId};
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::sip::locate::Target;
 use crate::sip::message::{Essentials, Request};
@@ -38,24 +37,16 @@ pub(crate) enum Next {
     Buyer,
 }
 
-/// How far the hunt got.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is returned"
-)]
-pub(crate) enum Step {
-    /// An INVITE is out.
-    Tried(Attempt),
-    /// A place at a buyer was asked for.
-    Asking(Ticket),
-    /// Webhooks were asked about a buyer, and are waited for until then.
-    Pinging(Instant),
-    /// An rtpengine was asked about the media.
-    Waiting,
+/// How far a turn got.
+enum Pushed {
+    /// An INVITE is out, or somebody was asked something.
+    On,
+    /// The buyer has nothing left to be tried.
+    Over,
+    /// No further gateway may be tried, of whatever buyer.
+    Spent,
     /// No rtpengine takes the media, of this buyer or the next.
     NoMedia,
-    /// Nobody is left.
-    Nobody,
 }
 
 /// What an attempt showed of its gateway.
@@ -80,20 +71,26 @@ impl Sign {
 }
 
 impl Call {
-    /// Tells the breaker how the current attempt's gateway is.
-    pub(crate) fn note_health(&self, now: Instant, core: &mut Core, sign: Sign) {
+    /// Tells the breaker how the gateway is that a turn tries.
+    pub(crate) fn note_health(&self, now: Instant, core: &mut Core, turn: TurnId, sign: Sign) {
         let State::Hunting(hunting) = &self.state else {
             return;
         };
+        let Some(turn) = hunting.turn(turn) else {
+            return;
+        };
+        let Some(attempt) = turn.attempt() else {
+            return;
+        };
         let offered = Offered {
-            began: hunting.attempt.began,
+            began: attempt.began,
             policy: &self.policy,
-            buyer: &hunting.attempt.buyer,
-            gateway: &hunting.attempt.gateway,
+            buyer: &attempt.buyer,
+            gateway: &attempt.gateway,
         };
         // As long as the gateway has another place, nothing is said of it.
         let sign = match sign {
-            Sign::Failed(_) if !hunting.hunt.places.is_empty() => Sign::Unclear,
+            Sign::Failed(_) if !turn.places.is_empty() => Sign::Unclear,
             Sign::Works | Sign::Failed(_) | Sign::Unclear => sign,
         };
         let event = match sign {
@@ -109,158 +106,188 @@ impl Call {
         }
     }
 
-    /// Notes that a buyer, or a gateway of it, is passed over.
-    pub(crate) fn skip(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        (buyer, gateway): (&Arc<Buyer>, Option<&Arc<Gateway>>),
-        why: WhySkipped,
-    ) {
-        let Some(record) = &mut self.record else {
+    /// What a turn waited for is decided: it goes on there, or ends; with nobody left, the caller is told.
+    pub(crate) fn hunt_on(&mut self, now: Instant, core: &mut Core, turn: TurnId, next: Next) {
+        let State::Hunting(hunting) = &mut self.state else {
             return;
         };
-        record.skipped.push(Skipped {
-            buyer: buyer.clone(),
-            gateway: gateway.cloned(),
-            at: now,
-            why: why.clone(),
-        });
-        core.event(Event::Skipped {
-            uuid: record.uuid,
-            buyer: buyer.clone(),
-            why,
-        });
-    }
-
-    /// Offers the call to whoever is next; with nobody left, tells the caller.
-    pub(crate) fn hunt_on(&mut self, now: Instant, core: &mut Core, next: Next) {
+        let Some(own) = hunting.turn_mut(turn) else {
+            return;
+        };
+        own.phase = Phase::Idle;
+        if next == Next::Buyer {
+            own.gateways.clear();
+            own.places.clear();
+        }
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
-        let Hunting {
-            early,
-            mut hunt,
-            ring_at,
-            ..
-        } = *hunting;
-        if next == Next::Buyer {
-            hunt.gateways.clear();
-            hunt.places.clear();
+        let invite = hunting.early.request.clone();
+        let request = reread(&invite);
+        let essentials = request
+            .as_ref()
+            .and_then(|request| request.essentials().ok());
+        match (&request, &essentials) {
+            (Some(request), Some(essentials)) => {
+                self.hunt(now, core, hunting, Some(turn), (request, essentials));
+            }
+            // It was read before, so it can be read again.
+            _ => self.refuse_at_once(now, core, &hunting.early, Outcome::Internal),
         }
-        let step = reread(&early.request).and_then(|request| {
-            let essentials = request.essentials().ok()?;
-            Some(self.offer_next(now, core, &mut hunt, &request, &essentials))
-        });
-        let step = step.unwrap_or(Step::Nobody);
-        self.enter(now, core, (early, ring_at), hunt, step);
     }
 
-    /// Tries gateways and buyers from the next on until an INVITE is out, or a place must be asked for.
-    pub(crate) fn offer_next(
+    /// Goes on with a turn, or with whoever is next, until somebody is waited for; with nobody left, the caller is told.
+    pub(crate) fn hunt(
         &mut self,
         now: Instant,
         core: &mut Core,
-        hunt: &mut Hunt,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-    ) -> Step {
-        self.try_next(now, core, hunt, request, essentials)
-            .unwrap_or(Step::Nobody)
-    }
-
-    fn try_next(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        hunt: &mut Hunt,
-        request: &Request<'_>,
-        essentials: &Essentials<'_>,
-    ) -> Option<Step> {
-        let policy = self.policy.clone();
-        let companies = &policy.directory.companies;
-        let mut buyers = hunt.buyers.clone();
+        mut hunting: Box<Hunting>,
+        turn: Option<TurnId>,
+        asked: (&Request<'_>, &Essentials<'_>),
+    ) {
+        let mut ready: SmallVec<[TurnId; 1]> = turn.into_iter().collect();
         loop {
-            let further = hunt.places.pop();
-            let place = match further {
-                Some(_) => Some(hunt.tried),
-                None => hunt.gateways.pop(),
-            };
-            let Some(place) = place else {
-                self.release_buyer(core);
-                hunt.selection = Selection::New;
-                let next = buyers.get(hunt.next).filter(|_| !hunt.is_last_resort);
-                if let Some(buyer) = next {
-                    hunt.next += 1;
-                    if self.still_fits(now, core, buyer) {
-                        hunt.gateways = buyer.order(&self.uuid.text());
-                        hunt.gateways.reverse();
+            let mut is_spent = false;
+            for turn in ready.drain(..) {
+                match self.push_on(now, core, &mut hunting, turn, asked) {
+                    Pushed::On => continue,
+                    Pushed::Over => {}
+                    Pushed::Spent => is_spent = true,
+                    Pushed::NoMedia => {
+                        self.refuse_at_once(now, core, &hunting.early, Outcome::NoMedia);
+                        return;
                     }
+                }
+                hunting.turns.retain(|one| one.id != turn);
+                self.release_turn(core, turn);
+            }
+            if !hunting.turns.is_empty() {
+                self.state = State::Hunting(hunting);
+                return;
+            }
+            let next = (!is_spent).then(|| self.next_turns(now, core, &mut hunting));
+            match next.flatten() {
+                Some(next) => ready = next,
+                None => {
+                    let outcome = self.sum_up();
+                    self.refuse_at_once(now, core, &hunting.early, outcome);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Begins the turn of whoever is next; `None`: nobody is left.
+    fn next_turns(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        hunting: &mut Hunting,
+    ) -> Option<SmallVec<[TurnId; 1]>> {
+        loop {
+            let buyers = hunting.hunt.buyers.clone();
+            let hunt = &mut hunting.hunt;
+            let next = buyers.get(hunt.next).filter(|_| !hunt.is_last_resort);
+            if let Some(buyer) = next {
+                hunt.next += 1;
+                if !self.still_fits(now, core, buyer) {
                     continue;
                 }
-                let has_tried = hunt.is_last_resort || !self.record.as_ref()?.attempts.is_empty();
-                let last = if has_tried {
-                    None
-                } else {
-                    first_to_come_back(now, core, &policy, &buyers)
-                };
-                if let Some((buyer, place)) = last {
-                    // Better than no buyer.
-                    hunt.is_last_resort = true;
-                    hunt.next = buyer + 1;
-                    hunt.gateways = smallvec![place];
-                } else if self.take_exit(now, core, hunt) {
-                    buyers = hunt.buyers.clone();
-                } else {
-                    return None;
-                }
-                continue;
-            };
-            let buyer = buyers.get(hunt.next.checked_sub(1)?)?;
-            let gateway = buyer.gateways.get(usize::from(place))?;
-            hunt.tried = place;
-            let standing = core.health.standing(now, &policy.health, buyer, gateway);
-            if further.is_none() && standing != Standing::Up && !hunt.is_last_resort {
-                self.skip(now, core, (buyer, Some(gateway)), WhySkipped::GatewayDown);
-                continue;
+                let mut gateways = buyer.order(&self.uuid.text());
+                gateways.reverse();
+                return Some(smallvec![hunting.begin_turn(buyer.clone(), gateways)]);
             }
-            let attempts = self.record.as_ref()?.attempts.len();
-            if now >= hunt.until || attempts >= policy.hunt.attempts {
+            let has_tried = hunt.is_last_resort || !self.record.as_ref()?.attempts.is_empty();
+            let last = if has_tried {
+                None
+            } else {
+                first_to_come_back(now, core, &self.policy, &buyers)
+            };
+            if let Some((place, gateway)) = last {
+                // Better than no buyer.
+                hunt.is_last_resort = true;
+                hunt.next = place + 1;
+                let buyer = buyers.get(place)?.clone();
+                return Some(smallvec![hunting.begin_turn(buyer, smallvec![gateway])]);
+            }
+            if !self.take_exit(now, core, hunt) {
                 return None;
             }
-            let step = if buyer.is_limited() && self.buyer_place.is_none() {
+        }
+    }
+
+    /// Tries the gateways of a turn from the next on until an INVITE is out, or something must be asked for.
+    fn push_on(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        hunting: &mut Hunting,
+        id: TurnId,
+        (request, essentials): (&Request<'_>, &Essentials<'_>),
+    ) -> Pushed {
+        let policy = self.policy.clone();
+        let companies = &policy.directory.companies;
+        let Hunting { hunt, turns, .. } = hunting;
+        let Some(turn) = turns.iter_mut().find(|turn| turn.id == id) else {
+            return Pushed::Over;
+        };
+        let buyer = turn.buyer.clone();
+        loop {
+            let further = turn.places.pop();
+            let place = match further {
+                Some(_) => Some(turn.tried),
+                None => turn.gateways.pop(),
+            };
+            let Some(place) = place else {
+                return Pushed::Over;
+            };
+            let Some(gateway) = buyer.gateways.get(usize::from(place)) else {
+                return Pushed::Over;
+            };
+            turn.tried = place;
+            let standing = core.health.standing(now, &policy.health, &buyer, gateway);
+            if further.is_none() && standing != Standing::Up && !hunt.is_last_resort {
+                self.skip(now, core, (&buyer, Some(gateway)), WhySkipped::GatewayDown);
+                continue;
+            }
+            let attempts = self.record.as_ref().map(|record| record.attempts.len());
+            if now >= hunt.until || attempts.is_none_or(|made| made >= policy.hunt.attempts) {
+                return Pushed::Spent;
+            }
+            let waits = if buyer.is_limited() && !self.has_place(id) {
                 let claimant = Claimant::Buyer(buyer.clone());
-                Some(Step::Asking(core.reserve(self.key, self.uuid, claimant)))
-            } else if hunt.selection == Selection::New {
-                hunt.selection = Selection::Told;
-                self.select(now, core, buyer).map(Step::Pinging)
+                let ticket = core.reserve(self.key, self.uuid, claimant);
+                Some(Phase::Asking(ticket, now + PATIENCE))
+            } else if turn.selection == Selection::New {
+                turn.selection = Selection::Told;
+                self.select(now, core, id, &buyer).map(Phase::Pinging)
             } else {
                 None
             };
-            if step.is_some() {
+            if let Some(phase) = waits {
                 // It comes again, with that done.
                 match further {
-                    Some(further) => hunt.places.push(further),
-                    None => hunt.gateways.push(place),
+                    Some(further) => turn.places.push(further),
+                    None => turn.gateways.push(place),
                 }
-                return step;
+                turn.phase = phase;
+                return Pushed::On;
             }
-            if hunt.selection == Selection::Told && !self.may_forward(now, core, buyer) {
-                hunt.gateways.clear();
-                hunt.places.clear();
-                continue;
+            if turn.selection == Selection::Told && !self.may_forward(now, core, &buyer) {
+                return Pushed::Over;
             }
-            hunt.selection = Selection::Done;
-            let record = self.record.as_mut()?;
-            let company = companies.get(usize::from(hunt.company.0))?;
-            let target = further.or_else(|| first_target(core, gateway, &mut hunt.places));
+            turn.selection = Selection::Done;
+            let Some(company) = companies.get(usize::from(hunt.company.0)) else {
+                return Pushed::Spent;
+            };
+            let target = further.or_else(|| first_target(core, gateway, &mut turn.places));
             let carried = match target {
                 Some(target) => {
                     let meeting = Meeting {
                         policy: &policy,
                         trunk: &self.trunk,
                         is_caller_ipv6: hunt.sender.is_ipv6(),
-                        buyer,
+                        buyer: &buyer,
                         is_buyer_ipv6: target.address.is_ipv6(),
                     };
                     let media = &mut self.media;
@@ -274,12 +301,16 @@ impl Call {
             match (&carried, target) {
                 (Ok(Carried::Wait), Some(target)) => {
                     // It comes again, when that is known.
-                    hunt.places.push(target);
-                    return Some(Step::Waiting);
+                    turn.places.push(target);
+                    turn.phase = Phase::Media;
+                    return Pushed::On;
                 }
-                (Err(Unfit::Rtpengine(_)), _) => return Some(Step::NoMedia),
+                (Err(Unfit::Rtpengine(_)), _) => return Pushed::NoMedia,
                 (Ok(_) | Err(_), _) => {}
             }
+            let Some(record) = &self.record else {
+                return Pushed::Spent;
+            };
             let offer = Offer {
                 key: self.key,
                 home: self.home,
@@ -296,47 +327,45 @@ impl Call {
             };
             let made = match target {
                 Some(_) if carried.is_err() => Err(NotSent::Unfit),
-                Some(target) => offer.make(now, core, buyer, gateway, target),
-                None => offer.look_up(now, core, buyer, gateway),
+                Some(target) => offer.make(now, core, &buyer, gateway, target),
+                None => offer.look_up(now, core, &buyer, gateway),
             };
-            let (call_id, result) = match &made {
-                Ok((_, call_id)) => (call_id.clone(), AttemptResult::Cancelled),
-                Err(NotSent::Unreachable) => (Box::default(), AttemptResult::Unreachable),
-                Err(NotSent::Unbuildable) => (Box::default(), AttemptResult::BuyerError),
-                Err(NotSent::Unfit) => (Box::default(), AttemptResult::MediaMismatch),
-            };
-            record.attempts.push(record::Attempt {
-                buyer: buyer.clone(),
-                gateway: gateway.clone(),
-                call_id,
-                began: now,
-                ended: now,
-                status: None,
-                result,
-            });
-            match made {
-                Ok((attempt, _)) => {
+            let result = match made {
+                Ok((mut attempt, call_id)) => {
+                    if !attempt.is_locating {
+                        attempt.entry = self.note_attempt((&buyer, gateway), now, call_id);
+                    }
                     core.health.begin(Offered {
                         began: now,
                         policy: &policy,
-                        buyer,
+                        buyer: &buyer,
                         gateway,
                     });
-                    self.buyer_mark = Some(attempt.mark);
-                    return Some(Step::Tried(attempt));
+                    turn.phase = Phase::Trying(attempt);
+                    return Pushed::On;
                 }
-                Err(_) => self.end_attempt(now, core, None, result),
-            }
+                Err(NotSent::Unreachable) => AttemptResult::Unreachable,
+                Err(NotSent::Unbuildable) => AttemptResult::BuyerError,
+                Err(NotSent::Unfit) => AttemptResult::MediaMismatch,
+            };
+            let entry = self.note_attempt((&buyer, gateway), now, Box::default());
+            self.media.drop_asked();
+            self.end_entry(now, core, entry, None, result);
         }
     }
 
     /// Whether the INVITE went by TCP for its length only, and nobody was there: then it goes by UDP (RFC 3261
     /// §18.1.1), and so do those of the next hour.
-    pub(crate) fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core) -> bool {
+    pub(crate) fn goes_back_to_udp(&mut self, now: Instant, core: &mut Core, turn: TurnId) -> bool {
         let State::Hunting(hunting) = &mut self.state else {
             return false;
         };
-        let attempt = &hunting.attempt;
+        let Some(turn) = hunting.turn_mut(turn) else {
+            return false;
+        };
+        let Some(attempt) = turn.attempt() else {
+            return false;
+        };
         let gateways = &attempt.buyer.gateways;
         let place = gateways
             .iter()
@@ -346,38 +375,10 @@ impl Call {
             Some((gateway, place)) if attempt.is_by_tcp_for_length() => {
                 core.without_tcp
                     .insert(gateway.name.clone(), now + TCP_PAUSE);
-                hunting.hunt.gateways.push(place);
+                turn.gateways.push(place);
                 true
             }
             _ => false,
-        }
-    }
-
-    /// What the hunt came to, all in all.
-    pub(crate) fn sum_up_hunt(&self) -> Outcome {
-        let attempts = self
-            .record
-            .as_ref()
-            .map_or(&[][..], |record| &record.attempts);
-        if attempts.is_empty() {
-            let mut skipped = self.record.iter().flat_map(|record| &record.skipped);
-            let is_capped =
-                |one: &Skipped| matches!(one.why, WhySkipped::Full(_) | WhySkipped::LimitUnknown);
-            let is_judged = |one: &Skipped| matches!(one.why, WhySkipped::Judged(_));
-            if skipped.clone().any(is_capped) {
-                Outcome::AllCapped
-            } else if skipped.any(is_judged) {
-                Outcome::NoMatch
-            } else {
-                Outcome::NoBuyer
-            }
-        } else if attempts
-            .iter()
-            .all(|attempt| attempt.result == AttemptResult::Busy)
-        {
-            Outcome::AllBusy
-        } else {
-            Outcome::NoAnswer
         }
     }
 }

@@ -15,10 +15,12 @@ use std::time::Instant;
 use crate::call::a_leg::Early;
 use crate::call::call::Call;
 use crate::call::core::{CallKey, Core};
+use crate::call::next::Next;
 use crate::call::output::{Event, Output};
 use crate::call::places::Ticket;
 use crate::call::route::Brief;
 use crate::call::story::{Awaited, Fired, FiredResult, Reply, Story};
+use crate::call::turn::TurnId;
 use crate::hooks::after::Firing;
 use crate::hooks::model::Webhook;
 use crate::hooks::past::Forgotten;
@@ -39,7 +41,7 @@ impl Call {
         brief: Box<Brief>,
         asked: (&Request<'_>, &Essentials<'_>),
     ) {
-        match self.ping(now, core, Trigger::Start) {
+        match self.ping(now, core, Trigger::Start, None) {
             Some(until) => self.await_start(caller, until, brief),
             None => self.route(now, core, caller, brief, asked),
         }
@@ -50,20 +52,23 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
+        turn: TurnId,
         buyer: &Buyer,
     ) -> Option<Instant> {
         let story = self.record.as_mut()?.story.as_mut()?;
         story.facts.tried.push(buyer.id.clone());
         story.note_buyer(buyer);
-        self.ping(now, core, Trigger::Selected)
+        self.ping(now, core, Trigger::Selected, Some(turn))
     }
 
-    /// Fires the pings of one trigger. `Some`: the call waits for answers, until then at most.
+    /// Fires the pings of one trigger, for a turn if it is about that one's buyer. `Some`: their answers are waited for,
+    /// until then at most.
     pub(crate) fn ping(
         &mut self,
         now: Instant,
         core: &mut Core,
         trigger: Trigger,
+        turn: Option<TurnId>,
     ) -> Option<Instant> {
         let key = self.key;
         let story = self.record.as_mut()?.story.as_mut()?;
@@ -80,7 +85,11 @@ impl Call {
         }
         let window = Window::open(now, LIMIT, places.len());
         let until = window.poll_timeout();
-        story.window = Some(Awaited { window, places });
+        story.windows.push(Awaited {
+            turn,
+            window,
+            places,
+        });
         until
     }
 
@@ -103,29 +112,35 @@ impl Call {
         let Some(place) = fired.position(|one| one.ticket == Some(ticket)) else {
             return;
         };
-        if let Some(awaited) = &mut story.window
-            && let Some(slot) = awaited.places.iter().position(|one| *one == place)
-        {
-            awaited.window.handle_answer(now, slot, reply);
-            if awaited.window.is_over() && self.awaits_pings() {
-                self.end_pings(now, core);
+        for awaited in &mut story.windows {
+            let mut places = awaited.places.iter();
+            if let Some(slot) = places.position(|one| *one == place) {
+                awaited.window.handle_answer(now, slot, reply);
+                if awaited.window.is_over() {
+                    let turn = awaited.turn;
+                    self.end_pings(now, core, turn);
+                }
+                return;
             }
-            return;
         }
         story.take(place, reply);
         story.report(core, place);
     }
 
-    /// The pings that were waited for are done, or have taken too long: the call goes on.
-    pub(crate) fn end_pings(&mut self, now: Instant, core: &mut Core) {
+    /// The pings that were waited for are done, or have taken too long: the turn that waited goes on, or the call.
+    pub(crate) fn end_pings(&mut self, now: Instant, core: &mut Core, turn: Option<TurnId>) {
         if let Some(story) = self
             .record
             .as_mut()
             .and_then(|record| record.story.as_mut())
         {
-            story.close(now, core);
+            story.close(now, core, turn);
         }
-        self.leave_asking(now, core, None);
+        match turn {
+            Some(turn) => self.hunt_on(now, core, turn, Next::Gateway),
+            None if self.awaits_start() => self.leave_asking(now, core, None),
+            None => {}
+        }
     }
 }
 
@@ -205,10 +220,14 @@ impl Story {
     }
 
     /// Applies what was waited for.
-    fn close(&mut self, now: Instant, core: &mut Core) {
-        let Some(Awaited { mut window, places }) = self.window.take() else {
+    fn close(&mut self, now: Instant, core: &mut Core, turn: Option<TurnId>) {
+        let mut windows = self.windows.iter();
+        let Some(found) = windows.position(|awaited| awaited.turn == turn) else {
             return;
         };
+        let Awaited {
+            mut window, places, ..
+        } = self.windows.remove(found);
         window.handle_timeout(now);
         for (place, slot) in places.into_iter().zip(window.into_slots()) {
             match slot {

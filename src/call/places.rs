@@ -3,13 +3,14 @@
 //! Shards share them, and one day nodes will, so they are not counted here: a place is asked for by
 //! [`Output::Reserve`](crate::call::output::Output), granted or refused by
 //! [`Input::Reserved`](crate::call::input::Input), and given back by `Output::Release`, exactly once. A call
-//! waits for the answer, in its own state; the shell may give it in the same breath, or later.
+//! waits for its trunk's in its own state, and for a buyer's in that one's turn; the shell may answer in the same
+//! breath, or later.
 //!
 //! ```text
-//!   INVITE -- trunk limited? --> Asking -- granted --> buyer limited? --> Asking -- granted --> Hunting
-//!                                  |                       ^                |
-//!                                  v refused               | next buyer     v refused: passed over
-//!                                486, 480                  +----------------+
+//!   INVITE -- trunk limited? --> Asking -- granted --> Hunting:  buyer limited? --> Asking -- granted --> Trying
+//!                                  |                                  ^               |
+//!                                  v refused                          | next buyer    v refused: passed over
+//!                                486, 480                             +---------------+
 //! ```
 
 use std::mem;
@@ -19,15 +20,15 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::call::a_leg::Early;
-use crate::call::call::{Call, Hunting, State};
+use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
-use crate::call::hunt::Hunt;
-use crate::call::next::Step;
+use crate::call::next::Next;
 use crate::call::output::{Event, Origin, Output, Refusal};
 use crate::call::record::{Outcome, WhySkipped};
 use crate::call::rescue::tripwire;
 use crate::call::route::Brief;
+use crate::call::turn::{Phase, TurnId};
 use crate::routing::book::{Book, Claim, Counted, Full, Hold};
 use crate::routing::buyer::Buyer;
 use crate::routing::caps::{CapKind, CapOn, Party};
@@ -120,12 +121,12 @@ impl Place {
     }
 }
 
-/// What a call holds while it waits: for a place, for the answers of webhooks (`pings`), for its media (`lodger`).
+/// What a call holds while it waits: for a place of its trunk, or for the answers of webhooks (`pings`).
 pub(crate) struct Asking {
     pub(crate) early: Early,
     /// When the caller hears ringing.
     ring_at: Option<Instant>,
-    /// When it is taken for refused, or goes on without; means nothing where media is waited for.
+    /// When it is taken for refused, or goes on without.
     until: Instant,
     wanted: Wanted,
 }
@@ -134,14 +135,8 @@ pub(crate) struct Asking {
 enum Wanted {
     /// A place of the trunk's; then this is done.
     Trunk(Ticket, Plan),
-    /// One of the buyer before `Hunt::next`.
-    Buyer(Ticket, Hunt),
     /// The answers of webhooks, before anything is decided.
     Start(Box<Brief>),
-    /// The answers of webhooks about that buyer.
-    Selected(Hunt),
-    /// What an rtpengine makes of the caller's offer to that buyer.
-    Media(Hunt),
 }
 
 /// What becomes of a call that was let in.
@@ -151,13 +146,7 @@ impl Asking {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let provisional = self.early.provisional.as_ref();
         let resend = provisional.and_then(|provisional| provisional.poll_timeout());
-        let until = self.has_limit().then_some(self.until);
-        [resend, until].into_iter().flatten().min()
-    }
-
-    /// Whether it waits for so long and no longer.
-    fn has_limit(&self) -> bool {
-        !matches!(self.wanted, Wanted::Media(_))
+        [resend, Some(self.until)].into_iter().flatten().min()
     }
 
     /// Whether the call has begun, for everybody but the caller.
@@ -251,35 +240,6 @@ impl Call {
         }
     }
 
-    /// Goes on as the hunt's last step says.
-    pub(crate) fn enter(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        (early, ring_at): (Early, Option<Instant>),
-        hunt: Hunt,
-        step: Step,
-    ) {
-        match step {
-            Step::Tried(attempt) => {
-                self.state = State::Hunting(Box::new(Hunting {
-                    early,
-                    hunt,
-                    attempt,
-                    ring_at,
-                }));
-            }
-            Step::Asking(ticket) => {
-                let until = now + PATIENCE;
-                self.ask((early, ring_at), until, Wanted::Buyer(ticket, hunt));
-            }
-            Step::Pinging(until) => self.ask((early, ring_at), until, Wanted::Selected(hunt)),
-            Step::Waiting => self.ask((early, ring_at), now, Wanted::Media(hunt)),
-            Step::NoMedia => self.refuse_at_once(now, core, &early, Outcome::NoMedia),
-            Step::Nobody => self.refuse_at_once(now, core, &early, self.sum_up()),
-        }
-    }
-
     /// Waits for the answers of webhooks that fire before anything is decided.
     pub(crate) fn await_start(
         &mut self,
@@ -300,37 +260,73 @@ impl Call {
         }));
     }
 
-    /// Whether the call waits for the answers of webhooks.
-    pub(crate) fn awaits_pings(&self) -> bool {
-        let State::Asking(asking) = &self.state else {
-            return false;
-        };
-        matches!(asking.wanted, Wanted::Start(_) | Wanted::Selected(_))
+    /// Whether the call waits for the answers of webhooks before anything is decided.
+    pub(crate) fn awaits_start(&self) -> bool {
+        matches!(&self.state, State::Asking(asking) if matches!(asking.wanted, Wanted::Start(_)))
     }
 
     /// Whether the call waits for the answer to this question.
     pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
-        let State::Asking(asking) = &self.state else {
-            return false;
-        };
-        match &asking.wanted {
-            Wanted::Trunk(own, _) | Wanted::Buyer(own, _) => *own == ticket,
-            Wanted::Start(_) | Wanted::Selected(_) | Wanted::Media(_) => false,
+        match &self.state {
+            State::Asking(asking) => {
+                matches!(&asking.wanted, Wanted::Trunk(own, _) if *own == ticket)
+            }
+            State::Hunting(_) => self.turn_asking(ticket).is_some(),
+            State::Talking(_) | State::Ending(_) | State::Gone => false,
         }
     }
 
-    /// The answer; `None`: there will be none.
+    /// The turn that waits for the answer to this question.
+    fn turn_asking(&self, ticket: Ticket) -> Option<TurnId> {
+        let turns = self.state.turns().iter();
+        let mut asking =
+            turns.filter(|turn| matches!(&turn.phase, Phase::Asking(own, _) if *own == ticket));
+        asking.next().map(|turn| turn.id)
+    }
+
+    /// The answer to a question; `None`: there will be none.
     pub(crate) fn handle_reserved(
         &mut self,
         now: Instant,
         core: &mut Core,
+        ticket: Ticket,
         verdict: Option<Verdict>,
     ) {
+        let turn = self.turn_asking(ticket);
         if matches!(verdict, Some(Verdict::Granted)) {
-            self.hold();
+            // It is the call's own from here on, whatever comes.
+            match turn {
+                Some(turn) => self.turn_places.push((turn, Place(ticket))),
+                None => self.trunk_place = Some(Place(ticket)),
+            }
         }
         tripwire("reserved");
-        self.leave_asking(now, core, verdict);
+        match turn {
+            Some(turn) => self.handle_turn_reserved(now, core, turn, verdict),
+            None => self.leave_asking(now, core, verdict),
+        }
+    }
+
+    fn handle_turn_reserved(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        turn: TurnId,
+        verdict: Option<Verdict>,
+    ) {
+        let State::Hunting(hunting) = &self.state else {
+            return;
+        };
+        let buyer = hunting.turn(turn).map(|turn| turn.buyer.clone());
+        let next = match (buyer, why_skipped(verdict.as_ref())) {
+            (Some(buyer), Some(why)) => {
+                self.tell_limit(core, Party::Buyer(buyer.id.clone()), verdict);
+                self.skip(now, core, (&buyer, None), why);
+                Next::Buyer
+            }
+            _ => Next::Gateway,
+        };
+        self.hunt_on(now, core, turn, next);
     }
 
     /// What the call waited for is decided; `verdict` is about a place.
@@ -364,44 +360,20 @@ impl Call {
                 }
             },
             Wanted::Start(brief) => self.route(now, core, (early, ring_at), brief, asked),
-            Wanted::Media(mut hunt) | Wanted::Selected(mut hunt) => {
-                let step = self.offer_next(now, core, &mut hunt, request, essentials);
-                self.enter(now, core, (early, ring_at), hunt, step);
-            }
-            Wanted::Buyer(_, mut hunt) => {
-                let buyer = hunt.current().cloned();
-                if let (Some(buyer), Some(why)) = (buyer, why_skipped(verdict.as_ref())) {
-                    self.tell_limit(core, Party::Buyer(buyer.id.clone()), verdict);
-                    self.skip(now, core, (&buyer, None), why);
-                    hunt.gateways.clear();
-                }
-                let step = self.offer_next(now, core, &mut hunt, request, essentials);
-                self.enter(now, core, (early, ring_at), hunt, step);
-            }
-        }
-    }
-
-    /// The place that the call waited for is its own from here on, whatever comes.
-    fn hold(&mut self) {
-        if let State::Asking(asking) = &self.state {
-            match &asking.wanted {
-                Wanted::Trunk(ticket, _) => self.trunk_place = Some(Place(*ticket)),
-                Wanted::Buyer(ticket, _) => self.buyer_place = Some(Place(*ticket)),
-                Wanted::Start(_) | Wanted::Selected(_) | Wanted::Media(_) => {}
-            }
         }
     }
 
     /// No answer came in time.
     pub(crate) fn handle_asking_timeout(&mut self, now: Instant, core: &mut Core) {
-        let is_over = |asking: &Asking| asking.has_limit() && asking.until <= now;
-        if !matches!(&self.state, State::Asking(asking) if is_over(asking)) {
+        let State::Asking(asking) = &self.state else {
+            return;
+        };
+        if asking.until > now {
             return;
         }
-        if self.awaits_pings() {
-            self.end_pings(now, core);
-        } else {
-            self.handle_reserved(now, core, None);
+        match asking.wanted {
+            Wanted::Trunk(ticket, _) => self.handle_reserved(now, core, ticket, None),
+            Wanted::Start(_) => self.end_pings(now, core, None),
         }
     }
 
@@ -445,18 +417,36 @@ impl Call {
         core.event(Event::LimitReached { party, verdict });
     }
 
-    /// Gives the buyer's place back, if the call has one.
-    pub(crate) fn release_buyer(&mut self, core: &mut Core) {
-        if let Some(place) = self.buyer_place.take() {
+    /// Whether a turn has its place at the buyer.
+    pub(crate) fn has_place(&self, turn: TurnId) -> bool {
+        self.turn_places.iter().any(|(own, _)| *own == turn)
+    }
+
+    /// Takes the place of a turn.
+    pub(crate) fn take_place(&mut self, turn: TurnId) -> Option<Place> {
+        let mut places = self.turn_places.iter();
+        let found = places.position(|(own, _)| *own == turn)?;
+        Some(self.turn_places.remove(found).1)
+    }
+
+    /// Gives the place of a turn back, if it has one.
+    pub(crate) fn release_turn(&mut self, core: &mut Core, turn: TurnId) {
+        if let Some(place) = self.take_place(turn) {
             core.release(place);
         }
     }
 
     /// Gives all places back.
     pub(crate) fn release_places(&mut self, core: &mut Core) {
-        self.release_buyer(core);
-        let others = [self.second_place.take(), self.trunk_place.take()];
-        for place in others.into_iter().flatten() {
+        while let Some((_, place)) = self.turn_places.pop() {
+            core.release(place);
+        }
+        let own = [
+            self.buyer_place.take(),
+            self.second_place.take(),
+            self.trunk_place.take(),
+        ];
+        for place in own.into_iter().flatten() {
             core.release(place);
         }
     }
@@ -482,4 +472,4 @@ fn why_skipped(verdict: Option<&Verdict>) -> Option<WhySkipped> {
 }
 
 /// How long an answer may take: whoever counts the places is not there then.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);

@@ -30,6 +30,7 @@ use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
+use crate::call::turn::{Turn, TurnId};
 use crate::dialog::Dialog;
 use crate::dialog::reliable::{Fired, Heard, Reliable};
 use crate::sip::build::BuildError;
@@ -381,7 +382,7 @@ impl Call {
         let is_asking = self.media.is_asking();
         let held = match &mut self.state {
             State::Hunting(hunting) if is_asking || hunting.early.is_exchanging() => None,
-            State::Hunting(hunting) => hunting.attempt.held.take(),
+            State::Hunting(hunting) => hunting.take_held(),
             State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         };
         let Some(held) = held else {
@@ -390,30 +391,30 @@ impl Call {
             }
             return;
         };
+        let (turn, held) = held;
         if let Some((response, essentials)) = reread_response(&held) {
-            self.handle_answer(now, core, &response, &essentials);
+            self.handle_answer(now, core, turn, &response, &essentials);
         }
     }
 
     /// Whether the buyer's 2xx was put by until the caller's PRACK, the answer to an offer, or rtpengine's. It is not acknowledged so long: a buyer without
     /// ACK sends it again, and neither hangs up nor asks for anything.
-    pub(crate) fn hold_answer(&mut self, response: &Response<'_>) -> bool {
-        let State::Hunting(hunting) = &mut self.state else {
+    pub(crate) fn hold_answer(&mut self, turn: TurnId, response: &Response<'_>) -> bool {
+        let State::Hunting(hunting) = &self.state else {
             return false;
         };
         let early = &hunting.early;
         let waits = early.is_unacknowledged() || early.is_exchanging() || self.media.is_asking();
-        if !waits || hunting.attempt.is_held() {
-            return false;
+        if waits {
+            self.keep_answer(turn, response);
         }
-        self.keep_answer(response);
-        true
+        waits
     }
 
     /// Puts the buyer's 2xx by.
-    pub(crate) fn keep_answer(&mut self, response: &Response<'_>) {
-        if let State::Hunting(hunting) = &mut self.state {
-            hunting.attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
+    pub(crate) fn keep_answer(&mut self, turn: TurnId, response: &Response<'_>) {
+        if let Some(attempt) = self.state.attempt_mut(turn) {
+            attempt.held = Some(Bytes::copy_from_slice(response.head.message()));
         }
     }
 
@@ -427,9 +428,11 @@ impl Call {
         if is_asking || early.is_unacknowledged() || early.is_exchanging() {
             return;
         }
-        let held = hunting.attempt.held.take();
-        if let Some((response, essentials)) = held.as_deref().and_then(reread_response) {
-            self.handle_answer(now, core, &response, &essentials);
+        let Some((turn, held)) = hunting.take_held() else {
+            return;
+        };
+        if let Some((response, essentials)) = reread_response(&held) {
+            self.handle_answer(now, core, turn, &response, &essentials);
         }
     }
 
@@ -446,7 +449,7 @@ impl Call {
             Fired::Nothing => {}
             Fired::Again(response) => core.retransmit(early.flow, response),
             Fired::InVain => {
-                self.cancel_attempt(now, core, None);
+                self.cancel_attempts(now, core);
                 self.fail(now, core, Outcome::NoPrack, Side::Caller);
             }
         }
@@ -464,9 +467,9 @@ impl Call {
             && response.status >= 200
         {
             let (key, policy) = (self.key, &self.policy);
-            hunting
-                .attempt
-                .handle_prack_response(now, core, key, policy, id, response);
+            for attempt in hunting.turns.iter_mut().filter_map(Turn::attempt_mut) {
+                attempt.handle_prack_response(now, core, key, policy, id, response);
+            }
         }
     }
 }

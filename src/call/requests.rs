@@ -187,8 +187,7 @@ impl Engine {
                 }
             }
         }
-        let tag = essentials.from.tag();
-        let is_in_order = call.advance(side, tag, essentials.cseq, flow);
+        let is_in_order = call.advance(side, essentials, flow);
         // A PRACK names what it acknowledges, and a BYE before the answer may be overtaken by one: the order says
         // nothing of them.
         let is_excused =

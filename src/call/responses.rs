@@ -66,8 +66,8 @@ impl Engine {
         };
         tripwire("response");
         match (owner, call) {
-            (Owner::Attempt(key), Some(call)) => {
-                call.handle_attempt_response(now, core, response, &essentials);
+            (Owner::Attempt(key), Some(call)) if let Some(turn) = call.turn_of(id) => {
+                call.handle_attempt_response(now, core, turn, response, &essentials);
                 self.registry.attend(now, key);
             }
             (Owner::RelayOut(key), Some(call)) => {

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::call::{Call, State};
+use crate::call::call::{Call, Hunting, State};
 use crate::call::core::Core;
 use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::lodger::Parked;
 use crate::call::media::{self, Carried};
 use crate::call::record::Side;
+use crate::call::turn::{Turn, TurnId};
 use crate::sip::message::Response;
 
 impl Call {
@@ -18,19 +19,34 @@ impl Call {
     /// back when the hunt goes on (RFC 3264 §4, RFC 3261 §13.2.1): it passes where the media goes through our relay,
     /// which makes the same answer of the next buyer's, or from the last buyer. The caller of any other hears
     /// ringing instead.
-    pub(crate) fn relay_ringing(&mut self, now: Instant, core: &mut Core, response: &Response<'_>) {
+    pub(crate) fn relay_ringing(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        turn: TurnId,
+        response: &Response<'_>,
+    ) {
         let is_last = self.is_last_attempt();
         let State::Hunting(hunting) = &mut self.state else {
             return;
         };
-        let attempt = &hunting.attempt;
+        let Hunting {
+            early,
+            turns,
+            ring_at,
+            ..
+        } = &mut **hunting;
+        let own = turns.iter().find(|one| one.id == turn);
+        let Some(attempt) = own.and_then(Turn::attempt) else {
+            return;
+        };
         let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
         let crossing = Crossing::from(
             Side::Buyer,
             &self.policy,
             (&self.trunk, &attempt.buyer),
             attempt.flow.remote.ip(),
-            face.advertised(hunting.early.flow.listener),
+            face.advertised(early.flow.listener),
         );
         let answer = ((Side::Buyer, attempt.role()), attempt.flow.remote.ip());
         let carried = media::carry(&mut self.media, now, core, answer, &response.head);
@@ -52,8 +68,8 @@ impl Call {
             None => (180, None),
         };
         let tag = self.caller_mark.text();
-        hunting.ring_at = None;
-        let is_heard = hunting.early.ring(now, core, face, &tag, status, with);
+        *ring_at = None;
+        let is_heard = early.ring(now, core, face, &tag, status, with);
         if is_heard {
             self.note_ringing(now);
         }
@@ -64,7 +80,8 @@ impl Call {
         let State::Hunting(hunting) = &mut self.state else {
             return;
         };
-        if hunting.ring_at.take_if(|ring| *ring <= now).is_some() {
+        if hunting.ring_due().is_some_and(|ring| ring <= now) {
+            hunting.ring_at = None;
             let tag = self.caller_mark.text();
             let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
             if hunting.early.ring(now, core, face, &tag, 180, None) {

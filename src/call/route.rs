@@ -14,8 +14,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use crate::call::a_leg::Early;
-use crate::call::call::Call;
+use crate::call::call::{Call, Hunting};
 use crate::call::core::Core;
 use crate::call::facts::call_key;
 use crate::call::hunt::Hunt;
@@ -180,9 +182,13 @@ impl Call {
             self.refuse_at_once(now, core, &early, outcome);
             return;
         };
-        let mut hunt = Hunt::new(now + policy.hunt.time, company, order, &brief);
-        let step = self.offer_next(now, core, &mut hunt, request, essentials);
-        self.enter(now, core, (early, ring_at), hunt, step);
+        let hunting = Box::new(Hunting {
+            early,
+            hunt: Hunt::new(now + policy.hunt.time, company, order, &brief),
+            turns: SmallVec::new(),
+            ring_at,
+        });
+        self.hunt(now, core, hunting, None, (request, essentials));
     }
 
     /// Keeps a decision. `Some`: these are tried, for the campaign of this company.

@@ -75,7 +75,7 @@ impl Engine {
                 }
                 News::Abandon(key) => {
                     if let Some(call) = self.registry.call(key) {
-                        call.cancel_attempt(now, &mut self.core, None);
+                        call.cancel_attempts(now, &mut self.core);
                         call.fail(now, &mut self.core, Outcome::CallerHungUp, Side::Caller);
                     }
                     key
@@ -169,6 +169,7 @@ impl Call {
             buyer_mark: None,
             trunk_place: None,
             buyer_place: None,
+            turn_places: SmallVec::new(),
             second_place: None,
             media: Anchored::Direct,
             record: Some(Box::new(record)),

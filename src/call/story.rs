@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::call::places::Ticket;
+use crate::call::turn::TurnId;
 use crate::hooks::conversion::{Conversion, Posted};
 use crate::hooks::model::{CampaignHooks, Webhook};
 use crate::hooks::reply::Warning;
@@ -39,8 +40,8 @@ pub struct Story {
     pub(crate) hooks: Option<Arc<CampaignHooks>>,
     /// What the timers of the buyer whose turn it is have on top.
     pub(crate) offset: Duration,
-    /// Pings that the call waits for.
-    pub(crate) window: Option<Awaited>,
+    /// Pings that are waited for.
+    pub(crate) windows: Vec<Awaited>,
     /// Timers that are to fire, the earliest last.
     pub(crate) timers: Vec<(Instant, Arc<Webhook>)>,
 }
@@ -106,9 +107,11 @@ pub struct Delivery {
     pub request: Request,
 }
 
-/// Pings that a call waits for: places in [`Story::fired`].
+/// Pings that a call waits for, or the turn of one buyer: places in [`Story::fired`].
 #[derive(Debug)]
 pub(crate) struct Awaited {
+    /// `None`: the call as a whole.
+    pub(crate) turn: Option<TurnId>,
     pub(crate) window: crate::hooks::window::Window<Reply>,
     pub(crate) places: Vec<usize>,
 }
@@ -135,7 +138,7 @@ impl Story {
             deliveries: Vec::new(),
             hooks,
             offset: Duration::ZERO,
-            window: None,
+            windows: Vec::new(),
             timers: Vec::new(),
         }
     }

@@ -121,10 +121,9 @@ impl Call {
         if let (State::Hunting(hunting), Some(contact)) =
             (&mut self.state, &asked.essentials.contact)
         {
-            let tag = asked.essentials.from.tag();
             if asked.side == Side::Caller {
                 hunting.early.contact = Some(Box::from(contact.uri));
-            } else if let Some(early) = hunting.attempt.early_of(tag) {
+            } else if let Some(early) = hunting.early_dialog(asked.essentials) {
                 early.dialog.refresh_target(contact.uri);
             }
         }
