@@ -286,6 +286,7 @@ fn policy() -> Policy {
         health: HealthTerms::default(),
         media: Media::default(),
         twilio: Allowlist::new(),
+        tickets: None,
     }
 }
 

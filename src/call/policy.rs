@@ -21,10 +21,12 @@ use crate::media::ng;
 use crate::media::plan::Patience;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{CompanyId, Trunk};
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use crate::sip::locate::{Target, Wanted};
 use crate::transaction::timing::Timing;
+use crate::twilio::connect::CompanyKey;
+use crate::twilio::mac::Rotating;
 use crate::types::secret::Secret;
 
 /// Everything the engine goes by.
@@ -69,6 +71,16 @@ pub struct Policy {
     pub media: Media,
     /// Twilio's addresses: what it alone can set is believed from there.
     pub twilio: Allowlist<()>,
+    /// Tickets that our own HTTP side gives to calls; `None`: it gives none.
+    pub tickets: Option<Tickets>,
+}
+
+/// What is known of tickets, by which a call is known that our HTTP side has sent to us by way of Twilio.
+pub struct Tickets {
+    /// What they are signed with.
+    pub secrets: Rotating,
+    /// The companies that they name.
+    pub companies: HashMap<CompanyKey, CompanyId>,
 }
 
 /// One listener.

@@ -38,6 +38,18 @@ pub struct HttpListener {
     pub bind: SocketAddr,
     /// Whether it speaks TLS.
     pub is_tls: bool,
+    /// Whom it is for.
+    pub serves: Serves,
+}
+
+/// Whom a listener is for: each side has routes of its own, and none of the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Serves {
+    /// Those who see and change the configuration, by token.
+    #[default]
+    Admin,
+    /// Those who call us from outside, such as Twilio: what they sign is believed.
+    Vendors,
 }
 
 /// Bounds of connections, those of all listeners together.
@@ -155,7 +167,12 @@ fn listener(section: &Section<'_>, has_tls: bool, desk: &mut Desk<'_>) -> Option
         );
     }
     let bind = section.address("bind", desk)?.value;
-    Some(HttpListener { bind, is_tls })
+    let serves = section.choice("serves", SERVES, desk);
+    Some(HttpListener {
+        bind,
+        is_tls,
+        serves: serves.map_or_else(Serves::default, |found| found.value),
+    })
 }
 
 fn public_url(text: Spot<&str>, desk: &mut Desk<'_>) -> Option<Box<str>> {
@@ -235,6 +252,8 @@ fn tokens(section: &Section<'_>, desk: &mut Desk<'_>) -> Arc<[Token]> {
 const CONNECTIONS: std::ops::RangeInclusive<i64> = 1..=65_536;
 const LONG: &str =
     "at least 16 letters, digits and signs; `openssl rand -hex 32` writes a good one";
+
+const SERVES: &[(&str, Serves)] = &[("admin", Serves::Admin), ("vendors", Serves::Vendors)];
 
 const SCOPES: &[(&str, Scope)] = &[("read", Scope::Read), ("write", Scope::Write)];
 

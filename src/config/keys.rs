@@ -2,6 +2,7 @@
 
 mod http;
 mod terms;
+mod twilio;
 
 use crate::config::raw::Shape;
 
@@ -10,6 +11,7 @@ pub(super) use self::terms::{
     BUYER_CAPS, BUYER_DUPLICATE, BUYER_GROUP, BUYER_GROUP_CAPS, CALLER_LIST, CAMPAIGN_EXIT,
     CAMPAIGN_EXITS, CAMPAIGN_REPEAT,
 };
+pub(super) use self::twilio::{TWILIO, TWILIO_ORG, TWILIO_SHARED_KEY};
 
 pub(super) const ROOT: Shape = Shape {
     name: "",
@@ -21,6 +23,7 @@ pub(super) const ROOT: Shape = Shape {
         "connections",
         "http",
         "http_client",
+        "twilio",
         "telemetry",
         "dns",
         "store",
@@ -490,5 +493,8 @@ pub(super) const ALL: &[&Shape] = &[
     &CONVERSION_GROUP,
     &CONVERSION_TIER,
     &HTTP_CLIENT,
+    &TWILIO,
+    &TWILIO_ORG,
+    &TWILIO_SHARED_KEY,
     &SECRET,
 ];

@@ -38,6 +38,7 @@ mod terms;
 mod texts;
 pub mod tls;
 mod toml_text;
+pub mod twilio;
 mod users;
 mod value;
 
@@ -56,6 +57,7 @@ pub use self::http::Http;
 pub use self::http_client::HttpClient;
 pub use self::objects::Objects;
 pub use self::texts::Texts;
+pub use self::twilio::Twilio;
 
 /// Where the text comes from. The shell reads the disk, a test reads a map.
 pub trait Source {
@@ -87,6 +89,8 @@ pub struct Settings {
     pub connections: Connections,
     /// Everything that is served over HTTP.
     pub http: Http,
+    /// How Twilio's calls come; `None`: none do.
+    pub twilio: Option<Arc<Twilio>>,
     /// The routing data as they are seen over HTTP; none are, without a listener for it.
     pub objects: Arc<Objects>,
     /// Logs and records.
@@ -220,7 +224,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let callers = callers::read(&roots, desk);
     let companies = routes::Companies::read(&roots, &callers, desk);
     let networks = networks::Networks::read(&roots, desk);
-    let twilio = networks.twilio();
+    let believed = networks.twilio();
+    let twilio = twilio::read(&root, (&http, &node.secret), &companies, desk);
     let media = media::read(&root, &listeners, node.node.shards, desk);
     let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
     let mut lists = bulk::open(&roots, desk);
@@ -271,7 +276,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
             session: node.session,
             health: node.health,
             media,
-            twilio,
+            twilio: believed,
+            tickets: twilio.as_ref().map(Twilio::tickets),
         },
         node: node.node,
         listeners: listeners.list,
@@ -279,6 +285,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         peers,
         connections: node.connections,
         http,
+        twilio: twilio.map(Arc::new),
         objects: Arc::new(objects),
         telemetry: node.telemetry,
         dns,

@@ -16,6 +16,7 @@ use crate::edge::deliveries::Deliveries;
 use crate::edge::diary::Diary;
 use crate::edge::journal;
 use crate::edge::ledger::Ledger;
+use crate::edge::notebook::Notebook;
 use crate::edge::storeroom::{Storeroom, Terms};
 use crate::edge::writers::{Destination, RecordWriter, Records};
 use crate::store::Lane;
@@ -36,6 +37,7 @@ pub(super) struct Keeping {
     deliveries: Option<Deliveries>,
     /// For the shards, in any order; none without a store.
     lanes: Vec<Lane>,
+    notebook: Arc<Notebook>,
 }
 
 /// What the configuration says of it.
@@ -81,10 +83,17 @@ impl Keeping {
             Storeroom::open(terms, metrics, figures)
         });
         let (store, lanes) = store.transpose()?.unzip();
-        let (lane, deliveries, lanes) = match lanes {
-            Some(lanes) => (Some(lanes.records), Some(lanes.deliveries), lanes.shards),
-            None => (None, None, Vec::new()),
+        let (lane, deliveries, notes, lanes) = match lanes {
+            Some(lanes) => (
+                Some(lanes.records),
+                Some(lanes.deliveries),
+                Some(lanes.notes),
+                lanes.shards,
+            ),
+            None => (None, None, None, Vec::new()),
         };
+        let shelf = store.as_ref().map(|store| store.shelf().clone());
+        let notebook = Arc::new(Notebook::new(notes.zip(shelf)));
         let deliver = |(lane, store): (Lane, &Storeroom)| {
             let courier = HttpCourier::new(http_client, dns)?;
             Deliveries::start(store.shelf().clone(), lane, courier, UNDER_WAY)
@@ -114,12 +123,18 @@ impl Keeping {
             store,
             deliveries,
             lanes,
+            notebook,
         })
     }
 
     /// What a shard writes its diary into; `None`: nothing is kept.
     pub(super) fn take_diary(&mut self) -> Option<Diary> {
         self.lanes.pop().map(Diary::new)
+    }
+
+    /// What the HTTP side remembers.
+    pub(super) fn notebook(&self) -> Arc<Notebook> {
+        Arc::clone(&self.notebook)
     }
 
     /// Tells `ledger` what was counted before this process began.

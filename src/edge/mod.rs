@@ -33,6 +33,7 @@ mod journal;
 mod keeping;
 mod ledger;
 mod media;
+mod notebook;
 mod pace;
 mod postroom;
 mod reload;
@@ -68,7 +69,7 @@ use crate::edge::directory::Change;
 use crate::edge::effects::{Effects, Ways};
 use crate::edge::guard::Guard;
 use crate::edge::hall::Hall;
-use crate::edge::http::{Office, Sidecar};
+use crate::edge::http::{Given, Office, Sidecar};
 use crate::edge::inbox::{Board, Door, Mailbox, Order};
 use crate::edge::keeping::{Keeping, Wishes};
 use crate::edge::ledger::Ledger;
@@ -173,6 +174,7 @@ impl Edge {
             node,
             listeners,
             http,
+            twilio,
             objects,
             telemetry,
             tls,
@@ -248,7 +250,13 @@ impl Edge {
             directory::clean(data_dir);
         }
         let (changer, changes) = mpsc::channel(directory::WAITING);
-        let office = Office::new((http, tls_of_http.as_ref(), objects), changer, &panel);
+        let given = Given {
+            http,
+            tls: tls_of_http.as_ref(),
+            twilio,
+            objects,
+        };
+        let office = Office::new(given, (changer, keeping.notebook()), &panel);
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
             panel: Arc::clone(&panel),
@@ -321,8 +329,7 @@ impl Edge {
         drop((asker, courier));
         edge.admin = Some(Admin::start(panel_door, panel)?);
         if !doors_of_http.is_empty() {
-            let office = Arc::clone(&edge.office);
-            edge.sidecar = Some(Sidecar::start(&doors_of_http, office)?);
+            edge.sidecar = Some(Sidecar::start(&doors_of_http, &edge.office)?);
         }
         edge.announce();
         Ok(edge)

@@ -13,6 +13,7 @@ use crate::config;
 use crate::config::http::HttpListener;
 use crate::config::{Dns, Faults, HttpClient, Settings, Source, Storage, Telemetry};
 use crate::edge::Edge;
+use crate::edge::http::Given;
 use crate::edge::inbox::Order;
 use crate::edge::postroom::StreamSettings;
 use crate::media::ng;
@@ -136,6 +137,7 @@ impl Edge {
             peers,
             connections,
             http,
+            twilio,
             objects,
             ..
         } = settings;
@@ -148,7 +150,12 @@ impl Edge {
         self.node.drain_limit = node.drain_limit;
         self.generation = policy.generation;
         self.panel.metrics.set_generation(policy.generation);
-        self.office.set_terms(http, tls.as_ref(), objects);
+        self.office.set_terms(Given {
+            http,
+            tls: tls.as_ref(),
+            twilio,
+            objects,
+        });
         if let Some(streams) = &self.streams {
             let settings = StreamSettings {
                 connections,

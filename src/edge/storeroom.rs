@@ -3,6 +3,7 @@
 //! ```text
 //!   lane 0   records: ends of calls, from the thread that writes records
 //!   lane 1   deliveries: how each went
+//!   lane 2   notes: what the HTTP side remembers
 //!   thread "keeper"   every 25 ms: journal ──> tables, file of records
 //!   thread "syncer"   every 10 ms: journal ──> disk
 //! ```
@@ -30,7 +31,7 @@ use crate::telemetry::store::StoreFigures;
 use crate::types::moment::Moment;
 
 /// Lanes of the journal besides those of the shards.
-const LANES: u16 = 2;
+const LANES: u16 = 3;
 
 /// How often the journal is brought to the disk.
 const SYNC: Duration = Duration::from_millis(10);
@@ -54,6 +55,7 @@ pub(super) struct Storeroom {
 pub(super) struct Lanes {
     pub(super) records: Lane,
     pub(super) deliveries: Lane,
+    pub(super) notes: Lane,
     /// One for each shard.
     pub(super) shards: Vec<Lane>,
 }
@@ -102,6 +104,7 @@ impl Storeroom {
         let missing = || system(io::ErrorKind::NotFound.into());
         let mut records = lanes.next().ok_or_else(missing)?;
         let deliveries = lanes.next().ok_or_else(missing)?;
+        let notes = lanes.next().ok_or_else(missing)?;
         announce(storage, &left);
         end_left(&left, terms.node, &mut records).map_err(system)?;
 
@@ -132,6 +135,7 @@ impl Storeroom {
         let lanes = Lanes {
             records,
             deliveries,
+            notes,
             shards: lanes.collect(),
         };
         Ok((room, lanes))

@@ -13,9 +13,9 @@ use crate::store::entry::{
 };
 use crate::store::outbox::next_attempt;
 use crate::store::tables::{
-    AGING, Aged, DEAD, DeliveryRow, EARLY, ENDED, EndedRow, META, OPEN, OUTBOX, OpenRow, PAST,
-    PastRow, SPENT, STORED, StoredRow, TOTALS, Totals, WINDOWS, WaitingTag, caller_prefix,
-    pair_key, past_key,
+    AGING, Aged, DEAD, DeliveryRow, EARLY, ENDED, EndedRow, META, NOTES, NoteRow, OPEN, OUTBOX,
+    OpenRow, PAST, PastRow, SPENT, STORED, StoredRow, TOTALS, Totals, WINDOWS, WaitingTag,
+    caller_prefix, pair_key, past_key,
 };
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -36,6 +36,7 @@ pub(super) struct Books<'t> {
     windows: Table<'t, Bytes, (u64, i64)>,
     stored: Table<'t, Bytes, Bytes>,
     spent: Table<'t, Bytes, i64>,
+    notes: Table<'t, Bytes, Bytes>,
     outbox: Table<'t, u64, Bytes>,
     dead: Table<'t, u64, Bytes>,
     aging: Table<'t, Bytes, ()>,
@@ -94,6 +95,7 @@ impl<'t> Books<'t> {
             windows: transaction.open_table(WINDOWS)?,
             stored: transaction.open_table(STORED)?,
             spent: transaction.open_table(SPENT)?,
+            notes: transaction.open_table(NOTES)?,
             outbox: transaction.open_table(OUTBOX)?,
             dead: transaction.open_table(DEAD)?,
             aging: transaction.open_table(AGING)?,
@@ -129,6 +131,19 @@ impl<'t> Books<'t> {
                 let key = pair_key(spent.realm, spent.token);
                 self.age(Aged::Spent, spent.until, &key)?;
                 self.spent.insert(&*key, spent.until.millis())?;
+                Ok(())
+            }
+            Entry::Noted(noted) => {
+                let key = pair_key(noted.realm, noted.key);
+                self.age(Aged::Note, noted.until, &key)?;
+                let (until, value) = (noted.until, noted.value);
+                self.notes
+                    .insert(&*key, &*to_vec(&NoteRow { until, value }))?;
+                Ok(())
+            }
+            Entry::Erased(erased) => {
+                let key = pair_key(erased.realm, erased.key);
+                self.notes.remove(&*key)?;
                 Ok(())
             }
             Entry::Bound(bound) => self.cabinet.bind(bound, &mut self.aging),
@@ -441,6 +456,14 @@ impl<'t> Books<'t> {
                 let until = self.spent.get(key)?.map(|row| row.value());
                 if until.is_some_and(|until| until <= now.millis()) {
                     self.spent.remove(key)?;
+                }
+            }
+            Aged::Note => {
+                let row = self.notes.get(key)?.map(|row| row.value().to_vec());
+                let row = row.as_deref().and_then(from_slice::<NoteRow<'_>>);
+                // Noted anew since: its time has not come.
+                if row.is_some_and(|row| row.until <= now) {
+                    self.notes.remove(key)?;
                 }
             }
             Aged::Bound => self.cabinet.forget(key, now)?,

@@ -47,6 +47,10 @@ pub enum Entry<'a> {
     Reset(Reset<'a>),
     /// Something that counts once was used.
     Spent(Spent<'a>),
+    /// Something is to be remembered under a name, in place of what was.
+    Noted(Noted<'a>),
+    /// What was remembered under a name is to be forgotten.
+    Erased(Erased<'a>),
     /// A soft phone is there, until some time.
     Bound(Bound<'a>),
     /// A soft phone is gone.
@@ -70,6 +74,8 @@ coded_kinds!(Entry<'a> {
     10 => Converted(entry),
     11 => Reset(entry),
     12 => Spent(entry),
+    13 => Noted(entry),
+    14 => Erased(entry),
     20 => Bound(entry),
     21 => Unbound(entry),
     22 => Connected(entry),
@@ -396,6 +402,32 @@ pub struct Spent<'a> {
 }
 
 coded!(Spent<'a> { realm, token, until });
+
+/// See [`Entry::Noted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted<'a> {
+    /// What kind of thing.
+    pub realm: &'a str,
+    /// Its name.
+    pub key: &'a str,
+    /// When it is forgotten; at the end of time for what stays.
+    pub until: Moment,
+    /// What is remembered: whoever wrote it knows what it means.
+    pub value: &'a [u8],
+}
+
+coded!(Noted<'a> { realm, key, until, value });
+
+/// See [`Entry::Erased`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased<'a> {
+    /// What kind of thing.
+    pub realm: &'a str,
+    /// Its name.
+    pub key: &'a str,
+}
+
+coded!(Erased<'a> { realm, key });
 
 /// Bytes that are no entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

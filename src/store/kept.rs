@@ -27,6 +27,17 @@ impl OpenCall {
     }
 }
 
+/// Something that is remembered under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The name.
+    pub key: Box<str>,
+    /// What it is.
+    pub value: Box<[u8]>,
+    /// When it is forgotten.
+    pub until: Moment,
+}
+
 /// What is known of a caller before the call.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Caller {

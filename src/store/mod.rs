@@ -58,7 +58,7 @@ pub use self::audit::Audit;
 pub use self::entry::Entry;
 pub use self::follower::Damage;
 pub use self::keeper::{Keeper, Options, Stuck, Turn};
-pub use self::kept::{Caller, Earlier, KeptConversion, OpenCall, Parcel, Window};
+pub use self::kept::{Caller, Earlier, KeptConversion, Note, OpenCall, Parcel, Window};
 pub use self::lane::{Lane, Refused};
 pub use self::list::List;
 pub use self::open::{Left, Lock, Store, Unusable};

@@ -16,13 +16,13 @@ use crate::store::audit::Audit;
 use crate::store::code::from_slice;
 use crate::store::entry::DeliveryId;
 use crate::store::follower::Damage;
-use crate::store::kept::{Caller, Earlier, KeptConversion, OpenCall, Parcel, Window};
+use crate::store::kept::{Caller, Earlier, KeptConversion, Note, OpenCall, Parcel, Window};
 use crate::store::records;
 use crate::store::shared::Shared;
 use crate::store::tables::{
-    DEAD, DeliveryRow, ENDED, EndedRow, FILES, FileRow, OPEN, OUTBOX, OpenRow, PAST, PastRow,
-    SPENT, STORED, StoredRow, WINDOWS, caller_prefix, pair_key, parse_pair, parse_past,
-    take_table_errors,
+    DEAD, DeliveryRow, ENDED, EndedRow, FILES, FileRow, NOTES, NoteRow, OPEN, OUTBOX, OpenRow,
+    PAST, PastRow, SPENT, STORED, StoredRow, WINDOWS, caller_prefix, pair_key, pair_prefix,
+    parse_pair, parse_past, take_table_errors,
 };
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -212,6 +212,52 @@ impl Shelf {
         let transaction = self.read()?;
         let spent = transaction.open_table(SPENT)?;
         Ok(spent.get(&*pair_key(realm, token))?.is_some())
+    }
+
+    /// All that is remembered in a realm, in the order of the keys: key, value, until when.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be read.
+    pub fn notes(&self, realm: &str) -> Result<Vec<Note>, Unread> {
+        let transaction = self.read()?;
+        let start = pair_prefix(realm);
+        let mut end = start.clone();
+        // No text has such a byte.
+        end.push(0xff);
+        let table = transaction.open_table(NOTES)?;
+        let mut notes = Vec::new();
+        for row in table.range::<&[u8]>(&*start..&*end)? {
+            let (key, row) = row?;
+            let (_, key) = parse_pair(key.value()).ok_or(Unread::Row("notes"))?;
+            let row: NoteRow<'_> = from_slice(row.value()).ok_or(Unread::Row("notes"))?;
+            notes.push(Note {
+                key: key.into(),
+                value: row.value.into(),
+                until: row.until,
+            });
+        }
+        Ok(notes)
+    }
+
+    /// What of a realm was used and would be taken still otherwise, with until when, in the order of the names.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be read.
+    pub fn spent(&self, realm: &str) -> Result<Vec<(Box<str>, Moment)>, Unread> {
+        let transaction = self.read()?;
+        let start = pair_prefix(realm);
+        let mut end = start.clone();
+        end.push(0xff);
+        let table = transaction.open_table(SPENT)?;
+        let mut spent = Vec::new();
+        for row in table.range::<&[u8]>(&*start..&*end)? {
+            let (key, until) = row?;
+            let (_, token) = parse_pair(key.value()).ok_or(Unread::Row("spent"))?;
+            spent.push((token.into(), Moment::from_millis(until.value())));
+        }
+        Ok(spent)
     }
 
     /// Takes deliveries that are due, so many at most. They are under way from now on, until the journal says how each went:

@@ -10,6 +10,7 @@
 //!   windows   party window              -> how much was counted, until when it matters
 //!   stored    company caller            -> tags for the next call
 //!   spent     realm token               -> until when
+//!   notes     realm key                 -> what is remembered, until when
 //!   outbox    delivery                  -> request, attempts
 //!   dead      delivery                  -> the same, given up
 //!   files     number                    -> a file of records
@@ -45,6 +46,7 @@ pub(super) const PAST: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new(
 pub(super) const WINDOWS: TableDefinition<'_, Bytes, (u64, i64)> = TableDefinition::new("windows");
 pub(super) const STORED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("stored");
 pub(super) const SPENT: TableDefinition<'_, Bytes, i64> = TableDefinition::new("spent");
+pub(super) const NOTES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("notes");
 pub(super) const OUTBOX: TableDefinition<'_, u64, Bytes> = TableDefinition::new("outbox");
 pub(super) const DEAD: TableDefinition<'_, u64, Bytes> = TableDefinition::new("dead");
 pub(super) const FILES: TableDefinition<'_, u32, Bytes> = TableDefinition::new("files");
@@ -141,6 +143,15 @@ pub(super) struct StoredRow<'a> {
 
 coded!(StoredRow<'a> { tags });
 
+/// A row of `notes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoteRow<'a> {
+    pub(super) until: Moment,
+    pub(super) value: &'a [u8],
+}
+
+coded!(NoteRow<'a> { until, value });
+
 /// A row of `outbox` and of `dead`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeliveryRow<'a> {
@@ -188,10 +199,11 @@ pub(super) enum Aged {
     Spent,
     Dead,
     Bound,
+    Note,
 }
 
 impl Aged {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Ended,
         Self::Past,
         Self::Window,
@@ -199,6 +211,7 @@ impl Aged {
         Self::Spent,
         Self::Dead,
         Self::Bound,
+        Self::Note,
     ];
 
     /// The key of `aging` that says that `key` of this table is to be forgotten at `until`.
@@ -241,6 +254,11 @@ pub(super) fn pair_key(first: &str, second: &str) -> Vec<u8> {
         second.as_bytes(),
     ]
     .concat()
+}
+
+/// What all keys of pairs with this first text begin with.
+pub(super) fn pair_prefix(first: &str) -> Vec<u8> {
+    pair_key(first, "")
 }
 
 /// The two texts.
@@ -330,6 +348,7 @@ fn fill(path: &Path) -> Result<Database, redb::Error> {
     transaction.open_table(WINDOWS)?;
     transaction.open_table(STORED)?;
     transaction.open_table(SPENT)?;
+    transaction.open_table(NOTES)?;
     transaction.open_table(OUTBOX)?;
     transaction.open_table(DEAD)?;
     transaction.open_table(FILES)?;

@@ -8,10 +8,74 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::entry::{
     Admitted, Answered, Claim, Class, Conversion, Converted, Counted, Delivered, Delivery,
-    DeliveryId, Ended, Outcome, Past, Queued, Reset, Revived, Spent, Stored, StoredTag, Used,
+    DeliveryId, Ended, Erased, Noted, Outcome, Past, Queued, Reset, Revived, Spent, Stored,
+    StoredTag, Used,
 };
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
+
+#[test]
+fn a_note_is_the_last_one_until_its_time_is_over_or_it_is_erased() {
+    let mut bench = Bench::new();
+    let soon = bench.now.after(Duration::from_secs(60));
+    let later = bench.now.after(Duration::from_secs(3600));
+    let forever = Moment::from_millis(i64::MAX);
+    let note = |realm, key, until, value: &'static [u8]| {
+        Entry::Noted(Noted {
+            realm,
+            key,
+            until,
+            value,
+        })
+    };
+    bench.write(0, &note("calls", "b", soon, b"1"));
+    bench.write(0, &note("calls", "a", soon, b"1"));
+    bench.write(0, &note("calls", "a", later, b"2"));
+    bench.write(0, &note("call", "sa", later, b"not of this realm"));
+    bench.write(0, &note("calls", "c", forever, b"3"));
+    bench.write(0, &note("calls", "d", forever, b"4"));
+    let (realm, key) = ("calls", "d");
+    bench.write(0, &Entry::Erased(Erased { realm, key }));
+    let token = |token| {
+        let until = later;
+        let realm = "ticket";
+        Entry::Spent(Spent {
+            realm,
+            token,
+            until,
+        })
+    };
+    bench.write(0, &token("x"));
+    bench.turn();
+    let keys = |bench: &Bench| {
+        let notes = bench.store.shelf.notes("calls").unwrap().into_iter();
+        let notes = notes.map(|note| (note.key, note.value));
+        notes.collect::<Vec<(Box<str>, Box<[u8]>)>>()
+    };
+    let expected = |notes: &[(&str, &[u8])]| {
+        let notes = notes
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()));
+        notes.collect::<Vec<(Box<str>, Box<[u8]>)>>()
+    };
+
+    assert_eq!(
+        keys(&bench),
+        expected(&[("a", b"2"), ("b", b"1"), ("c", b"3")])
+    );
+    assert_eq!(
+        bench.store.shelf.spent("ticket").unwrap(),
+        [(Box::from("x"), later)]
+    );
+    assert_eq!(bench.store.shelf.spent("tickets").unwrap(), []);
+
+    bench.now = soon.after(Duration::from_secs(1));
+    bench.turn();
+    assert_eq!(keys(&bench), expected(&[("a", b"2"), ("c", b"3")]));
+    bench.now = later.after(Duration::from_secs(1));
+    bench.turn();
+    assert_eq!(keys(&bench), expected(&[("c", b"3")]));
+}
 
 #[test]
 fn a_call_is_one_line_and_counts_once() {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 
 use crate::telemetry::metrics::{
-    HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, HTTP_SECONDS, Metrics,
+    HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, HTTP_SECONDS, Metrics, VENDOR_CONNECTIONS,
+    VENDOR_REFUSED,
 };
 
 /// Counts of connections and requests.
@@ -20,14 +21,18 @@ pub struct HttpCounts {
 }
 
 impl HttpCounts {
-    /// Shows all of them from now on.
+    /// Shows all of them from now on; with `is_vendors`, connections are those of outside callers.
     #[must_use]
-    pub fn new(metrics: &Metrics) -> Self {
+    pub fn new(metrics: &Metrics, is_vendors: bool) -> Self {
+        let connections = match is_vendors {
+            true => &VENDOR_CONNECTIONS,
+            false => &HTTP_CONNECTIONS,
+        };
         // So that the name shows before anybody has asked for anything.
         let none = counter(metrics, "none", 404);
         let refused = |label: &&'static str| (*label, metrics.counter(&HTTP_REFUSED, Some(*label)));
         Self {
-            connections: metrics.gauge(&HTTP_CONNECTIONS),
+            connections: metrics.gauge(connections),
             refused: REFUSALS.iter().map(refused).collect(),
             requests: Mutex::new(BTreeMap::from([(("none", 404), none)])),
             seconds: metrics.histogram(&HTTP_SECONDS),
@@ -60,6 +65,29 @@ impl HttpCounts {
 fn counter(metrics: &Metrics, route: &str, status: u16) -> Counter {
     let labels = [("route", route.to_owned()), ("status", status.to_string())];
     metrics.counter_of(&HTTP_REQUESTS, labels)
+}
+
+/// Webhooks that were not believed or not taken, by why.
+pub struct VendorCounts(Mutex<BTreeMap<&'static str, Counter>>);
+
+impl VendorCounts {
+    /// Shows them from now on.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        // So that the name shows before anything was refused.
+        let wrong = "signature_wrong";
+        let first = metrics.counter(&VENDOR_REFUSED, Some(wrong));
+        Self(Mutex::new(BTreeMap::from([(wrong, first)])))
+    }
+
+    /// Counts one; `why` is of a bounded set.
+    pub fn add_refused(&self, metrics: &Metrics, why: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = counts
+            .entry(why)
+            .or_insert_with(|| metrics.counter(&VENDOR_REFUSED, Some(why)));
+        counter.increment(1);
+    }
 }
 
 /// Every reason for which a connection is not let in.

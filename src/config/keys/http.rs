@@ -17,7 +17,7 @@ pub(in crate::config) const HTTP: Shape = Shape {
 
 pub(in crate::config) const HTTP_LISTEN: Shape = Shape {
     name: "http.listen",
-    keys: &["bind", "tls"],
+    keys: &["bind", "tls", "serves"],
 };
 
 pub(in crate::config) const HTTP_TOKEN: Shape = Shape {

@@ -33,6 +33,10 @@ pub(super) enum Refusal {
     TooSlow,
     /// The body was cut off.
     Broken,
+    /// A webhook that is not believed: why, as a label of a bounded set.
+    Unsigned(&'static str),
+    /// A webhook that cannot be read: why, as a label of a bounded set.
+    Unreadable(&'static str),
 }
 
 impl Refusal {
@@ -45,7 +49,24 @@ impl Refusal {
             Self::NoScope(_) => StatusCode::FORBIDDEN,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Broken | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Unsigned(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// Why, as a label of a bounded set.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::NoMethod(_) => "no_method",
+            Self::NoToken => "no_token",
+            Self::WrongToken => "wrong_token",
+            Self::Locked(_) => "locked",
+            Self::NoScope(_) => "no_scope",
+            Self::TooLong(_) => "too_long",
+            Self::TooSlow => "too_slow",
+            Self::Broken => "broken",
+            Self::Unsigned(why) | Self::Unreadable(why) => why,
         }
     }
 
@@ -95,6 +116,8 @@ impl Refusal {
             }
             Self::TooSlow => fault(status, "too_slow", "the request took too long"),
             Self::Broken => fault(status, "broken", "the body was cut off"),
+            // Whoever cannot sign is told nothing.
+            Self::Unsigned(_) | Self::Unreadable(_) => empty(status),
         }
     }
 }
@@ -119,6 +142,15 @@ pub(super) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Answ
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// An answer without a word.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -14,20 +14,46 @@ use rustls::ServerConfig;
 use tokio::time;
 use tracing::info;
 
-use crate::config::http::Http;
+use crate::config::http::{Http, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{Answer, Refusal};
-use crate::edge::http::table::{self, Access, Asked, Found, Route};
+use crate::edge::http::table::{self, Access, Asked, Found, Route, TABLE};
+use crate::edge::http::vendors::VENDORS;
 use crate::net::clock;
 use crate::net::http::door::Desk;
+use crate::telemetry::http::HttpCounts;
+use crate::twilio::sid::AccountSid;
 
-impl Desk for Office {
+/// One side of the service.
+pub(super) struct Counter {
+    office: Arc<Office>,
+    pub(super) serves: Serves,
+    pub(super) counts: Arc<HttpCounts>,
+    table: &'static [Route],
+}
+
+impl Counter {
+    pub(super) fn new(office: &Arc<Office>, serves: Serves) -> Self {
+        let metrics = &office.panel.metrics;
+        Self {
+            serves,
+            counts: Arc::new(HttpCounts::new(metrics, serves == Serves::Vendors)),
+            table: match serves {
+                Serves::Admin => TABLE,
+                Serves::Vendors => VENDORS,
+            },
+            office: Arc::clone(office),
+        }
+    }
+}
+
+impl Desk for Counter {
     fn terms(&self) -> Arc<Http> {
-        self.terms_now().http
+        self.office.http()
     }
 
     fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.terms_now().tls
+        self.office.terms_now().tls
     }
 
     async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
@@ -39,6 +65,7 @@ impl Desk for Office {
         let mut line = Line {
             route: "none",
             token: None,
+            account: None,
             refusal: None,
         };
         let mut answer = self
@@ -60,10 +87,12 @@ impl Desk for Office {
 struct Line {
     route: &'static str,
     token: Option<Arc<str>>,
+    /// The account that a webhook names, whether it is believed or not.
+    account: Option<AccountSid>,
     refusal: Option<Refusal>,
 }
 
-impl Office {
+impl Counter {
     async fn serve(
         self: &Arc<Self>,
         http: &Http,
@@ -71,14 +100,16 @@ impl Office {
         (parts, body): (Parts, Incoming),
         line: &mut Line,
     ) -> Result<Answer, Refusal> {
-        let (route, names) = match table::find(&parts.method, parts.uri.path()) {
+        let (route, names) = match table::find(self.table, &parts.method, parts.uri.path()) {
             Found::Route(route, names) => (route, names),
             Found::OtherMethods(methods) => return Err(Refusal::NoMethod(methods)),
             Found::Nothing => return Err(Refusal::NoRoute),
         };
         line.route = route.name;
         if let Access::Token(scope) = route.access {
-            let token = self.admit(began, client, &parts.headers, http, scope)?;
+            let token = self
+                .office
+                .admit(began, client, &parts.headers, http, scope)?;
             line.token = Some(token);
         }
         let token = line.token.clone();
@@ -86,18 +117,23 @@ impl Office {
             let is_heavy = route.body.is_some_and(|reads| reads.most > LIGHT);
             // It is never closed, so there is no error.
             let _turn = match is_heavy {
-                true => self.heavy.acquire().await.ok(),
+                true => self.office.heavy.acquire().await.ok(),
                 false => None,
             };
             let body = read(route, &parts, body).await?;
+            let signed = match route.access {
+                Access::Vendor => Some(self.office.verify(&parts, &body, &mut line.account)?),
+                Access::Open | Access::Token(_) => None,
+            };
             let asked = Asked {
                 names,
                 parts,
                 body,
                 token,
                 client,
+                signed,
             };
-            Ok((route.run)(Arc::clone(self), asked).await)
+            Ok((route.run)(Arc::clone(&self.office), asked).await)
         };
         let result = time::timeout(route.time, work).await;
         result.unwrap_or(Err(Refusal::TooSlow))
@@ -112,7 +148,12 @@ impl Office {
     ) {
         let took = clock::now().saturating_duration_since(began);
         let status = answer.status().as_u16();
-        let metrics = &self.panel.metrics;
+        let metrics = &self.office.panel.metrics;
+        if self.serves == Serves::Vendors
+            && let Some(refusal) = &line.refusal
+        {
+            self.office.vendors.add_refused(metrics, refusal.label());
+        }
         self.counts.add_request(metrics, line.route, status, took);
         // A method is the peer's word; those that no route has are one.
         let method = KNOWN.iter().find(|known| *known == method);
@@ -124,6 +165,8 @@ impl Office {
             status,
             ms = took.as_secs_f64() * 1e3,
             token = line.token.as_deref(),
+            account = line.account.map(tracing::field::display),
+            why = line.refusal.as_ref().map(Refusal::label),
             "answered"
         );
     }

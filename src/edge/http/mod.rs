@@ -5,16 +5,21 @@
 //!                        └── access log, metrics                                             directory, lists, openapi
 //! ```
 //!
-//! It has a runtime of its own on two threads, so nothing that is asked here can delay a call. A new room adds its
-//! routes to [`table`], and nothing else: bounds, scopes, metrics and the description come from there.
+//! Each of its two sides has a runtime of its own on two threads, so nothing that is asked here can delay a call, nor what
+//! comes from outside whoever administers the edge: `table` has the routes of those, by token, and [`vendors`] has the routes
+//! of outside callers, who sign what they send. A listener has one of the two. A new room adds its routes to one of them, and
+//! nothing else: bounds, scopes, metrics and the description come from there.
 
 mod answer;
 mod bearer;
 mod directory;
 mod front;
+mod front_door;
 mod lists;
 mod openapi;
 mod table;
+mod vendor;
+mod vendors;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -29,18 +34,21 @@ use tracing::error;
 
 use crate::auth::guess::Guesses;
 use crate::config::Objects;
-use crate::config::http::{Http, HttpListener};
+use crate::config::Twilio;
+use crate::config::http::{Http, HttpListener, Serves};
 use crate::config::tls::Tls;
 use crate::edge::StartError;
 use crate::edge::admin::Panel;
 use crate::edge::directory::Change;
 use crate::edge::http::bearer::{LOCK, LOCKERS, TRIES};
+use crate::edge::http::front::Counter;
+use crate::edge::notebook::Notebook;
 use crate::net::http::door;
 use crate::net::http::door::Door;
 use crate::net::sockets;
-use crate::telemetry::http::HttpCounts;
+use crate::telemetry::http::VendorCounts;
 
-/// Threads of the service.
+/// Threads of each side of the service.
 const THREADS: usize = 2;
 
 /// Requests at once that take much memory.
@@ -49,13 +57,24 @@ const HEAVY: usize = 2;
 /// What the rooms of the service share.
 pub(super) struct Office {
     pub(super) panel: Arc<Panel>,
-    pub(super) counts: Arc<HttpCounts>,
+    /// What is counted of webhooks.
+    pub(super) vendors: VendorCounts,
     /// The way to the supervisor.
     pub(super) changer: mpsc::Sender<Change>,
+    /// What outlives the process.
+    pub(super) notebook: Arc<Notebook>,
     /// For what takes much memory, or reads whole lists: a few at a time.
     pub(super) heavy: Semaphore,
     terms: Mutex<Terms>,
     guesses: Mutex<Guesses>,
+}
+
+/// What the configuration says of HTTP.
+pub(super) struct Given<'g> {
+    pub(super) http: Http,
+    pub(super) tls: Option<&'g Tls>,
+    pub(super) twilio: Option<Arc<Twilio>>,
+    pub(super) objects: Arc<Objects>,
 }
 
 /// What a reload changes.
@@ -63,46 +82,60 @@ pub(super) struct Office {
 struct Terms {
     http: Arc<Http>,
     tls: Option<Arc<ServerConfig>>,
+    twilio: Option<Arc<Twilio>>,
     objects: Arc<Objects>,
 }
 
 impl Terms {
-    fn of((http, tls, objects): (Http, Option<&Tls>, Arc<Objects>)) -> Self {
+    fn of(given: Given<'_>) -> Self {
         Self {
-            objects,
-            http: Arc::new(http),
-            tls: tls.map(door::tls),
+            objects: given.objects,
+            twilio: given.twilio,
+            http: Arc::new(given.http),
+            tls: given.tls.map(door::tls),
         }
     }
 }
 
 impl Office {
     pub(super) fn new(
-        terms: (Http, Option<&Tls>, Arc<Objects>),
-        changer: mpsc::Sender<Change>,
+        given: Given<'_>,
+        (changer, notebook): (mpsc::Sender<Change>, Arc<Notebook>),
         panel: &Arc<Panel>,
     ) -> Self {
         let mut guesses = Guesses::new(LOCKERS);
         guesses.set_rule(TRIES, LOCK);
+        front_door::announce(&notebook);
         Self {
-            counts: Arc::new(HttpCounts::new(&panel.metrics)),
+            vendors: VendorCounts::new(&panel.metrics),
             panel: Arc::clone(panel),
             changer,
+            notebook,
             heavy: Semaphore::new(HEAVY),
-            terms: Mutex::new(Terms::of(terms)),
+            terms: Mutex::new(Terms::of(given)),
             guesses: Mutex::new(guesses),
         }
     }
 
     /// Goes by new settings from the next request on; the listeners stay.
-    pub(super) fn set_terms(&self, http: Http, tls: Option<&Tls>, objects: Arc<Objects>) {
-        let terms = Terms::of((http, tls, objects));
+    pub(super) fn set_terms(&self, given: Given<'_>) {
+        let terms = Terms::of(given);
         *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    /// The settings in force.
+    pub(super) fn http(&self) -> Arc<Http> {
+        self.terms_now().http
     }
 
     /// The routing data in force.
     pub(super) fn objects(&self) -> Arc<Objects> {
         self.terms_now().objects
+    }
+
+    /// What is known of Twilio.
+    pub(super) fn twilio(&self) -> Option<Arc<Twilio>> {
+        self.terms_now().twilio
     }
 
     fn terms_now(&self) -> Terms {
@@ -113,7 +146,7 @@ impl Office {
 
 /// The service.
 pub(super) struct Sidecar {
-    thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     addresses: Vec<SocketAddr>,
 }
@@ -122,41 +155,36 @@ impl Sidecar {
     /// Opens the listeners and starts to serve.
     pub(super) fn start(
         listeners: &[HttpListener],
-        office: Arc<Office>,
+        office: &Arc<Office>,
     ) -> Result<Self, StartError> {
-        let mut doors = Vec::with_capacity(listeners.len());
         let mut addresses = Vec::with_capacity(listeners.len());
+        let (mut admin, mut vendors) = (Vec::new(), Vec::new());
         for listener in listeners {
             let socket: TcpListener = sockets::bind_tcp(listener.bind)?;
             addresses.push(socket.local_addr()?);
-            doors.push(Door {
+            let side = match listener.serves {
+                Serves::Admin => &mut admin,
+                Serves::Vendors => &mut vendors,
+            };
+            side.push(Door {
                 socket,
                 is_tls: listener.is_tls,
             });
         }
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("http")
-            .enable_all()
-            .build()?;
         let (stop, stopped) = watch::channel(false);
-        let work = move || {
-            let counts = Arc::clone(&office.counts);
-            let served = runtime.block_on(door::serve(doors, office, counts, stopped));
-            if let Err(error) = served {
-                error!(%error, "HTTP is not served any more");
-            }
-            // Work that a request left behind has no one to tell.
-            runtime.shutdown_background();
-        };
-        let thread = thread::Builder::new()
-            .name("http-doors".to_owned())
-            .spawn(work)?;
-        Ok(Self {
-            thread,
+        let mut sidecar = Self {
+            threads: Vec::new(),
             stop,
             addresses,
-        })
+        };
+        for (doors, serves) in [(admin, Serves::Admin), (vendors, Serves::Vendors)] {
+            if !doors.is_empty() {
+                let counter = Arc::new(Counter::new(office, serves));
+                let thread = sidecar_thread(doors, counter, stopped.clone())?;
+                sidecar.threads.push(thread);
+            }
+        }
+        Ok(sidecar)
     }
 
     /// The addresses it listens on, with the ports that were really given.
@@ -168,8 +196,37 @@ impl Sidecar {
     pub(super) fn stop(self) -> io::Result<()> {
         // An error means that it has ended already.
         let _ = self.stop.send(true);
-        self.thread
-            .join()
-            .map_err(|_| io::Error::other("the HTTP thread has panicked"))
+        for thread in self.threads {
+            let joined = thread.join();
+            joined.map_err(|_| io::Error::other("an HTTP thread has panicked"))?;
+        }
+        Ok(())
     }
+}
+
+/// One side's thread, with a runtime of its own.
+fn sidecar_thread(
+    doors: Vec<Door>,
+    counter: Arc<Counter>,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    let (name, workers) = match counter.serves {
+        Serves::Admin => ("http-doors", "http"),
+        Serves::Vendors => ("vendor-doors", "vendors"),
+    };
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name(workers)
+        .enable_all()
+        .build()?;
+    let work = move || {
+        let counts = Arc::clone(&counter.counts);
+        let served = runtime.block_on(door::serve(doors, counter, counts, stopped));
+        if let Err(error) = served {
+            error!(%error, "HTTP is not served any more");
+        }
+        // Work that a request left behind has no one to tell.
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }

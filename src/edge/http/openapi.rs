@@ -3,22 +3,30 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::config::http::Serves;
 use crate::config::objects;
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::table::{Access, Route, TABLE};
-use crate::net::http::door::Desk as _;
+use crate::edge::http::vendors::VENDORS;
 
 /// Shows it.
-pub(super) fn show(office: &Office) -> Answer {
-    let http = office.terms();
-    answer::json(StatusCode::OK, &describe(http.public_url.as_deref()))
+pub(super) fn show(office: &Office, serves: Serves) -> Answer {
+    let description = match serves {
+        Serves::Admin => describe(TABLE, office.http().public_url.as_deref()),
+        Serves::Vendors => {
+            let twilio = office.twilio();
+            let base = twilio.as_ref().map(|twilio| twilio.base.as_str());
+            describe(VENDORS, base)
+        }
+    };
+    answer::json(StatusCode::OK, &description)
 }
 
 /// The description; `url`: what others know us by.
-fn describe(url: Option<&str>) -> Value {
+fn describe(table: &'static [Route], url: Option<&str>) -> Value {
     let mut paths = Map::new();
-    for route in TABLE {
+    for route in table {
         let path = paths
             .entry(route.path)
             .or_insert_with(|| Value::Object(Map::new()));
@@ -42,6 +50,12 @@ fn describe(url: Option<&str>) -> Value {
                     "scheme": "bearer",
                     "description": "One of [[http.token]]; an operation names the scope that it needs.",
                 },
+                "vendor": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Twilio-Signature",
+                    "description": "Over the URL and the parameters, with the auth token or a shared key of the account.",
+                },
             },
             "schemas": schemas(),
         },
@@ -59,6 +73,7 @@ fn operation(route: &'static Route) -> Value {
     let security = match route.access {
         Access::Open => json!([]),
         Access::Token(scope) => json!([{ "token": [scope.name()] }]),
+        Access::Vendor => json!([{ "vendor": [] }]),
     };
     operation.insert("security".to_owned(), security);
     let names = names(route.path).map(|name| {
@@ -88,8 +103,11 @@ fn operation(route: &'static Route) -> Value {
 
 /// Every status that the route may answer, with what it means.
 fn statuses(route: &'static Route) -> impl Iterator<Item = (StatusCode, &'static str)> {
-    let is_guarded = route.access != Access::Open;
-    let guarded = GUARDED.iter().filter(move |_| is_guarded);
+    let guarded = match route.access {
+        Access::Open => &[],
+        Access::Token(_) => GUARDED,
+        Access::Vendor => SIGNED,
+    };
     let reads = READS.iter().filter(|_| route.body.is_some());
     let all = route.answers.iter().chain(guarded).chain(reads).chain(ANY);
     all.copied()
@@ -141,6 +159,11 @@ const GUARDED: &[(StatusCode, &str)] = &[
     ),
 ];
 
+const SIGNED: &[(StatusCode, &str)] = &[(
+    StatusCode::FORBIDDEN,
+    "It is not signed as an account of ours signs.",
+)];
+
 const READS: &[(StatusCode, &str)] = &[
     (
         StatusCode::BAD_REQUEST,
@@ -159,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_route_is_described_and_nothing_else() {
-        let description = describe(Some("https://edge.example.com"));
+        let description = describe(TABLE, Some("https://edge.example.com"));
 
         assert_eq!(description["servers"][0]["url"], "https://edge.example.com");
         let mut described = BTreeSet::new();
@@ -185,10 +208,16 @@ mod tests {
 
     #[test]
     fn an_operation_says_who_may_ask_what_it_reads_and_what_it_answers() {
-        let description = describe(None);
+        for table in [TABLE, VENDORS] {
+            check(table);
+        }
+    }
+
+    fn check(table: &'static [Route]) {
+        let description = describe(table, None);
 
         assert_eq!(description.get("servers"), None);
-        for route in TABLE {
+        for route in table {
             let method = route.method.as_str().to_ascii_lowercase();
             let operation = &description["paths"][route.path][method];
             let name = route.name;
@@ -199,7 +228,8 @@ mod tests {
             for (status, _) in route.answers {
                 assert!(responses.contains_key(status.as_str()), "{name}: {status}");
             }
-            assert_eq!(responses.contains_key("401"), !security.is_empty());
+            let is_guarded = responses.contains_key("403");
+            assert_eq!(is_guarded, !security.is_empty(), "{name}");
             let parameters = operation.get("parameters").and_then(Value::as_array);
             let in_path = parameters.into_iter().flatten();
             let in_path = in_path.filter(|parameter| parameter["in"] == "path");

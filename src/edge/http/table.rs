@@ -11,12 +11,13 @@ use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::config::http::Scope;
+use crate::config::http::{Scope, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::directory;
 use crate::edge::http::lists;
 use crate::edge::http::openapi;
+use crate::edge::http::vendor::Signed;
 
 /// One route.
 pub(super) struct Route {
@@ -48,6 +49,8 @@ pub(super) enum Access {
     Open,
     /// Whoever has a token with this scope.
     Token(Scope),
+    /// Whoever signs as an account of ours does: [`Asked::signed`] says which.
+    Vendor,
 }
 
 /// The body that a route reads.
@@ -75,6 +78,8 @@ pub(super) struct Asked {
     pub(super) token: Option<Arc<str>>,
     /// Where from.
     pub(super) client: IpAddr,
+    /// Who has signed it; `None`: the route does not ask for that.
+    pub(super) signed: Option<Signed>,
 }
 
 /// What the table says to a method and a path.
@@ -87,7 +92,7 @@ pub(super) enum Found {
 }
 
 /// Finds the route.
-pub(super) fn find(method: &Method, path: &str) -> Found {
+pub(super) fn find(table: &'static [Route], method: &Method, path: &str) -> Found {
     let mut methods: Vec<&str> = Vec::new();
     // An answer to HEAD is that to GET; its body is not sent.
     let wanted = if *method == Method::HEAD {
@@ -95,7 +100,7 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
     } else {
         method
     };
-    for route in TABLE {
+    for route in table {
         let Some(names) = fit(route.path, path) else {
             continue;
         };
@@ -165,7 +170,7 @@ impl Asked {
 }
 
 /// For what is there already.
-const SHORT: Duration = Duration::from_secs(10);
+pub(super) const SHORT: Duration = Duration::from_secs(10);
 
 /// For a change: others wait before it, and each reads the whole configuration.
 const CHANGE: Duration = Duration::from_secs(60);
@@ -282,7 +287,20 @@ pub(super) const TABLE: &[Route] = &[
         headers: &[],
         time: SHORT,
         answers: &[(StatusCode::OK, "The description.")],
-        run: |office, _| Box::pin(async move { openapi::show(&office) }),
+        run: |office, _| Box::pin(async move { openapi::show(&office, Serves::Admin) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/openapi-vendors.json",
+        name: "vendor_description",
+        summary: "Describes what outside callers can ask of their own listeners, as OpenAPI 3.1.",
+        access: Access::Open,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The description.")],
+        run: |office, _| Box::pin(async move { openapi::show(&office, Serves::Vendors) }),
     },
     Route {
         method: Method::GET,

@@ -30,9 +30,9 @@ fn kinds_keep_their_numbers_and_others_are_no_entries() {
         })
         .collect();
 
-    assert_eq!(kinds, (1..=12).chain(20..=23).collect::<Vec<_>>());
+    assert_eq!(kinds, (1..=14).chain(20..=23).collect::<Vec<_>>());
     assert_eq!(Entry::decode(&[0]), Err(NotAnEntry));
-    assert_eq!(Entry::decode(&[13, 0, 0]), Err(NotAnEntry));
+    assert_eq!(Entry::decode(&[15, 0, 0]), Err(NotAnEntry));
 }
 
 /// One of each kind, in the order of their numbers.
@@ -157,6 +157,16 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             realm: "twilio",
             token: "CA00000000000000000000000000000001",
             until: at,
+        }),
+        Entry::Noted(Noted {
+            realm: "hand-off",
+            key: "1234:CA00000000000000000000000000000001",
+            until: at,
+            value: b"\x00\xffnote",
+        }),
+        Entry::Erased(Erased {
+            realm: "hand-off",
+            key: "1234:CA00000000000000000000000000000001",
         }),
         Entry::Bound(Bound { place, until: at }),
         Entry::Unbound(place),

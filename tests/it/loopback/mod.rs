@@ -9,6 +9,7 @@ mod kept;
 mod process;
 mod rtpengine;
 mod site;
+mod vendors;
 mod web;
 
 use std::collections::BTreeSet;

@@ -258,6 +258,7 @@ impl PolicySpec {
             },
             health: HealthTerms::default(),
             media: self.media.clone(),
+            tickets: None,
             twilio: {
                 let mut twilio = Allowlist::new();
                 for address in &self.trust.twilio {

@@ -1,0 +1,47 @@
+//! The keys of `[twilio]`.
+
+use crate::config::raw::Shape;
+
+pub(in crate::config) const TWILIO: Shape = Shape {
+    name: "twilio",
+    keys: &[
+        "public_url",
+        "sip",
+        "transport",
+        "edge",
+        "username",
+        "password",
+        "ticket_time",
+        "ticket_secret",
+        "previous_ticket_secret",
+        "ringing",
+        "time_limit",
+        "hand_off_legs",
+        "hand_off_window",
+        "hand_off_memory",
+        "calls",
+        "require_sha256",
+        "missing_body_hash",
+        "org",
+    ],
+};
+
+pub(in crate::config) const TWILIO_ORG: Shape = Shape {
+    name: "twilio.org",
+    keys: &[
+        "id",
+        "company",
+        "company_id",
+        "hand_off_secret",
+        "previous_hand_off_secret",
+        "account_sid",
+        "auth_token",
+        "previous_auth_token",
+        "shared_key",
+    ],
+};
+
+pub(in crate::config) const TWILIO_SHARED_KEY: Shape = Shape {
+    name: "twilio.org.shared_key",
+    keys: &["id", "secret", "algorithm"],
+};

@@ -1,0 +1,149 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Twilio;
+use crate::config::{self, Texts};
+use crate::twilio::connect::CompanyKey;
+use crate::twilio::sid::AccountSid;
+
+const HEARD: &str = "[http]\n[[http.listen]]\nbind = \"127.0.0.1:9062\"\nserves = \"vendors\"\n";
+
+#[test]
+fn where_twilio_reaches_us_and_whose_its_calls_are_is_read() {
+    let twilio = read(&format!(
+        "{HEARD}[twilio]\npublic_url = \"https://edge.example.com\"\nsip = \"sip.example.com:5061\"\n\
+         ticket_time = \"20s\"\nhand_off_legs = 3\n\
+         [[twilio.org]]\nid = \"my-org\"\ncompany = \"acme\"\ncompany_id = 1234\n\
+         hand_off_secret = \"0123456789abcdef\"\nprevious_hand_off_secret = {{ env = \"OLD\" }}\n\
+         account_sid = \"AC00000000000000000000000000000001\"\nauth_token = \"new\"\n\
+         previous_auth_token = \"old\"\n\
+         [[twilio.org.shared_key]]\nid = \"webhooks_sharedkey_1\"\nsecret = \"fedcba9876543210\"\n\
+         [[twilio.org]]\nid = \"other\"\ncompany = \"acme\"\ncompany_id = 7\n"
+    ))
+    .expect("no fault");
+
+    assert_eq!(twilio.base.as_str(), "https://edge.example.com");
+    assert_eq!(twilio.ticket_time, Duration::from_secs(20));
+    assert_eq!(twilio.limits.legs, 3);
+    assert!(!twilio.takes_missing_body_hash);
+    let org = twilio.org("my-org").expect("an organisation");
+    assert_eq!(org.key, CompanyKey(1234));
+    let hand_off = org.hand_off.as_ref().expect("a secret");
+    assert!(
+        hand_off
+            .previous
+            .as_ref()
+            .unwrap()
+            .is_equal(b"once-0123456789x")
+    );
+    let account = AccountSid::from_bits(1);
+    assert!(
+        twilio
+            .org_of(account)
+            .is_some_and(|found| found.id == org.id)
+    );
+    let keys = &org.account.as_ref().unwrap().keys;
+    assert_eq!(keys.auth_token.as_ref().unwrap().iter().count(), 2);
+    assert_eq!(keys.shared.len(), 1);
+    let other = twilio.org_by_key(CompanyKey(7)).expect("the other one");
+    assert!(other.account.is_none() && other.hand_off.is_none());
+}
+
+#[test]
+fn with_sha256_alone_an_auth_token_verifies_nothing() {
+    let text = format!(
+        "{HEARD}{BASE}require_sha256 = true\n[[twilio.org]]\nid = \"a\"\ncompany = \"acme\"\n\
+         company_id = 1\naccount_sid = \"AC00000000000000000000000000000001\"\nauth_token = \"t\"\n"
+    );
+    let key = "[[twilio.org.shared_key]]\nid = \"k\"\nsecret = \"fedcba9876543210\"\n";
+
+    let faults = read(&text).err().expect("a fault");
+    let twilio = read(&(text + key)).expect("no fault");
+
+    assert!(faults.contains("add [[twilio.org.shared_key]]"), "{faults}");
+    let keys = &twilio.orgs[0].account.as_ref().unwrap().keys;
+    assert!(keys.auth_token.is_none());
+}
+
+#[test]
+fn every_fault_is_told_and_no_secret() {
+    let faults = read(&format!(
+        "{HEARD}[twilio]\npublic_url = \"edge.example.com\"\nsip = \"sip.example.com\"\n\
+         ticket_time = \"61s\"\nhand_off_window = \"8h\"\nhand_off_memory = \"1h\"\n\
+         password = \"canary\"\nticket_secret = \"canary\"\nmissing_body_hash = \"maybe\"\n\
+         [[twilio.org]]\nid = \"a\"\ncompany = \"acne\"\nhand_off_secret = \"canary\"\n\
+         account_sid = \"AC1\"\n\
+         [[twilio.org]]\nid = \"a\"\ncompany = \"acme\"\ncompany_id = 1\nauth_token = \"canary\"\n\
+         [[twilio.org]]\nid = \"b\"\ncompany = \"acme\"\ncompany_id = 1\n\
+         account_sid = \"AC00000000000000000000000000000001\"\n"
+    ))
+    .err()
+    .expect("faults");
+
+    for fault in [
+        "twilio.public_url: begins with neither https:// nor http://",
+        "twilio.sip: names no port",
+        "twilio.ticket_time: 61s is out of range",
+        "twilio.hand_off_memory: is shorter than hand_off_window",
+        "twilio.username: is missing",
+        "twilio.ticket_secret: is too short",
+        "twilio.missing_body_hash: `maybe` is not known",
+        "twilio.org.company: there is no company `acne`",
+        "twilio.org.company_id: is missing",
+        "twilio.org.hand_off_secret: is too short",
+        "twilio.org.account_sid: `AC1` is no account SID",
+        "twilio.org.id: `a` is taken",
+        "twilio.org.account_sid: is missing",
+        "twilio.org.company_id: is taken",
+        "twilio.org.auth_token: is missing",
+    ] {
+        assert!(faults.contains(fault), "{fault}: {faults}");
+    }
+    assert_eq!(faults.lines().count(), 15, "{faults}");
+    assert!(!faults.contains("canary"), "{faults}");
+}
+
+#[test]
+fn a_side_without_the_other_is_a_fault() {
+    let unheard = read(&format!("[http]\nbind = \"127.0.0.1:9060\"\n{BASE}{ORG}"));
+    let unserved = read(HEARD);
+
+    let faults = unheard.err().expect("a fault");
+    assert!(faults.contains("twilio: is heard nowhere"), "{faults}");
+    let faults = unserved.err().expect("a fault");
+    assert!(
+        faults.contains("serves \"vendors\", and there are none"),
+        "{faults}"
+    );
+}
+
+#[test]
+fn the_public_url_of_http_will_do() {
+    let heard = HEARD.replacen(
+        "[http]",
+        "[http]\npublic_url = \"https://a.example.com\"",
+        1,
+    );
+    let base = BASE.replacen("public_url = \"https://edge.example.com\"\n", "", 1);
+
+    let twilio = read(&format!("{heard}{base}{ORG}")).expect("no fault");
+
+    assert_eq!(twilio.base.as_str(), "https://a.example.com");
+    assert!(twilio.edge.tickets.previous.is_none());
+}
+
+const BASE: &str =
+    "[twilio]\npublic_url = \"https://edge.example.com\"\nsip = \"sip.example.com:5061\"\n";
+const ORG: &str = "[[twilio.org]]\nid = \"a\"\ncompany = \"acme\"\ncompany_id = 1\n";
+
+fn read(text: &str) -> Result<Arc<Twilio>, String> {
+    let text = include_str!("../../../conf/minimal.toml").to_owned() + text;
+    let mut source = Texts::of("strowger.toml", text);
+    let old = ("OLD".to_owned(), "once-0123456789x".to_owned());
+    source.env.extend([old]);
+    match config::load(Path::new("strowger.toml"), &source, 1) {
+        Ok(settings) => settings.twilio.ok_or_else(|| "nothing".to_owned()),
+        Err(faults) => Err(faults.to_string()),
+    }
+}
