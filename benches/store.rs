@@ -209,6 +209,8 @@ fn samples(call: u64, caller: &str) -> [Entry<'_>; 3] {
                 campaign: "solar",
                 afid: Some("bright-leads"),
                 buyer: Some("sunny"),
+                answered: None,
+                fired: Vec::new().into(),
             }),
             conversion: None,
             deliveries: DELIVERIES.into(),

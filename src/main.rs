@@ -69,6 +69,10 @@ enum Command {
         /// A tag that a webhook or somebody else would have set; may be given several times.
         #[arg(long = "tag", value_name = "KEY=VALUE")]
         tags: Vec<String>,
+        /// An earlier call of the caller that this buyer answered, as in
+        /// first@2024-11-03T09:00:00Z,converted=GROUP,campaign=ID; may be given several times.
+        #[arg(long = "past", value_name = "BUYER[@TIME]")]
+        past: Vec<String>,
         /// Prints one JSON document.
         #[arg(long)]
         json: bool,
@@ -124,6 +128,7 @@ fn main() -> ExitCode {
             at,
             uuid,
             tags,
+            past,
             json,
         } => {
             let ask = Ask {
@@ -133,6 +138,7 @@ fn main() -> ExitCode {
                 at,
                 uuid,
                 tags,
+                past,
             };
             explain(&config, &disk, &ask, json)
         }

@@ -458,6 +458,7 @@ impl Run {
                     let hold = self.places.remove(&ticket);
                     self.book.release(hold.expect("a place is given back once"));
                 }
+                Output::Recall { .. } | Output::Remember(_) => panic!("nobody asks"),
                 Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Event(Event::Started { uuid, .. }) => {
                     assert!(self.started.insert(*uuid.as_bytes()), "a call starts once");

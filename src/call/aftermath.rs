@@ -14,7 +14,6 @@ use crate::call::record::Record;
 use crate::call::story::{Delivery, FiredResult, Story};
 use crate::hooks::after::{self, Firing};
 use crate::hooks::conversion::{Conversion, Ended, Talk};
-use crate::hooks::past::Forgotten;
 use crate::hooks::trigger::Trigger;
 use crate::routing::caps::CapOn;
 use crate::types::ids::CallUuid;
@@ -36,6 +35,7 @@ impl Call {
         };
         story.progress.answered = Some(moment);
         story.progress.status = Some("answered");
+        story.tell_news(now, core, false);
         if story.hooks.is_none() {
             return;
         }
@@ -55,12 +55,17 @@ impl Call {
             return;
         };
         let mut deliveries = Vec::new();
+        let mut is_news = false;
         while let Some((_, webhook)) = story.timers.pop_if(|(at, _)| *at <= now) {
             // Whether it is to fire is asked now: the tags may be others than at the answer.
             let fires = story.due(core, now, Trigger::Timer);
             if fires.iter().any(|one| one.id == webhook.id) {
+                is_news |= webhook.dedupe.is_some();
                 deliveries.extend(story.queue(now, &webhook));
             }
+        }
+        if is_news {
+            story.tell_news(now, core, false);
         }
         deliver(core, story.facts.uuid, deliveries);
     }
@@ -116,7 +121,7 @@ impl Story {
             posted: self.posted,
             now: moment,
         };
-        let conversion = Conversion::of(&hooks.groups, &ended, &Forgotten);
+        let conversion = Conversion::of(&hooks.groups, &ended, &self.remembers(now, moment));
         let converted = conversion.converted().copied();
         let progress = &mut self.progress;
         if !hooks.groups.is_empty() {
@@ -133,7 +138,7 @@ impl Story {
         let firing = Firing {
             facts: &seen,
             caller: self.facts.caller,
-            past: &Forgotten,
+            past: &self.remembers(now, moment),
             now: moment,
         };
         let due = firing.after_call(&hooks, talk.is_some(), &conversion);
@@ -150,7 +155,7 @@ impl Story {
 }
 
 /// The call of this record is over, and the record says how: does what its campaign wants done. `true`: it converted.
-pub(crate) fn conclude(now: Instant, core: &Core, record: &mut Record) -> bool {
+pub(crate) fn conclude(now: Instant, core: &mut Core, record: &mut Record) -> bool {
     let moment = core.moment(now);
     let ringing = match (record.rang, record.answered) {
         (Some(rang), Some(answered)) => Some(answered.saturating_duration_since(rang)),
@@ -175,7 +180,9 @@ pub(crate) fn conclude(now: Instant, core: &Core, record: &mut Record) -> bool {
     progress.ringing = ringing;
     progress.hung_up_by = Some(record.hung_up_by.label());
     progress.sip_code = Some(record.status);
-    story.conclude(now, moment)
+    let has_converted = story.conclude(now, moment);
+    story.tell_news(now, core, true);
+    has_converted
 }
 
 /// Hands over what is to be delivered while the call lasts.

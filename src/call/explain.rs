@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::call::call::Call;
+use crate::call::memory;
+use crate::call::memory::{Memory, Remembered};
 use crate::call::policy::Policy;
 use crate::call::route::{Dialling, Screened, outcome_of_cause};
 use crate::call::story::Story;
 use crate::hooks::after::Firing;
-use crate::hooks::past::Forgotten;
 use crate::hooks::request::shown_url;
 use crate::hooks::trigger::Trigger;
 use crate::routing::buyer::Buyer;
@@ -43,6 +44,8 @@ pub struct Question<'q> {
     pub uuid: CallUuid,
     /// Tags that webhooks or others would have set.
     pub tags: &'q [(String, String)],
+    /// What is remembered of the caller.
+    pub memory: &'q Memory,
     /// What is counted.
     pub counters: &'q dyn Counters,
 }
@@ -66,6 +69,8 @@ pub struct Explanation {
     pub afid: Option<String>,
     /// The sub id.
     pub sid: Option<String>,
+    /// Earlier calls of the caller that are assumed; `None`: nobody asks for them.
+    pub past: Option<Vec<PastSaid>>,
     /// Tags before anything is asked: `key:value`, and who said it.
     pub tags: Vec<TagSaid>,
     /// The webhooks that would be asked first; what they say is not known, so give it by `--tag`.
@@ -76,6 +81,19 @@ pub struct Explanation {
     pub order: Vec<BuyerSaid>,
     /// What the caller would be told; `None`: what the buyers say.
     pub refused: Option<Refused>,
+}
+
+/// An earlier call.
+#[derive(Debug, Serialize)]
+pub struct PastSaid {
+    /// The campaign's id.
+    pub campaign: String,
+    /// The buyer who answered.
+    pub buyer: Option<String>,
+    /// When, RFC 3339.
+    pub answered: Option<String>,
+    /// When it converted, RFC 3339.
+    pub converted: Option<String>,
 }
 
 /// A tag.
@@ -177,6 +195,7 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         campaign: campaign.as_deref().map(str::to_owned),
         afid: source.as_ref().map(|source| source.afid.to_string()),
         sid: source.and_then(|source| source.sid.as_deref().map(str::to_owned)),
+        past: None,
         tags: Vec::new(),
         start_webhooks: Vec::new(),
         looks: Vec::new(),
@@ -210,6 +229,12 @@ impl Question<'_> {
                 origin: tag.origin.label(),
             })
             .collect();
+        if !memory::window(self.policy, &story.facts.campaign).is_zero()
+            && story.facts.caller.is_some()
+        {
+            story.facts.past = self.memory.past(false);
+            said.past = Some(self.memory.calls.iter().map(past_said).collect());
+        }
         said.start_webhooks = self.webhooks(&story, Trigger::Start);
         let seed = self.uuid.text();
         let (directory, facts) = (&self.policy.directory, &story.facts);
@@ -249,7 +274,7 @@ impl Question<'_> {
         let firing = Firing {
             facts: &seen,
             caller: story.facts.caller,
-            past: &Forgotten,
+            past: self.memory,
             now: self.at,
         };
         let due = firing.due(hooks, trigger);
@@ -279,6 +304,17 @@ impl Question<'_> {
             headers: lines(&headers),
             webhooks: self.webhooks(story, Trigger::Selected),
         }
+    }
+}
+
+fn past_said(call: &Remembered) -> PastSaid {
+    let answered = call.answered.as_ref();
+    let converted = call.converted.as_ref();
+    PastSaid {
+        campaign: call.campaign.to_string(),
+        buyer: answered.map(|(buyer, _)| buyer.to_string()),
+        answered: answered.map(|(_, at)| at.to_string()),
+        converted: converted.map(|(_, at)| at.to_string()),
     }
 }
 
@@ -331,6 +367,22 @@ impl fmt::Display for Explanation {
         )?;
         for tag in &self.tags {
             writeln!(f, "tag       {}:{} ({})", tag.key, tag.value, tag.origin)?;
+        }
+        for call in self.past.iter().flatten() {
+            write!(f, "past      {}", call.campaign)?;
+            if let (Some(buyer), Some(at)) = (&call.buyer, &call.answered) {
+                write!(f, ", {buyer} at {at}")?;
+            }
+            match &call.converted {
+                Some(at) => writeln!(f, ", converted at {at}")?,
+                None => writeln!(f)?,
+            }
+        }
+        if self.past.as_ref().is_some_and(Vec::is_empty) {
+            writeln!(
+                f,
+                "past      none (earlier calls count here: give them by --past)"
+            )?;
         }
         for hook in &self.start_webhooks {
             writeln!(

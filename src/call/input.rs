@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::call::memory::Recalled;
 use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::story::Reply;
@@ -80,6 +81,14 @@ pub enum Input<'a> {
         ticket: Ticket,
         /// What was heard.
         reply: Reply,
+    },
+    /// The answer to an [`Output::Recall`](crate::call::output::Output), or what has come of another call of the same caller
+    /// since.
+    Recalled {
+        /// The question.
+        ticket: Ticket,
+        /// What is remembered.
+        recalled: Recalled,
     },
     /// Another shard found out by OPTIONS whether a gateway is there.
     Probed {

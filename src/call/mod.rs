@@ -17,6 +17,7 @@
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | what the caller hears meanwhile | `ringing` |
 //! | what is known of a call, and what its campaign makes of it | `story` |
+//! | what is remembered of its caller | `memory`, and how a call asks `recall` |
 //! | who gets it | `route` |
 //! | who would get a call that has not happened | `explain` |
 //! | webhooks while it is set up | `pings`, and after that `aftermath` |
@@ -64,6 +65,7 @@ mod identity;
 pub mod input;
 mod lodger;
 mod media;
+pub mod memory;
 mod next;
 pub mod output;
 mod peers;
@@ -72,6 +74,7 @@ pub mod places;
 pub mod policy;
 mod probes;
 mod provisional;
+pub mod recall;
 pub mod record;
 mod refer;
 pub mod refuse;
@@ -221,6 +224,13 @@ impl Engine {
                 let key = ticket.call();
                 if let Some(call) = self.registry.call(key) {
                     call.handle_reply(now, &mut self.core, ticket, reply);
+                }
+                self.registry.attend(now, key);
+            }
+            Input::Recalled { ticket, recalled } => {
+                let key = ticket.call();
+                if let Some(call) = self.registry.call(key) {
+                    call.handle_recalled(now, &mut self.core, ticket, recalled);
                 }
                 self.registry.attend(now, key);
             }

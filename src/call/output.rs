@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::call::memory::{News, Question};
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record, Side};
@@ -61,6 +62,16 @@ pub enum Output {
     },
     /// Take back a place that was granted.
     Release(Ticket),
+    /// Say what is remembered of a caller, by [`Input::Recalled`](crate::call::input::Input): now or later. As long as the
+    /// call lasts, say besides what comes of other calls of the caller.
+    Recall {
+        /// The question.
+        ticket: Ticket,
+        /// What is asked.
+        question: Box<Question>,
+    },
+    /// Remember what has come of a call that asked, for other calls of its caller; those that go on are told.
+    Remember(Box<News>),
     /// Send a webhook, and answer by [`Input::Fetched`](crate::call::input::Input).
     Fetch {
         /// The question.
@@ -205,6 +216,15 @@ pub enum Event {
         took: Duration,
         /// How many things its answer held that did not become tags.
         warnings: usize,
+    },
+    /// What is remembered of a caller is told, or is not.
+    Recalled {
+        /// The call.
+        uuid: CallUuid,
+        /// How it went, as a label of a bounded set: `new`, `known`, `late`, or why not.
+        result: &'static str,
+        /// How long it took.
+        took: Duration,
     },
     /// A session description could not be taken to the other side.
     MediaUnfit {

@@ -23,7 +23,6 @@ use crate::call::story::{Awaited, Fired, FiredResult, Reply, Story};
 use crate::call::turn::TurnId;
 use crate::hooks::after::Firing;
 use crate::hooks::model::Webhook;
-use crate::hooks::past::Forgotten;
 use crate::hooks::reply;
 use crate::hooks::request::{DeliveryId, Request as WebRequest};
 use crate::hooks::trigger::Trigger;
@@ -74,11 +73,16 @@ impl Call {
         let story = self.record.as_mut()?.story.as_mut()?;
         let due = story.due(core, now, trigger);
         let mut places = Vec::new();
+        let mut is_news = false;
         for webhook in due.into_iter().take(MOST_PINGS) {
             let is_awaited = trigger == Trigger::Start || webhook.holds_call;
+            is_news |= webhook.dedupe.is_some();
             if story.send(now, core, key, webhook) && is_awaited {
                 places.push(story.fired.len() - 1);
             }
+        }
+        if is_news {
+            story.tell_news(now, core, false);
         }
         if places.is_empty() {
             return None;
@@ -168,11 +172,12 @@ impl Story {
             return Vec::new();
         };
         let seen = self.seen();
+        let moment = core.moment(now);
         let firing = Firing {
             facts: &seen,
             caller: self.facts.caller,
-            past: &Forgotten,
-            now: core.moment(now),
+            past: &self.remembers(now, moment),
+            now: moment,
         };
         firing.due(hooks, trigger).cloned().collect()
     }

@@ -121,7 +121,8 @@ impl Place {
     }
 }
 
-/// What a call holds while it waits: for a place of its trunk, or for the answers of webhooks (`pings`).
+/// What a call holds while it waits: for a place of its trunk, for what is remembered of its caller (`recall`), or for the answers
+/// of webhooks (`pings`).
 pub(crate) struct Asking {
     pub(crate) early: Early,
     /// When the caller hears ringing.
@@ -135,6 +136,8 @@ pub(crate) struct Asking {
 enum Wanted {
     /// A place of the trunk's; then this is done.
     Trunk(Ticket, Plan),
+    /// What is remembered of the caller, before anything else.
+    Past(Box<Brief>),
     /// The answers of webhooks, before anything is decided.
     Start(Box<Brief>),
 }
@@ -234,9 +237,10 @@ impl Call {
         }
         match plan {
             Err(outcome) => self.refuse_at_once(now, core, &early, outcome),
-            Ok(brief) => {
-                self.start(now, core, (early, ring_at), brief, (request, essentials));
-            }
+            Ok(brief) => match self.recall(now, core) {
+                Some(until) => self.ask((early, ring_at), until, Wanted::Past(brief)),
+                None => self.start(now, core, (early, ring_at), brief, (request, essentials)),
+            },
         }
     }
 
@@ -263,6 +267,11 @@ impl Call {
     /// Whether the call waits for the answers of webhooks before anything is decided.
     pub(crate) fn awaits_start(&self) -> bool {
         matches!(&self.state, State::Asking(asking) if matches!(asking.wanted, Wanted::Start(_)))
+    }
+
+    /// Whether the call waits for what is remembered of its caller.
+    pub(crate) fn awaits_recall(&self) -> bool {
+        matches!(&self.state, State::Asking(asking) if matches!(asking.wanted, Wanted::Past(_)))
     }
 
     /// Whether the call waits for the answer to this question.
@@ -359,6 +368,7 @@ impl Call {
                     self.turn_away(now, core, &early, why, status);
                 }
             },
+            Wanted::Past(brief) => self.start(now, core, (early, ring_at), brief, asked),
             Wanted::Start(brief) => self.route(now, core, (early, ring_at), brief, asked),
         }
     }
@@ -373,6 +383,7 @@ impl Call {
         }
         match asking.wanted {
             Wanted::Trunk(ticket, _) => self.handle_reserved(now, core, ticket, None),
+            Wanted::Past(_) => self.end_recall(now, core),
             Wanted::Start(_) => self.end_pings(now, core, None),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::call::places::Ticket;
+use crate::call::recall::Recall;
 use crate::call::turn::TurnId;
 use crate::hooks::conversion::{Conversion, Posted};
 use crate::hooks::model::{CampaignHooks, Webhook};
@@ -36,6 +37,8 @@ pub struct Story {
     pub conversion: Option<Conversion>,
     /// What is to be delivered because the call is over, in order.
     pub deliveries: Vec<Delivery>,
+    /// What is known of the caller's other calls; `None`: nobody asks.
+    pub recall: Option<Box<Recall>>,
     /// The campaign's webhooks and conversion groups; `None`: it has none.
     pub(crate) hooks: Option<Arc<CampaignHooks>>,
     /// What the timers of the buyer whose turn it is have on top.
@@ -136,6 +139,7 @@ impl Story {
             posted: Posted::default(),
             conversion: None,
             deliveries: Vec::new(),
+            recall: None,
             hooks,
             offset: Duration::ZERO,
             windows: Vec::new(),

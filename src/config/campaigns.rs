@@ -217,6 +217,12 @@ impl<'d> Campaigns<'d> {
         self.list.len()
     }
 
+    /// For how long those webhooks of the campaign at `place` pass over a caller that count calls.
+    pub(super) fn dedupe(&self, place: usize) -> Duration {
+        let campaign = self.list.get(place);
+        campaign.map(|campaign| campaign.dedupe).unwrap_or_default()
+    }
+
     /// The campaign that is named, and its company; `None`: there is none of this name, which is noted.
     pub(super) fn find(
         &self,
@@ -288,9 +294,6 @@ fn buyers(
 }
 
 fn repeat(section: &Section<'_>, desk: &mut Desk<'_>) -> Repeat {
-    for key in ["repeat", "dedupe"] {
-        routes::warn_of_idle(section, key, routes::NO_PAST, desk);
-    }
     let Some(section) = section.section("repeat", &keys::CAMPAIGN_REPEAT, desk) else {
         return Repeat::default();
     };

@@ -61,9 +61,6 @@ fn read_one(id: &str, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Grou
     }
     let criterion = section.choice("criterion", CRITERIA, desk);
     let worth = worth(section, desk);
-    for key in ["dedupe", "payout_dedupe", "revenue_dedupe"] {
-        routes::warn_of_idle(section, key, routes::NO_PAST, desk);
-    }
     let dedupe = section.duration("dedupe", Duration::ZERO, Duration::ZERO..=YEAR, desk);
     let payout_dedupe = section.duration("payout_dedupe", dedupe, Duration::ZERO..=YEAR, desk);
     let revenue_dedupe = section.duration("revenue_dedupe", dedupe, Duration::ZERO..=YEAR, desk);

@@ -31,7 +31,9 @@ pub(super) fn read(roots: &[Section<'_>], campaigns: &Campaigns<'_>, desk: &mut 
         let id = routes::id(&section, "id", "crm", desk);
         let campaign = campaign_of(&section, campaigns, desk);
         let is_enabled = section.flag("enabled", true, desk);
-        let webhook = read_one(id.map_or("", |id| id.value), &section, desk);
+        let usual = campaign.map(|place| campaigns.dedupe(place));
+        let usual = usual.unwrap_or_default();
+        let webhook = read_one(id.map_or("", |id| id.value), &section, usual, desk);
         let Some(id) = id else {
             continue;
         };
@@ -85,7 +87,13 @@ pub(super) fn conditions(section: &Section<'_>, desk: &mut Desk<'_>) -> Conditio
     conditions
 }
 
-fn read_one(id: &str, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Webhook> {
+/// Reads a webhook of a campaign whose `dedupe` is `usual`.
+fn read_one(
+    id: &str,
+    section: &Section<'_>,
+    usual: Duration,
+    desk: &mut Desk<'_>,
+) -> Option<Webhook> {
     if !section.has("trigger") {
         section.missing("trigger", "for example trigger = \"start\"", desk);
     }
@@ -105,9 +113,12 @@ fn read_one(id: &str, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Webh
     let after = section.duration("after", Duration::ZERO, Duration::ZERO..=DAY, desk);
     let holds_call = section.flag("hold_call", false, desk);
     let trigger = trigger?.value;
-    if !dedupe.is_zero() {
-        routes::warn_of_idle(section, "dedupe", routes::NO_PAST, desk);
-    }
+    let counts_calls = matches!(trigger, Trigger::Connect | Trigger::Conversion);
+    let dedupe = if counts_calls && !section.has("dedupe") {
+        usual
+    } else {
+        dedupe
+    };
     if trigger == Trigger::Postback {
         routes::warn_of_idle(section, "trigger", routes::NO_POSTBACKS, desk);
     }

@@ -255,7 +255,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         objects = Objects::read(&roots, (theirs, ours), own, desk);
     }
 
-    Some(Settings {
+    let mut settings = Settings {
         policy: Policy {
             node: node.node.name.as_str().into(),
             generation,
@@ -292,7 +292,12 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         http_client,
         warnings: Vec::new(),
         storage,
-    })
+    };
+    // What somebody asks for is there to be told.
+    if let Some(storage) = &mut settings.storage {
+        storage.keep = storage.keep.max(settings.policy.memory());
+    }
+    Some(settings)
 }
 
 /// The names that peers prove, by id.

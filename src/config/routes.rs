@@ -180,8 +180,6 @@ pub(super) fn warn_of_idle(
 
 /// What is said of it.
 pub(super) const IDLE: &str = "does nothing in this version";
-/// Why, of what asks for earlier calls.
-pub(super) const NO_PAST: &str = "earlier calls of a caller are not looked up yet";
 /// Why, of what waits for a postback.
 pub(super) const NO_POSTBACKS: &str = "postbacks are not taken yet";
 

@@ -8,7 +8,6 @@ use crate::config::callers::{self, Callers};
 use crate::config::desk::Desk;
 use crate::config::keys;
 use crate::config::raw::Section;
-use crate::config::routes;
 use crate::routing::caps::{CapOn, Most, Quota};
 use crate::routing::hours::{Blocks, Hours};
 use crate::routing::rules::{After, Group, Once, Rules, Schedule};
@@ -129,7 +128,6 @@ pub(super) fn quota(
 }
 
 fn once(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Once> {
-    routes::warn_of_idle(section, "duplicate", routes::NO_PAST, desk);
     let section = section.section("duplicate", &keys::BUYER_DUPLICATE, desk)?;
     if !section.has("within") {
         section.missing("within", "for example within = \"30d\"", desk);

@@ -18,6 +18,7 @@ use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
 use crate::edge::media::MediaDesk;
 use crate::edge::postroom::Postroom;
+use crate::edge::recall::RecallDesk;
 use crate::edge::rtpengine;
 use crate::edge::rtpengine::RtpengineDesk;
 use crate::edge::valve::{Passage, Stage, Valve};
@@ -55,6 +56,8 @@ pub(super) struct Effects {
     rtpengine: Option<RtpengineDesk>,
     /// Sends webhooks.
     webhooks: WebhookDesk,
+    /// Knows what is remembered of callers.
+    recall: RecallDesk,
     /// Looks names up; `None`: nobody does.
     asker: Option<Asker>,
     tally: Tally,
@@ -83,6 +86,8 @@ pub(super) struct Ways {
     pub(super) rtpengine: Option<RtpengineDesk>,
     /// To those who have webhooks.
     pub(super) webhooks: WebhookDesk,
+    /// To what is remembered of callers.
+    pub(super) recall: RecallDesk,
     /// To DNS; `None`: names are not looked up.
     pub(super) asker: Option<Asker>,
 }
@@ -104,6 +109,7 @@ impl Effects {
             media,
             rtpengine,
             webhooks,
+            recall,
             asker,
         } = ways;
         Self {
@@ -118,6 +124,7 @@ impl Effects {
             media,
             rtpengine,
             webhooks,
+            recall,
             asker,
             tally,
             guard,
@@ -176,6 +183,8 @@ impl Effects {
                 self.till.commit(ticket, what);
                 self.keep_counted(call);
             }
+            Output::Recall { ticket, question } => self.recall.ask(ticket, question),
+            Output::Remember(news) => self.recall.remember(&news),
             Output::Fetch { ticket, request } => self.webhooks.ping(ticket, request),
             Output::Deliver { uuid, deliveries } => match &mut self.diary {
                 Some(diary) => diary.queue(clock::moment(), uuid, &deliveries),
@@ -611,7 +620,8 @@ mod tests {
                         shards: vec![own.clone(), other],
                         media: None,
                         rtpengine: None,
-                        webhooks: WebhookDesk::to_nobody(own),
+                        webhooks: WebhookDesk::to_nobody(own.clone()),
+                        recall: RecallDesk::alone(own),
                         asker: None,
                     },
                     (None, None),

@@ -200,6 +200,7 @@ impl Guard {
             | Event::CallerRefused { .. }
             | Event::LimitReached { .. }
             | Event::Hook { .. }
+            | Event::Recalled { .. }
             | Event::MediaUnfit { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable

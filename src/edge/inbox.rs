@@ -12,6 +12,7 @@ use mio::{Poll, Registry, Token, Waker};
 use tokio::sync::oneshot;
 
 use crate::call::input::{MediaLost, Which};
+use crate::call::memory::Recalled;
 use crate::call::output::Gauges;
 use crate::call::places::Ticket;
 use crate::call::policy::Policy;
@@ -89,6 +90,13 @@ pub(super) enum Letter {
         ticket: Ticket,
         /// The answer.
         reply: Reply,
+    },
+    /// What is remembered of a caller.
+    Recalled {
+        /// The question.
+        ticket: Ticket,
+        /// The answer, or news.
+        recalled: Box<Recalled>,
     },
     /// What the guard of this shard tells.
     Guard(ShardId, Notice),

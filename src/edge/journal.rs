@@ -9,7 +9,9 @@ use crate::hooks::trigger::Class;
 use crate::routing::book::Counted;
 use crate::routing::caps::Party;
 use crate::routing::window::{Span, Window};
-use crate::store::entry::{Class as SentAs, Conversion, Delivery as Kept, Ended, Header, Past};
+use crate::store::entry::{
+    Class as SentAs, Conversion, Delivery as Kept, Ended, Fired, Header, Past,
+};
 use crate::store::{Entry, Lane, List, Refused};
 use crate::telemetry::record::Anchor;
 use crate::types::moment::Moment;
@@ -27,18 +29,22 @@ pub(super) fn append_record(
     let (dialled, caller) = (text(&record.dialled), text(&record.caller));
     let story = record.story.as_deref();
     let ended = time(record.ended);
-    let past =
-        story
-            .zip(caller.as_deref())
-            .zip(dialled.as_deref())
-            .map(|((story, caller), number)| Past {
-                company: &story.facts.company,
-                caller,
-                number,
-                campaign: &story.facts.campaign.id,
-                afid: record.afid.as_deref(),
-                buyer: record.answered.and(story.progress.buyer.as_deref()),
-            });
+    let remembered = story.map(|story| story.remembered(record.ended, ended));
+    let fired = remembered.iter().flat_map(|remembered| &remembered.fired);
+    let fired: Vec<_> = fired.map(|(hook, at)| Fired { hook, at: *at }).collect();
+    let known = story
+        .zip(remembered.as_ref().filter(|one| one.is_worth()))
+        .zip(caller.as_deref().zip(dialled.as_deref()));
+    let past = known.map(|((story, remembered), (caller, number))| Past {
+        company: &story.facts.company,
+        caller,
+        number,
+        campaign: &story.facts.campaign.id,
+        afid: record.afid.as_deref(),
+        buyer: remembered.answered.as_ref().map(|(buyer, _)| &**buyer),
+        answered: record.answered.map(time),
+        fired: List::from(&fired[..]),
+    });
     let deliveries = story.map_or(&[][..], |story| &story.deliveries);
     let headers: Vec<_> = deliveries.iter().map(headers).collect();
     let deliveries: Vec<_> = deliveries

@@ -14,9 +14,11 @@ use crate::edge::StartError;
 use crate::edge::courier::HttpCourier;
 use crate::edge::deliveries::Deliveries;
 use crate::edge::diary::Diary;
+use crate::edge::inbox::Mailbox;
 use crate::edge::journal;
 use crate::edge::ledger::Ledger;
 use crate::edge::notebook::Notebook;
+use crate::edge::recall::{RecallDesk, Remembrance};
 use crate::edge::storeroom::{Storeroom, Terms};
 use crate::edge::writers::{Destination, RecordWriter, Records};
 use crate::store::Lane;
@@ -35,6 +37,7 @@ pub(super) struct Keeping {
     /// `None`: nothing outlives the process but them.
     store: Option<Storeroom>,
     deliveries: Option<Deliveries>,
+    remembrance: Remembrance,
     /// For the shards, in any order; none without a store.
     lanes: Vec<Lane>,
     notebook: Arc<Notebook>,
@@ -117,9 +120,11 @@ impl Keeping {
             (Some(sink), _) => (None, Some(Records::to(sink, Arc::clone(metrics)))),
             (None, destination) => destination.map(start).transpose()?.unzip(),
         };
+        let shelf = store.as_ref().map(|store| store.shelf().clone());
         Ok(Self {
             records,
             writer,
+            remembrance: Remembrance::start(shelf)?,
             store,
             deliveries,
             lanes,
@@ -161,6 +166,11 @@ impl Keeping {
         self.records.clone()
     }
 
+    /// The way of a shard to what is remembered of callers.
+    pub(super) fn recalls(&self, mailbox: &Mailbox) -> RecallDesk {
+        self.remembrance.desk(mailbox.clone())
+    }
+
     /// Has the file of records opened anew, for whoever has moved it away.
     pub(super) fn reopen(&self) {
         if let Some(writer) = &self.writer {
@@ -181,6 +191,7 @@ impl Keeping {
         if let Some(deliveries) = self.deliveries.take() {
             deliveries.stop();
         }
+        self.remembrance.stop();
         // Nobody writes to the journal any more.
         if let Some(store) = self.store.take() {
             store.stop();

@@ -36,6 +36,7 @@ mod media;
 mod notebook;
 mod pace;
 mod postroom;
+mod recall;
 mod reload;
 mod rtpengine;
 mod shard;
@@ -304,6 +305,7 @@ impl Edge {
                     media: edge.planes.relay(&door.mailbox),
                     rtpengine: edge.planes.rtpengines(&door.mailbox),
                     webhooks: WebhookDesk::new(courier.clone(), door.mailbox.clone()),
+                    recall: edge.keeping.recalls(&door.mailbox),
                     asker: Some(asker.clone()),
                 },
                 (edge.keeping.records(), edge.keeping.take_diary()),

@@ -324,6 +324,10 @@ impl Shard {
                 Some(Letter::Fetched { ticket, reply }) => {
                     self.step(now, Input::Fetched { ticket, reply });
                 }
+                Some(Letter::Recalled { ticket, recalled }) => {
+                    let recalled = *recalled;
+                    self.step(now, Input::Recalled { ticket, recalled });
+                }
                 Some(Letter::Media { id, lost }) => {
                     self.step(now, Input::Media { id, lost });
                 }

@@ -72,6 +72,10 @@ impl<'c> Firing<'c> {
         let (Some(dedupe), Some(caller)) = (hook.dedupe, self.caller) else {
             return false;
         };
+        // What may have been told is not told twice.
+        if !self.past.is_known() {
+            return true;
+        }
         let last = self.past.last_fired(&hook.id, caller);
         last.is_some_and(|last| self.now.since(last) < dedupe)
     }

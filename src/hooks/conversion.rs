@@ -12,12 +12,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hooks::past::Past;
+use crate::hooks::past::{Past, REPEAT_MEMORY};
 use crate::types::condition::Conditions;
 use crate::types::moment::Moment;
 use crate::types::money::Money;
 use crate::types::number::Number;
-use crate::types::tag::Lookup;
+use crate::types::tag::{Lookup, REPEAT};
 
 /// One conversion group of a campaign.
 #[derive(Debug, Clone)]
@@ -198,6 +198,17 @@ impl Conversion {
 }
 
 impl Group {
+    /// For how long it wants earlier calls of a caller remembered; zero: it does not ask.
+    pub(super) fn memory(&self) -> Duration {
+        let dedupe = self.payout_dedupe.max(self.revenue_dedupe);
+        let repeat = if self.matches.keys().any(|key| key == REPEAT) {
+            REPEAT_MEMORY
+        } else {
+            Duration::ZERO
+        };
+        dedupe.unwrap_or_default().max(repeat)
+    }
+
     /// Whether a call of this group meets its criterion.
     fn judge(&self, call: &Ended<'_>, past: &dyn Past) -> Verdict {
         let Some(talk) = &call.talk else {

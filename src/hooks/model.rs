@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hooks::conversion::Group;
+use crate::hooks::past::REPEAT_MEMORY;
 use crate::hooks::reply::Output;
 use crate::hooks::trigger::Trigger;
 use crate::types::condition::Conditions;
 use crate::types::secret::Secret;
-use crate::types::tag::Lookup;
+use crate::types::tag::{Lookup, REPEAT};
 use crate::types::template::Template;
 
 /// What all campaigns have, by their places in the routing directory: the two floors do not know one another, so the number
@@ -44,6 +45,8 @@ pub struct CampaignHooks {
     webhooks: Vec<Arc<Webhook>>,
     /// Its conversion groups, in the order of the configuration.
     pub groups: Vec<Arc<Group>>,
+    /// See [`memory`](Self::memory).
+    memory: Duration,
 }
 
 impl CampaignHooks {
@@ -51,7 +54,19 @@ impl CampaignHooks {
     #[must_use]
     pub fn new(mut webhooks: Vec<Arc<Webhook>>, groups: Vec<Arc<Group>>) -> Self {
         webhooks.sort_by_key(|hook| (hook.trigger, hook.fire_order));
-        Self { webhooks, groups }
+        let of_webhooks = webhooks.iter().map(|hook| hook.memory());
+        let of_groups = groups.iter().map(|group| group.memory());
+        Self {
+            memory: of_webhooks.chain(of_groups).max().unwrap_or_default(),
+            webhooks,
+            groups,
+        }
+    }
+
+    /// For how long they want earlier calls of a caller remembered; zero: they do not ask.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        self.memory
     }
 
     /// Those of one trigger, in the order in which they fire, whether they match or not.
@@ -117,6 +132,18 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
+    /// For how long it wants earlier calls of a caller remembered; zero: it does not ask.
+    fn memory(&self) -> Duration {
+        let tokens = self.templates().flat_map(|(_, template)| template.tokens());
+        let mut names = self.matches.keys().chain(tokens);
+        let repeat = if names.any(|name| name == REPEAT) {
+            REPEAT_MEMORY
+        } else {
+            Duration::ZERO
+        };
+        self.dedupe.unwrap_or_default().max(repeat)
+    }
+
     /// Every template that it has, with what it is for.
     pub fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
         let headers = self.headers.iter().map(|(_, value)| ("headers", value));

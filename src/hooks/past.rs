@@ -1,10 +1,17 @@
 //! What earlier calls have left behind, asked by those who must not do a thing twice.
 
+use std::time::Duration;
+
 use crate::types::moment::Moment;
 use crate::types::number::Number;
 
 /// What is remembered of a caller.
 pub trait Past {
+    /// Whether all is known that is asked for below. Else something may be missing from it.
+    fn is_known(&self) -> bool {
+        true
+    }
+
     /// When the webhook last fired for a call of this caller's.
     fn last_fired(&self, webhook: &str, caller: Number) -> Option<Moment>;
 
@@ -25,3 +32,6 @@ impl Past for Forgotten {
         None
     }
 }
+
+/// For how long a caller is one that was here before, where a condition or a template asks.
+pub(super) const REPEAT_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -57,6 +57,7 @@ pub struct Route {
     /// For each buyer, whether those of its priority go by weight; none of them: none do.
     weighted: Box<[bool]>,
     is_plain: bool,
+    memory: Duration,
 }
 
 impl Route {
@@ -73,7 +74,9 @@ impl Route {
             weighted.clear();
         }
         let is_plain = weighted.is_empty() && buyers.iter().all(|buyer| buyer.rules.is_plain());
+        let memory = buyers.iter().map(|buyer| buyer.rules.memory());
         Self {
+            memory: memory.max().unwrap_or_default(),
             buyers: buyers.into(),
             weighted: weighted.into(),
             is_plain,
@@ -92,10 +95,36 @@ impl Route {
         self.is_plain
     }
 
+    /// For how long its buyers want earlier calls of a caller remembered; zero: they ask for none.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        self.memory
+    }
+
     /// Whether the buyer at this place shares its calls by weight with others of its priority.
     #[must_use]
     pub fn is_weighted(&self, place: usize) -> bool {
         self.weighted.get(place).copied().unwrap_or(false)
+    }
+}
+
+impl Campaign {
+    /// For how long it wants earlier calls of a caller remembered, its exits to other campaigns left out; zero: it asks for
+    /// none.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        let repeat = match self.repeat.policy {
+            RepeatPolicy::Normal => Duration::ZERO,
+            RepeatPolicy::Original | RepeatPolicy::OriginalFirst | RepeatPolicy::Different => {
+                self.repeat.within
+            }
+        };
+        let exits = self.exits.iter().map(|(_, exit)| match exit {
+            Exit::Dial(route) => route.memory(),
+            Exit::Campaign(_) | Exit::Reject(_) => Duration::ZERO,
+        });
+        let routes = exits.max().unwrap_or_default().max(self.route.memory());
+        repeat.max(routes)
     }
 }
 

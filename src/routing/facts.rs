@@ -16,7 +16,7 @@ use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 use crate::types::number::Number;
 use crate::types::secret::Secret;
-use crate::types::tag::{CALLER_ZIP, GEO, Lookup, Tags};
+use crate::types::tag::{CALLER_ZIP, GEO, Lookup, REPEAT, Tags};
 
 /// What is known of a call when it is decided.
 #[derive(Clone)]
@@ -51,9 +51,14 @@ pub struct Facts {
     pub generation: u64,
 }
 
-/// Earlier calls of a caller, in any order. Bounded by whoever looks them up.
+/// Earlier calls of a caller. Bounded by whoever looks them up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Past(pub Vec<PastCall>);
+pub struct Past {
+    /// Those that are known, in any order.
+    pub calls: Vec<PastCall>,
+    /// There may be others: whoever keeps them was asked, and has not answered.
+    pub is_unknown: bool,
+}
 
 /// One earlier call that a buyer answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +93,7 @@ impl Past {
         after: After,
         is_meant: impl Fn(&PastCall) -> bool,
     ) -> Option<(&PastCall, Moment)> {
-        let calls = self.0.iter().filter(|call| is_meant(call));
+        let calls = self.calls.iter().filter(|call| is_meant(call));
         calls
             .filter_map(|call| Some((call, call.at(after)?)))
             .filter(|(_, at)| now.since(*at) < within)
@@ -185,7 +190,7 @@ impl Lookup for Facts {
             "carrier_trunk" => found(&self.trunk),
             "node" => found(&self.node),
             "config_generation" => show(self.generation, found),
-            "repeat" => found(if self.is_repeat() { "true" } else { "false" }),
+            REPEAT => found(if self.is_repeat() { "true" } else { "false" }),
             tag => self.tags.look_up(tag, found),
         }
     }
@@ -195,7 +200,7 @@ impl Facts {
     /// Whether this caller was connected by this campaign before.
     #[must_use]
     pub fn is_repeat(&self) -> bool {
-        let calls = &self.past.0;
+        let calls = &self.past.calls;
         calls.iter().any(|call| call.campaign == self.campaign.id)
     }
 

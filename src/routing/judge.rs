@@ -88,7 +88,7 @@ impl<'c> Judge<'c> {
 
     fn came_before(&self, buyer: &Buyer) -> Option<Verdict> {
         let past = &self.facts.past;
-        if past.0.is_empty() {
+        if past.calls.is_empty() && !past.is_unknown {
             return None;
         }
         let had = |call: &PastCall| call.buyer == buyer.id;
@@ -96,6 +96,10 @@ impl<'c> Judge<'c> {
             && let Some((_, at)) = past.last(self.now, once.within, once.after, had)
         {
             return Some(Verdict::Duplicate(at));
+        }
+        // Who does not want a caller again may rely on it.
+        if past.is_unknown && buyer.rules.once.is_some() {
+            return Some(Verdict::PastUnknown);
         }
         let repeat = self.campaign.repeat;
         match repeat.policy {

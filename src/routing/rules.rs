@@ -8,6 +8,7 @@ use crate::routing::caps::{Caps, Quota};
 use crate::routing::hours::Hours;
 use crate::routing::zone::Zone;
 use crate::types::condition::Conditions;
+use crate::types::tag::REPEAT;
 
 /// What must hold so that a buyer gets a call. A buyer without any of it takes every call.
 #[derive(Debug, Clone, Default)]
@@ -81,4 +82,18 @@ impl Rules {
             && self.conditions.is_empty()
             && self.once.is_none()
     }
+
+    /// For how long it wants earlier calls of a caller remembered; zero: it does not ask.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        let once = self.once.map(|once| once.within).unwrap_or_default();
+        let mut keys = self.conditions.keys().chain(self.forward.keys());
+        if keys.any(|key| key == REPEAT) {
+            return once.max(REPEAT_MEMORY);
+        }
+        once
+    }
 }
+
+/// For how long a caller is one that was here before, where a condition asks.
+const REPEAT_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);

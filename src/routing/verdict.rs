@@ -28,6 +28,8 @@ pub enum Verdict {
     Mismatch(Mismatch),
     /// It had this caller before, then.
     Duplicate(Moment),
+    /// It does not take a caller again, and nobody knows whether this one was here before.
+    PastUnknown,
     /// The caller goes to the buyer of this id only, who had it before.
     NotOriginal(Arc<str>),
     /// It has as many calls as it takes.
@@ -67,6 +69,7 @@ impl Verdict {
             Self::Denied(_) => "list_denied",
             Self::Mismatch(_) => "tag_mismatch",
             Self::Duplicate(_) => "duplicate",
+            Self::PastUnknown => "past_unknown",
             Self::NotOriginal(_) => "not_original",
             Self::Full(reached) => reached.kind.label(),
             Self::GroupFull(..) => "group_cap",
@@ -80,7 +83,7 @@ impl Verdict {
     pub fn want_have(&self, buyer: &Buyer) -> Option<(String, String)> {
         let rules: &Rules = &buyer.rules;
         match self {
-            Self::Fits | Self::Tried | Self::Paused | Self::Down => None,
+            Self::Fits | Self::Tried | Self::Paused | Self::PastUnknown | Self::Down => None,
             Self::Closed(local) => {
                 let hours = rules.hours.as_ref()?;
                 let (hour, minute) = (local.minute / 60, local.minute % 60);
@@ -122,7 +125,7 @@ impl Verdict {
             Self::Fits => None,
             Self::Full(_) | Self::GroupFull(..) => Some((6, Cause::AllCapped)),
             Self::Denied(_) | Self::Mismatch(_) | Self::NotOriginal(_) => Some((5, Cause::NoMatch)),
-            Self::Duplicate(_) => Some((4, Cause::AllDuplicate)),
+            Self::Duplicate(_) | Self::PastUnknown => Some((4, Cause::AllDuplicate)),
             Self::Down => Some((3, Cause::AllDown)),
             Self::Tried => Some((2, Cause::NoAnswer)),
             Self::Paused | Self::Closed(_) => Some((1, Cause::AllClosed)),

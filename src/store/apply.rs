@@ -11,6 +11,7 @@ use crate::store::entry::{
     Admitted, Answered, Claim, Conversion, Converted, Delivered, Delivery, DeliveryId, Ended,
     Entry, Outcome, Reset, Revived, Stored, Used,
 };
+use crate::store::list::List;
 use crate::store::outbox::next_attempt;
 use crate::store::tables::{
     AGING, Aged, DEAD, DeliveryRow, EARLY, ENDED, EndedRow, META, NOTES, NoteRow, OPEN, OUTBOX,
@@ -224,6 +225,8 @@ impl<'t> Books<'t> {
                 campaign: past.campaign,
                 afid: past.afid,
                 buyer: past.buyer,
+                answered: past.answered,
+                fired: List::from(&past.fired[..]),
             });
             self.past.insert(&*key, &*row)?;
             self.age(Aged::Past, until, &key)?;

@@ -180,7 +180,7 @@ pub struct Ended<'a> {
 coded!(Ended<'a> { uuid, at, line, past, conversion, deliveries });
 
 /// What a caller's later calls want to know of this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past<'a> {
     /// The company's id: another company's calls are nobody's business.
     pub company: &'a str,
@@ -194,9 +194,24 @@ pub struct Past<'a> {
     pub afid: Option<&'a str>,
     /// The buyer who answered; `None`: nobody did.
     pub buyer: Option<&'a str>,
+    /// When.
+    pub answered: Option<Moment>,
+    /// Webhooks that do not fire again for this caller for a while.
+    pub fired: List<'a, Fired<'a>>,
 }
 
-coded!(Past<'a> { company, caller, number, campaign, afid, buyer });
+coded!(Past<'a> { company, caller, number, campaign, afid, buyer, answered, fired });
+
+/// A webhook that has fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fired<'a> {
+    /// The webhook's id.
+    pub hook: &'a str,
+    /// When.
+    pub at: Moment,
+}
+
+coded!(Fired<'a> { hook, at });
 
 /// What a conversion group says of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,6 +62,10 @@ pub struct Earlier {
     pub afid: Option<Box<str>>,
     /// The buyer who answered; `None`: nobody did.
     pub buyer: Option<Box<str>>,
+    /// When.
+    pub answered: Option<Moment>,
+    /// Webhooks that do not fire again for a while: their ids, and when they fired.
+    pub fired: Vec<(Box<str>, Moment)>,
     /// How it converted; `None`: nothing is decided.
     pub conversion: Option<KeptConversion>,
 }

@@ -116,6 +116,12 @@ impl Shelf {
                 campaign: row.campaign.into(),
                 afid: row.afid.map(Into::into),
                 buyer: row.buyer.map(Into::into),
+                answered: row.answered,
+                fired: row
+                    .fired
+                    .iter()
+                    .map(|one| (one.hook.into(), one.at))
+                    .collect(),
                 conversion: fate.and_then(|row| row.conversion).map(Into::into),
             });
         }

@@ -26,7 +26,7 @@ use std::path::Path;
 use redb::{Database, DatabaseError, ReadTransaction, TableDefinition, WriteTransaction};
 
 use crate::store::code::coded;
-use crate::store::entry::{Conversion, Delivery};
+use crate::store::entry::{Conversion, Delivery, Fired};
 use crate::store::list::List;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -115,15 +115,17 @@ pub(super) struct EndedRow<'a> {
 coded!(EndedRow<'a> { at, file, offset, length, conversion });
 
 /// A row of `past`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PastRow<'a> {
     pub(super) number: &'a str,
     pub(super) campaign: &'a str,
     pub(super) afid: Option<&'a str>,
     pub(super) buyer: Option<&'a str>,
+    pub(super) answered: Option<Moment>,
+    pub(super) fired: List<'a, Fired<'a>>,
 }
 
-coded!(PastRow<'a> { number, campaign, afid, buyer });
+coded!(PastRow<'a> { number, campaign, afid, buyer, answered, fired });
 
 /// One tag of a row of `stored`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

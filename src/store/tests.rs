@@ -897,6 +897,8 @@ fn plain_end(call: u8) -> Ended<'static> {
             campaign: "solar",
             afid: None,
             buyer: Some("one"),
+            answered: Some(Moment::from_millis(900)),
+            fired: Vec::new().into(),
         }),
         conversion: None,
         deliveries: Vec::new().into(),

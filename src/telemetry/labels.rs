@@ -120,10 +120,14 @@ pub(super) const SKIP_REASONS: &[&str] = &[
     "tag_mismatch",
     "forward_mismatch",
     "duplicate",
+    "past_unknown",
     "not_original",
     "tried",
     "circuit_open",
 ];
+
+/// How questions for what is remembered of a caller went.
+pub(super) const RECALLED: &[&str] = &["new", "known", "late", "busy", "failed"];
 
 /// Why a session description could not be taken to the other side.
 pub(super) const UNFIT: &[&str] = &[

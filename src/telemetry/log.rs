@@ -200,6 +200,15 @@ impl Narrator {
                     "webhook done"
                 );
             }
+            Event::Recalled { uuid, result, took } => {
+                debug!(
+                    target: "strowger::call",
+                    call = %uuid,
+                    result,
+                    us = took.as_micros(),
+                    "earlier calls of the caller"
+                );
+            }
             Event::MediaUnfit { uuid, from, why } => {
                 debug!(
                     target: "strowger::call",

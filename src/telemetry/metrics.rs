@@ -121,6 +121,7 @@ families! {
     HTTP_SECONDS = Histogram "strowger_http_request_seconds" [] "From the head of an HTTP request to its answer.";
     VENDOR_CONNECTIONS = Gauge "strowger_vendor_http_connections" [] "Connections to the listeners for outside callers now.";
     VENDOR_REFUSED = Counter "strowger_vendor_refused_total" ["why"] "Webhooks of outside callers that were not believed, or not taken.";
+    RECALLS = Counter "strowger_recalls_total" ["result"] "Questions of calls for what is remembered of their callers, by what came of them.";
     DIRECTORY_CHANGES = Counter "strowger_directory_changes_total" ["result"] "Changes of routing data that came over HTTP.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";

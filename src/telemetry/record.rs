@@ -317,7 +317,7 @@ impl<'o> Object<'o> {
         let _ = write!(self.out, "\"{value}\"");
     }
 
-    fn display_or_null<T: Display>(&mut self, key: &str, value: Option<&T>) {
+    pub(super) fn display_or_null<T: Display>(&mut self, key: &str, value: Option<&T>) {
         match value {
             Some(value) => self.display(key, value),
             None => self.null(key),

@@ -1,8 +1,9 @@
-//! What a call record says of a call's campaign: the company, tags with their origin, every decision with every buyer's verdict,
+//! What a call record says of a call's campaign: the company, tags with their origin, what was known of the caller's other calls, every decision with every buyer's verdict,
 //! webhooks, conversion.
 
 use std::time::Instant;
 
+use crate::call::recall::Recall;
 use crate::call::story::{Fired, FiredResult, Story};
 use crate::hooks::conversion::{Conversion, Verdict};
 use crate::routing::decide::{Decision, Look};
@@ -18,11 +19,29 @@ pub(super) fn write(story: &Story, began: Instant, entry: &mut Object<'_>) {
         entry.text("value", tag.value.as_bytes());
         entry.text("origin", tag.origin.label().as_bytes());
     });
+    entry.object_or_null("past", story.recall.as_deref(), write_recall);
     entry.objects("decisions", &story.decisions, write_decision);
     entry.objects("webhooks", &story.fired, |fired, entry| {
         write_fired(fired, began, entry);
     });
     entry.object_or_null("conversion", story.conversion.as_ref(), write_conversion);
+}
+
+fn write_recall(recall: &Recall, entry: &mut Object<'_>) {
+    entry.flag("known", recall.is_known);
+    entry.objects("calls", &recall.memory.calls, |call, entry| {
+        let (answered, converted) = (call.answered.as_ref(), call.converted.as_ref());
+        entry.text("uuid", &call.uuid.text());
+        entry.text("campaign", call.campaign.as_bytes());
+        entry.text_or_null("buyer", answered.map(|(buyer, _)| &**buyer));
+        entry.display_or_null("answered", answered.map(|(_, at)| at));
+        entry.text_or_null("group", converted.map(|(group, _)| &**group));
+        entry.display_or_null("converted", converted.map(|(_, at)| at));
+        entry.objects("webhooks", &call.fired, |(webhook, at), entry| {
+            entry.text("webhook", webhook.as_bytes());
+            entry.display("at", at);
+        });
+    });
 }
 
 fn write_decision(decision: &Decision, entry: &mut Object<'_>) {

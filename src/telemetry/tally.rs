@@ -11,13 +11,13 @@ use metrics::Counter;
 use crate::call::output::{Event, GatewayChange};
 use crate::call::record::AttemptResult;
 use crate::telemetry::labels::{
-    CLASSES, FORWARDED, GATEWAY_STATES, METHODS, OUTCOMES, REFUSALS, RESULTS, SKIP_REASONS, TABLES,
-    UNFIT, UNREAD_WHY, UNSENT,
+    CLASSES, FORWARDED, GATEWAY_STATES, METHODS, OUTCOMES, RECALLED, REFUSALS, RESULTS,
+    SKIP_REASONS, TABLES, UNFIT, UNREAD_WHY, UNSENT,
 };
 use crate::telemetry::metrics::{
     ATTEMPTS, BANS, CALLERS_REFUSED, CALLS_ENDED, CALLS_STARTED, FORWARDS, Family, GATEWAY_CHANGES,
-    MEDIA_UNFIT, Metrics, PANICS, PARSE_ERRORS, RECEIVED, REFUSED, REPEATED, REQUESTS, RESPONSES,
-    RETRANSMISSIONS, SEND_DROPS, SENT, SKIPS, STRAY, TABLE_FULL, UNBUILDABLE, UNREAD,
+    MEDIA_UNFIT, Metrics, PANICS, PARSE_ERRORS, RECALLS, RECEIVED, REFUSED, REPEATED, REQUESTS,
+    RESPONSES, RETRANSMISSIONS, SEND_DROPS, SENT, SKIPS, STRAY, TABLE_FULL, UNBUILDABLE, UNREAD,
 };
 
 /// What one shard has counted.
@@ -31,6 +31,7 @@ pub struct Tally {
     ended: Labelled,
     attempts: Labelled,
     skips: Labelled,
+    recalls: Labelled,
     media_unfit: Labelled,
     gateway_changes: Labelled,
     table_full: Labelled,
@@ -65,6 +66,7 @@ impl Tally {
         let attempts = labelled(&ATTEMPTS, &mut RESULTS.iter().map(|how| how.label()));
         let media_unfit = labelled(&MEDIA_UNFIT, &mut UNFIT.iter().copied());
         let skips = labelled(&SKIPS, &mut SKIP_REASONS.iter().copied());
+        let recalls = labelled(&RECALLS, &mut RECALLED.iter().copied());
         let gateway_changes = labelled(&GATEWAY_CHANGES, &mut GATEWAY_STATES.iter().copied());
         let table_full = labelled(&TABLE_FULL, &mut TABLES.iter().copied());
         let send_drops = labelled(&SEND_DROPS, &mut UNSENT.iter().copied());
@@ -91,6 +93,7 @@ impl Tally {
             attempts,
             skips,
             media_unfit,
+            recalls,
             gateway_changes,
             table_full,
             send_drops,
@@ -121,6 +124,7 @@ impl Tally {
                 self.attempts.count(result.label(), sheet, metrics);
             }
             Event::Skipped { why, .. } => self.skips.count(why.label(), sheet, metrics),
+            Event::Recalled { result, .. } => self.recalls.count(result, sheet, metrics),
             Event::MediaUnfit { why, .. } => self.media_unfit.count(why, sheet, metrics),
             // Skipped or Refused tells the same.
             Event::LimitReached { .. } | Event::Hook { .. } => {}

@@ -273,6 +273,8 @@ fn is_value(value: &str) -> bool {
 pub const GEO: &str = "geo";
 /// The other name of it, for a postal code.
 pub const CALLER_ZIP: &str = "caller_zip";
+/// The name of whether the caller was here before.
+pub const REPEAT: &str = "repeat";
 /// Bytes of a key.
 pub const MOST_KEY: usize = 64;
 /// Bytes of a value.

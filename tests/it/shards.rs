@@ -212,6 +212,7 @@ impl Pair {
                 Output::Reserve { .. } | Output::Commit { .. } | Output::Release(_) => {
                     panic!("nobody has a limit")
                 }
+                Output::Recall { .. } | Output::Remember(_) => panic!("nobody asks"),
                 Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Media { .. } | Output::AskMedia(_) => panic!("no media is relayed here"),
                 Output::Event(_) | Output::Record(_) | Output::Resolve(_) => {}

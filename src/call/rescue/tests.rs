@@ -253,7 +253,11 @@ impl Bench {
                     let granted = Input::Reserved { ticket, verdict };
                     said.extend(self.tell(granted, None));
                 }
-                Output::Commit { .. } | Output::Fetch { .. } | Output::Deliver { .. } => {}
+                Output::Commit { .. }
+                | Output::Recall { .. }
+                | Output::Remember(_)
+                | Output::Fetch { .. }
+                | Output::Deliver { .. } => {}
                 Output::Release(_) => self.places -= 1,
                 Output::Record(record) => {
                     self.outcomes.push(record.outcome.label());

@@ -501,7 +501,7 @@ fn load_with(more: &str) -> Result<Settings, Faults> {
 fn what_does_nothing_yet_is_warned_of() {
     let text = PING.replacen(
         "trigger = \"start\"",
-        "trigger = \"postback\"\ndedupe = \"1h\"",
+        "trigger = \"postback\"",
         1,
     );
     assert_ne!(text, PING);
@@ -512,5 +512,30 @@ fn what_does_nothing_yet_is_warned_of() {
         .warnings
         .iter()
         .filter(|one| one.what == routes::IDLE);
-    assert_eq!(idle.count(), 2, "{:?}", settings.warnings);
+    assert_eq!(idle.count(), 1, "{:?}", settings.warnings);
+}
+
+#[test]
+fn webhooks_that_count_calls_have_the_dedupe_of_their_campaign_unless_they_say_otherwise() {
+    let hour = Some(Duration::from_secs(3600));
+    for (trigger, own, expected) in [
+        ("connect", "", hour),
+        ("conversion", "", hour),
+        ("connect", "dedupe = \"0s\"", None),
+        ("conversion", "dedupe = \"60s\"", Some(Duration::from_secs(60))),
+        ("always", "", None),
+    ] {
+        let text = PING
+            .replacen("trigger = \"start\"", &format!("trigger = \"{trigger}\"\n{own}"), 1)
+            .replacen("[[campaign]]\n", "[[campaign]]\ndedupe = \"1h\"\n", 1);
+        assert_ne!(text, PING);
+
+        let settings = load_with(&text).unwrap_or_else(|faults| panic!("{faults}"));
+
+        let hooks = &settings.policy.hooks;
+        let found = hooks.webhooks().next().expect("a webhook");
+        assert_eq!(found.dedupe, expected, "{trigger} {own}");
+        let memory = settings.policy.memory();
+        assert_eq!(memory, expected.unwrap_or_default(), "{trigger} {own}");
+    }
 }

@@ -662,7 +662,10 @@ fn past(calls: &[(&str, u64)]) -> Past {
         answered: now.before(Duration::from_secs(days * 24 * 3600)),
         converted: None,
     });
-    Past(calls.collect())
+    Past {
+        calls: calls.collect(),
+        is_unknown: false,
+    }
 }
 
 fn take(book: &mut Book, party: &Party, caps: Caps, quota: Option<Arc<Quota>>, times: u32) {

@@ -158,11 +158,14 @@ fn the_last_call_that_counts_is_found() {
         answered: now.before(days(answered)),
         converted: converted.map(|ago| now.before(days(ago))),
     };
-    let past = Past(vec![
-        call("a", 9, Some(8)),
-        call("b", 3, None),
-        call("c", 40, None),
-    ]);
+    let past = Past {
+        calls: vec![
+            call("a", 9, Some(8)),
+            call("b", 3, None),
+            call("c", 40, None),
+        ],
+        is_unknown: false,
+    };
     let last = |within, after| {
         let last = past.last(now, days(within), after, |_| true);
         last.map(|(call, _)| &*call.buyer)

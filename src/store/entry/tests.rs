@@ -111,6 +111,12 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
                 campaign: "solar",
                 afid: Some("pub-1"),
                 buyer: Some("one"),
+                answered: Some(Moment::from_millis(900)),
+                fired: vec![Fired {
+                    hook: "pixel",
+                    at: Moment::from_millis(950),
+                }]
+                .into(),
             }),
             conversion: Some(conversion),
             deliveries: deliveries.clone().into(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use strowger::call::Engine;
 use strowger::call::input::Input;
+use strowger::call::memory::{Memories, Memory, Question, Recalled};
 use strowger::call::output::{Event, Gauges, Output};
 use strowger::call::places::{Claimant, Ticket};
 use strowger::call::policy::Policy;
@@ -41,6 +42,12 @@ pub(crate) struct Desk {
     pub(crate) questions: Option<Vec<(Ticket, Claimant)>>,
     /// Webhooks that were asked, in order.
     pub(crate) fetches: Vec<(Ticket, Request)>,
+    /// What was asked of callers is kept here instead of being answered.
+    pub(crate) recalls: Option<Vec<(Ticket, Question)>>,
+    /// What is remembered of callers.
+    pub(crate) memories: Memories<Ticket>,
+    /// What a store would know besides, of every caller.
+    pub(crate) stored: Memory,
     /// Webhooks that are to be delivered while calls last.
     pub(crate) deliveries: Vec<Delivery>,
     /// Names that the engine had looked up.
@@ -309,6 +316,9 @@ impl Desk {
             ledger: Ledger::default(),
             questions: None,
             fetches: Vec::new(),
+            recalls: None,
+            memories: Memories::new(100),
+            stored: Memory::default(),
             deliveries: Vec::new(),
             asked: Vec::new(),
             plans: Vec::new(),
@@ -375,6 +385,28 @@ impl Desk {
                 Output::Commit { ticket, what, .. } => self.ledger.commit(ticket, what),
                 Output::Release(ticket) => {
                     assert!(self.ledger.release(ticket), "{ticket:?} given back twice");
+                }
+                Output::Recall { ticket, question } => {
+                    if let Some(recalls) = &mut self.recalls {
+                        recalls.push((ticket, *question));
+                        continue;
+                    }
+                    let mut memory = self.memories.ask(&question, ticket);
+                    self.stored
+                        .calls
+                        .iter()
+                        .for_each(|call| memory.add(call.clone()));
+                    memory.tags.clone_from(&self.stored.tags);
+                    let recalled = Recalled::All(memory);
+                    self.engine
+                        .handle(self.now, Input::Recalled { ticket, recalled });
+                }
+                Output::Remember(news) => {
+                    for ticket in self.memories.note(&news) {
+                        let recalled = Recalled::News(news.call.clone());
+                        self.engine
+                            .handle(self.now, Input::Recalled { ticket, recalled });
+                    }
                 }
                 Output::Fetch { ticket, request } => self.fetches.push((ticket, *request)),
                 Output::Deliver { deliveries, .. } => self.deliveries.extend(deliveries),

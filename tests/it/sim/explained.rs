@@ -1,15 +1,18 @@
 //! What `explain` says of a call that has not happened is what then happens: over random policies and calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strowger::call::explain::{Question, explain};
+use strowger::call::memory::{Memory, Remembered};
 use strowger::routing::buyer::Buyer;
 use strowger::routing::callers::{CallerList, Lists};
-use strowger::routing::campaign::{Answer, Exit, Route};
+use strowger::routing::campaign::{Answer, Exit, Repeat, RepeatPolicy, Route};
 use strowger::routing::caps::Unknown;
 use strowger::routing::directory::{Terms, TermsId};
-use strowger::routing::rules::Rules;
+use strowger::routing::rules::{After, Once, Rules};
 use strowger::types::condition::Conditions;
+use strowger::types::ids::CallUuid;
 use strowger::types::moment::Moment;
 use strowger::types::range::NumberSet;
 use strowger::types::tag::{Origin, Tags};
@@ -18,12 +21,14 @@ use super::desk::{Desk, answer, buyer, find, invite, ladder, specs};
 use super::dice::Dice;
 use super::policy::{CARRIER, PolicySpec, number};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// Random policies, each with a call.
 const SEEDS: u64 = 10_000;
 
 #[test]
 fn what_is_explained_is_what_happens() {
-    let (mut called, mut refused, mut exits) = (0, 0, 0);
+    let (mut called, mut refused, mut exits, mut past) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
         let mut dice = Dice::new(seed);
         let buyers = 1 + usize::try_from(dice.below(6)).expect("few");
@@ -52,6 +57,16 @@ fn what_is_explained_is_what_happens() {
                 }));
             }
             campaign.route = Route::new(members);
+            campaign.repeat = Repeat {
+                policy: dice.pick(&[
+                    RepeatPolicy::Normal,
+                    RepeatPolicy::Original,
+                    RepeatPolicy::OriginalFirst,
+                    RepeatPolicy::Different,
+                ]),
+                after: dice.pick(&[After::Answer, After::Conversion]),
+                within: HOUR,
+            };
             directory.terms.push(Terms {
                 tags: tags(&mut dice),
                 ..Terms::USUAL
@@ -61,6 +76,8 @@ fn what_is_explained_is_what_happens() {
             }
         }
         let mut desk = Desk::of(Arc::clone(&policy), [7; 32]);
+        let memory = earlier(&mut dice, buyers);
+        desk.stored.clone_from(&memory);
 
         let mut said = desk.say(CARRIER, &invite());
         // Everybody who is called declines, so that all of the order is seen.
@@ -81,6 +98,7 @@ fn what_is_explained_is_what_happens() {
             at: Moment::default(),
             uuid: record.uuid,
             tags: &[],
+            memory: &memory,
             counters: &Unknown,
         });
 
@@ -106,12 +124,15 @@ fn what_is_explained_is_what_happens() {
             .collect();
         assert_eq!(verdicts, told, "seed {seed}");
         called += live.len();
+        past += usize::from(verdicts.iter().any(|(_, verdict)| {
+            ["duplicate", "not_original"].contains(verdict)
+        }));
         exits += usize::from(explained.looks.iter().any(|look| look.exit.is_some()));
     }
     // Else not much was tried.
     assert!(
-        called > 5_000 && refused > 500 && exits > 200,
-        "{called} {refused} {exits}"
+        called > 5_000 && refused > 500 && exits > 200 && past > 1_000,
+        "{called} {refused} {exits} {past}"
     );
 }
 
@@ -154,10 +175,32 @@ fn drawn(dice: &mut Dice, plain: &Buyer) -> Buyer {
             is_paused: dice.chance(10),
             conditions: Conditions::parse(conditions).expect("conditions"),
             callers,
+            once: dice.chance(20).then(|| Once {
+                within: HOUR,
+                after: dice.pick(&[After::Answer, After::Conversion]),
+            }),
             ..Rules::default()
         },
         ..Buyer::new(&plain.id, plain.gateways.clone())
     }
+}
+
+/// Calls of this caller in the last two hours.
+fn earlier(dice: &mut Dice, buyers: usize) -> Memory {
+    let mut memory = Memory::default();
+    for call in 0..u8::try_from(dice.below(4)).expect("few") {
+        let minutes = i64::try_from(dice.below(120)).expect("few");
+        let at = Moment::from_millis(-60_000 * minutes);
+        let place = dice.below(u64::try_from(buyers).expect("few"));
+        let other = dice.chance(20);
+        let campaign = if other { "other" } else { "campaign-0" };
+        memory.add(Remembered {
+            answered: Some((format!("c0b{place}").into(), at)),
+            converted: dice.chance(50).then(|| ("long".into(), at)),
+            ..Remembered::new(CallUuid::from_bytes([call; 16]), campaign.into())
+        });
+    }
+    memory
 }
 
 fn tags(dice: &mut Dice) -> Tags {

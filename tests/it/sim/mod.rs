@@ -25,6 +25,7 @@ pub(crate) mod desk;
 pub(crate) mod dice;
 pub(crate) mod digest;
 mod distant;
+mod earlier;
 mod explained;
 mod firewall;
 mod gateways;

@@ -472,6 +472,7 @@ impl Watch {
             | Event::Skipped { .. }
             | Event::LimitReached { .. }
             | Event::Hook { .. }
+            | Event::Recalled { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
         }

@@ -409,6 +409,9 @@ impl World {
                         self.watch.fault(format!("{ticket:?} given back twice"));
                     }
                 }
+                Output::Recall { .. } | Output::Remember(_) => {
+                    self.watch.fault("nobody asks for earlier calls".to_owned());
+                }
                 Output::Fetch { .. } | Output::Deliver { .. } => {
                     self.watch.fault("nobody has webhooks here".to_owned());
                 }

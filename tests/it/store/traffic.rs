@@ -111,6 +111,8 @@ fn end(lane: &Mutex<Lane>, uuid: CallUuid, is_answered: bool, is_restarted: bool
             campaign: "solar",
             afid: None,
             buyer: is_answered.then_some("one"),
+            answered: None,
+            fired: Vec::new().into(),
         }),
         conversion: None,
         deliveries: deliveries.into(),

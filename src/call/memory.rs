@@ -1,0 +1,347 @@
+//! What is remembered of a caller: its earlier calls, and those that are going on.
+//!
+//! ```text
+//!   call ── Recall: what is known of this caller? ──> those of a store ─┐
+//!     │                                               those of a moment ago, and going on: Memories ──> Recalled
+//!     └── Remember: answered, a webhook fired, over ──> Memories ──> other calls of this caller that go on
+//! ```
+//!
+//! What a store knows is some milliseconds old, and nothing of calls that go on. So each process remembers besides what the
+//! last calls have come to, and tells the calls of one caller of one another as long as they last. Asked is only for callers
+//! of campaigns that want to know.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::call::policy::Policy;
+use crate::hooks;
+use crate::routing::campaign::{Campaign, Exit};
+use crate::routing::decide::MOST_JUMPS;
+use crate::routing::directory::CampaignId;
+use crate::routing::facts::{Past, PastCall};
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+use crate::types::number::Number;
+
+/// Calls of one caller that are told at most.
+pub const MOST_EARLIER: usize = 64;
+
+/// What is remembered of a caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Its other calls, in any order.
+    pub calls: Vec<Remembered>,
+    /// Keys and values that wait for its next call.
+    pub tags: Vec<(Box<str>, Box<str>)>,
+}
+
+/// One call, as other calls of its caller want to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The call.
+    pub uuid: CallUuid,
+    /// The id of the campaign.
+    pub campaign: Arc<str>,
+    /// The id of the buyer who answered, and when; `None`: nobody did.
+    pub answered: Option<(Arc<str>, Moment)>,
+    /// The id of the conversion group, and when it converted; `None`: it did not.
+    pub converted: Option<(Arc<str>, Moment)>,
+    /// Webhooks that fired and do not again for a while: their ids, and when.
+    pub fired: Vec<(Arc<str>, Moment)>,
+}
+
+impl Remembered {
+    /// A call of which nothing is to be remembered yet.
+    #[must_use]
+    pub fn new(uuid: CallUuid, campaign: Arc<str>) -> Self {
+        Self {
+            uuid,
+            campaign,
+            answered: None,
+            converted: None,
+            fired: Vec::new(),
+        }
+    }
+
+    /// Whether it is of any interest.
+    #[must_use]
+    pub fn is_worth(&self) -> bool {
+        self.answered.is_some() || self.converted.is_some() || !self.fired.is_empty()
+    }
+
+    /// Takes over what `other` knows besides of the same call.
+    fn complete(&mut self, other: Self) {
+        self.answered = self.answered.take().or(other.answered);
+        self.converted = self.converted.take().or(other.converted);
+        for fired in other.fired {
+            if !self.fired.contains(&fired) {
+                self.fired.push(fired);
+            }
+        }
+    }
+}
+
+impl Memory {
+    /// Takes in one more call, or what else is known of one.
+    pub fn add(&mut self, call: Remembered) {
+        let has_room = self.calls.len() < 2 * MOST_EARLIER;
+        let known = self.calls.iter_mut().find(|one| one.uuid == call.uuid);
+        match known {
+            Some(known) => known.complete(call),
+            None if has_room => self.calls.push(call),
+            None => {}
+        }
+    }
+
+    /// As routing wants to know it.
+    #[must_use]
+    pub fn past(&self, is_unknown: bool) -> Past {
+        let answered = |call: &Remembered| {
+            let (buyer, answered) = call.answered.clone()?;
+            Some(PastCall {
+                campaign: Arc::clone(&call.campaign),
+                buyer,
+                answered,
+                converted: call.converted.as_ref().map(|(_, at)| *at),
+            })
+        };
+        Past {
+            calls: self.calls.iter().filter_map(answered).collect(),
+            is_unknown,
+        }
+    }
+
+    /// When a webhook last fired.
+    #[must_use]
+    pub fn last_fired(&self, webhook: &str) -> Option<Moment> {
+        let fired = self.calls.iter().flat_map(|call| &call.fired);
+        let meant = fired.filter(|(id, _)| **id == *webhook);
+        meant.map(|(_, at)| *at).max()
+    }
+
+    /// When a call to this buyer last converted in this group.
+    #[must_use]
+    pub fn last_converted(&self, group: &str, buyer: &str) -> Option<Moment> {
+        let meant = self.calls.iter().filter_map(|call| {
+            let (to, _) = call.answered.as_ref()?;
+            let (of, at) = call.converted.as_ref()?;
+            (**to == *buyer && **of == *group).then_some(*at)
+        });
+        meant.max()
+    }
+}
+
+impl hooks::past::Past for Memory {
+    fn last_fired(&self, webhook: &str, _: Number) -> Option<Moment> {
+        self.last_fired(webhook)
+    }
+
+    fn last_converted(&self, group: &str, buyer: &str, _: Number) -> Option<Moment> {
+        self.last_converted(group, buyer)
+    }
+}
+
+/// Whose calls they are: of a caller of a company.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Of {
+    /// The id of the company: another company's calls are nobody's business.
+    pub company: Arc<str>,
+    /// The caller.
+    pub caller: Number,
+}
+
+/// What a call wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Of whom.
+    pub of: Of,
+    /// Not of what was before this.
+    pub since: Moment,
+    /// The call that asks; it is remembered from now on, too.
+    pub call: Remembered,
+}
+
+/// What has come of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Whose call.
+    pub of: Of,
+    /// All that is to be remembered of it.
+    pub call: Remembered,
+    /// Whether it is over.
+    pub is_over: bool,
+}
+
+/// What a call is told of the others of its caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recalled {
+    /// The answer: all that is known.
+    All(Memory),
+    /// The answer: there may be more, which could not be found out; why, as a label of a bounded set.
+    Part(Memory, &'static str),
+    /// Not an answer: what has come of another call meanwhile.
+    News(Remembered),
+}
+
+/// For how long a call of this campaign wants earlier calls of its caller remembered; zero: it does not ask.
+#[must_use]
+pub fn window(policy: &Policy, campaign: &Campaign) -> Duration {
+    let mut longest = own_window(policy, campaign);
+    let mut seen = SmallVec::<[CampaignId; 4]>::from_slice(&[campaign.place]);
+    let mut open = SmallVec::<[(&Campaign, u8); 4]>::from_slice(&[(campaign, 0)]);
+    while let Some((campaign, jumps)) = open.pop() {
+        for (_, exit) in campaign.exits.iter() {
+            let Exit::Campaign(id) = exit else {
+                continue;
+            };
+            let next = policy.directory.campaigns.get(id.0 as usize);
+            let Some(next) = next.filter(|_| jumps < MOST_JUMPS && !seen.contains(id)) else {
+                continue;
+            };
+            seen.push(*id);
+            longest = longest.max(own_window(policy, next));
+            open.push((next, jumps + 1));
+        }
+    }
+    longest
+}
+
+/// The same without the campaigns to which it hands calls on.
+fn own_window(policy: &Policy, campaign: &Campaign) -> Duration {
+    let hooks = policy.hooks.of(campaign.place.0);
+    let hooks = hooks.map(|hooks| hooks.memory()).unwrap_or_default();
+    campaign.memory().max(hooks)
+}
+
+impl Policy {
+    /// For how long any campaign wants earlier calls remembered.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        let campaigns = self.directory.campaigns.iter();
+        let windows = campaigns.map(|campaign| own_window(self, campaign));
+        windows.max().unwrap_or_default()
+    }
+}
+
+/// The calls that go on and the last ones that are over, by caller. `F` says who is told of news.
+#[derive(Debug)]
+pub struct Memories<F> {
+    callers: HashMap<Of, Vec<Entry<F>>>,
+    /// Those that are over, the oldest first.
+    over: VecDeque<(Of, CallUuid)>,
+    /// How many of these there are at most.
+    most: usize,
+}
+
+#[derive(Debug)]
+struct Entry<F> {
+    call: Remembered,
+    /// `None`: it is over.
+    follower: Option<F>,
+}
+
+impl<F: Clone> Memories<F> {
+    /// Remembers nothing yet, and so many calls at most that are over. Those that go on have their bound elsewhere.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            callers: HashMap::new(),
+            over: VecDeque::new(),
+            most,
+        }
+    }
+
+    /// A call asks: says what is known of the others of its caller. As long as it lasts, `follower` is told of news.
+    pub fn ask(&mut self, question: &Question, follower: F) -> Memory {
+        let entries = self.callers.entry(question.of.clone()).or_default();
+        let others = entries.iter().map(|entry| &entry.call);
+        let mut calls: Vec<_> = others.rev().filter(|call| call.is_worth()).collect();
+        calls.truncate(MOST_EARLIER);
+        let calls = calls.into_iter().cloned().collect();
+        entries.push(Entry {
+            call: question.call.clone(),
+            follower: Some(follower),
+        });
+        Memory {
+            calls,
+            tags: Vec::new(),
+        }
+    }
+
+    /// Takes in news, and says who is to be told.
+    pub fn note(&mut self, news: &News) -> Vec<F> {
+        let entries = self.callers.entry(news.of.clone()).or_default();
+        let place = entries
+            .iter()
+            .position(|entry| entry.call.uuid == news.call.uuid);
+        let is_kept = news.call.is_worth();
+        match place.and_then(|place| entries.get_mut(place)) {
+            Some(entry) => {
+                let was_over = entry.follower.is_none();
+                entry.call = news.call.clone();
+                if news.is_over {
+                    entry.follower = None;
+                }
+                if news.is_over && !was_over && is_kept {
+                    self.over.push_back((news.of.clone(), news.call.uuid));
+                }
+            }
+            None if is_kept && news.is_over => {
+                entries.push(Entry {
+                    call: news.call.clone(),
+                    follower: None,
+                });
+                self.over.push_back((news.of.clone(), news.call.uuid));
+            }
+            None => {}
+        }
+        if news.is_over && !is_kept {
+            entries.retain(|entry| entry.call.uuid != news.call.uuid);
+        }
+        let others = entries
+            .iter()
+            .filter(|entry| entry.call.uuid != news.call.uuid);
+        let told = if is_kept {
+            others.filter_map(|entry| entry.follower.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        if entries.is_empty() {
+            self.callers.remove(&news.of);
+        }
+        while self.over.len() > self.most {
+            self.forget_oldest();
+        }
+        told
+    }
+
+    /// How many calls are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.callers.values().map(Vec::len).sum()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.callers.is_empty()
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((of, uuid)) = self.over.pop_front() else {
+            return;
+        };
+        if let Some(entries) = self.callers.get_mut(&of) {
+            entries.retain(|entry| entry.call.uuid != uuid);
+            if entries.is_empty() {
+                self.callers.remove(&of);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
