@@ -21,7 +21,7 @@ use crate::routing::directory::Directory;
 use crate::routing::facts::Facts;
 use crate::routing::judge::Judge;
 use crate::routing::verdict::Verdict;
-use crate::routing::weight;
+use crate::routing::weight::Ranks;
 use crate::types::condition::Mismatch;
 use crate::types::moment::Moment;
 
@@ -247,6 +247,7 @@ impl Call<'_> {
         if is_plain && self.facts.tried.is_empty() && !self.counters.is_known() {
             return Outcome::Order(Arc::clone(route.buyers()));
         }
+        let ranks = Ranks::new(self.seed);
         let mut judge = Judge::new(self.now, self.facts, self.counters, campaign);
         let mut verdicts = Vec::with_capacity(route.buyers().len());
         let mut fitting = SmallVec::<[_; 64]>::new();
@@ -257,7 +258,7 @@ impl Call<'_> {
                 // Those that do not go by weight stay in their order.
                 let rank = route
                     .is_weighted(place)
-                    .then(|| weight::rank(self.seed, &buyer.id, buyer.weight.unwrap_or(1)));
+                    .then(|| ranks.rank(&buyer.id, buyer.weight.unwrap_or(1)));
                 fitting.push((!is_favourite, buyer.priority, rank, place));
             }
             verdicts.push(verdict);

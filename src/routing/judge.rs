@@ -8,6 +8,7 @@ use crate::routing::buyer::Buyer;
 use crate::routing::campaign::{Campaign, RepeatPolicy};
 use crate::routing::caps::{CapKind, Caps, Counters, Party, Quota};
 use crate::routing::facts::{Facts, PastCall};
+use crate::routing::memo::Memo;
 use crate::routing::verdict::{Reached, Verdict};
 use crate::routing::window::Span;
 use crate::routing::zone::{Local, Zone};
@@ -17,6 +18,8 @@ use crate::types::moment::Moment;
 pub(super) struct Judge<'c> {
     now: Moment,
     facts: &'c Facts,
+    /// The same, for conditions.
+    memo: Memo<'c>,
     counters: &'c dyn Counters,
     campaign: &'c Campaign,
     /// Who had the caller before, if that matters.
@@ -44,6 +47,7 @@ impl<'c> Judge<'c> {
         Self {
             now,
             facts,
+            memo: Memo::new(facts),
             counters,
             campaign,
             original,
@@ -78,7 +82,7 @@ impl<'c> Judge<'c> {
         if let Err(barred) = rules.callers.check(self.facts.caller) {
             return Some(Verdict::Denied(barred));
         }
-        if let Err(mismatch) = rules.conditions.matches(self.facts) {
+        if let Err(mismatch) = rules.conditions.matches(&self.memo) {
             return Some(Verdict::Mismatch(mismatch));
         }
         self.came_before(buyer)

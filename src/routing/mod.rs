@@ -15,6 +15,7 @@ pub mod directory;
 pub mod facts;
 pub mod hours;
 mod judge;
+mod memo;
 pub mod rules;
 pub mod screen;
 pub mod trunk;

@@ -3,27 +3,92 @@
 
 use std::cmp::Ordering;
 
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
 /// Where a candidate comes: the smallest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Rank(f64);
 
-/// The rank of the candidate `id` in the order that `seed` stands for. Of candidates at the same priority,
-/// each comes first as often as its share of their weights says.
+/// Ranks candidates in the order that one seed stands for: SHA-256 of `seed|id`. Of candidates at the same priority, each
+/// comes first as often as its share of their weights says.
+pub struct Ranks<'s> {
+    seed: &'s [u8],
+    /// `seed|`, where that and an id fit into one block of the hash, as they do for UUIDs and names of a usual length.
+    block: [u8; 64],
+}
+
+impl<'s> Ranks<'s> {
+    /// For one call; `seed` is its UUID as text.
+    #[must_use]
+    pub fn new(seed: &'s [u8]) -> Self {
+        let mut block = [0; 64];
+        if let Some((start, [bar, ..])) = block.split_at_mut_checked(seed.len()) {
+            start.copy_from_slice(seed);
+            *bar = b'|';
+        }
+        Self { seed, block }
+    }
+
+    /// Where the candidate `id` comes.
+    #[must_use]
+    pub fn rank(&self, id: &str, weight: u32) -> Rank {
+        let bits = self.block(id).map_or_else(|| self.long(id), first_of) >> 11;
+        // Within (0, 1): 53 bits are what an f64 holds.
+        let share = (bits as f64 + 1.0) / ((1_u64 << 53) as f64 + 1.0);
+        // The logarithm of this crate is the same on every platform, bit for bit.
+        Rank(-libm::log(share) / f64::from(weight.max(1)))
+    }
+
+    /// The one block that is hashed, padded (FIPS 180-4, 5.1.1); `None`: there are more.
+    fn block(&self, id: &str) -> Option<[u8; 64]> {
+        let start = self.seed.len() + 1;
+        let end = start + id.len();
+        let mut block = self.block;
+        block.get_mut(start..end)?.copy_from_slice(id.as_bytes());
+        *block.get_mut(end)? = 0x80;
+        let length = u16::try_from(end * 8).ok()?.to_be_bytes();
+        let (text, last) = block.split_last_chunk_mut::<8>()?;
+        if end >= text.len() {
+            return None;
+        }
+        last[6..].copy_from_slice(&length);
+        Some(block)
+    }
+
+    /// The same of any length.
+    fn long(&self, id: &str) -> u64 {
+        let hasher = Sha256::new_with_prefix(self.seed);
+        let digest: [u8; 32] = hasher.chain_update(b"|").chain_update(id).finalize().into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// The first 64 bits of the hash of one padded block.
+fn first_of(block: [u8; 64]) -> u64 {
+    let mut state = START;
+    compress256(&mut state, &[block]);
+    let [high, low, ..] = state;
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// The state that SHA-256 begins with (FIPS 180-4, 5.3.3).
+const START: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+/// The rank of one candidate.
 #[must_use]
 pub fn rank(seed: &[u8], id: &str, weight: u32) -> Rank {
-    let mut hasher = Sha256::new();
-    hasher.update(seed);
-    hasher.update(b"|");
-    hasher.update(id.as_bytes());
-    let digest: [u8; 32] = hasher.finalize().into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    let bits = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11;
-    // Within (0, 1): 53 bits are what an f64 holds.
-    let share = (bits as f64 + 1.0) / ((1_u64 << 53) as f64 + 1.0);
-    // The logarithm of this crate is the same on every platform, bit for bit.
-    Rank(-libm::log(share) / f64::from(weight.max(1)))
+    Ranks::new(seed).rank(id, weight)
 }
 
 impl Ord for Rank {
@@ -66,10 +131,24 @@ mod tests {
         for (seed, items, want) in cases {
             let mut items = items.to_vec();
 
-            items.sort_by_key(|(id, weight)| rank(seed.as_bytes(), id, *weight));
+            let ranks = Ranks::new(seed.as_bytes());
+            items.sort_by_key(|(id, weight)| ranks.rank(id, *weight));
 
             let order: Vec<_> = items.into_iter().map(|(id, _)| id).collect();
             assert_eq!(order, want, "{seed}");
+        }
+    }
+
+    #[test]
+    fn one_block_hashes_like_any_text() {
+        for (seed, id) in (0..80).flat_map(|seed| (0..80).map(move |id| (seed, id))) {
+            let (seed, id) = ("s".repeat(seed), "i".repeat(id));
+            let ranks = Ranks::new(seed.as_bytes());
+
+            let block = ranks.block(&id);
+
+            assert_eq!(block.is_some(), seed.len() + 1 + id.len() < 56);
+            assert!(block.is_none_or(|block| first_of(block) == ranks.long(&id)));
         }
     }
 
@@ -84,9 +163,9 @@ mod tests {
 
             for call in 0..100_000_u32 {
                 let seed = format!("{call:08x}-ab8a-4146-9946-8169fbcc6d6c");
-                let winner = (0..weights.len()).min_by_key(|place| {
-                    rank(seed.as_bytes(), &format!("b-{place}"), weights[*place])
-                });
+                let ranks = Ranks::new(seed.as_bytes());
+                let winner = (0..weights.len())
+                    .min_by_key(|place| ranks.rank(&format!("b-{place}"), weights[*place]));
                 first[winner.expect("a buyer")] += 1;
             }
 

@@ -14,7 +14,6 @@ mod operand;
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::fmt::Write as _;
 
 use regex::{Regex, RegexBuilder};
 use smallvec::SmallVec;
@@ -368,28 +367,17 @@ fn pattern(text: &str) -> Result<Regex, ConditionFault> {
     })
 }
 
-fn have(key: &str, facts: &dyn Lookup) -> Box<str> {
-    let mut have = SmallString::default();
-    facts.look_up(key, &mut |value| have.push(value));
-    have.0.as_str().into()
-}
-
 /// Values joined by commas, up to a bound.
-#[derive(Default)]
-struct SmallString(String);
-
-impl SmallString {
-    fn push(&mut self, value: &str) {
-        if self.0.len() >= MOST_HAVE {
-            return;
+fn have(key: &str, facts: &dyn Lookup) -> Box<str> {
+    let mut have = SmallVec::<[u8; MOST_HAVE]>::new();
+    facts.look_up(key, &mut |value| {
+        if !have.is_empty() && have.len() < MOST_HAVE {
+            have.push(b',');
         }
-        if !self.0.is_empty() {
-            self.0.push(',');
-        }
-        let room = MOST_HAVE.saturating_sub(self.0.len());
-        let end = value.floor_char_boundary(room);
-        let _ = self.0.write_str(value.get(..end).unwrap_or_default());
-    }
+        let end = value.floor_char_boundary(MOST_HAVE.saturating_sub(have.len()));
+        have.extend_from_slice(value.as_bytes().get(..end).unwrap_or_default());
+    });
+    String::from_utf8_lossy(&have).into()
 }
 
 /// Bytes of a compiled pattern.
