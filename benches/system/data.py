@@ -3,6 +3,7 @@
 Everything is written into one work folder, from a fixed seed:
 
   load.csv      numbers to dial, shuffled (sipload -n)      users.csv   digest users (sipload -f)
+  quick.csv     those of campaigns without webhooks         slow.csv    those of campaigns whose webhooks are slow
   edge/         strowger.toml and its numbers                tables/, address.txt   Kamailio's
 """
 import hashlib
@@ -14,6 +15,8 @@ NUMBERS, CAMPAIGNS, USERS = 10_000, 500, 200
 REALM = "sip.bench.invalid"
 # The first buyer of the last campaigns is dead, for whoever wants to see fail-over; the load does not dial these.
 DEAD_CAMPAIGNS, DEAD_NUMBERS = 10, 100
+# In one configuration, webhooks decide about the calls of the first campaigns, and take their time.
+SLOW_CAMPAIGNS = 50
 # Ports that nothing else of the benchmark uses; they rest for a second, so that there are enough at 1,000 calls/s.
 MEDIA = """[media]
 ports = "20000-29999"
@@ -44,6 +47,17 @@ def write(work, ports):
     for transport in ("udp", "tcp", "tls"):
         edge(work, ports, lines, campaigns, users, prefixes, transport)
     edge(work, ports, lines, campaigns, users, prefixes, "udp", "relayed", MEDIA)
+    slow = [dict(c, buyers=[(name, f"127.0.0.1:{ports.slow_buyer}") for name, _ in c["buyers"]]) for c in campaigns[:SLOW_CAMPAIGNS]]
+    edge(work, ports, lines, slow + campaigns[SLOW_CAMPAIGNS:], users, prefixes, "udp", "hooks", hooks(ports))
+    put(f"{work}/slow.csv", (n for n, c in lines if c < SLOW_CAMPAIGNS))
+    put(f"{work}/quick.csv", (n for n, c in lines if SLOW_CAMPAIGNS <= c < live))
+
+
+def hooks(ports):
+    """A webhook for each of the slow campaigns, asked before their calls are decided."""
+    return '[http_client]\nallow = ["127.0.0.0/8"]\n' + "".join(
+        f'\n[[webhook]]\nid = "slow-{i}"\ncampaign = "c{i}"\ntrigger = "start"\nurl = "http://127.0.0.1:{ports.hooks}/?u=[call_uuid]"\n'
+        for i in range(SLOW_CAMPAIGNS))
 
 
 def certificates(folder):

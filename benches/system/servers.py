@@ -19,6 +19,7 @@ class Ports:
     def __init__(self, first):
         self.server, self.tls, self.http = first, first + 1, first + 2
         self.carrier, self.buyer, self.dead_buyer = first + 20, first + 30, first + 39
+        self.slow_carrier, self.slow_buyer, self.hooks = first + 21, first + 31, first + 3
 
     def taken(self):
         """The ports that somebody else has: servers that share a port would share the load."""
@@ -117,10 +118,12 @@ class Server:
 class Load:
     """sipload on its way; `result` waits for its end."""
 
-    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None, transport="udp", more=()):
+    def __init__(self, setup, rate, calls, auth="ip", talk_ms=200, nap=None, transport="udp", numbers="load", more=()):
         carrier = "127.0.0.1" if auth == "ip" else "127.0.0.2"
+        from_port, to_port = (setup.ports.slow_carrier, setup.ports.slow_buyer) if numbers == "slow" else (setup.ports.carrier, setup.ports.buyer)
         command = ["taskset", "-c", setup.load_core, f"{setup.work}/sipload", "-t", f"127.0.0.1:{setup.ports.server}",
-                   "-u", f"{carrier}:{setup.ports.carrier}", "-b", f"127.0.0.1:{setup.ports.buyer}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms), "-n", f"{setup.work}/load.csv", "-z", str(setup.nap if nap is None else nap)]
+                   "-u", f"{carrier}:{from_port}", "-b", f"127.0.0.1:{to_port}", "-r", str(rate), "-m", str(calls), "-d", str(talk_ms),
+                   "-n", f"{setup.work}/{numbers}.csv", "-z", str(setup.nap if nap is None else nap)]
         command += ["-s", transport, "-c", f"{setup.work}/edge"]
         if auth == "digest":
             command += ["-A", "-f", f"{setup.work}/users.csv"]

@@ -24,6 +24,7 @@ mod baresip;
 mod calls;
 mod campaigns;
 mod cancel;
+mod caps;
 mod captures;
 #[path = "../support/certificates.rs"]
 mod certificates;
