@@ -13,7 +13,7 @@ use crate::types::number::Number;
 
 #[test]
 fn without_a_store_the_answer_is_what_this_process_remembers() {
-    let mut shard = Shard::new();
+    let shard = Shard::new();
     let mut remembrance = Remembrance::start(None).unwrap();
     let desk = remembrance.desk(shard.mailbox.clone());
 
@@ -45,7 +45,7 @@ fn what_the_store_knows_and_what_it_does_not_know_yet_is_one_answer() {
     store.lanes[0].append(&ended(&answered(7, 20))).unwrap();
     store.lanes[0].commit().unwrap();
     store.keeper.turn(moment()).unwrap();
-    let mut shard = Shard::new();
+    let shard = Shard::new();
     let mut remembrance = Remembrance::start(Some(store.shelf.clone())).unwrap();
     let desk = remembrance.desk(shard.mailbox.clone());
     let new = answered(2, 3000);
@@ -83,7 +83,7 @@ impl Shard {
         }
     }
 
-    fn next(&mut self) -> (u32, Recalled) {
+    fn next(&self) -> (u32, Recalled) {
         let until = clock::now() + Duration::from_secs(5);
         while clock::now() < until {
             match self.inbox.next_letter() {

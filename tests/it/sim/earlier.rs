@@ -180,9 +180,12 @@ fn fired(desk: &Desk, record: usize) -> Vec<String> {
 }
 
 fn results(desk: &Desk) -> Vec<&'static str> {
-    let results = desk.events.iter().filter_map(|event| match event {
-        Event::Recalled { result, .. } => Some(*result),
-        _ => None,
+    let results = desk.events.iter().filter_map(|event| {
+        if let Event::Recalled { result, .. } = event {
+            Some(*result)
+        } else {
+            None
+        }
     });
     results.collect()
 }
