@@ -499,11 +499,7 @@ fn load_with(more: &str) -> Result<Settings, Faults> {
 
 #[test]
 fn what_does_nothing_yet_is_warned_of() {
-    let text = PING.replacen(
-        "trigger = \"start\"",
-        "trigger = \"postback\"",
-        1,
-    );
+    let text = PING.replacen("trigger = \"start\"", "trigger = \"postback\"", 1);
     assert_ne!(text, PING);
 
     let settings = load_with(&text).unwrap_or_else(|faults| panic!("{faults}"));
@@ -522,11 +518,19 @@ fn webhooks_that_count_calls_have_the_dedupe_of_their_campaign_unless_they_say_o
         ("connect", "", hour),
         ("conversion", "", hour),
         ("connect", "dedupe = \"0s\"", None),
-        ("conversion", "dedupe = \"60s\"", Some(Duration::from_secs(60))),
+        (
+            "conversion",
+            "dedupe = \"60s\"",
+            Some(Duration::from_secs(60)),
+        ),
         ("always", "", None),
     ] {
         let text = PING
-            .replacen("trigger = \"start\"", &format!("trigger = \"{trigger}\"\n{own}"), 1)
+            .replacen(
+                "trigger = \"start\"",
+                &format!("trigger = \"{trigger}\"\n{own}"),
+                1,
+            )
             .replacen("[[campaign]]\n", "[[campaign]]\ndedupe = \"1h\"\n", 1);
         assert_ne!(text, PING);
 

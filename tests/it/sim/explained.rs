@@ -124,9 +124,11 @@ fn what_is_explained_is_what_happens() {
             .collect();
         assert_eq!(verdicts, told, "seed {seed}");
         called += live.len();
-        past += usize::from(verdicts.iter().any(|(_, verdict)| {
-            ["duplicate", "not_original"].contains(verdict)
-        }));
+        past += usize::from(
+            verdicts
+                .iter()
+                .any(|(_, verdict)| ["duplicate", "not_original"].contains(verdict)),
+        );
         exits += usize::from(explained.looks.iter().any(|look| look.exit.is_some()));
     }
     // Else not much was tried.
