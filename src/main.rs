@@ -1,18 +1,20 @@
 //! The command line: arguments in, exit code out.
 
 use std::io;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tracing::{error, warn};
 
+use strowger::call::explain::Explanation;
 use strowger::config;
-use strowger::config::{Faults, Settings};
+use strowger::config::{Faults, Settings, trials};
+use strowger::edge;
 use strowger::edge::demo;
 use strowger::edge::demo::Look;
-use strowger::edge::explain::{Ask, answer};
+use strowger::edge::explain::{Ask, NotExplained, answer};
 use strowger::edge::{Addresses, Disk, Edge, Log};
 
 /// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
@@ -36,8 +38,16 @@ struct Arguments {
 enum Command {
     /// Serves calls until SIGTERM; this is the default.
     Run,
-    /// Reads the configuration and says everything that is wrong with it.
+    /// Reads the configuration and says everything that is wrong with it, runs its route tests, and warns of what is seldom
+    /// meant.
     Check {
+        /// Files of route tests besides those that belong to the configuration: NAME.route.toml beside NAME.toml, and
+        /// *.route.toml in the folders that `directory` names.
+        #[arg(value_name = "TESTS")]
+        tests: Vec<PathBuf>,
+        /// Warnings are wrong, too.
+        #[arg(long)]
+        strict: bool,
         /// Prints the faults as a JSON list.
         #[arg(long)]
         json: bool,
@@ -50,29 +60,13 @@ enum Command {
     },
     /// Says who would get a call, why not the others, which webhooks would be asked and what the
     /// caller would be told; no call is made and nothing is counted.
-    Explain {
-        /// The number that would be dialled.
-        #[arg(long, value_name = "NUMBER")]
-        to: String,
-        /// The caller's number; without it, it is withheld.
-        #[arg(long, value_name = "NUMBER")]
-        from: Option<String>,
-        /// The trunk by which the call would come.
-        #[arg(long, value_name = "ID")]
-        trunk: Option<String>,
-        /// When, as in 2024-11-04T09:00:00-05:00; now, if left out.
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
-        /// The call's UUID: of buyers that share calls by weight, it says who is first.
-        #[arg(long, value_name = "UUID")]
-        uuid: Option<String>,
-        /// A tag that a webhook or somebody else would have set; may be given several times.
-        #[arg(long = "tag", value_name = "KEY=VALUE")]
-        tags: Vec<String>,
-        /// An earlier call of the caller that this buyer answered, as in
-        /// first@2024-11-03T09:00:00Z,converted=GROUP,campaign=ID; may be given several times.
-        #[arg(long = "past", value_name = "BUYER[@TIME]")]
-        past: Vec<String>,
+    Explain(Box<Asked>),
+    /// Decides the calls of a file of records again, by what was known then, under the configuration, and says which of
+    /// them would be others.
+    Replay {
+        /// The file, as `records` of [telemetry] names it.
+        #[arg(value_name = "RECORDS")]
+        records: PathBuf,
         /// Prints one JSON document.
         #[arg(long)]
         json: bool,
@@ -93,6 +87,51 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `explain` is asked.
+#[derive(Args)]
+struct Asked {
+    /// The number that would be dialled.
+    #[arg(long, value_name = "NUMBER")]
+    to: String,
+    /// The caller's number; without it, it is withheld.
+    #[arg(long, value_name = "NUMBER")]
+    from: Option<String>,
+    /// The trunk by which the call would come.
+    #[arg(long, value_name = "ID")]
+    trunk: Option<String>,
+    /// When, as in 2024-11-04T09:00:00-05:00; now, if left out.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// The call's UUID: of buyers that share calls by weight, it says who is first.
+    #[arg(long, value_name = "UUID")]
+    uuid: Option<String>,
+    /// A tag that a webhook or somebody else would have set; may be given several times.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    /// An earlier call of the caller that this buyer answered, as in
+    /// first@2024-11-03T09:00:00Z,converted=GROUP,campaign=ID; may be given several times.
+    #[arg(long = "past", value_name = "BUYER[@TIME]")]
+    past: Vec<String>,
+    /// What a webhook answers; those that are not named answer nothing then. May be given several times.
+    #[arg(long = "answer", value_name = "WEBHOOK=JSON")]
+    answers: Vec<String>,
+    /// How many calls a buyer has, or a group (group:ID=N). May be given several times.
+    #[arg(long = "calls", value_name = "BUYER=N")]
+    calls: Vec<String>,
+    /// How many calls count in the hour, day or month, or in total. May be given several times.
+    #[arg(long = "counted", value_name = "BUYER.WINDOW=N")]
+    counted: Vec<String>,
+    /// Asks a running edge, which goes by what counts there now, instead of the configuration.
+    #[arg(long, value_name = "URL")]
+    edge: Option<String>,
+    /// The file that holds a token of the edge's with the scope `read`; without it, the environment's STROWGER_TOKEN.
+    #[arg(long, value_name = "FILE", requires = "edge")]
+    token_file: Option<PathBuf>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -119,29 +158,14 @@ fn main() -> ExitCode {
     let config = arguments.config;
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&config, &disk),
-        Command::Check { json } => check(&config, &disk, json),
-        Command::Addresses { json } => addresses(&config, &disk, json),
-        Command::Explain {
-            to,
-            from,
-            trunk,
-            at,
-            uuid,
-            tags,
-            past,
+        Command::Check {
+            tests,
+            strict,
             json,
-        } => {
-            let ask = Ask {
-                to,
-                from,
-                trunk,
-                at,
-                uuid,
-                tags,
-                past,
-            };
-            explain(&config, &disk, &ask, json)
-        }
+        } => check(&config, &disk, &tests, (strict, json)),
+        Command::Addresses { json } => addresses(&config, &disk, json),
+        Command::Explain(asked) => explain(&config, &disk, *asked),
+        Command::Replay { records, json } => replay(&config, &disk, &records, json),
         Command::Ledger { data_dir, json } => ledger(&data_dir, json),
         Command::Demo { json } => demo(json),
     }
@@ -181,45 +205,112 @@ fn serve(settings: Settings, config: &Path, disk: &Disk) -> ExitCode {
     }
 }
 
-fn check(config: &Path, disk: &Disk, json: bool) -> ExitCode {
-    match (config::load(config, disk, 1), json) {
-        (Ok(settings), false) => {
-            settings.warnings.iter().for_each(say);
+fn check(
+    config: &Path,
+    disk: &Disk,
+    tests: &[PathBuf],
+    (is_strict, json): (bool, bool),
+) -> ExitCode {
+    let (said, is_right, tried) = match config::load(config, disk, 1) {
+        Ok(settings) => {
+            let tried = trials::run(config, &settings, tests, disk);
+            let is_calm = !is_strict || settings.warnings.is_empty();
+            let is_right = is_calm && tried.faults.is_empty();
+            let said = [settings.warnings, tried.faults].concat();
+            (said, is_right, (tried.files, tried.cases))
+        }
+        Err(faults) => (faults.iter().cloned().collect(), false, (0, 0)),
+    };
+    if json {
+        match serde_json::to_string_pretty(&said) {
+            Ok(list) => say(list),
+            Err(error) => return fail(&error),
+        }
+    } else {
+        said.iter().for_each(say);
+        let (files, cases) = tried;
+        if is_right && files > 0 {
+            say(format_args!("{cases} route tests in {files} files are met"));
+        }
+        if is_right {
             say(format_args!("{}: nothing is wrong", config.display()));
+        }
+    }
+    if is_right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(WRONG)
+    }
+}
+
+fn explain(config: &Path, disk: &Disk, asked: Asked) -> ExitCode {
+    let Asked {
+        to,
+        from,
+        trunk,
+        at,
+        uuid,
+        tags,
+        past,
+        answers,
+        calls,
+        counted,
+        edge,
+        token_file,
+        json,
+    } = asked;
+    let ask = Ask {
+        to,
+        from,
+        trunk,
+        at,
+        uuid,
+        tags,
+        past,
+        answers,
+        calls,
+        counted,
+    };
+    match edge {
+        Some(edge) => explain_by(&edge, token_file.as_deref(), &ask, json),
+        None => explain_here(config, disk, &ask, json),
+    }
+}
+
+/// Asks a running edge.
+fn explain_by(edge: &str, token_file: Option<&Path>, ask: &Ask, json: bool) -> ExitCode {
+    let token = match token_file {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) => return wrong(format_args!("{}: {error}", path.display())),
+        },
+        None => std::env::var("STROWGER_TOKEN").unwrap_or_default(),
+    };
+    match edge::explain::answer_of(edge, &token, ask) {
+        Ok(explanation) if json => {
+            say(explanation);
             ExitCode::SUCCESS
         }
-        (Ok(settings), true) => match serde_json::to_string_pretty(&settings.warnings) {
-            Ok(list) => {
-                say(list);
+        Ok(explanation) => match serde_json::from_str::<Explanation>(&explanation) {
+            Ok(explanation) => {
+                say(explanation);
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),
         },
-        (Err(faults), false) => {
-            say(&faults);
-            ExitCode::from(WRONG)
-        }
-        (Err(faults), true) => match serde_json::to_string_pretty(&faults) {
-            Ok(list) => {
-                say(list);
-                ExitCode::from(WRONG)
-            }
-            Err(error) => fail(&error),
-        },
+        Err(NotExplained::Refused(what)) => wrong(what),
+        Err(error) => fail(&error),
     }
 }
 
-fn explain(config: &Path, disk: &Disk, ask: &Ask, json: bool) -> ExitCode {
+fn explain_here(config: &Path, disk: &Disk, ask: &Ask, json: bool) -> ExitCode {
     let settings = match config::load(config, disk, 1) {
         Ok(settings) => settings,
         Err(faults) => return say_wrong(&faults),
     };
     let explanation = match answer(&settings.policy, ask) {
         Ok(explanation) => explanation,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
-            return ExitCode::from(WRONG);
-        }
+        Err(error) => return wrong(error),
     };
     if !json {
         say(&explanation);
@@ -230,6 +321,19 @@ fn explain(config: &Path, disk: &Disk, ask: &Ask, json: bool) -> ExitCode {
             say(document);
             ExitCode::SUCCESS
         }
+        Err(error) => fail(&error),
+    }
+}
+
+fn replay(config: &Path, disk: &Disk, records: &Path, json: bool) -> ExitCode {
+    let settings = match config::load(config, disk, 1) {
+        Ok(settings) => settings,
+        Err(faults) => return say_wrong(&faults),
+    };
+    let mut output = BufWriter::new(io::stdout().lock());
+    match edge::replay::run(&settings.policy, records, json, &mut output) {
+        Ok(summary) if summary.is_same() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => fail(&error),
     }
 }
@@ -254,7 +358,7 @@ fn addresses(config: &Path, disk: &Disk, json: bool) -> ExitCode {
 }
 
 fn ledger(data_dir: &Path, json: bool) -> ExitCode {
-    let audit = match strowger::edge::audit(data_dir) {
+    let audit = match edge::audit(data_dir) {
         Ok(audit) => audit,
         Err(error) => return fail(&error),
     };
@@ -301,6 +405,11 @@ fn refuse(refusal: &clap::Error) -> ExitCode {
 
 fn say_wrong(faults: &Faults) -> ExitCode {
     let _ = writeln!(io::stderr(), "{faults}");
+    ExitCode::from(WRONG)
+}
+
+fn wrong(what: impl std::fmt::Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{what}");
     ExitCode::from(WRONG)
 }
 

@@ -14,6 +14,7 @@ use crate::call::record::Record;
 use crate::call::story::{Delivery, FiredResult, Story};
 use crate::hooks::after::{self, Firing};
 use crate::hooks::conversion::{Conversion, Ended, Talk};
+use crate::hooks::model::CampaignHooks;
 use crate::hooks::trigger::Trigger;
 use crate::routing::caps::CapOn;
 use crate::types::ids::CallUuid;
@@ -39,6 +40,7 @@ impl Call {
         if story.hooks.is_none() {
             return;
         }
+        story.course.answer();
         story.start_timers(now);
         // Nobody waits for these.
         let _ = self.ping(now, core, Trigger::Answered, None);
@@ -58,6 +60,7 @@ impl Call {
         let mut is_news = false;
         while let Some((_, webhook)) = story.timers.pop_if(|(at, _)| *at <= now) {
             // Whether it is to fire is asked now: the tags may be others than at the answer.
+            story.course.look();
             let fires = story.due(core, now, Trigger::Timer);
             if fires.iter().any(|one| one.id == webhook.id) {
                 is_news |= webhook.dedupe.is_some();
@@ -100,6 +103,22 @@ impl Story {
         })
     }
 
+    /// What the call came to is known from here on.
+    pub(crate) fn note_conversion(&mut self, hooks: &CampaignHooks, conversion: &Conversion) {
+        let converted = conversion.converted();
+        let progress = &mut self.progress;
+        if !hooks.groups.is_empty() {
+            progress.converted = conversion.is_settled().then_some(converted.is_some());
+        }
+        if let Some(converted) = converted {
+            progress.payout = Some(converted.worth.payout.to_string().into());
+            progress.revenue = Some(converted.worth.revenue.to_string().into());
+            let seconds = converted.after.map(|after| after.as_secs());
+            progress.conversion_seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
+            progress.duplicate = Some(converted.is_revenue_duplicate);
+        }
+    }
+
     /// The call is over: finds out whether it converted, and what is to be delivered. `true`: it converted.
     fn conclude(&mut self, now: Instant, moment: Moment) -> bool {
         self.timers.clear();
@@ -123,17 +142,7 @@ impl Story {
         };
         let conversion = Conversion::of(&hooks.groups, &ended, &self.remembers(now, moment));
         let converted = conversion.converted().copied();
-        let progress = &mut self.progress;
-        if !hooks.groups.is_empty() {
-            progress.converted = conversion.is_settled().then_some(converted.is_some());
-        }
-        if let Some(converted) = converted {
-            progress.payout = Some(converted.worth.payout.to_string().into());
-            progress.revenue = Some(converted.worth.revenue.to_string().into());
-            let seconds = converted.after.map(|after| after.as_secs());
-            progress.conversion_seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
-            progress.duplicate = Some(converted.is_revenue_duplicate);
-        }
+        self.note_conversion(&hooks, &conversion);
         let seen = self.seen();
         let firing = Firing {
             facts: &seen,

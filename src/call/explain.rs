@@ -1,23 +1,31 @@
 //! A call that has not happened: who would get it, why not the others, which webhooks would be asked, what the caller would be
 //! told. By the same functions as those that decide live calls.
 
-use std::fmt;
+mod shown;
+mod trunk;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::call::call::Call;
-use crate::call::memory;
-use crate::call::memory::{Memory, Remembered};
+use crate::call::memory::{self, Memory, Remembered};
 use crate::call::policy::Policy;
-use crate::call::route::{Dialling, Screened, outcome_of_cause};
+use crate::call::replay::FORWARD;
+use crate::call::route::{Dialling, Screened, cause_of_hunt, outcome_of_cause};
 use crate::call::story::Story;
+use crate::call::tried::Hunted;
 use crate::hooks::after::Firing;
+use crate::hooks::reply;
 use crate::hooks::request::shown_url;
 use crate::hooks::trigger::Trigger;
+use crate::hooks::window::MOST_PINGS;
 use crate::routing::buyer::Buyer;
+use crate::routing::campaign::Cause;
 use crate::routing::caps::Counters;
-use crate::routing::decide::{Decision, Look, decide, follow};
+use crate::routing::decide::{Decision, Look, decide, follow, forward};
+use crate::routing::facts::Seen;
 use crate::routing::screen::Kept;
 use crate::routing::trunk::Trunk;
 use crate::sip::build::Writer;
@@ -27,6 +35,8 @@ use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 use crate::types::number::Number;
 use crate::types::tag::Origin;
+
+pub use self::trunk::{NoTrunk, trunk_for};
 
 /// A call to be explained.
 pub struct Question<'q> {
@@ -44,14 +54,28 @@ pub struct Question<'q> {
     pub uuid: CallUuid,
     /// Tags that webhooks or others would have set.
     pub tags: &'q [(String, String)],
+    /// What webhooks answer that the call waits for; those that are not named answer nothing in time. `None`: that is not known,
+    /// but for `tags`.
+    pub answers: Option<&'q [Answered]>,
     /// What is remembered of the caller.
     pub memory: &'q Memory,
     /// What is counted.
     pub counters: &'q dyn Counters,
 }
 
+/// What a webhook answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Its id.
+    pub webhook: String,
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
 /// What would become of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Explanation {
     /// The call's UUID: the order by weight depends on it.
     pub uuid: String,
@@ -71,12 +95,14 @@ pub struct Explanation {
     pub sid: Option<String>,
     /// Earlier calls of the caller that are assumed; `None`: nobody asks for them.
     pub past: Option<Vec<PastSaid>>,
-    /// Tags before anything is asked: `key:value`, and who said it.
+    /// Tags when it is decided, and who said each.
     pub tags: Vec<TagSaid>,
-    /// The webhooks that would be asked first; what they say is not known, so give it by `--tag`.
+    /// The webhooks that would be asked first.
     pub start_webhooks: Vec<HookSaid>,
     /// The routes that would be looked at, in order.
     pub looks: Vec<LookSaid>,
+    /// The buyers that would be passed over when their turn came, for what they want to be known just before.
+    pub passed: Vec<VerdictSaid>,
     /// The buyers that would be called, in order.
     pub order: Vec<BuyerSaid>,
     /// What the caller would be told; `None`: what the buyers say.
@@ -84,7 +110,7 @@ pub struct Explanation {
 }
 
 /// An earlier call.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PastSaid {
     /// The campaign's id.
     pub campaign: String,
@@ -97,45 +123,45 @@ pub struct PastSaid {
 }
 
 /// A tag.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct TagSaid {
     /// Its key.
     pub key: String,
     /// One value.
     pub value: String,
     /// Who said it.
-    pub origin: &'static str,
+    pub origin: Cow<'static, str>,
 }
 
 /// A webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct HookSaid {
     /// Its id.
     pub webhook: String,
     /// GET, POST.
-    pub method: &'static str,
+    pub method: Cow<'static, str>,
     /// Where it would go, keys redacted.
     pub url: String,
 }
 
 /// A route.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LookSaid {
     /// The campaign's id.
     pub campaign: String,
     /// Which exit it is; `None`: the campaign's own route.
-    pub exit: Option<&'static str>,
+    pub exit: Option<Cow<'static, str>>,
     /// Its buyers.
     pub buyers: Vec<VerdictSaid>,
 }
 
 /// What is said of a buyer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct VerdictSaid {
     /// The buyer's id.
     pub buyer: String,
     /// Its verdict.
-    pub verdict: &'static str,
+    pub verdict: Cow<'static, str>,
     /// What would have to be.
     pub want: Option<String>,
     /// What is.
@@ -143,7 +169,7 @@ pub struct VerdictSaid {
 }
 
 /// A buyer that would be called.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct BuyerSaid {
     /// Its id.
     pub buyer: String,
@@ -156,7 +182,7 @@ pub struct BuyerSaid {
 }
 
 /// A refusal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Refused {
     /// The final status.
     pub status: u16,
@@ -199,6 +225,7 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         tags: Vec::new(),
         start_webhooks: Vec::new(),
         looks: Vec::new(),
+        passed: Vec::new(),
         order: Vec::new(),
         refused: None,
     };
@@ -221,14 +248,6 @@ impl Question<'_> {
             // What could not be a tag of a live call is none here.
             let _ = story.facts.tags.add(key, value, Origin::Hook);
         }
-        let tags = story.facts.tags.iter();
-        said.tags = tags
-            .map(|tag| TagSaid {
-                key: tag.key.to_string(),
-                value: tag.value.to_string(),
-                origin: tag.origin.label(),
-            })
-            .collect();
         if !memory::window(self.policy, &story.facts.campaign).is_zero()
             && story.facts.caller.is_some()
         {
@@ -236,21 +255,107 @@ impl Question<'_> {
             said.past = Some(self.memory.calls.iter().map(past_said).collect());
         }
         said.start_webhooks = self.webhooks(&story, Trigger::Start);
+        self.answer(&mut story, Trigger::Start);
+        let tags = story.facts.tags.iter();
+        said.tags = tags
+            .map(|tag| TagSaid {
+                key: tag.key.to_string(),
+                value: tag.value.to_string(),
+                origin: tag.origin.label().into(),
+            })
+            .collect();
         let seed = self.uuid.text();
-        let (directory, facts) = (&self.policy.directory, &story.facts);
-        let decision = match kept {
-            None => decide(directory, self.at, &seed, facts, self.counters),
-            Some(kept) => {
-                let from = (None, kept.cause());
-                follow(directory, self.at, &seed, facts, self.counters, from)
+        let mut cause = kept.map(Kept::cause);
+        loop {
+            let (directory, facts) = (&self.policy.directory, &story.facts);
+            let decision = match (story.decisions.last(), cause) {
+                (None, None) => decide(directory, self.at, &seed, facts, self.counters),
+                (before, cause) => {
+                    let from = (before, cause.unwrap_or(Cause::NoAnswer));
+                    follow(directory, self.at, &seed, facts, self.counters, from)
+                }
+            };
+            said.looks.extend(decision.looks.iter().map(look_said));
+            said.refused = self.refusal(&decision);
+            let Some((_, order)) = story.take_decision(self.policy, decision) else {
+                return;
+            };
+            let turns = order
+                .iter()
+                .filter(|buyer| self.turn(said, &mut story, buyer));
+            if turns.count() > 0 {
+                return;
             }
+            // None of them is called: the campaign's exit decides.
+            let hunted = Hunted {
+                is_judged: true,
+                ..Hunted::default()
+            };
+            let next = cause_of_hunt(hunted.outcome());
+            if story.facts.campaign.exits.of(next).is_none() {
+                let outcome = hunted.outcome();
+                said.refused = Some(Refused {
+                    status: Call::status_for(self.trunk, outcome),
+                    reason: outcome.label().to_owned(),
+                });
+                return;
+            }
+            cause = Some(next);
+        }
+    }
+
+    /// A buyer's turn comes. `false`: it is passed over, for what it wants to be known just before it is called is not.
+    fn turn(&self, said: &mut Explanation, story: &mut Story, buyer: &Arc<Buyer>) -> bool {
+        story.facts.tried.push(buyer.id.clone());
+        story.note_buyer(buyer);
+        let webhooks = self.webhooks(story, Trigger::Selected);
+        let is_waited_for = self.answer(story, Trigger::Selected);
+        if let Err(mismatch) = forward(&story.facts, buyer)
+            && !(is_waited_for && self.answers.is_none())
+        {
+            let (key, want) = buyer.rules.forward.want(&mismatch);
+            said.passed.push(VerdictSaid {
+                buyer: buyer.id.to_string(),
+                verdict: FORWARD.into(),
+                want: Some(format!("{key}:{want}")),
+                have: Some(mismatch.have.to_string()),
+            });
+            return false;
+        }
+        said.order.push(self.buyer_said(story, buyer, webhooks));
+        true
+    }
+
+    /// Takes in what the webhooks of a trigger answer. `true`: one of them is waited for.
+    fn answer(&self, story: &mut Story, trigger: Trigger) -> bool {
+        let Some(hooks) = story.hooks.clone() else {
+            return false;
         };
-        said.looks = decision.looks.iter().map(look_said).collect();
-        said.refused = self.refusal(&decision);
-        for buyer in decision.order.iter() {
-            story.facts.tried.push(buyer.id.clone());
-            story.note_buyer(buyer);
-            said.order.push(self.buyer_said(&story, buyer));
+        let mut is_waited_for = false;
+        let due: Vec<_> = {
+            let seen = story.seen();
+            let due = self.firing(story, &seen).due(&hooks, trigger);
+            due.take(MOST_PINGS).cloned().collect()
+        };
+        for webhook in due {
+            is_waited_for |= trigger == Trigger::Start || webhook.holds_call;
+            let mut answers = self.answers.unwrap_or_default().iter();
+            let answer = answers.find(|one| *one.webhook == *webhook.id);
+            if let Some(answer) = answer.filter(|one| (200..300).contains(&one.status)) {
+                let body = answer.body.as_bytes();
+                // What of it is no tag is told by the record of a live call.
+                let _ = reply::apply(body, &webhook.output, &mut story.facts.tags);
+            }
+        }
+        is_waited_for
+    }
+
+    fn firing<'s>(&'s self, story: &Story, seen: &'s Seen<'s>) -> Firing<'s> {
+        Firing {
+            facts: seen,
+            caller: story.facts.caller,
+            past: self.memory,
+            now: self.at,
         }
     }
 
@@ -271,22 +376,16 @@ impl Question<'_> {
             return Vec::new();
         };
         let seen = story.seen();
-        let firing = Firing {
-            facts: &seen,
-            caller: story.facts.caller,
-            past: self.memory,
-            now: self.at,
-        };
-        let due = firing.due(hooks, trigger);
+        let due = self.firing(story, &seen).due(hooks, trigger);
         due.map(|webhook| HookSaid {
             webhook: webhook.id.to_string(),
-            method: webhook.method.as_str(),
+            method: webhook.method.as_str().into(),
             url: shown_url(webhook, &seen).unwrap_or_else(|_| "too long".to_owned()),
         })
         .collect()
     }
 
-    fn buyer_said(&self, story: &Story, buyer: &Buyer) -> BuyerSaid {
+    fn buyer_said(&self, story: &Story, buyer: &Buyer, webhooks: Vec<HookSaid>) -> BuyerSaid {
         let order = buyer.order(&self.uuid.text());
         let gateways = order
             .iter()
@@ -298,11 +397,13 @@ impl Question<'_> {
             sid: story.facts.source.sid.as_deref(),
             profile: buyer.x_ph_profile,
         };
+        let own = buyer.headers.set.iter();
+        let own = own.map(|(name, value)| format!("{name}: {value}"));
         BuyerSaid {
             buyer: buyer.id.to_string(),
             uris: gateways.map(|gateway| gateway.uri.to_string()).collect(),
-            headers: lines(&headers),
-            webhooks: self.webhooks(story, Trigger::Selected),
+            headers: lines(&headers).into_iter().chain(own).collect(),
+            webhooks,
         }
     }
 }
@@ -334,95 +435,14 @@ fn look_said(look: &Look) -> LookSaid {
         let (want, have) = verdict.want_have(buyer).unzip();
         VerdictSaid {
             buyer: buyer.id.to_string(),
-            verdict: verdict.label(),
+            verdict: verdict.label().into(),
             want,
             have,
         }
     });
     LookSaid {
         campaign: look.campaign.id.to_string(),
-        exit: look.exit.map(|cause| cause.label()),
+        exit: look.exit.map(|cause| cause.label().into()),
         buyers: buyers.collect(),
-    }
-}
-
-/// As people read it.
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-        writeln!(f, "call      {} at {}", self.uuid, self.at)?;
-        writeln!(
-            f,
-            "from      {} by trunk {}",
-            or_none(&self.caller),
-            self.trunk
-        )?;
-        writeln!(f, "to        {}", or_none(&self.dialled))?;
-        writeln!(
-            f,
-            "campaign  {}, publisher {}, sub id {}",
-            or_none(&self.campaign),
-            or_none(&self.afid),
-            or_none(&self.sid)
-        )?;
-        for tag in &self.tags {
-            writeln!(f, "tag       {}:{} ({})", tag.key, tag.value, tag.origin)?;
-        }
-        for call in self.past.iter().flatten() {
-            write!(f, "past      {}", call.campaign)?;
-            if let (Some(buyer), Some(at)) = (&call.buyer, &call.answered) {
-                write!(f, ", {buyer} at {at}")?;
-            }
-            match &call.converted {
-                Some(at) => writeln!(f, ", converted at {at}")?,
-                None => writeln!(f)?,
-            }
-        }
-        if self.past.as_ref().is_some_and(Vec::is_empty) {
-            writeln!(
-                f,
-                "past      none (earlier calls count here: give them by --past)"
-            )?;
-        }
-        for hook in &self.start_webhooks {
-            writeln!(
-                f,
-                "asks      {} {} ({})",
-                hook.method, hook.url, hook.webhook
-            )?;
-        }
-        for look in &self.looks {
-            match look.exit {
-                None => writeln!(f, "\ncampaign {}", look.campaign)?,
-                Some(exit) => writeln!(f, "\ncampaign {}, exit {exit}", look.campaign)?,
-            }
-            for one in &look.buyers {
-                write!(f, "  {:<20} {}", one.buyer, one.verdict)?;
-                match (&one.want, &one.have) {
-                    (Some(want), Some(have)) => writeln!(f, ": wants {want}, has {have}")?,
-                    _ => writeln!(f)?,
-                }
-            }
-        }
-        for (place, buyer) in (1..).zip(&self.order) {
-            writeln!(f, "\n{place}. {}", buyer.buyer)?;
-            for uri in &buyer.uris {
-                writeln!(f, "   INVITE {uri}")?;
-            }
-            for header in &buyer.headers {
-                writeln!(f, "   {header}")?;
-            }
-            for hook in &buyer.webhooks {
-                writeln!(
-                    f,
-                    "   tells {} {} ({})",
-                    hook.method, hook.url, hook.webhook
-                )?;
-            }
-        }
-        match &self.refused {
-            Some(refused) => write!(f, "\nrefused   {} {}", refused.status, refused.reason),
-            None => Ok(()),
-        }
     }
 }

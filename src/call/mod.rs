@@ -20,6 +20,7 @@
 //! | what is remembered of its caller | `memory`, and how a call asks `recall` |
 //! | who gets it | `route` |
 //! | who would get a call that has not happened | `explain` |
+//! | how a call came to be decided | `course`, the same decided again `replay` |
 //! | webhooks while it is set up | `pings`, and after that `aftermath` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | what is done for one buyer whose turn it is | `turn`, what the record says of it `tried` |
@@ -50,6 +51,7 @@ mod bye;
 mod call;
 mod closing;
 mod core;
+pub mod course;
 mod credentials;
 mod early_offer;
 mod elsewhere;
@@ -80,6 +82,7 @@ mod refer;
 pub mod refuse;
 mod registry;
 mod relay;
+pub mod replay;
 mod requests;
 mod rescue;
 mod responses;

@@ -29,6 +29,8 @@ use crate::hooks::trigger::Trigger;
 use crate::hooks::window::{LIMIT, MOST_PINGS, Slot, Window};
 use crate::routing::buyer::Buyer;
 use crate::sip::message::{Essentials, Request};
+use crate::types::moment::Moment;
+use crate::types::tag::Tags;
 
 impl Call {
     /// The call has begun: what its campaign asks before anything is decided is asked.
@@ -56,6 +58,7 @@ impl Call {
     ) -> Option<Instant> {
         let story = self.record.as_mut()?.story.as_mut()?;
         story.facts.tried.push(buyer.id.clone());
+        story.course.tell(&buyer.id);
         story.note_buyer(buyer);
         self.ping(now, core, Trigger::Selected, Some(turn))
     }
@@ -71,6 +74,7 @@ impl Call {
     ) -> Option<Instant> {
         let key = self.key;
         let story = self.record.as_mut()?.story.as_mut()?;
+        story.course.look();
         let due = story.due(core, now, trigger);
         let mut places = Vec::new();
         let mut is_news = false;
@@ -127,7 +131,7 @@ impl Call {
                 return;
             }
         }
-        story.take(place, reply);
+        story.take(core.moment(now), place, reply);
         story.report(core, place);
     }
 
@@ -236,7 +240,7 @@ impl Story {
         window.handle_timeout(now);
         for (place, slot) in places.into_iter().zip(window.into_slots()) {
             match slot {
-                Slot::Done(reply) => self.take(place, reply),
+                Slot::Done(reply) => self.take(core.moment(now), place, reply),
                 Slot::Waiting | Slot::TimedOut => {
                     if let Some(fired) = self.fired.get_mut(place) {
                         fired.result = FiredResult::TimedOut;
@@ -250,7 +254,7 @@ impl Story {
     }
 
     /// Takes in what was heard of a ping.
-    fn take(&mut self, place: usize, reply: Reply) {
+    fn take(&mut self, now: Moment, place: usize, reply: Reply) {
         let Some(fired) = self.fired.get_mut(place) else {
             return;
         };
@@ -260,8 +264,14 @@ impl Story {
             Ok((status, body)) => {
                 // What comes with an error is about the error.
                 if (200..300).contains(&status) {
-                    let tags = &mut self.facts.tags;
-                    fired.warnings = reply::apply(&body, &fired.webhook.output, tags);
+                    let output = &fired.webhook.output;
+                    let apply = |tags: &mut Tags| reply::apply(&body, output, tags);
+                    fired.warnings = self.course.change(
+                        now,
+                        &mut self.facts.tags,
+                        self.recall.as_deref(),
+                        apply,
+                    );
                 }
                 FiredResult::Answered(status)
             }

@@ -118,6 +118,8 @@ impl Story {
         let Some(recall) = self.recall.as_mut().filter(|one| one.ticket == ticket) else {
             return false;
         };
+        let moment = core.moment(now);
+        self.course.keep(moment, &self.facts.tags, Some(recall));
         let (memory, failure) = match recalled {
             Recalled::News(call) => {
                 recall.memory.add(call);

@@ -23,6 +23,7 @@ use crate::call::facts::call_key;
 use crate::call::hunt::Hunt;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side, WhySkipped};
+use crate::call::replay::FORWARD;
 use crate::call::story::Story;
 use crate::routing::buyer::Buyer;
 use crate::routing::campaign::Cause;
@@ -176,7 +177,7 @@ impl Call {
                 follow(directory, moment, &seed, facts, &Unknown, from)
             }
         };
-        let order = self.take_decision(decision);
+        let order = self.take_decision(moment, decision);
         let Some((company, order)) = order else {
             let outcome = self.sum_up();
             self.refuse_at_once(now, core, &early, outcome);
@@ -192,21 +193,15 @@ impl Call {
     }
 
     /// Keeps a decision. `Some`: these are tried, for the campaign of this company.
-    fn take_decision(&mut self, decision: Decision) -> Option<(CompanyId, Arc<[Arc<Buyer>]>)> {
+    fn take_decision(
+        &mut self,
+        moment: Moment,
+        decision: Decision,
+    ) -> Option<(CompanyId, Arc<[Arc<Buyer>]>)> {
         let policy = self.policy.clone();
         let story = self.record.as_mut()?.story.as_mut()?;
-        let campaign = &decision.trail.campaign;
-        if !Arc::ptr_eq(campaign, &story.facts.campaign) {
-            // From here on it is a call of that campaign.
-            story.facts.campaign = Arc::clone(campaign);
-            story.hooks = policy.hooks.of(campaign.place.0).cloned();
-        }
-        let company = campaign.company;
-        let order = Arc::clone(&decision.order);
-        story.refused.clone_from(&decision.refused);
-        let is_refused = decision.refused.is_some();
-        story.decisions.push(decision);
-        (!is_refused).then_some((company, order))
+        story.course.decide(moment);
+        story.take_decision(&policy, decision)
     }
 
     /// Nobody of the hunt's buyers is left: takes the campaign's exit. `false`: there is none.
@@ -231,7 +226,7 @@ impl Call {
         let (directory, facts) = (&policy.directory, &story.facts);
         let from = (Some(before), cause);
         let decision = follow(directory, moment, &seed, facts, &Unknown, from);
-        match self.take_decision(decision) {
+        match self.take_decision(moment, decision) {
             Some((company, order)) => {
                 hunt.go_on_with(company, order);
                 true
@@ -242,17 +237,18 @@ impl Call {
 
     /// Whether the buyer whose turn it is still is what the call is for; if not, it is passed over.
     pub(crate) fn still_fits(&mut self, now: Instant, core: &mut Core, buyer: &Arc<Buyer>) -> bool {
-        if buyer.rules.is_plain() {
-            return true;
-        }
         let moment = core.moment(now);
         let Some(story) = self
             .record
-            .as_ref()
-            .and_then(|record| record.story.as_ref())
+            .as_mut()
+            .and_then(|record| record.story.as_mut())
         else {
             return true;
         };
+        story.course.turn(moment, &buyer.id);
+        if buyer.rules.is_plain() {
+            return true;
+        }
         let facts = &story.facts;
         let verdict = recheck(moment, facts, &Unknown, &facts.campaign, buyer);
         if !verdict.fits() {
@@ -272,13 +268,14 @@ impl Call {
     ) -> bool {
         let Some(story) = self
             .record
-            .as_ref()
-            .and_then(|record| record.story.as_ref())
+            .as_mut()
+            .and_then(|record| record.story.as_mut())
         else {
             return true;
         };
+        story.course.forward(&buyer.id);
         if forward(&story.facts, buyer).is_err() {
-            let why = WhySkipped::Judged("forward_mismatch");
+            let why = WhySkipped::Judged(FORWARD);
             self.skip(now, core, (buyer, None), why);
             return false;
         }
@@ -287,12 +284,7 @@ impl Call {
 
     /// Why nobody is left, for the campaign's exits.
     fn cause(&self) -> Cause {
-        let outcome = self.sum_up_hunt();
-        let causes = [Cause::AllCapped, Cause::AllDown, Cause::NoMatch];
-        let mut causes = causes.into_iter();
-        causes
-            .find(|cause| outcome_of_cause(*cause) == outcome)
-            .unwrap_or(Cause::NoAnswer)
+        cause_of_hunt(self.sum_up_hunt())
     }
 
     /// What the call came to, all in all, that nobody has taken.
@@ -302,11 +294,7 @@ impl Call {
             .as_ref()
             .and_then(|record| record.story.as_ref());
         let refused = story.and_then(|story| story.refused.as_ref());
-        match refused {
-            // What the hunt came to is told more exactly below.
-            Some(Refused { cause, .. }) if *cause != Cause::NoAnswer => outcome_of_cause(*cause),
-            Some(_) | None => self.sum_up_hunt(),
-        }
+        sum_up(refused, self.sum_up_hunt())
     }
 
     /// Ends a call that nobody has taken, as its campaign wants it told, or else as the outcome says.
@@ -331,6 +319,46 @@ impl Call {
         early.refuse(now, core, &self.caller_mark.text(), status, reason);
         self.settle(now, core, outcome, status, Side::Edge);
         self.state = crate::call::call::State::Gone;
+    }
+}
+
+impl Story {
+    /// Keeps a decision. `Some`: these are tried, for the campaign of this company.
+    pub(crate) fn take_decision(
+        &mut self,
+        policy: &Policy,
+        decision: Decision,
+    ) -> Option<(CompanyId, Arc<[Arc<Buyer>]>)> {
+        let campaign = &decision.trail.campaign;
+        if !Arc::ptr_eq(campaign, &self.facts.campaign) {
+            // From here on it is a call of that campaign.
+            self.facts.campaign = Arc::clone(campaign);
+            self.hooks = policy.hooks.of(campaign.place.0).cloned();
+        }
+        let company = campaign.company;
+        let order = Arc::clone(&decision.order);
+        self.refused.clone_from(&decision.refused);
+        let is_refused = decision.refused.is_some();
+        self.decisions.push(decision);
+        (!is_refused).then_some((company, order))
+    }
+}
+
+/// Why nobody is left, for the campaign's exits, when a hunt came to this.
+pub(crate) fn cause_of_hunt(outcome: Outcome) -> Cause {
+    let causes = [Cause::AllCapped, Cause::AllDown, Cause::NoMatch];
+    let mut causes = causes.into_iter();
+    causes
+        .find(|cause| outcome_of_cause(*cause) == outcome)
+        .unwrap_or(Cause::NoAnswer)
+}
+
+/// What a call came to, all in all, that nobody has taken: `refused` says why nobody is left, and the hunt came to `hunt`.
+pub(crate) fn sum_up(refused: Option<&Refused>, hunt: Outcome) -> Outcome {
+    match refused {
+        // What the hunt came to tells more exactly.
+        Some(Refused { cause, .. }) if *cause != Cause::NoAnswer => outcome_of_cause(*cause),
+        Some(_) | None => hunt,
     }
 }
 

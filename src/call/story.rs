@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::call::course::Course;
 use crate::call::places::Ticket;
 use crate::call::recall::Recall;
 use crate::call::turn::TurnId;
@@ -27,6 +28,8 @@ pub struct Story {
     pub progress: Progress,
     /// What was decided, in order: first of the campaign, then of its exits.
     pub decisions: Vec<Decision>,
+    /// What each of them, and each turn of a buyer, went by.
+    pub course: Course,
     /// Why nobody is left, if the last decision came to that.
     pub refused: Option<Refused>,
     /// The webhooks that have fired, in order.
@@ -134,6 +137,7 @@ impl Story {
             facts,
             progress: Progress::default(),
             decisions: Vec::new(),
+            course: Course::default(),
             refused: None,
             fired: Vec::new(),
             posted: Posted::default(),

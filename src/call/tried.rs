@@ -119,22 +119,44 @@ impl Call {
             .record
             .as_ref()
             .map_or(&[][..], |record| &record.attempts);
-        if attempts.is_empty() {
-            let mut skipped = self.record.iter().flat_map(|record| &record.skipped);
-            let is_capped =
-                |one: &Skipped| matches!(one.why, WhySkipped::Full(_) | WhySkipped::LimitUnknown);
-            let is_judged = |one: &Skipped| matches!(one.why, WhySkipped::Judged(_));
-            if skipped.clone().any(is_capped) {
+        let skipped = self.record.iter().flat_map(|record| &record.skipped);
+        let is_capped =
+            |one: &Skipped| matches!(one.why, WhySkipped::Full(_) | WhySkipped::LimitUnknown);
+        let is_judged = |one: &Skipped| matches!(one.why, WhySkipped::Judged(_));
+        let is_busy = |one: &&record::Attempt| one.result == AttemptResult::Busy;
+        Hunted {
+            attempts: attempts.len(),
+            busy: attempts.iter().filter(is_busy).count(),
+            is_capped: skipped.clone().any(is_capped),
+            is_judged: skipped.clone().any(is_judged),
+        }
+        .outcome()
+    }
+}
+
+/// What came of all that a hunt tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Hunted {
+    pub(crate) attempts: usize,
+    /// Those of them that were busy.
+    pub(crate) busy: usize,
+    /// Somebody had as many calls as it takes.
+    pub(crate) is_capped: bool,
+    /// Somebody did not want the call when its turn came.
+    pub(crate) is_judged: bool,
+}
+
+impl Hunted {
+    pub(crate) fn outcome(self) -> Outcome {
+        if self.attempts == 0 {
+            if self.is_capped {
                 Outcome::AllCapped
-            } else if skipped.any(is_judged) {
+            } else if self.is_judged {
                 Outcome::NoMatch
             } else {
                 Outcome::NoBuyer
             }
-        } else if attempts
-            .iter()
-            .all(|attempt| attempt.result == AttemptResult::Busy)
-        {
+        } else if self.busy == self.attempts {
             Outcome::AllBusy
         } else {
             Outcome::NoAnswer

@@ -21,7 +21,7 @@ use self::lines::one_line;
 
 /// Place of a file in [`Desk::files`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileId(u32);
+pub(super) struct FileId(pub(super) u32);
 
 /// A file that was read.
 pub(super) struct File {
@@ -319,6 +319,7 @@ impl<'s> Desk<'s> {
                 name.len() >= start.len() + end.len()
                     && name.starts_with(start)
                     && name.ends_with(end)
+                    && !name.ends_with(".route.toml")
                     && (!name.starts_with('.') || start.starts_with('.'))
             })
         };

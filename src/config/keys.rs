@@ -1,16 +1,20 @@
 //! Every key there is, by section. `conf/strowger.toml` documents each of them, and a test sees to it.
 
 mod http;
+mod limits;
 mod terms;
+mod trial;
 mod twilio;
 
 use crate::config::raw::Shape;
 
 pub(super) use self::http::{HTTP, HTTP_CLIENT, HTTP_LISTEN, HTTP_TOKEN};
+pub(super) use self::limits::{GUARD, LIMITS, OVERLOAD, TIMERS};
 pub(super) use self::terms::{
     BUYER_CAPS, BUYER_DUPLICATE, BUYER_GROUP, BUYER_GROUP_CAPS, CALLER_LIST, CAMPAIGN_EXIT,
     CAMPAIGN_EXITS, CAMPAIGN_REPEAT,
 };
+pub(super) use self::trial::{CASE, CASE_ANSWER, CASE_EXPECT, CASE_PAST, TRIALS};
 pub(super) use self::twilio::{TWILIO, TWILIO_ORG, TWILIO_SHARED_KEY};
 
 pub(super) const ROOT: Shape = Shape {
@@ -159,38 +163,6 @@ pub(super) const MEDIA: Shape = Shape {
 pub(super) const RTPENGINE: Shape = Shape {
     name: "media.rtpengine",
     keys: &["address", "weight"],
-};
-
-pub(super) const TIMERS: Shape = Shape {
-    name: "timers",
-    keys: &["t1", "t2", "t4"],
-};
-
-pub(super) const LIMITS: Shape = Shape {
-    name: "limits",
-    keys: &["calls", "transactions", "nonces", "call_time"],
-};
-
-pub(super) const GUARD: Shape = Shape {
-    name: "guard",
-    keys: &[
-        "refusals",
-        "window",
-        "ban",
-        "longest_ban",
-        "rate",
-        "burst",
-        "strangers",
-        "senders",
-        "guesses",
-        "lock",
-        "half_open",
-    ],
-};
-
-pub(super) const OVERLOAD: Shape = Shape {
-    name: "overload",
-    keys: &["target", "stale"],
 };
 
 pub(super) const HUNT: Shape = Shape {

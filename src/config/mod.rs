@@ -25,6 +25,7 @@ mod hooks;
 pub mod http;
 mod http_client;
 mod keys;
+mod lints;
 mod listen;
 mod media;
 mod networks;
@@ -38,6 +39,7 @@ mod terms;
 mod texts;
 pub mod tls;
 mod toml_text;
+pub mod trials;
 pub mod twilio;
 mod users;
 mod value;
@@ -103,6 +105,8 @@ pub struct Settings {
     pub storage: Option<Storage>,
     /// What the engine goes by.
     pub policy: Policy,
+    /// The folders of the files that `directory` names.
+    pub folders: Vec<PathBuf>,
     /// What is right, but seldom meant.
     pub warnings: Vec<Fault>,
 }
@@ -209,6 +213,14 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let data_dir = node.data_dir.map(|path| desk.resolve(path.value));
     let storage = store::read(&root, data_dir.clone(), desk);
 
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for pattern in &node.directory {
+        let folder = desk.resolve(pattern.value);
+        let folder = folder.parent().unwrap_or(Path::new("")).to_owned();
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
     let mut files = desk.open_directory(&node.directory);
     let shelf = shelf::open(node.data_dir, desk);
     files.extend(shelf.files);
@@ -233,6 +245,14 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     lists.extend(shelf.lists.into_iter().map(bulk::List));
     let scene = (&listeners, &media, &networks);
     let (directory, hooks) = routes::read(&roots, (companies, &callers), &lists, scene, desk);
+    if desk.is_right() {
+        let scene = lints::Scene {
+            directory: &directory,
+            attempts: node.hunt.attempts,
+            domains: carriers.domains.keys().map(|name| &**name).collect(),
+        };
+        lints::look(&roots, &scene, desk);
+    }
     let http_client = http_client::read(&root, &networks, desk);
     let mut known = carriers.listed;
     let mut names = carriers.peers;
@@ -291,6 +311,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
         dns,
         http_client,
         warnings: Vec::new(),
+        folders,
         storage,
     };
     // What somebody asks for is there to be told.

@@ -50,6 +50,11 @@ impl<'d> Section<'d> {
         Self::new(table, start(file), &keys::ROUTING_ROOT, desk)
     }
 
+    /// The whole of a file of route tests.
+    pub(super) fn trial_root(table: &'d DeTable<'d>, file: FileId, desk: &mut Desk<'_>) -> Self {
+        Self::new(table, start(file), &keys::TRIALS, desk)
+    }
+
     fn new(
         table: &'d DeTable<'d>,
         place: Place,

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::routing::book::{Book, Counted, Hold};
-use crate::routing::caps::CapOn;
+use crate::routing::caps::{CapOn, Counters, Party};
+use crate::routing::window::Window;
 use crate::types::moment::Moment;
 
 /// The book that all shards share.
@@ -53,6 +54,17 @@ impl Ledger {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What counts now, for whoever only looks.
+impl Counters for Ledger {
+    fn calls(&self, party: &Party) -> Option<u32> {
+        self.book().calls(party)
+    }
+
+    fn counted(&self, party: &Party, window: Window) -> Option<u32> {
+        self.book().counted(party, window)
     }
 }
 

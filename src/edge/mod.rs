@@ -38,6 +38,7 @@ mod pace;
 mod postroom;
 mod recall;
 mod reload;
+pub mod replay;
 mod rtpengine;
 mod shard;
 mod storeroom;
@@ -186,6 +187,7 @@ impl Edge {
             warnings: _,
             storage,
             mut policy,
+            folders: _,
         } = settings;
         let Bound {
             listeners,

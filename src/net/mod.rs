@@ -1,5 +1,6 @@
 //! Sockets, clients and the clock.
 
+pub mod ask;
 mod batch;
 pub mod clock;
 pub mod http;

@@ -1,7 +1,9 @@
 //! How many calls a trunk brings, or a buyer takes: at once, per second, and in windows of the calendar.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::routing::directory::Directory;
 use crate::routing::window::{Span, Window};
 use crate::routing::zone::Zone;
 
@@ -110,6 +112,36 @@ impl Counters for Unknown {
     }
 }
 
+/// What somebody says counts, for a call that has not happened: who is not named has no calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// Calls at once.
+    pub calls: BTreeMap<Party, u32>,
+    /// Calls that count in the window of a length in which it is then.
+    pub counted: BTreeMap<(Party, Span), u32>,
+    /// Buyers that are left alone because nothing that is sent there is answered.
+    pub down: BTreeSet<Arc<str>>,
+}
+
+impl Counters for Stated {
+    fn is_known(&self) -> bool {
+        *self != Self::default()
+    }
+
+    fn calls(&self, party: &Party) -> Option<u32> {
+        Some(self.calls.get(party).copied().unwrap_or_default())
+    }
+
+    fn counted(&self, party: &Party, window: Window) -> Option<u32> {
+        let key = (party.clone(), window.span());
+        Some(self.counted.get(&key).copied().unwrap_or_default())
+    }
+
+    fn is_down(&self, buyer: &str) -> bool {
+        self.down.contains(buyer)
+    }
+}
+
 impl Caps {
     /// Whether there is any.
     #[must_use]
@@ -165,6 +197,19 @@ impl CapKind {
 }
 
 impl Party {
+    /// The buyer of this id, or the group behind `group:`; `None`: there is none, or the group has no limits.
+    #[must_use]
+    pub fn named(name: &str, directory: &Directory) -> Option<Self> {
+        let Some(id) = name.strip_prefix("group:") else {
+            let (id, _) = directory.buyers.get_key_value(name)?;
+            return Some(Self::Buyer(Arc::clone(id)));
+        };
+        let buyers = directory.buyers.values();
+        let mut groups = buyers.flat_map(|buyer| &buyer.rules.groups);
+        let group = groups.find(|group| *group.id == *id)?;
+        Some(Self::Group(Arc::clone(&group.id)))
+    }
+
     /// Its id in the configuration.
     #[must_use]
     pub fn id(&self) -> &Arc<str> {

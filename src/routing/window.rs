@@ -58,6 +58,17 @@ impl Span {
     /// All of them, the shortest first.
     pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Month, Self::Total];
 
+    /// Its name in configurations.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Total => "total",
+        }
+    }
+
     /// The window of this length in which it is now.
     #[must_use]
     pub fn window(self, local: Local) -> Window {

@@ -7,6 +7,7 @@ mod labels;
 pub mod log;
 pub mod media;
 pub mod metrics;
+pub mod reading;
 pub mod record;
 pub mod rtpengine;
 pub mod store;

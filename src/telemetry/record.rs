@@ -13,9 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::call::record::{AttemptResult, Record, Side};
+use crate::call::record::{AttemptResult, Record, Side, WhySkipped};
 use crate::media::figures::Heard;
 use crate::telemetry::story;
+pub use crate::telemetry::story::{conversion, decision};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -87,6 +88,17 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
         entry.text_or_null("gateway", gateway);
         entry.integer("at_ms", since_began(skipped.at));
         entry.text("why", skipped.why.label().as_bytes());
+        let limit = match &skipped.why {
+            WhySkipped::Full(full) => Some(full),
+            WhySkipped::GatewayDown | WhySkipped::Judged(_) | WhySkipped::LimitUnknown => None,
+        };
+        entry.object_or_null("limit", limit, |full, limit| {
+            limit.text("of", full.party.kind().as_bytes());
+            limit.text("id", full.party.id().as_bytes());
+            limit.text("kind", full.kind.label().as_bytes());
+            limit.integer("have", full.have.into());
+            limit.integer("cap", full.cap.into());
+        });
     });
     line.object_or_null("media", record.figures.as_deref(), |figures, media| {
         for (side, heard) in ["caller", "buyer"].into_iter().zip(&figures.parties) {
@@ -272,11 +284,11 @@ pub(super) struct Object<'o> {
 }
 
 impl<'o> Object<'o> {
-    fn begin(out: &'o mut Vec<u8>) -> Self {
+    pub(super) fn begin(out: &'o mut Vec<u8>) -> Self {
         Self { out, lead: b'{' }
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.out.push(b'}');
     }
 
@@ -343,7 +355,7 @@ impl<'o> Object<'o> {
         self.out.extend_from_slice(text);
     }
 
-    fn null(&mut self, key: &str) {
+    pub(super) fn null(&mut self, key: &str) {
         self.key(key);
         self.out.extend_from_slice(b"null");
     }

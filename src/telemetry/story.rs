@@ -1,35 +1,97 @@
-//! What a call record says of a call's campaign: the company, tags with their origin, what was known of the caller's other calls, every decision with every buyer's verdict,
-//! webhooks, conversion.
+//! What a call record says of a call's campaign: the company, tags with their origin, what was known of the caller's other calls,
+//! every decision with every buyer's verdict, webhooks, conversion.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::call::recall::Recall;
+use crate::call::memory::Memory;
 use crate::call::story::{Fired, FiredResult, Story};
-use crate::hooks::conversion::{Conversion, Verdict};
+use crate::hooks::conversion::{Conversion, Posted, Verdict};
 use crate::routing::decide::{Decision, Look};
 use crate::telemetry::record::{Object, milliseconds};
-use crate::types::tag::Tag;
+use crate::types::moment::Moment;
+use crate::types::tag::{Tag, Tags};
 
 /// Writes it; `began` is when the call did.
 pub(super) fn write(story: &Story, began: Instant, entry: &mut Object<'_>) {
+    let at = story.facts.began;
+    let since = |later: Moment| u64::try_from(later.since(at).as_millis()).unwrap_or(u64::MAX);
+    let course = &story.course;
     entry.text("company", story.facts.company.as_bytes());
-    let tags: Vec<&Tag> = story.facts.tags.iter().collect();
+    entry.display("at", &format_args!("{:.3}", at.timestamp()));
+    let recall = story.recall.as_deref();
+    let memory = recall.map(|recall| (&recall.memory, recall.is_known));
+    entry.object_or_null("past", memory.as_ref(), write_memory);
+    write_tags(&story.facts.tags, entry);
+    entry.objects("before", &course.over, |state, entry| {
+        entry.integer("until_ms", since(state.until));
+        let memory = state
+            .memory
+            .as_ref()
+            .map(|(memory, known)| (memory, *known));
+        entry.object_or_null("past", memory.as_ref(), write_memory);
+        write_tags(&state.tags, entry);
+    });
+    let decisions: Vec<_> = story.decisions.iter().zip(&course.decisions).collect();
+    entry.objects("decisions", &decisions, |(decision, asked), entry| {
+        entry.integer("at_ms", since(asked.at));
+        entry.integer("state", asked.state.into());
+        write_decision(decision, entry);
+    });
+    entry.objects("turns", &course.turns, |turn, entry| {
+        entry.text("buyer", turn.buyer.as_bytes());
+        entry.integer("at_ms", since(turn.asked.at));
+        entry.integer("state", turn.asked.state.into());
+        entry.integer_or_null("told", turn.told.map(u64::from));
+        entry.integer_or_null("forward", turn.forward.map(u64::from));
+    });
+    entry.integer_or_null("answer_state", course.answer.map(u64::from));
+    let ringing = story.progress.ringing.map(milliseconds_of);
+    entry.integer_or_null("ringing_ms", ringing);
+    entry.objects("webhooks", &story.fired, |fired, entry| {
+        write_fired(fired, began, entry);
+    });
+    let posted = (story.posted != Posted::default()).then_some(&story.posted);
+    entry.object_or_null("posted", posted, |posted, entry| {
+        match posted.converted {
+            Some(converted) => entry.flag("converted", converted),
+            None => entry.null("converted"),
+        }
+        entry.display_or_null("payout", posted.payout.as_ref());
+        entry.display_or_null("revenue", posted.revenue.as_ref());
+    });
+    entry.object_or_null("conversion", story.conversion.as_ref(), write_conversion);
+}
+
+/// What was decided, as one JSON object.
+pub fn decision(decision: &Decision) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut object = Object::begin(&mut out);
+    write_decision(decision, &mut object);
+    object.end();
+    out
+}
+
+/// What a call came to, as one JSON object.
+pub fn conversion(conversion: &Conversion) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut object = Object::begin(&mut out);
+    write_conversion(conversion, &mut object);
+    object.end();
+    out
+}
+
+fn write_tags(tags: &Tags, entry: &mut Object<'_>) {
+    let tags: Vec<&Tag> = tags.iter().collect();
     entry.objects("tags", &tags, |tag, entry| {
         entry.text("key", tag.key.as_bytes());
         entry.text("value", tag.value.as_bytes());
         entry.text("origin", tag.origin.label().as_bytes());
     });
-    entry.object_or_null("past", story.recall.as_deref(), write_recall);
-    entry.objects("decisions", &story.decisions, write_decision);
-    entry.objects("webhooks", &story.fired, |fired, entry| {
-        write_fired(fired, began, entry);
-    });
-    entry.object_or_null("conversion", story.conversion.as_ref(), write_conversion);
 }
 
-fn write_recall(recall: &Recall, entry: &mut Object<'_>) {
-    entry.flag("known", recall.is_known);
-    entry.objects("calls", &recall.memory.calls, |call, entry| {
+fn write_memory((memory, is_known): &(&Memory, bool), entry: &mut Object<'_>) {
+    entry.flag("known", *is_known);
+    entry.objects("calls", &memory.calls, |call, entry| {
         let (answered, converted) = (call.answered.as_ref(), call.converted.as_ref());
         entry.text("uuid", &call.uuid.text());
         entry.text("campaign", call.campaign.as_bytes());
@@ -84,10 +146,7 @@ fn write_fired(fired: &Fired, began: Instant, entry: &mut Object<'_>) {
         | FiredResult::Queued => None,
     };
     entry.integer_or_null("status", status);
-    entry.integer(
-        "ms",
-        u64::try_from(fired.took.as_millis()).unwrap_or(u64::MAX),
-    );
+    entry.integer("ms", milliseconds_of(fired.took));
     entry.objects("warnings", &fired.warnings, |warning, entry| {
         entry.text("what", warning.to_string().as_bytes());
     });
@@ -108,4 +167,8 @@ fn write_conversion(conversion: &Conversion, entry: &mut Object<'_>) {
         entry.flag("payout_duplicate", converted.is_payout_duplicate);
         entry.flag("revenue_duplicate", converted.is_revenue_duplicate);
     });
+}
+
+fn milliseconds_of(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

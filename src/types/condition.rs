@@ -156,6 +156,23 @@ impl Conditions {
         })
     }
 
+    /// Two of them that no one value of a key meets both, in words; `None`: there are none.
+    #[must_use]
+    pub fn conflict(&self) -> Option<String> {
+        let mut pairs = (1..).zip(&self.0).flat_map(|(next, one)| {
+            let others = self.0.get(next..).unwrap_or_default();
+            others.iter().map(move |other| (one, other))
+        });
+        pairs.find_map(|(one, other)| {
+            let how = (one.key == other.key).then(|| one.test.conflicts(&other.test))??;
+            let Rule { key, test } = one;
+            Some(format!(
+                "asks of `{key}` that it is {test} and {}: {how}",
+                other.test
+            ))
+        })
+    }
+
     /// The keys that they look at, each once or more often.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|rule| &*rule.key)
@@ -231,6 +248,46 @@ impl Test {
             }
             Self::NoneOf(texts) => texts.contains(value),
             Self::Size { op, want, .. } => want.compare(value).is_some_and(|order| op.fits(order)),
+        }
+    }
+}
+
+impl Test {
+    /// Why what meets one of the two does not meet the other; `None`: some value may.
+    fn conflicts(&self, other: &Self) -> Option<&'static str> {
+        const NEVER: &str = "no call is that";
+        const SEVERAL: &str = "only a call with several values is that";
+        match (self, other) {
+            (Self::OneOf { texts, patterns }, Self::NoneOf(not))
+            | (Self::NoneOf(not), Self::OneOf { texts, patterns }) => {
+                let is_ruled_out = texts.iter().all(|text| not.contains(text));
+                (patterns.is_empty() && is_ruled_out).then_some(NEVER)
+            }
+            (Self::OneOf { texts, patterns }, size @ Self::Size { .. })
+            | (size @ Self::Size { .. }, Self::OneOf { texts, patterns }) => {
+                let is_ruled_out = !texts.iter().any(|text| size.finds(text));
+                (patterns.is_empty() && is_ruled_out).then_some(SEVERAL)
+            }
+            (Self::Size { op, text, .. }, Self::Size { op: to, want, .. }) => {
+                // One asks for more, the other for less, and the bounds do not overlap.
+                let order = want.compare(text)?;
+                let is_apart = match (op, to) {
+                    (Size::Above | Size::AtLeast, Size::Below | Size::AtMost) => {
+                        let is_exact = (*op, *to) == (Size::AtLeast, Size::AtMost);
+                        order.is_gt() || (order.is_eq() && !is_exact)
+                    }
+                    (Size::Below | Size::AtMost, Size::Above | Size::AtLeast) => {
+                        let is_exact = (*op, *to) == (Size::AtMost, Size::AtLeast);
+                        order.is_lt() || (order.is_eq() && !is_exact)
+                    }
+                    (Size::Above | Size::AtLeast, Size::Above | Size::AtLeast)
+                    | (Size::Below | Size::AtMost, Size::Below | Size::AtMost) => false,
+                };
+                is_apart.then_some(SEVERAL)
+            }
+            (Self::OneOf { .. }, Self::OneOf { .. })
+            | (Self::NoneOf(_), Self::NoneOf(_) | Self::Size { .. })
+            | (Self::Size { .. }, Self::NoneOf(_)) => None,
         }
     }
 }

@@ -49,6 +49,20 @@ impl Origin {
         }
     }
 
+    /// What records call so.
+    #[must_use]
+    pub fn named(label: &str) -> Option<Self> {
+        let all = [
+            Self::Number,
+            Self::Stored,
+            Self::Geo,
+            Self::Hook,
+            Self::Postback,
+            Self::HandOff,
+        ];
+        all.into_iter().find(|origin| origin.label() == label)
+    }
+
     /// How far it is believed where the caller is: data that was written before guesses, whatever came first.
     fn trust(self) -> u8 {
         match self {
@@ -164,13 +178,33 @@ impl Tags {
         }
     }
 
+    /// Adds to the tags of a number what others said of a call to it, as a record has it: key, value and who said it. Nothing
+    /// is concluded from a place, and what the number had said then counts only where somebody else said something besides.
+    pub fn restore<'t>(&mut self, said: impl Iterator<Item = (&'t str, &'t str, Origin)> + Clone) {
+        let is_place = |key: &str| key == GEO;
+        let by_others = |origin: Origin| origin != Origin::Number;
+        let is_replaced = said
+            .clone()
+            .any(|(key, _, origin)| is_place(key) && by_others(origin));
+        if is_replaced {
+            self.0.retain(|tag| !is_place(&tag.key));
+        }
+        for (key, value, origin) in said {
+            if by_others(origin) || (is_place(key) && is_replaced) {
+                let key = check_key(key).ok().filter(|_| is_value(value));
+                // What is too much now was too much then.
+                let _ = key.map(|key| self.insert(&key, value, origin));
+            }
+        }
+    }
+
     /// The values of a key, which is in lower case.
     pub fn values(&self, key: &str) -> impl Iterator<Item = &str> {
         self.tags(key).map(|tag| &*tag.value)
     }
 
     /// All of them, by key.
-    pub fn iter(&self) -> impl Iterator<Item = &Tag> {
+    pub fn iter(&self) -> impl Iterator<Item = &Tag> + Clone {
         self.0.iter()
     }
 
@@ -478,6 +512,36 @@ mod tests {
         tags.infer(Number::from_e164(b"+16146792390").expect("a number"));
 
         assert_eq!(values(&tags, "geo"), ["us", "us-10101", "us-ny"]);
+    }
+
+    #[test]
+    fn what_a_record_says_is_put_back_as_it_was() {
+        let mut number = Tags::default();
+        number
+            .add("geo", "us-10101", Origin::Number)
+            .expect("a tag");
+        number
+            .add("product", "loan", Origin::Number)
+            .expect("a tag");
+        let mut call = number.clone();
+        for (key, value) in [("geo", "310"), ("geo", "us-ny"), ("product", "car")] {
+            call.add(key, value, Origin::Hook).expect("a tag");
+        }
+
+        let mut again = number.clone();
+        again.restore(call.iter().map(|tag| (&*tag.key, &*tag.value, tag.origin)));
+
+        assert_eq!(again, call);
+        assert_eq!(values(&again, "geo"), ["310", "us", "us-ny"]);
+        let mut plain = number.clone();
+        plain.restore(
+            number
+                .iter()
+                .map(|tag| (&*tag.key, &*tag.value, tag.origin)),
+        );
+        assert_eq!(plain, number);
+        plain.restore([("a b", "x", Origin::Hook), ("k", "\n", Origin::Hook)].into_iter());
+        assert_eq!(plain, number);
     }
 
     #[test]

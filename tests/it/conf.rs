@@ -16,6 +16,8 @@ fn every_configuration_that_we_ship_loads() {
     });
     // A part of a configuration; strowger.toml takes it in.
     names.retain(|name| !name.ends_with("twilio-cidrs.toml"));
+    // Tests of one.
+    names.retain(|name| !name.ends_with("strowger.route.toml"));
     assert!(names.len() >= 3, "{names:?}");
 
     for name in names {
@@ -23,6 +25,18 @@ fn every_configuration_that_we_ship_loads() {
             panic!("{faults}");
         }
     }
+}
+
+#[test]
+fn the_route_tests_that_we_ship_are_met() {
+    let main = root().join("conf/strowger.toml");
+    let settings = config::load(&main, &Disk, 1).unwrap_or_else(|faults| panic!("{faults}"));
+
+    let tried = config::trials::run(&main, &settings, &[], &Disk);
+
+    let shown: Vec<_> = tried.faults.iter().map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+    assert_eq!((tried.files, tried.cases), (1, 3));
 }
 
 #[test]

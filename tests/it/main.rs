@@ -1,6 +1,8 @@
 //! Integration tests, one binary: each module one subject.
 
 #[cfg(test)]
+pub(crate) mod broken;
+#[cfg(test)]
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[cfg(test)]

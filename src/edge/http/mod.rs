@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  net::http::door ──> front ──> table: which route? ──> bearer: who? ──> body, in time ──> the route's own room
-//!                        └── access log, metrics                                             directory, lists, openapi
+//!                        └── access log, metrics                                             directory, explain, lists, openapi
 //! ```
 //!
 //! Each of its two sides has a runtime of its own on two threads, so nothing that is asked here can delay a call, nor what
@@ -13,6 +13,7 @@
 mod answer;
 mod bearer;
 mod directory;
+mod explain;
 mod front;
 mod front_door;
 mod lists;

@@ -15,6 +15,7 @@ use crate::config::http::{Scope, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::directory;
+use crate::edge::http::explain;
 use crate::edge::http::lists;
 use crate::edge::http::openapi;
 use crate::edge::http::vendor::Signed;
@@ -319,6 +320,26 @@ pub(super) const TABLE: &[Route] = &[
                 answer::json(StatusCode::OK, &json!({ "generation": generation }))
             })
         },
+    },
+    Route {
+        method: Method::POST,
+        path: "/v1/explain",
+        name: "explain",
+        summary: "Says what would become of a call: who would get it and why not the others, by what counts now.",
+        access: READ,
+        body: Some(OBJECT),
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[
+            (StatusCode::OK, "What would become of it."),
+            (StatusCode::BAD_REQUEST, "The body is no question."),
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The question cannot be answered.",
+            ),
+        ],
+        run: |office, asked| Box::pin(async move { explain::explain(&office, &asked) }),
     },
     Route {
         method: Method::GET,

@@ -9,6 +9,7 @@ mod kept;
 mod process;
 mod rtpengine;
 mod site;
+mod tools;
 mod vendors;
 mod web;
 

@@ -186,7 +186,7 @@ fn a_hangup_signal_reloads_and_reopens_the_records() {
 }
 
 /// Runs the program to its end.
-fn strowger(site: &Site, arguments: &[&str]) -> Output {
+pub(super) fn strowger(site: &Site, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_strowger"))
         .args(arguments)
         .arg("--config")

@@ -98,6 +98,7 @@ fn what_is_explained_is_what_happens() {
             at: Moment::default(),
             uuid: record.uuid,
             tags: &[],
+            answers: None,
             memory: &memory,
             counters: &Unknown,
         });
@@ -120,7 +121,7 @@ fn what_is_explained_is_what_happens() {
             .looks
             .iter()
             .flat_map(|look| &look.buyers)
-            .map(|one| (one.buyer.clone(), one.verdict))
+            .map(|one| (one.buyer.clone(), &*one.verdict))
             .collect();
         assert_eq!(verdicts, told, "seed {seed}");
         called += live.len();

@@ -41,6 +41,7 @@ mod phone;
 mod plan;
 pub(crate) mod policy;
 mod relayed;
+mod replayed;
 mod rfc;
 mod scenario;
 mod seams;
