@@ -432,6 +432,7 @@ impl Run {
                 Output::Transmit { flow, bytes } => self.hear(&flow, &bytes),
                 Output::Forward { .. }
                 | Output::Probed { .. }
+                | Output::Posted { .. }
                 | Output::Resolve(_)
                 | Output::Media { .. }
                 | Output::AskMedia(_) => {}

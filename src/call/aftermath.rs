@@ -17,6 +17,7 @@ use crate::hooks::conversion::{Conversion, Ended, Talk};
 use crate::hooks::model::CampaignHooks;
 use crate::hooks::trigger::Trigger;
 use crate::routing::caps::CapOn;
+use crate::routing::facts::Seen;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -86,7 +87,7 @@ impl Story {
     }
 
     /// Notes that a webhook fires which is delivered whatever happens; `None`: it would be too long.
-    fn queue(
+    pub(crate) fn queue(
         &mut self,
         now: Instant,
         webhook: &std::sync::Arc<crate::hooks::model::Webhook>,
@@ -126,22 +127,16 @@ impl Story {
         let Some(hooks) = self.hooks.clone() else {
             return false;
         };
-        let buyer = self.progress.buyer.clone();
-        let talk = self.progress.duration.map(|time| Talk {
-            buyer: buyer.as_deref().unwrap_or_default(),
-            time,
-            offset: self.offset,
-        });
+        let is_answered = self.progress.duration.is_some();
+        let settle = self.facts.campaign.settle;
+        if is_answered && !settle.is_zero() {
+            // The shell asks again then, of `late`.
+            self.settles = Some(settle);
+            return false;
+        }
         let seen = self.seen();
-        let ended = Ended {
-            facts: &seen,
-            talk,
-            caller: self.facts.caller,
-            posted: self.posted,
-            now: moment,
-        };
-        let conversion = Conversion::of(&hooks.groups, &ended, &self.remembers(now, moment));
-        let converted = conversion.converted().copied();
+        let past = self.remembers(now, moment);
+        let conversion = Conversion::of(&hooks.groups, &self.ended(&seen, moment), &past);
         self.note_conversion(&hooks, &conversion);
         let seen = self.seen();
         let firing = Firing {
@@ -150,16 +145,33 @@ impl Story {
             past: &self.remembers(now, moment),
             now: moment,
         };
-        let due = firing.after_call(&hooks, talk.is_some(), &conversion);
+        let due = firing.after_call(&hooks, is_answered, &conversion);
         let due: Vec<_> = due.into_iter().cloned().collect();
         for webhook in due {
             let delivery = self.queue(now, &webhook);
             self.deliveries.extend(delivery);
         }
+        let has_converted = conversion.converted().is_some();
         if !hooks.groups.is_empty() {
             self.conversion = Some(conversion);
         }
-        converted.is_some()
+        has_converted
+    }
+
+    /// The call as its conversion goes by it, once it is over.
+    pub(crate) fn ended<'s>(&'s self, seen: &'s Seen<'s>, moment: Moment) -> Ended<'s> {
+        let talk = self.progress.duration.map(|time| Talk {
+            buyer: self.progress.buyer.as_deref().unwrap_or_default(),
+            time,
+            offset: self.offset,
+        });
+        Ended {
+            facts: seen,
+            talk,
+            caller: self.facts.caller,
+            posted: self.posted,
+            now: moment,
+        }
     }
 }
 

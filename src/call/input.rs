@@ -6,6 +6,7 @@ use crate::call::memory::Recalled;
 use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::story::Reply;
+use crate::hooks::postback::Post;
 use crate::media::ng::ask::Told;
 use crate::media::plan::SessionId;
 use crate::media::vigil::Quiet;
@@ -90,6 +91,9 @@ pub enum Input<'a> {
         /// What is remembered.
         recalled: Recalled,
     },
+    /// Somebody who may says something of calls, which may be ours; answered by
+    /// [`Output::Posted`](crate::call::output::Output) in the same breath.
+    Posted(&'a Post),
     /// Another shard found out by OPTIONS whether a gateway is there.
     Probed {
         /// The buyer's id.

@@ -22,6 +22,7 @@
 //! | who would get a call that has not happened | `explain` |
 //! | how a call came to be decided | `course`, the same decided again `replay` |
 //! | webhooks while it is set up | `pings`, and after that `aftermath` |
+//! | what others say of a call | `posted`, and once it is over `late` |
 //! | which buyer is next, and which gateway of it | `next` |
 //! | what is done for one buyer whose turn it is | `turn`, what the record says of it `tried` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
@@ -65,6 +66,7 @@ mod health;
 mod hunt;
 mod identity;
 pub mod input;
+pub mod late;
 mod lodger;
 mod media;
 pub mod memory;
@@ -74,6 +76,7 @@ mod peers;
 mod pings;
 pub mod places;
 pub mod policy;
+mod posted;
 mod probes;
 mod provisional;
 pub mod recall;
@@ -237,6 +240,7 @@ impl Engine {
                 }
                 self.registry.attend(now, key);
             }
+            Input::Posted(post) => self.handle_post(now, post),
             Input::Probed {
                 buyer,
                 gateway,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use crate::call::memory::{News, Question};
+use crate::call::memory::{News, Of, Question};
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record, Side};
@@ -85,6 +86,15 @@ pub enum Output {
         uuid: CallUuid,
         /// What is sent.
         deliveries: Vec<Delivery>,
+    },
+    /// The answer to [`Input::Posted`](crate::call::input::Input).
+    Posted {
+        /// The calls that it is taken for; none: none of ours is meant.
+        taken: SmallVec<[CallUuid; 1]>,
+        /// A call that is meant has had too many already.
+        is_full: bool,
+        /// A call that is meant is out of reach.
+        is_barred: bool,
     },
     /// Tell the other shards, by [`Input::Probed`](crate::call::input::Input), what OPTIONS found out.
     Probed {
@@ -225,6 +235,15 @@ pub enum Event {
         result: &'static str,
         /// How long it took.
         took: Duration,
+    },
+    /// The tags that waited for a caller are a call's now.
+    TagsTaken {
+        /// The call.
+        uuid: CallUuid,
+        /// Whose they were.
+        of: Of,
+        /// The id of the call's campaign.
+        campaign: Arc<str>,
     },
     /// A session description could not be taken to the other side.
     MediaUnfit {

@@ -19,8 +19,10 @@ use crate::call::output::{Event, Output};
 use crate::call::places::Ticket;
 use crate::call::story::{Fired, FiredResult, Story};
 use crate::hooks::past::Past;
+use crate::hooks::postback::Posting;
 use crate::types::moment::Moment;
 use crate::types::number::Number;
+use crate::types::tag::Origin as TagOrigin;
 
 /// How long a call waits for what is remembered of its caller.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -49,10 +51,11 @@ impl Call {
         let facts = &mut story.facts;
         let caller = facts.caller?;
         let window = window(&policy, &facts.campaign);
-        if window.is_zero() {
+        let may_have_tags = policy.hooks.keys().stores_for(&facts.company);
+        if window.is_zero() && !may_have_tags {
             return None;
         }
-        facts.past.is_unknown = true;
+        facts.past.is_unknown = !window.is_zero();
         let question = Question {
             of: Of {
                 company: Arc::clone(&facts.company),
@@ -133,13 +136,30 @@ impl Story {
         for call in calls {
             recall.memory.add(call);
         }
-        recall.memory.tags = tags;
         recall.is_known = failure.is_none();
         self.facts.past = recall.memory.past(!recall.is_known);
         let is_new = recall.memory.calls.is_empty();
         let result = failure.unwrap_or(if is_new { "new" } else { "known" });
         self.settle_recall(now, core, result);
+        self.take_stored(core, &tags);
         true
+    }
+
+    /// Takes the tags that waited for this caller: they are this call's now, and no other's.
+    fn take_stored(&mut self, core: &mut Core, tags: &[(Box<str>, Box<str>)]) {
+        let Some(caller) = self.facts.caller.filter(|_| !tags.is_empty()) else {
+            return;
+        };
+        // What was refused was said to be to whoever wrote it.
+        let _ = Posting::of_tags(tags).apply(TagOrigin::Stored, &mut self.facts.tags);
+        core.event(Event::TagsTaken {
+            uuid: self.facts.uuid,
+            of: Of {
+                company: Arc::clone(&self.facts.company),
+                caller,
+            },
+            campaign: Arc::clone(&self.facts.campaign.id),
+        });
     }
 
     /// Says once how the question went.

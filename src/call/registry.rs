@@ -1,21 +1,30 @@
-//! All calls of a shard: by slot, which our tags name, and by what the caller called its INVITE.
+//! All calls of a shard: by slot, which our tags name, and by what the caller called its INVITE; where others can say something of
+//! calls, also by name and by caller.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::call::call::{Call, State};
 use crate::call::core::CallKey;
 use crate::call::output::Gauges;
+use crate::hooks::postback::About;
 use crate::transaction::wheel::Wheel;
 use crate::types::ids::{CallUuid, Mark};
+use crate::types::number::Number;
 
 /// The calls, bounded in number.
 pub(crate) struct Registry {
     calls: Slab<Box<Call>>,
     /// Calls by Call-ID and From-tag of the caller, for requests that reach us on two ways (§8.2.2.2).
     arrivals: HashMap<Arrival, CallKey>,
+    /// Calls by name, of which others can say something, each with its caller.
+    names: HashMap<CallUuid, (CallKey, Option<Number>)>,
+    /// The same calls by caller.
+    callers: HashMap<Number, SmallVec<[CallKey; 1]>>,
     wheel: Wheel<CallKey>,
     serial: u32,
     limit: usize,
@@ -53,6 +62,8 @@ impl Registry {
         Self {
             calls: Slab::new(),
             arrivals: HashMap::new(),
+            names: HashMap::new(),
+            callers: HashMap::new(),
             wheel: Wheel::new(),
             serial: 0,
             limit,
@@ -86,8 +97,44 @@ impl Registry {
     pub(crate) fn insert(&mut self, now: Instant, call: Box<Call>) {
         let key = call.key;
         self.arrivals.insert(call.arrival.clone(), key);
+        if call.policy.hooks.is_posted_to() {
+            self.enlist(&call);
+        }
         self.calls.insert(call);
         self.attend(now, key);
+    }
+
+    fn enlist(&mut self, call: &Call) {
+        let caller = call.record.as_ref().and_then(|record| record.caller);
+        self.names.insert(call.uuid, (call.key, caller));
+        if let Some(caller) = caller {
+            self.callers.entry(caller).or_default().push(call.key);
+        }
+    }
+
+    fn strike_off(&mut self, uuid: CallUuid) {
+        let Some((key, Some(caller))) = self.names.remove(&uuid) else {
+            return;
+        };
+        if let Entry::Occupied(mut calls) = self.callers.entry(caller) {
+            calls.get_mut().retain(|one| *one != key);
+            if calls.get().is_empty() {
+                calls.remove();
+            }
+        }
+    }
+
+    /// The calls that something can be said of.
+    pub(crate) fn meant(&self, about: About) -> SmallVec<[CallKey; 1]> {
+        match about {
+            About::Call(uuid) => self
+                .names
+                .get(&uuid)
+                .map(|(key, _)| *key)
+                .into_iter()
+                .collect(),
+            About::Caller(caller) => self.callers.get(&caller).cloned().unwrap_or_default(),
+        }
     }
 
     /// The call that was last asked for, once.
@@ -101,6 +148,7 @@ impl Registry {
         self.call(key)?;
         let call = self.calls.try_remove(key.slot as usize)?;
         self.arrivals.remove(&call.arrival);
+        self.strike_off(call.uuid);
         Some(call)
     }
 
@@ -148,6 +196,7 @@ impl Registry {
         if call.is_gone() {
             let call = self.calls.remove(key.slot as usize);
             self.arrivals.remove(&call.arrival);
+            self.strike_off(call.uuid);
             return;
         }
         let Some(due) = call.poll_timeout() else {

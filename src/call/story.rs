@@ -36,8 +36,12 @@ pub struct Story {
     pub fired: Vec<Fired>,
     /// What postbacks have said so far.
     pub posted: Posted,
+    /// How many have come.
+    pub posts: u32,
     /// Whether the call converted; `None` until it is over, and if its campaign has no conversion groups.
     pub conversion: Option<Conversion>,
+    /// How long after its end that is found out, and what fires then; `None`: at the end.
+    pub settles: Option<Duration>,
     /// What is to be delivered because the call is over, in order.
     pub deliveries: Vec<Delivery>,
     /// What is known of the caller's other calls; `None`: nobody asks.
@@ -141,7 +145,9 @@ impl Story {
             refused: None,
             fired: Vec::new(),
             posted: Posted::default(),
+            posts: 0,
             conversion: None,
+            settles: None,
             deliveries: Vec::new(),
             recall: None,
             hooks,

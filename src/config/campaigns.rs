@@ -92,6 +92,7 @@ impl<'d> Campaigns<'d> {
             exits,
             callers: callers::of(section, cast.callers, desk),
             repeat: repeat(section, desk),
+            settle: settle(section, desk),
             dedupe: section.duration(
                 "dedupe",
                 Duration::ZERO,
@@ -293,6 +294,20 @@ fn buyers(
     members
 }
 
+/// How long after its end a call's conversion is found out.
+fn settle(section: &Section<'_>, desk: &mut Desk<'_>) -> Duration {
+    let settle = section.duration("settle", Duration::ZERO, Duration::ZERO..=HOUR, desk);
+    if settle.is_zero() || desk.hearing.is_kept {
+        return settle;
+    }
+    desk.warn(
+        section.place_of("settle"),
+        "is of no use: nothing is known of a call once it is over",
+        "set data_dir under [node]; without it a conversion is found out when the call ends",
+    );
+    Duration::ZERO
+}
+
 fn repeat(section: &Section<'_>, desk: &mut Desk<'_>) -> Repeat {
     let Some(section) = section.section("repeat", &keys::CAMPAIGN_REPEAT, desk) else {
         return Repeat::default();
@@ -310,6 +325,7 @@ fn repeat(section: &Section<'_>, desk: &mut Desk<'_>) -> Repeat {
     }
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
 const POLICIES: &[(&str, RepeatPolicy)] = &[
     ("normal", RepeatPolicy::Normal),
     ("original", RepeatPolicy::Original),

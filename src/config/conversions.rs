@@ -68,7 +68,7 @@ fn read_one(id: &str, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Grou
     let tiers = tiers(section, worth, desk);
     let is_timer = criterion?.value;
     if !is_timer {
-        routes::warn_of_idle(section, "criterion", routes::NO_POSTBACKS, desk);
+        warn_of_deafness(section, "criterion", desk);
     }
     for (key, is_useless) in [
         ("wait", is_timer),
@@ -96,6 +96,26 @@ fn read_one(id: &str, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Grou
         payout_dedupe: or_none(payout_dedupe),
         revenue_dedupe: or_none(revenue_dedupe),
     })
+}
+
+/// Warns of what waits for a postback that cannot be heard.
+pub(super) fn warn_of_deafness(section: &Section<'_>, key: &'static str, desk: &mut Desk<'_>) {
+    let is_deaf = if !desk.hearing.is_there {
+        Some((
+            "waits for postbacks, and there is no way for them",
+            "add [[http.listen]]",
+        ))
+    } else if !desk.hearing.is_kept {
+        Some((
+            "waits for postbacks, and nothing is known of a call once it is over",
+            "set data_dir under [node]; without it a postback counts only while the call lasts",
+        ))
+    } else {
+        None
+    };
+    if let Some((what, instead)) = is_deaf {
+        desk.warn(section.place_of(key), what, instead);
+    }
 }
 
 /// The threshold of the group itself, and further ones, the shortest first.

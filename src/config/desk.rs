@@ -13,6 +13,7 @@ use toml::de::DeTable;
 
 use crate::config::Source;
 use crate::config::fault::{Fault, Faults};
+use crate::config::postbacks::Hearing;
 use crate::config::raw::Spot;
 use crate::types::secret::Secret;
 
@@ -53,6 +54,8 @@ pub(super) struct Desk<'s> {
     unfound: usize,
     /// Where secrets stand, by file and offset.
     secrets: BTreeSet<(FileId, u32)>,
+    /// What can be said of calls.
+    pub(super) hearing: Hearing,
 }
 
 struct Note {
@@ -78,6 +81,7 @@ impl<'s> Desk<'s> {
             is_unread: false,
             unfound: 0,
             secrets: BTreeSet::new(),
+            hearing: Hearing::default(),
         }
     }
 
@@ -469,17 +473,14 @@ impl<'s> Desk<'s> {
 
     fn file_of(&self, id: FileId) -> Option<File> {
         let (_, text) = self.files.get(id.0 as usize)?;
-        Some(File {
-            id,
-            text: Rc::clone(text),
-        })
+        let text = Rc::clone(text);
+        Some(File { id, text })
     }
 
     /// Path and text of a file.
     pub(super) fn file(&self, id: FileId) -> (&Path, &str) {
-        self.files
-            .get(id.0 as usize)
-            .map_or((Path::new(""), ""), |(path, text)| (path, text))
+        let found = self.files.get(id.0 as usize);
+        found.map_or((Path::new(""), ""), |(path, text)| (path, text))
     }
 }
 

@@ -120,7 +120,7 @@ fn read_one(
         dedupe
     };
     if trigger == Trigger::Postback {
-        routes::warn_of_idle(section, "trigger", routes::NO_POSTBACKS, desk);
+        conversions::warn_of_deafness(section, "trigger", desk);
     }
     let is_ping = trigger.class() == Class::Ping;
     let most = if is_ping { 0 } else { REDIRECTS };

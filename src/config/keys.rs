@@ -12,7 +12,7 @@ pub(super) use self::http::{HTTP, HTTP_CLIENT, HTTP_LISTEN, HTTP_TOKEN};
 pub(super) use self::limits::{GUARD, LIMITS, OVERLOAD, TIMERS};
 pub(super) use self::terms::{
     BUYER_CAPS, BUYER_DUPLICATE, BUYER_GROUP, BUYER_GROUP_CAPS, CALLER_LIST, CAMPAIGN_EXIT,
-    CAMPAIGN_EXITS, CAMPAIGN_REPEAT,
+    CAMPAIGN_EXITS, CAMPAIGN_REPEAT, CONVERSION_GROUP, CONVERSION_TIER, POSTBACK_KEY,
 };
 pub(super) use self::trial::{CASE, CASE_ANSWER, CASE_EXPECT, CASE_PAST, TRIALS};
 pub(super) use self::twilio::{TWILIO, TWILIO_ORG, TWILIO_SHARED_KEY};
@@ -52,6 +52,7 @@ pub(super) const ROOT: Shape = Shape {
         "conversion_group",
         "buyer_group",
         "caller_list",
+        "postback_key",
     ],
 };
 
@@ -70,6 +71,7 @@ pub(super) const ROUTING_ROOT: Shape = Shape {
         "conversion_group",
         "buyer_group",
         "caller_list",
+        "postback_key",
     ],
 };
 
@@ -86,6 +88,7 @@ pub(super) const OBJECTS: &[&Shape] = &[
     &CONVERSION_GROUP,
     &BUYER_GROUP,
     &CALLER_LIST,
+    &POSTBACK_KEY,
 ];
 
 pub(super) const NODE: Shape = Shape {
@@ -279,6 +282,7 @@ pub(super) const CAMPAIGN: Shape = Shape {
         "exits",
         "repeat",
         "dedupe",
+        "settle",
         "accepted",
         "suppressed",
     ],
@@ -386,29 +390,6 @@ pub(super) const WEBHOOK: Shape = Shape {
     ],
 };
 
-pub(super) const CONVERSION_GROUP: Shape = Shape {
-    name: "conversion_group",
-    keys: &[
-        "id",
-        "campaign",
-        "matches",
-        "criterion",
-        "after",
-        "wait",
-        "payout",
-        "revenue",
-        "dedupe",
-        "payout_dedupe",
-        "revenue_dedupe",
-        "tier",
-    ],
-};
-
-pub(super) const CONVERSION_TIER: Shape = Shape {
-    name: "conversion_group.tier",
-    keys: &["after", "payout", "revenue"],
-};
-
 /// Where a secret stands if not in the configuration itself.
 pub(super) const SECRET: Shape = Shape {
     name: "secret",
@@ -464,6 +445,7 @@ pub(super) const ALL: &[&Shape] = &[
     &WEBHOOK,
     &CONVERSION_GROUP,
     &CONVERSION_TIER,
+    &POSTBACK_KEY,
     &HTTP_CLIENT,
     &TWILIO,
     &TWILIO_ORG,

@@ -31,6 +31,7 @@ mod media;
 mod networks;
 mod node;
 pub mod objects;
+mod postbacks;
 mod raw;
 mod routes;
 mod shelf;
@@ -212,6 +213,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let dns = dns::read(&root, desk);
     let data_dir = node.data_dir.map(|path| desk.resolve(path.value));
     let storage = store::read(&root, data_dir.clone(), desk);
+    desk.hearing.is_kept = storage.is_some();
 
     let mut folders: Vec<PathBuf> = Vec::new();
     for pattern in &node.directory {
@@ -232,6 +234,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
 
     let tls = tls::read(&root, desk);
     let http = http::read(&root, desk);
+    desk.hearing.is_there = !http.listeners.is_empty();
     let listeners = listen::read(&root, root.has("tls"), desk);
     let callers = callers::read(&roots, desk);
     let companies = routes::Companies::read(&roots, &callers, desk);
@@ -244,7 +247,10 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let foreign = lists.len();
     lists.extend(shelf.lists.into_iter().map(bulk::List));
     let scene = (&listeners, &media, &networks);
-    let (directory, hooks) = routes::read(&roots, (companies, &callers), &lists, scene, desk);
+    let (directory, mut hooks) = routes::read(&roots, (companies, &callers), &lists, scene, desk);
+    if desk.hearing.is_there {
+        hooks.open_to_posts();
+    }
     if desk.is_right() {
         let scene = lints::Scene {
             directory: &directory,

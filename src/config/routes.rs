@@ -14,6 +14,7 @@ use crate::config::hooks;
 use crate::config::keys;
 use crate::config::listen::Listeners;
 use crate::config::networks::Networks;
+use crate::config::postbacks;
 use crate::config::raw::{Section, Shape, Spot};
 use crate::config::terms::Shared;
 use crate::config::value;
@@ -57,7 +58,8 @@ pub(super) fn read(
         callers,
     };
     let campaigns = Campaigns::read(roots, &cast, desk);
-    let hooks = hooks::read(roots, &campaigns, desk);
+    let mut hooks = hooks::read(roots, &campaigns, desk);
+    hooks.set_keys(postbacks::read(roots, &companies, &campaigns, desk));
     let mut lines = Lines::new(&campaigns, &publishers, lists);
     for section in all(roots, "number", &keys::NUMBER, desk) {
         lines.add_section(&section, &mut zones, desk);
@@ -121,6 +123,12 @@ impl<'d> Companies<'d> {
         });
     }
 
+    /// The id of a company.
+    pub(super) fn name_of(&self, company: CompanyId) -> Option<Arc<str>> {
+        let company = self.list.get(usize::from(company.0))?;
+        Some(Arc::clone(&company.id))
+    }
+
     /// The company that `section` names as its own.
     pub(super) fn find(&self, section: &Section<'_>, desk: &mut Desk<'_>) -> Option<CompanyId> {
         let name = section.need("company", "acme", desk)?;
@@ -165,23 +173,6 @@ pub(super) fn all<'d>(
         .flat_map(|root| root.sections(key, shape, desk))
         .collect()
 }
-
-/// Warns of what is read and checked, and does nothing yet: who relies on it would find out by the bill.
-pub(super) fn warn_of_idle(
-    section: &Section<'_>,
-    key: &'static str,
-    why: &str,
-    desk: &mut Desk<'_>,
-) {
-    if section.has(key) {
-        desk.warn(section.place_of(key), IDLE, why);
-    }
-}
-
-/// What is said of it.
-pub(super) const IDLE: &str = "does nothing in this version";
-/// Why, of what waits for a postback.
-pub(super) const NO_POSTBACKS: &str = "postbacks are not taken yet";
 
 /// An id of the operator's choice.
 pub(super) fn id<'d>(

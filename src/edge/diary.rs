@@ -5,14 +5,17 @@
 //! becomes of the process. The end of a call is not here: its record goes by way of the thread that writes records, and a call
 //! without one is ended at the next start.
 
+use std::borrow::Cow;
+
 use tracing::error;
 
 use crate::call::output::Event;
 use crate::call::story::Delivery;
 use crate::edge::journal;
+use crate::hooks::postback::Posting;
 use crate::routing::book::Counted;
-use crate::store::entry::{Admitted, Answered, Claim, Counted as Kept, Queued};
-use crate::store::{Entry, Lane, List};
+use crate::store::entry::{Admitted, Answered, Claim, Counted as Kept, Posted, Queued, Used};
+use crate::store::{self, Entry, Lane, List};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -74,6 +77,15 @@ impl Diary {
                 claims: List::default(),
                 note: &[],
             }));
+        } else if let Event::TagsTaken { of, campaign, .. } = event {
+            let caller = of.caller.to_string();
+            let company = Cow::Borrowed(&*of.company);
+            for realm in [company, store::realm(&of.company, campaign)] {
+                self.append(&Entry::Used(Used {
+                    company: &realm,
+                    caller: &caller,
+                }));
+            }
         }
     }
 
@@ -113,9 +125,26 @@ impl Diary {
         }));
     }
 
-    /// Hands what was taken down to the kernel. What it does not take stays, and is tried again the next time.
-    pub(super) fn commit(&mut self) {
-        match self.lane.commit() {
+    /// Takes down what somebody has said of calls.
+    pub(super) fn post(&mut self, now: Moment, calls: &[CallUuid], posting: &Posting) {
+        let tags = journal::stored_tags(posting);
+        let (payout, revenue) = journal::amounts(&posting.posted);
+        for uuid in calls {
+            self.append(&Entry::Posted(Posted {
+                uuid: *uuid,
+                at: now,
+                tags: List::from(&tags[..]),
+                said: journal::said(&posting.posted, &payout, &revenue),
+                deliveries: List::default(),
+            }));
+        }
+    }
+
+    /// Hands what was taken down to the kernel. What it does not take stays, and is tried again the next time: `false`.
+    pub(super) fn commit(&mut self) -> bool {
+        let result = self.lane.commit();
+        let is_kept = result.is_ok();
+        match result {
             Ok(()) => self.is_stuck = false,
             Err(error) => {
                 if !self.is_stuck {
@@ -124,6 +153,7 @@ impl Diary {
                 self.is_stuck = true;
             }
         }
+        is_kept
     }
 
     fn append(&mut self, entry: &Entry<'_>) {

@@ -18,6 +18,7 @@ use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
 use crate::edge::media::MediaDesk;
 use crate::edge::postroom::Postroom;
+use crate::edge::posts::{Heard, PostLetter, Posts};
 use crate::edge::recall::RecallDesk;
 use crate::edge::rtpengine;
 use crate::edge::rtpengine::RtpengineDesk;
@@ -58,6 +59,8 @@ pub(super) struct Effects {
     webhooks: WebhookDesk,
     /// Knows what is remembered of callers.
     recall: RecallDesk,
+    /// Who has said something of calls, and waits.
+    posts: Posts,
     /// Looks names up; `None`: nobody does.
     asker: Option<Asker>,
     tally: Tally,
@@ -125,6 +128,7 @@ impl Effects {
             rtpengine,
             webhooks,
             recall,
+            posts: Posts::default(),
             asker,
             tally,
             guard,
@@ -164,6 +168,11 @@ impl Effects {
         self.diary.as_ref().is_some_and(|diary| !diary.is_open())
     }
 
+    /// The engine is about to be told what somebody says of calls.
+    pub(super) fn begin_post(&mut self, letter: PostLetter) {
+        self.posts.begin(letter);
+    }
+
     /// Does one thing; messages wait for the [`flush`](Self::flush).
     pub(super) fn perform(&mut self, now: Instant, output: Output) {
         match output {
@@ -191,6 +200,23 @@ impl Effects {
                 None => self.webhooks.deliver(uuid, deliveries),
             },
             Output::Release(ticket) => self.till.release(ticket),
+            Output::Posted {
+                taken,
+                is_full,
+                is_barred,
+            } => {
+                let heard = Heard {
+                    taken,
+                    is_full,
+                    is_barred,
+                };
+                let calls = heard.taken.clone();
+                if let Some(post) = self.posts.handle_taken(heard)
+                    && let Some(diary) = &mut self.diary
+                {
+                    diary.post(clock::moment(), &calls, &post.posting);
+                }
+            }
             Output::Probed {
                 buyer,
                 gateway,
@@ -406,9 +432,8 @@ impl Effects {
 
     /// Sends what waits, one batch per port.
     pub(super) fn flush(&mut self, batches: &mut Batches) {
-        if let Some(diary) = &mut self.diary {
-            diary.commit();
-        }
+        let is_kept = self.diary.as_mut().is_none_or(Diary::commit);
+        self.posts.settle(is_kept);
         for port in &mut self.ports {
             port.flush(batches, &mut self.report);
         }

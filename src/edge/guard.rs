@@ -201,6 +201,7 @@ impl Guard {
             | Event::LimitReached { .. }
             | Event::Hook { .. }
             | Event::Recalled { .. }
+            | Event::TagsTaken { .. }
             | Event::MediaUnfit { .. }
             | Event::Gateway { .. }
             | Event::Unbuildable

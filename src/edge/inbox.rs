@@ -18,6 +18,7 @@ use crate::call::places::Ticket;
 use crate::call::policy::Policy;
 use crate::call::story::Reply;
 use crate::edge::guard::Notice;
+use crate::edge::posts::PostLetter;
 use crate::media::ng::ask::Told as MediaTold;
 use crate::media::plan::SessionId;
 use crate::media::ports::Stock;
@@ -98,6 +99,8 @@ pub(super) enum Letter {
         /// The answer, or news.
         recalled: Box<Recalled>,
     },
+    /// What somebody says of calls, which may be here.
+    Posted(PostLetter),
     /// What the guard of this shard tells.
     Guard(ShardId, Notice),
 }

@@ -3,18 +3,23 @@
 use std::str;
 use std::time::Duration;
 
+use crate::call::late::Settled;
 use crate::call::record::Record;
 use crate::call::story::{Delivery, Story};
+use crate::hooks::conversion::{Posted, Verdict};
+use crate::hooks::postback::Posting;
 use crate::hooks::trigger::Class;
 use crate::routing::book::Counted;
 use crate::routing::caps::Party;
 use crate::routing::window::{Span, Window};
 use crate::store::entry::{
-    Class as SentAs, Conversion, Delivery as Kept, Ended, Fired, Header, Past,
+    Awaited, Class as SentAs, Conversion, Delivery as Kept, Ended, Fired, Header, Past, Said,
+    StoredTag,
 };
-use crate::store::{Entry, Lane, List, Refused};
+use crate::store::{Entry, KeptConversion, KeptSaid, Lane, List, Refused};
 use crate::telemetry::record::Anchor;
 use crate::types::moment::Moment;
+use crate::types::money::Money;
 use crate::types::number::Number;
 
 /// Takes down that a call is over, with all that is to be delivered because of it. Its shard has taken its beginning down.
@@ -52,11 +57,19 @@ pub(super) fn append_record(
         .zip(&headers)
         .map(|(delivery, headers)| kept(delivery, headers, ended))
         .collect();
+    // JSON is text.
+    let line = str::from_utf8(line).unwrap_or_default().trim_end();
+    let posted = story.map(|story| story.posted).unwrap_or_default();
+    let (payout, revenue) = amounts(&posted);
+    let said = said(&posted, &payout, &revenue);
+    let awaited = story.and_then(|story| awaited(record, story, ended, line, said));
+    if let Some(awaited) = awaited {
+        lane.append(&Entry::Awaited(awaited))?;
+    }
     lane.append(&Entry::Ended(Ended {
         uuid: record.uuid,
         at: ended,
-        // JSON is text.
-        line: str::from_utf8(line).unwrap_or_default().trim_end(),
+        line,
         past,
         conversion: story.and_then(|story| conversion(story, ended)),
         deliveries: deliveries.into(),
@@ -73,6 +86,68 @@ fn conversion(story: &Story, at: Moment) -> Option<Conversion<'_>> {
         payout: story.progress.payout.as_deref(),
         revenue: story.progress.revenue.as_deref(),
     })
+}
+
+/// What is still open when a call is over: it comes before its end.
+fn awaited<'r>(
+    record: &'r Record,
+    story: &'r Story,
+    ended: Moment,
+    line: &'r str,
+    said: Said<'r>,
+) -> Option<Awaited<'r>> {
+    let (wait, group) = match (story.settles, story.conversion.as_ref()) {
+        (Some(settle), _) => (settle, None),
+        (None, Some(conversion)) => match conversion.verdict {
+            Verdict::Awaited(wait) => (wait, Some(conversion.group.as_deref()?)),
+            Verdict::Converted(_) | Verdict::Missed => return None,
+        },
+        (None, None) => return None,
+    };
+    Some(Awaited {
+        uuid: record.uuid,
+        ended,
+        until: ended.after(wait),
+        group,
+        said,
+        line,
+    })
+}
+
+/// The tags of a posting, one value each.
+pub(super) fn stored_tags(posting: &Posting) -> Vec<StoredTag<'_>> {
+    let tags = posting.tags.iter();
+    let tags = tags.flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
+    tags.map(|(key, value)| StoredTag { key, value }).collect()
+}
+
+/// The amounts that a postback names, as they are kept: what the publisher gets and what the buyer pays.
+pub(super) fn amounts(posted: &Posted) -> (Option<String>, Option<String>) {
+    let text = |amount: Option<Money>| amount.as_ref().map(ToString::to_string);
+    (text(posted.payout), text(posted.revenue))
+}
+
+/// What a postback says of the conversion.
+pub(super) fn said<'p>(
+    posted: &Posted,
+    payout: &'p Option<String>,
+    revenue: &'p Option<String>,
+) -> Said<'p> {
+    Said {
+        is_converted: posted.converted,
+        payout: payout.as_deref(),
+        revenue: revenue.as_deref(),
+    }
+}
+
+/// Reads what [`said`] has written.
+pub(super) fn read_said(said: &KeptSaid) -> Posted {
+    let amount = |text: &Option<Box<str>>| text.as_ref().and_then(|text| text.parse().ok());
+    Posted {
+        converted: said.is_converted,
+        payout: amount(&said.payout),
+        revenue: amount(&said.revenue),
+    }
 }
 
 /// The headers of a delivery.
@@ -100,6 +175,27 @@ pub(super) fn kept<'d>(delivery: &'d Delivery, headers: &'d [Header<'d>], now: M
         url: &request.url,
         headers: List::from(headers),
         body: request.body.as_deref().unwrap_or_default().as_bytes(),
+    }
+}
+
+/// Several of them, with the headers of each.
+pub(super) fn kept_all<'d>(
+    deliveries: &'d [Delivery],
+    headers: &'d [Vec<Header<'d>>],
+    now: Moment,
+) -> Vec<Kept<'d>> {
+    let each = deliveries.iter().zip(headers);
+    each.map(|(delivery, headers)| kept(delivery, headers, now))
+        .collect()
+}
+
+/// Reads how a call converted, as it is kept.
+pub(super) fn read_settled(kept: &KeptConversion) -> Settled {
+    let amount = |text: &Option<Box<str>>| text.as_ref().and_then(|text| text.parse().ok());
+    Settled {
+        group: (*kept.group).into(),
+        is_converted: kept.is_converted,
+        worth: amount(&kept.payout).zip(amount(&kept.revenue)),
     }
 }
 

@@ -11,6 +11,8 @@ use tracing::{error, info};
 use crate::call::record::Record;
 use crate::config::{Dns, HttpClient, Storage};
 use crate::edge::StartError;
+use crate::edge::admin::Panel;
+use crate::edge::clerk::{Clerk, ClerkDesk};
 use crate::edge::courier::HttpCourier;
 use crate::edge::deliveries::Deliveries;
 use crate::edge::diary::Diary;
@@ -38,6 +40,9 @@ pub(super) struct Keeping {
     store: Option<Storeroom>,
     deliveries: Option<Deliveries>,
     remembrance: Remembrance,
+    /// For the clerk, until it starts.
+    clerk_lane: Option<Lane>,
+    clerk: Option<Clerk>,
     /// For the shards, in any order; none without a store.
     lanes: Vec<Lane>,
     notebook: Arc<Notebook>,
@@ -86,14 +91,15 @@ impl Keeping {
             Storeroom::open(terms, metrics, figures)
         });
         let (store, lanes) = store.transpose()?.unzip();
-        let (lane, deliveries, notes, lanes) = match lanes {
+        let (lane, deliveries, notes, clerk_lane, lanes) = match lanes {
             Some(lanes) => (
                 Some(lanes.records),
                 Some(lanes.deliveries),
                 Some(lanes.notes),
+                Some(lanes.clerk),
                 lanes.shards,
             ),
-            None => (None, None, None, Vec::new()),
+            None => (None, None, None, None, Vec::new()),
         };
         let shelf = store.as_ref().map(|store| store.shelf().clone());
         let notebook = Arc::new(Notebook::new(notes.zip(shelf)));
@@ -127,9 +133,21 @@ impl Keeping {
             remembrance: Remembrance::start(shelf)?,
             store,
             deliveries,
+            clerk_lane,
+            clerk: None,
             lanes,
             notebook,
         })
+    }
+
+    /// Starts whoever hears what is said of calls that are over; `None`: there is no store.
+    pub(super) fn start_clerk(&mut self, panel: &Arc<Panel>) -> io::Result<Option<ClerkDesk>> {
+        let (Some(store), Some(lane)) = (&self.store, self.clerk_lane.take()) else {
+            return Ok(None);
+        };
+        let (clerk, desk) = Clerk::start(store.shelf().clone(), lane, Arc::clone(panel))?;
+        self.clerk = Some(clerk);
+        Ok(Some(desk))
     }
 
     /// What a shard writes its diary into; `None`: nothing is kept.
@@ -187,6 +205,9 @@ impl Keeping {
         self.records = None;
         if let Some(writer) = self.writer.take() {
             writer.join();
+        }
+        if let Some(clerk) = self.clerk.take() {
+            clerk.stop();
         }
         if let Some(deliveries) = self.deliveries.take() {
             deliveries.stop();

@@ -16,6 +16,7 @@
 mod addresses;
 mod admin;
 mod bound;
+mod clerk;
 mod courier;
 pub mod deliveries;
 pub mod demo;
@@ -23,6 +24,7 @@ mod diary;
 mod directory;
 mod disk;
 mod drain;
+mod earlier;
 mod effects;
 pub mod explain;
 mod guard;
@@ -36,6 +38,7 @@ mod media;
 mod notebook;
 mod pace;
 mod postroom;
+mod posts;
 mod recall;
 mod reload;
 pub mod replay;
@@ -216,7 +219,7 @@ impl Edge {
             dns: &dns,
             shards: node.shards,
         };
-        let keeping = Keeping::start(wishes, sink, &metrics)?;
+        let mut keeping = Keeping::start(wishes, sink, &metrics)?;
 
         let mut doors = Vec::with_capacity(node.shards);
         for _ in 0..node.shards {
@@ -259,7 +262,9 @@ impl Edge {
             twilio,
             objects,
         };
-        let office = Office::new(given, (changer, keeping.notebook()), &panel);
+        let clerk = keeping.start_clerk(&panel)?;
+        let ways = (changer, keeping.notebook(), clerk);
+        let office = Office::new(given, ways, &panel);
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
             panel: Arc::clone(&panel),

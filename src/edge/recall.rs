@@ -193,6 +193,11 @@ fn answer_all(shelf: &Shelf, orders: &Receiver<Job>) {
         let recalled = match found {
             Ok(caller) => {
                 add(&mut memory, caller, &question);
+                let whose = (&*of.company, &*question.call.campaign);
+                match shelf.waiting(whose, &of.caller.to_string(), moment()) {
+                    Ok(tags) => memory.tags = tags,
+                    Err(error) => warn!(%error, "tags that wait for a caller cannot be looked up"),
+                }
                 Recalled::All(memory)
             }
             Err(_) => Recalled::Part(memory, "failed"),
@@ -203,8 +208,7 @@ fn answer_all(shelf: &Shelf, orders: &Receiver<Job>) {
 
 /// Adds what the store knows to what is in memory.
 fn add(memory: &mut Memory, caller: Caller, question: &Question) {
-    let Caller { tags, earlier } = caller;
-    memory.tags = tags;
+    let Caller { earlier, .. } = caller;
     let earlier = earlier.into_iter().map(remembered);
     for call in earlier.filter(|call| is_since(call, question.since)) {
         memory.add(call);

@@ -328,6 +328,11 @@ impl Shard {
                     let recalled = *recalled;
                     self.step(now, Input::Recalled { ticket, recalled });
                 }
+                Some(Letter::Posted(letter)) => {
+                    let post = Arc::clone(&letter.post);
+                    self.effects.begin_post(letter);
+                    self.step(now, Input::Posted(&post));
+                }
                 Some(Letter::Media { id, lost }) => {
                     self.step(now, Input::Media { id, lost });
                 }

@@ -4,6 +4,7 @@
 //!   lane 0   records: ends of calls, from the thread that writes records
 //!   lane 1   deliveries: how each went
 //!   lane 2   notes: what the HTTP side remembers
+//!   lane 3   what is said of calls that are over, from the clerk
 //!   thread "keeper"   every 25 ms: journal ──> tables, file of records
 //!   thread "syncer"   every 10 ms: journal ──> disk
 //! ```
@@ -20,7 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Storage;
 use crate::net::clock;
-use crate::store::entry::Ended;
+use crate::store::entry::{Awaited, Ended, Said};
 use crate::store::{
     Audit, Entry, Figures, Keeper, Lane, Left, Lock, OpenCall, Options, Rotation, Shelf, Store,
     Turn, Unusable,
@@ -31,7 +32,7 @@ use crate::telemetry::store::StoreFigures;
 use crate::types::moment::Moment;
 
 /// Lanes of the journal besides those of the shards.
-const LANES: u16 = 3;
+const LANES: u16 = 4;
 
 /// How often the journal is brought to the disk.
 const SYNC: Duration = Duration::from_millis(10);
@@ -56,6 +57,7 @@ pub(super) struct Lanes {
     pub(super) records: Lane,
     pub(super) deliveries: Lane,
     pub(super) notes: Lane,
+    pub(super) clerk: Lane,
     /// One for each shard.
     pub(super) shards: Vec<Lane>,
 }
@@ -105,6 +107,7 @@ impl Storeroom {
         let mut records = lanes.next().ok_or_else(missing)?;
         let deliveries = lanes.next().ok_or_else(missing)?;
         let notes = lanes.next().ok_or_else(missing)?;
+        let clerk = lanes.next().ok_or_else(missing)?;
         announce(storage, &left);
         end_left(&left, terms.node, &mut records).map_err(system)?;
 
@@ -136,6 +139,7 @@ impl Storeroom {
             records,
             deliveries,
             notes,
+            clerk,
             shards: lanes.collect(),
         };
         Ok((room, lanes))
@@ -282,11 +286,24 @@ fn end_left(left: &Left, node: &str, lane: &mut Lane) -> io::Result<()> {
         };
         let uuid = cut_off.uuid;
         write_cut_off(&mut line, node, &cut_off);
+        // JSON is text.
+        let line = str::from_utf8(&line).unwrap_or_default().trim_end();
+        if cut_off.answered.is_some() && cut_off.campaign.is_some() {
+            // What was said of it counts, and what may still be.
+            let awaited = Entry::Awaited(Awaited {
+                uuid,
+                ended: now,
+                until: now,
+                group: None,
+                said: Said::default(),
+                line,
+            });
+            lane.append(&awaited).map_err(io::Error::other)?;
+        }
         let entry = Entry::Ended(Ended {
             uuid,
             at: now,
-            // JSON is text.
-            line: str::from_utf8(&line).unwrap_or_default().trim_end(),
+            line,
             past: None,
             conversion: None,
             deliveries: Vec::new().into(),

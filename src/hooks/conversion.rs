@@ -172,6 +172,17 @@ impl Conversion {
         }
     }
 
+    /// What a call comes to later on, of which is known to which group it belongs. A group that is not there any more waits for
+    /// nothing.
+    #[must_use]
+    pub fn within(groups: &[Arc<Group>], name: &str, call: &Ended<'_>, past: &dyn Past) -> Self {
+        let group = groups.iter().find(|group| *group.id == *name);
+        Self {
+            verdict: group.map_or(Verdict::Missed, |group| group.judge(call, past)),
+            group: Some(group.map_or_else(|| name.into(), |group| Arc::clone(&group.id))),
+        }
+    }
+
     /// The conversion, if it is one.
     #[must_use]
     pub fn converted(&self) -> Option<&Converted> {

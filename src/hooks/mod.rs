@@ -11,6 +11,7 @@
 pub mod after;
 pub mod conversion;
 mod json;
+pub mod keys;
 pub mod model;
 pub mod past;
 pub mod postback;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hooks::conversion::Group;
+use crate::hooks::keys::PostKeys;
 use crate::hooks::past::REPEAT_MEMORY;
 use crate::hooks::reply::Output;
 use crate::hooks::trigger::Trigger;
@@ -15,26 +16,64 @@ use crate::types::template::Template;
 
 /// What all campaigns have, by their places in the routing directory: the two floors do not know one another, so the number
 /// of a campaign's place is what they have in common.
-#[derive(Debug, Default)]
-pub struct Hooks(Vec<Arc<CampaignHooks>>);
+#[derive(Default)]
+pub struct Hooks {
+    campaigns: Vec<Arc<CampaignHooks>>,
+    keys: PostKeys,
+    is_posted_to: bool,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hooks").field(&self.campaigns).finish()
+    }
+}
 
 impl Hooks {
     /// Those of each campaign in turn.
     #[must_use]
     pub fn new(campaigns: Vec<CampaignHooks>) -> Self {
-        Self(campaigns.into_iter().map(Arc::new).collect())
+        Self {
+            campaigns: campaigns.into_iter().map(Arc::new).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The operator hands out these keys.
+    pub fn set_keys(&mut self, keys: PostKeys) {
+        self.keys = keys;
+    }
+
+    /// Others can say something of calls: there is a way in.
+    pub fn open_to_posts(&mut self) {
+        self.is_posted_to = true;
+    }
+
+    /// Whether others can say something of calls.
+    #[must_use]
+    pub fn is_posted_to(&self) -> bool {
+        self.is_posted_to
+    }
+
+    /// The keys that the operator has handed out.
+    #[must_use]
+    pub fn keys(&self) -> &PostKeys {
+        &self.keys
     }
 
     /// Those of the campaign at `place`; `None`: it has none at all, so its calls need not look.
     #[must_use]
     pub fn of(&self, place: u32) -> Option<&Arc<CampaignHooks>> {
-        let found = usize::try_from(place).ok().and_then(|at| self.0.get(at));
+        let found = usize::try_from(place)
+            .ok()
+            .and_then(|at| self.campaigns.get(at));
         found.filter(|hooks| !hooks.webhooks.is_empty() || !hooks.groups.is_empty())
     }
 
     /// All webhooks there are.
     pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
-        self.0.iter().flat_map(|hooks| &hooks.webhooks)
+        let campaigns = self.campaigns.iter();
+        campaigns.flat_map(|hooks| &hooks.webhooks)
     }
 }
 

@@ -17,6 +17,8 @@ use url::form_urlencoded;
 
 use crate::hooks::conversion::Posted;
 use crate::hooks::json::{Root, Scalar, items, scalar};
+use crate::hooks::keys::{Grants, Pass};
+use crate::types::ids::CallUuid;
 use crate::types::money::Money;
 use crate::types::number::{Number, NumberPlan};
 use crate::types::secret::Secret;
@@ -44,6 +46,29 @@ impl fmt::Debug for Posting {
             .finish_non_exhaustive()
     }
 }
+
+/// What somebody who may says, and of what.
+#[derive(Debug)]
+pub struct Post {
+    /// Of what.
+    pub about: About,
+    /// What the key is good for.
+    pub pass: Pass,
+    /// What is said.
+    pub posting: Posting,
+}
+
+/// What something is said of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// One call.
+    Call(CallUuid),
+    /// Whoever calls from this number: the calls that are under way, or else the next one.
+    Caller(Number),
+}
+
+/// Postbacks of one call that are taken at most, so that nobody has it grow without end.
+pub const MOST_POSTS: u32 = 100;
 
 /// Why a request is not taken. Nothing of it counts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -92,6 +117,20 @@ impl PostingFault {
 }
 
 impl Posting {
+    /// One that says nothing but these tags: each with one value, values of one key together.
+    #[must_use]
+    pub fn of_tags(tags: &[(Box<str>, Box<str>)]) -> Self {
+        let mut posting = Self::default();
+        for (key, value) in tags {
+            let mut known = posting.tags.iter_mut();
+            match known.find(|(one, _)| one == key) {
+                Some((_, values)) => values.push(value.clone()),
+                None => posting.tags.push((key.clone(), vec![value.clone()])),
+            }
+        }
+        posting
+    }
+
     /// Takes what stands in a query or a form (application/x-www-form-urlencoded).
     pub fn read_form(&mut self, text: &[u8]) -> Result<(), PostingFault> {
         check_size(text)?;
@@ -168,6 +207,13 @@ impl Posting {
         }
     }
 
+    /// Whether it says nothing that the key is not good for.
+    #[must_use]
+    pub fn is_within(&self, grants: Grants) -> bool {
+        let is_silent = self.posted == Posted::default();
+        (grants.conversion || is_silent) && (grants.tags || self.tags.is_empty())
+    }
+
     /// Adds its tags to those of a call or a caller; returns the keys that were not taken, and why.
     pub fn apply(&self, origin: Origin, tags: &mut Tags) -> Vec<(Box<str>, TagFault)> {
         let mut refused = Vec::new();
@@ -218,6 +264,16 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// As a label of a bounded set.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Completed => "completed",
+            Self::Stored => "stored",
+        }
+    }
+
     /// As the answer says it.
     #[must_use]
     pub fn text(self) -> &'static str {

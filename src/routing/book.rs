@@ -74,6 +74,26 @@ impl Claim {
     }
 }
 
+/// What counts of a call that was offered to `buyer` at a time, and has done something long after that: in whose windows.
+#[must_use]
+pub fn late(buyer: &Buyer, chosen: Moment, what: CapOn) -> Vec<Counted> {
+    let mut counted = Vec::new();
+    for Claim { party, quota, .. } in Claim::of(buyer) {
+        let Some(quota) = quota.filter(|quota| quota.on == what) else {
+            continue;
+        };
+        let local = quota.zone.local(chosen);
+        let spans = Span::ALL.into_iter();
+        for span in spans.filter(|span| quota.most.of(*span).is_some()) {
+            counted.push(Counted {
+                party: party.clone(),
+                window: span.window(local),
+            });
+        }
+    }
+    counted
+}
+
 /// There is no place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Full {

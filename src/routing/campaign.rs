@@ -30,6 +30,8 @@ pub struct Campaign {
     pub repeat: Repeat,
     /// For how long hooks that count calls pass over a caller that was here before; zero: not at all.
     pub dedupe: Duration,
+    /// How long after its end a call's conversion is found out, so that what is said of it until then counts.
+    pub settle: Duration,
 }
 
 impl Campaign {
@@ -46,6 +48,7 @@ impl Campaign {
             callers: Lists::default(),
             repeat: Repeat::default(),
             dedupe: Duration::ZERO,
+            settle: Duration::ZERO,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::store::entry::{
     Admitted, Answered, Claim, Conversion, Converted, Delivered, Delivery, DeliveryId, Ended,
     Entry, Outcome, Reset, Revived, Stored, Used,
 };
+use crate::store::late::LateBooks;
 use crate::store::list::List;
 use crate::store::outbox::next_attempt;
 use crate::store::tables::{
@@ -30,6 +31,7 @@ type Bytes = &'static [u8];
 /// The tables while entries are applied to them.
 pub(super) struct Books<'t> {
     meta: Table<'t, &'static str, Bytes>,
+    late: LateBooks<'t>,
     open: Table<'t, Uuid, Bytes>,
     early: Table<'t, Uuid, ()>,
     ended: Table<'t, Uuid, Bytes>,
@@ -89,6 +91,7 @@ impl<'t> Books<'t> {
             .unwrap_or_default();
         Ok(Self {
             meta,
+            late: LateBooks::open(transaction)?,
             open: transaction.open_table(OPEN)?,
             early: transaction.open_table(EARLY)?,
             ended: transaction.open_table(ENDED)?,
@@ -128,6 +131,13 @@ impl<'t> Books<'t> {
             Entry::Used(used) => self.take(used),
             Entry::Converted(converted) => self.convert(converted),
             Entry::Reset(reset) => self.reset(reset),
+            Entry::Posted(posted) => {
+                if let Some(at) = self.late.post(posted)? {
+                    self.age(Aged::Posts, at.after(self.keep), posted.uuid.as_bytes())?;
+                }
+                self.queue(posted.uuid, posted.at, &posted.deliveries)
+            }
+            Entry::Awaited(awaited) => self.late.wait(awaited),
             Entry::Spent(spent) => {
                 let key = pair_key(spent.realm, spent.token);
                 self.age(Aged::Spent, spent.until, &key)?;
@@ -390,17 +400,18 @@ impl<'t> Books<'t> {
         let key = converted.uuid.as_bytes();
         let row = self.ended.get(key)?.map(|row| row.value().to_vec());
         let ended = row.as_deref().and_then(from_slice::<EndedRow<'_>>);
-        let conversion: Conversion<'_> = converted.conversion;
         // One that is forgotten, or that has not ended: its end will say how it converted.
         if let Some(ended) = ended {
             let row = to_vec(&EndedRow {
-                conversion: Some(conversion),
+                conversion: Some(converted.conversion),
                 ..ended
             });
             self.ended.insert(key, &*row)?;
         }
+        let (uuid, at) = (converted.uuid, converted.conversion.at);
+        self.late.settle(uuid)?;
         self.count(&converted.claims);
-        self.queue(converted.uuid, conversion.at, &converted.deliveries)
+        self.queue(uuid, at, &converted.deliveries)
     }
 
     fn age(&mut self, aged: Aged, until: Moment, key: &[u8]) -> Applied {
@@ -455,6 +466,7 @@ impl<'t> Books<'t> {
                     self.stored.insert(key, &*to_vec(&StoredRow { tags }))?;
                 }
             }
+            Aged::Posts => self.late.forget(key)?,
             Aged::Spent => {
                 let until = self.spent.get(key)?.map(|row| row.value());
                 if until.is_some_and(|until| until <= now.millis()) {

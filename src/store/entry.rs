@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   a call     Admitted ── Answered ── Ended          in this order, of one call
-//!                 └── Counted ──┴── Converted, Queued  any number, at any time
+//!                 └── Counted, Queued, Posted          any number, at any time
+//!                        Awaited ──┴── Converted       what is open when it ends, and what comes of that
 //!   a delivery Queued or Ended ── Delivered ... Delivered(Done | Dead) ── Revived ...
 //!   a caller   Stored ── Used
 //!   an account see `accounts`
@@ -19,6 +20,7 @@ use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
 pub use crate::store::accounts::{Bound, Connected, Listed, Spot};
+pub use crate::store::late::{Awaited, Posted, Said};
 
 /// One thing that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,10 @@ pub enum Entry<'a> {
     Reset(Reset<'a>),
     /// Something that counts once was used.
     Spent(Spent<'a>),
+    /// Somebody who may has said something of a call.
+    Posted(Posted<'a>),
+    /// A call is over, or about to be, and it is still open whether it converted.
+    Awaited(Awaited<'a>),
     /// Something is to be remembered under a name, in place of what was.
     Noted(Noted<'a>),
     /// What was remembered under a name is to be forgotten.
@@ -80,6 +86,8 @@ coded_kinds!(Entry<'a> {
     21 => Unbound(entry),
     22 => Connected(entry),
     23 => Listed(entry),
+    30 => Posted(entry),
+    31 => Awaited(entry),
 });
 
 /// See [`Entry::Admitted`]. All that a record needs if the edge does not live to write it.

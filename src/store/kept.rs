@@ -1,8 +1,8 @@
 //! What the store tells: each of it a copy, so that nobody holds a transaction open.
 
 use crate::store::code::from_slice;
-use crate::store::entry::{Admitted, Answered, Class, Conversion, Delivery, DeliveryId};
-use crate::store::tables::DeliveryRow;
+use crate::store::entry::{Admitted, Answered, Class, Conversion, Delivery, DeliveryId, Said};
+use crate::store::tables::{DeliveryRow, OpenRow};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -14,6 +14,13 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
+    pub(super) fn of(row: &OpenRow<'_>) -> Self {
+        Self {
+            admitted: row.admitted.into(),
+            answered: row.answered.map(Into::into),
+        }
+    }
+
     /// How it was admitted; `None`: the row cannot be read.
     #[must_use]
     pub fn admitted(&self) -> Option<Admitted<'_>> {
@@ -93,6 +100,57 @@ impl From<Conversion<'_>> for KeptConversion {
             is_converted: conversion.is_converted,
             payout: conversion.payout.map(Into::into),
             revenue: conversion.revenue.map(Into::into),
+        }
+    }
+}
+
+/// A call that is over, for whoever has something to say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Late {
+    /// Which.
+    pub uuid: CallUuid,
+    /// When it ended.
+    pub ended: Moment,
+    /// Whether it is open how it converted.
+    pub stage: LateStage,
+    /// Its record: its line; `None`: its file is gone.
+    pub line: Option<Box<str>>,
+    /// How many postbacks have come.
+    pub posts: u32,
+    /// Keys and values that they brought.
+    pub tags: Vec<(Box<str>, Box<str>)>,
+    /// What they have said of the conversion.
+    pub said: KeptSaid,
+}
+
+/// Whether it is open how a call converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LateStage {
+    /// Nothing is found out yet.
+    Undetermined,
+    /// A postback is waited for, by this conversion group.
+    Awaited(Box<str>),
+    /// It is settled; `None`: there was nothing to decide.
+    Settled(Option<KeptConversion>),
+}
+
+/// What postbacks have said of a conversion.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptSaid {
+    /// Whether there is one; `None`: nothing is said.
+    pub is_converted: Option<bool>,
+    /// What the publisher gets, decimal.
+    pub payout: Option<Box<str>>,
+    /// What the buyer pays, decimal.
+    pub revenue: Option<Box<str>>,
+}
+
+impl From<Said<'_>> for KeptSaid {
+    fn from(said: Said<'_>) -> Self {
+        Self {
+            is_converted: said.is_converted,
+            payout: said.payout.map(Into::into),
+            revenue: said.revenue.map(Into::into),
         }
     }
 }

@@ -43,6 +43,7 @@ mod frame;
 mod keeper;
 mod kept;
 mod lane;
+mod late;
 mod list;
 mod open;
 mod outbox;
@@ -58,8 +59,11 @@ pub use self::audit::Audit;
 pub use self::entry::Entry;
 pub use self::follower::Damage;
 pub use self::keeper::{Keeper, Options, Stuck, Turn};
-pub use self::kept::{Caller, Earlier, KeptConversion, Note, OpenCall, Parcel, Window};
+pub use self::kept::{
+    Caller, Earlier, KeptConversion, KeptSaid, Late, LateStage, Note, OpenCall, Parcel, Window,
+};
 pub use self::lane::{Lane, Refused};
+pub use self::late::{Fate, realm, realms};
 pub use self::list::List;
 pub use self::open::{Left, Lock, Store, Unusable};
 pub use self::outbox::next_attempt;

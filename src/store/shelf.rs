@@ -24,6 +24,7 @@ use crate::store::tables::{
     PAST, PastRow, SPENT, STORED, StoredRow, WINDOWS, caller_prefix, pair_key, pair_prefix,
     parse_pair, parse_past, take_table_errors,
 };
+use crate::store::track::Track;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -388,6 +389,10 @@ impl Shelf {
             }
         }
         Ok(parcels)
+    }
+
+    pub(super) fn tracks(&self) -> &[Arc<Track>] {
+        &self.shared.tracks
     }
 
     pub(super) fn read(&self) -> Result<ReadTransaction, Unread> {

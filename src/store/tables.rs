@@ -10,6 +10,9 @@
 //!   windows   party window              -> how much was counted, until when it matters
 //!   stored    company caller            -> tags for the next call
 //!   spent     realm token               -> until when
+//!   posts     call                      -> what postbacks have said of it
+//!   awaited   call                      -> why it is open whether it converted, and its record
+//!   agenda    time call                 -> nothing: that is to be settled then
 //!   notes     realm key                 -> what is remembered, until when
 //!   outbox    delivery                  -> request, attempts
 //!   dead      delivery                  -> the same, given up
@@ -26,7 +29,7 @@ use std::path::Path;
 use redb::{Database, DatabaseError, ReadTransaction, TableDefinition, WriteTransaction};
 
 use crate::store::code::coded;
-use crate::store::entry::{Conversion, Delivery, Fired};
+use crate::store::entry::{Conversion, Delivery, Fired, Said, StoredTag};
 use crate::store::list::List;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -47,6 +50,9 @@ pub(super) const WINDOWS: TableDefinition<'_, Bytes, (u64, i64)> = TableDefiniti
 pub(super) const STORED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("stored");
 pub(super) const SPENT: TableDefinition<'_, Bytes, i64> = TableDefinition::new("spent");
 pub(super) const NOTES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("notes");
+pub(super) const POSTS: TableDefinition<'_, Uuid, Bytes> = TableDefinition::new("posts");
+pub(super) const AWAITED: TableDefinition<'_, Uuid, Bytes> = TableDefinition::new("awaited");
+pub(super) const AGENDA: TableDefinition<'_, Bytes, ()> = TableDefinition::new("agenda");
 pub(super) const OUTBOX: TableDefinition<'_, u64, Bytes> = TableDefinition::new("outbox");
 pub(super) const DEAD: TableDefinition<'_, u64, Bytes> = TableDefinition::new("dead");
 pub(super) const FILES: TableDefinition<'_, u32, Bytes> = TableDefinition::new("files");
@@ -154,6 +160,29 @@ pub(super) struct NoteRow<'a> {
 
 coded!(NoteRow<'a> { until, value });
 
+/// A row of `posts`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct PostsRow<'a> {
+    /// How many have come.
+    pub(super) count: u32,
+    pub(super) tags: List<'a, StoredTag<'a>>,
+    pub(super) said: Said<'a>,
+}
+
+coded!(PostsRow<'a> { count, tags, said });
+
+/// A row of `awaited`; see [`Awaited`](crate::store::entry::Awaited).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AwaitedRow<'a> {
+    pub(super) ended: Moment,
+    pub(super) until: Moment,
+    pub(super) group: Option<&'a str>,
+    pub(super) said: Said<'a>,
+    pub(super) line: &'a str,
+}
+
+coded!(AwaitedRow<'a> { ended, until, group, said, line });
+
 /// A row of `outbox` and of `dead`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeliveryRow<'a> {
@@ -202,10 +231,11 @@ pub(super) enum Aged {
     Dead,
     Bound,
     Note,
+    Posts,
 }
 
 impl Aged {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Ended,
         Self::Past,
         Self::Window,
@@ -214,6 +244,7 @@ impl Aged {
         Self::Dead,
         Self::Bound,
         Self::Note,
+        Self::Posts,
     ];
 
     /// The key of `aging` that says that `key` of this table is to be forgotten at `until`.
@@ -318,6 +349,17 @@ pub(super) fn parse_past(key: &[u8]) -> Option<(Moment, CallUuid)> {
     Some((at, CallUuid::from_bytes(*call)))
 }
 
+/// The key of `agenda` for a call.
+pub(super) fn agenda_key(at: Moment, call: CallUuid) -> Vec<u8> {
+    [time_key(at).as_slice(), call.as_bytes()].concat()
+}
+
+/// The call of a key of `agenda`.
+pub(super) fn parse_agenda(key: &[u8]) -> Option<CallUuid> {
+    let (_, call) = key.split_last_chunk::<16>()?;
+    Some(CallUuid::from_bytes(*call))
+}
+
 /// Opens the file of the tables, and makes it and all tables if they are not there. It is made under another name, and gets its own
 /// once it is whole: whoever dies meanwhile leaves nothing behind that cannot be opened.
 pub(super) fn open(path: &Path) -> Result<Database, redb::Error> {
@@ -351,6 +393,9 @@ fn fill(path: &Path) -> Result<Database, redb::Error> {
     transaction.open_table(STORED)?;
     transaction.open_table(SPENT)?;
     transaction.open_table(NOTES)?;
+    transaction.open_table(POSTS)?;
+    transaction.open_table(AWAITED)?;
+    transaction.open_table(AGENDA)?;
     transaction.open_table(OUTBOX)?;
     transaction.open_table(DEAD)?;
     transaction.open_table(FILES)?;

@@ -11,6 +11,7 @@ use crate::store::entry::{
     DeliveryId, Ended, Erased, Noted, Outcome, Past, Queued, Reset, Revived, Spent, Stored,
     StoredTag, Used,
 };
+use crate::store::entry::{Awaited, Posted, Said};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -120,6 +121,55 @@ fn what_is_committed_is_there_after_a_crash_and_what_is_not_is_not() {
     assert_eq!(left[0].admitted().unwrap().uuid, uuid(1));
     assert_eq!(left[0].answered(), None);
     assert_eq!(bench.lines(), ["{\"call\":2}"]);
+    bench.audit();
+}
+
+#[test]
+fn what_is_open_of_a_call_is_due_in_its_time_and_settled_once() {
+    let mut bench = Bench::new();
+    bench.write(0, &admitted(1));
+    bench.turn();
+    assert!(matches!(bench.store.shelf.fate(uuid(1)), Ok(Fate::Open(_))));
+    assert!(matches!(bench.store.shelf.fate(uuid(2)), Ok(Fate::Unknown)));
+    bench.write(1, &awaited(1, 5000, None));
+    bench.turn();
+    assert_eq!(bench.due(5000), [], "its end is to come");
+    bench.write(1, &ended(1));
+    bench.turn();
+
+    assert_eq!(bench.due(4999), []);
+    let due = bench.due(5000);
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].stage, LateStage::Undetermined);
+    assert_eq!(due[0].line.as_deref(), Some("{\"call\":1}"));
+    assert_eq!(due[0].said.payout.as_deref(), Some("3"));
+    bench.write(1, &awaited(1, 9000, Some("sale")));
+    bench.turn();
+    assert_eq!(bench.due(8999), []);
+    assert_eq!(bench.due(9000)[0].stage, LateStage::Awaited("sale".into()));
+
+    bench.write(0, &posted(1, "age", None));
+    bench.write(0, &posted(1, "city", Some("4")));
+    bench.write(0, &posted(1, "city", None));
+    bench = bench.reopen();
+    let Ok(Fate::Over(late)) = bench.store.shelf.fate(uuid(1)) else {
+        panic!("it is over");
+    };
+    assert_eq!((late.posts, late.said.payout.as_deref()), (3, Some("4")));
+    let keys: Vec<&str> = late.tags.iter().map(|(key, _)| &**key).collect();
+    assert_eq!(keys, ["age", "city"]);
+
+    bench.write(0, &converted(1));
+    bench.turn();
+    assert_eq!(bench.due(i64::MAX - 1), []);
+    let Ok(Fate::Over(late)) = bench.store.shelf.fate(uuid(1)) else {
+        panic!("it is over");
+    };
+    let LateStage::Settled(Some(conversion)) = late.stage else {
+        panic!("{:?}", late.stage);
+    };
+    assert!(conversion.is_converted);
+    assert_eq!(late.line.as_deref(), Some("{\"call\":1}"));
     bench.audit();
 }
 
@@ -794,6 +844,10 @@ impl Bench {
         while self.store.keeper.turn(self.now).unwrap().is_more {}
     }
 
+    fn due(&self, at: i64) -> Vec<Late> {
+        self.store.shelf.due(Moment::from_millis(at), 9).unwrap()
+    }
+
     fn counts(&self) -> Vec<(String, u64)> {
         let windows = self.store.shelf.windows().unwrap().into_iter();
         windows
@@ -929,6 +983,48 @@ fn stored(key: &'static str, value: &'static str, until: i64) -> Entry<'static> 
         caller: "+15550199",
         until: Moment::from_millis(until),
         tags: vec![StoredTag { key, value }].into(),
+    })
+}
+
+fn awaited(call: u8, until: i64, group: Option<&'static str>) -> Entry<'static> {
+    Entry::Awaited(Awaited {
+        uuid: uuid(call),
+        ended: Moment::from_millis(4000),
+        until: Moment::from_millis(until),
+        group,
+        said: Said {
+            payout: Some("3"),
+            ..Said::default()
+        },
+        line: "{\"call\":1}",
+    })
+}
+
+fn posted(call: u8, key: &'static str, payout: Option<&'static str>) -> Entry<'static> {
+    Entry::Posted(Posted {
+        uuid: uuid(call),
+        at: Moment::from_millis(4500),
+        tags: vec![StoredTag { key, value: "1" }].into(),
+        said: Said {
+            payout,
+            ..Said::default()
+        },
+        deliveries: List::default(),
+    })
+}
+
+fn converted(call: u8) -> Entry<'static> {
+    Entry::Converted(Converted {
+        uuid: uuid(call),
+        conversion: Conversion {
+            at: Moment::from_millis(9500),
+            group: "sale",
+            is_converted: true,
+            payout: Some("4"),
+            revenue: None,
+        },
+        claims: List::default(),
+        deliveries: List::default(),
     })
 }
 

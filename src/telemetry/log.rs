@@ -200,6 +200,7 @@ impl Narrator {
                     "webhook done"
                 );
             }
+            Event::TagsTaken { uuid, .. } => debug!(call = %uuid, "tags that waited are taken"),
             Event::Recalled { uuid, result, took } => {
                 debug!(
                     target: "strowger::call",

@@ -115,6 +115,7 @@ families! {
     RTPENGINE_REPLY = Histogram "strowger_rtpengine_reply_seconds" [] "From a request to its answer, or until it was given up.";
     WEBHOOKS = Counter "strowger_webhooks_total" ["trigger"] "Webhooks sent, or not, by trigger and by result.";
     WEBHOOK_TIME = Histogram "strowger_webhook_seconds" ["trigger"] "From the moment a webhook was due to its answer, or to when it was given up.";
+    POSTBACKS = Counter "strowger_postbacks_total" ["result"] "Postbacks and data written, by what became of them.";
     HTTP_CONNECTIONS = Gauge "strowger_http_connections" [] "Connections to the HTTP service now.";
     HTTP_REFUSED = Counter "strowger_http_refused_total" ["why"] "Connections to the HTTP service that were not let in.";
     HTTP_REQUESTS = Counter "strowger_http_requests_total" ["route"] "Requests that the HTTP service answered, by route and status.";

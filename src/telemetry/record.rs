@@ -3,6 +3,8 @@
 //! Times of day are RFC 3339 in UTC, to the millisecond; spans are whole milliseconds. What is not
 //! known is `null`, never left out.
 
+mod read;
+
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,6 +21,8 @@ use crate::telemetry::story;
 pub use crate::telemetry::story::{conversion, decision};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
+
+pub use self::read::read_line;
 
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]

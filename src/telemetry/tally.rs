@@ -124,6 +124,8 @@ impl Tally {
                 self.attempts.count(result.label(), sheet, metrics);
             }
             Event::Skipped { why, .. } => self.skips.count(why.label(), sheet, metrics),
+            // The record has them.
+            Event::TagsTaken { .. } => {}
             Event::Recalled { result, .. } => self.recalls.count(result, sheet, metrics),
             Event::MediaUnfit { why, .. } => self.media_unfit.count(why, sheet, metrics),
             // Skipped or Refused tells the same.

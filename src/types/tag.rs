@@ -123,7 +123,33 @@ impl TagFault {
     }
 }
 
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Number,
+        Self::Stored,
+        Self::Geo,
+        Self::Hook,
+        Self::Postback,
+        Self::HandOff,
+    ];
+
+    /// The one of this name in records.
+    #[must_use]
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.label() == label)
+    }
+}
+
 impl Tags {
+    /// Those that a record tells of, as they were.
+    #[must_use]
+    pub fn restore(mut tags: Vec<Tag>) -> Self {
+        tags.sort_by(|one, other| one.key.cmp(&other.key));
+        tags.truncate(MOST_TAGS);
+        Self(tags)
+    }
+
     /// No tags.
     pub const NONE: Self = Self(Vec::new());
 

@@ -215,7 +215,10 @@ impl Pair {
                 Output::Recall { .. } | Output::Remember(_) => panic!("nobody asks"),
                 Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Media { .. } | Output::AskMedia(_) => panic!("no media is relayed here"),
-                Output::Event(_) | Output::Record(_) | Output::Resolve(_) => {}
+                Output::Event(_)
+                | Output::Record(_)
+                | Output::Resolve(_)
+                | Output::Posted { .. } => {}
             }
         }
         said

@@ -246,7 +246,7 @@ impl Bench {
                     }
                     said.push(text);
                 }
-                Output::Probed { .. } | Output::Resolve(_) => {}
+                Output::Probed { .. } | Output::Resolve(_) | Output::Posted { .. } => {}
                 Output::Reserve { ticket, .. } => {
                     self.places += 1;
                     let verdict = Verdict::Granted;

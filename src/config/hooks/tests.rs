@@ -480,7 +480,8 @@ const NONE: [&str; 0] = [];
 /// All warnings but those of what does nothing yet.
 fn seldom_meant(settings: &Settings) -> Vec<String> {
     let warnings = settings.warnings.iter();
-    shown(warnings.filter(|one| one.what != routes::IDLE))
+    let is_deaf = |one: &&Fault| one.what.starts_with("waits for postbacks");
+    shown(warnings.filter(|one| !is_deaf(one)))
 }
 
 fn shown<'f>(faults: impl Iterator<Item = &'f Fault>) -> Vec<String> {
@@ -495,20 +496,6 @@ fn load_with(more: &str) -> Result<Settings, Faults> {
         &Texts::of("strowger.toml", text),
         1,
     )
-}
-
-#[test]
-fn what_does_nothing_yet_is_warned_of() {
-    let text = PING.replacen("trigger = \"start\"", "trigger = \"postback\"", 1);
-    assert_ne!(text, PING);
-
-    let settings = load_with(&text).unwrap_or_else(|faults| panic!("{faults}"));
-
-    let idle = settings
-        .warnings
-        .iter()
-        .filter(|one| one.what == routes::IDLE);
-    assert_eq!(idle.count(), 1, "{:?}", settings.warnings);
 }
 
 #[test]
@@ -542,4 +529,34 @@ fn webhooks_that_count_calls_have_the_dedupe_of_their_campaign_unless_they_say_o
         let memory = settings.policy.memory();
         assert_eq!(memory, expected.unwrap_or_default(), "{trigger} {own}");
     }
+}
+
+#[test]
+fn who_waits_for_postbacks_that_nobody_can_hear_is_warned() {
+    let hook = PING.replacen("\"start\"", "\"postback\"", 1);
+    let group =
+        "[[conversion_group]]\nid = \"sale\"\ncampaign = \"solar\"\ncriterion = \"postback\"\n";
+    let door = "[http]\n[[http.listen]]\nbind = \"127.0.0.1:0\"\n";
+    let warned = |more: &str| {
+        let settings = load_with(&format!("{hook}{group}{more}"));
+        let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));
+        shown(settings.warnings.iter())
+    };
+
+    let no_way = "waits for postbacks, and there is no way for them";
+    let forgotten = "waits for postbacks, and nothing is known of a call once it is over";
+    let both = |what: &str| {
+        let of = |key: &str| format!("{key}: {what}");
+        vec![of("conversion_group.criterion"), of("webhook.trigger")]
+    };
+    let sorted = |mut warnings: Vec<String>| {
+        warnings.sort();
+        warnings
+    };
+    assert_eq!(sorted(warned("")), both(no_way));
+    assert_eq!(sorted(warned(door)), both(forgotten));
+    assert_eq!(
+        warned(&format!("{door}[node]\ndata_dir = \"data\"\n")),
+        NONE
+    );
 }

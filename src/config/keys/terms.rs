@@ -60,3 +60,39 @@ pub(in crate::config) const BUYER_GROUP: Shape = Shape {
 };
 
 const WINDOWS: &[&str] = &["hour", "day", "month", "total"];
+
+pub(in crate::config) const POSTBACK_KEY: Shape = Shape {
+    name: "postback_key",
+    keys: &[
+        "id",
+        "company",
+        "campaigns",
+        "may",
+        "secret",
+        "rate",
+        "keep",
+    ],
+};
+
+pub(in crate::config) const CONVERSION_GROUP: Shape = Shape {
+    name: "conversion_group",
+    keys: &[
+        "id",
+        "campaign",
+        "matches",
+        "criterion",
+        "after",
+        "wait",
+        "payout",
+        "revenue",
+        "dedupe",
+        "payout_dedupe",
+        "revenue_dedupe",
+        "tier",
+    ],
+};
+
+pub(in crate::config) const CONVERSION_TIER: Shape = Shape {
+    name: "conversion_group.tier",
+    keys: &["after", "payout", "revenue"],
+};

@@ -80,7 +80,7 @@ fn find<'h>(http: &'h Http, shown: &[u8]) -> Option<&'h crate::config::http::Tok
 }
 
 /// What counts as one address: of IPv6, a network of 64 bits.
-fn octets(client: IpAddr) -> Vec<u8> {
+pub(super) fn octets(client: IpAddr) -> Vec<u8> {
     match client.to_canonical() {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),

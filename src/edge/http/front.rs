@@ -17,7 +17,8 @@ use tracing::info;
 use crate::config::http::{Http, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{Answer, Refusal};
-use crate::edge::http::table::{self, Access, Asked, Found, Route, TABLE};
+use crate::edge::http::postings::POSTINGS;
+use crate::edge::http::table::{self, Access, Asked, Found, Route, TABLE, Tables};
 use crate::edge::http::vendors::VENDORS;
 use crate::net::clock;
 use crate::net::http::door::Desk;
@@ -29,7 +30,15 @@ pub(super) struct Counter {
     office: Arc<Office>,
     pub(super) serves: Serves,
     pub(super) counts: Arc<HttpCounts>,
-    table: &'static [Route],
+    tables: Tables,
+}
+
+/// The routes of one side.
+pub(super) fn of(serves: Serves) -> Tables {
+    match serves {
+        Serves::Admin => &[TABLE, POSTINGS],
+        Serves::Vendors => &[VENDORS, POSTINGS],
+    }
 }
 
 impl Counter {
@@ -38,10 +47,7 @@ impl Counter {
         Self {
             serves,
             counts: Arc::new(HttpCounts::new(metrics, serves == Serves::Vendors)),
-            table: match serves {
-                Serves::Admin => TABLE,
-                Serves::Vendors => VENDORS,
-            },
+            tables: of(serves),
             office: Arc::clone(office),
         }
     }
@@ -100,7 +106,7 @@ impl Counter {
         (parts, body): (Parts, Incoming),
         line: &mut Line,
     ) -> Result<Answer, Refusal> {
-        let (route, names) = match table::find(self.table, &parts.method, parts.uri.path()) {
+        let (route, names) = match table::find(self.tables, &parts.method, parts.uri.path()) {
             Found::Route(route, names) => (route, names),
             Found::OtherMethods(methods) => return Err(Refusal::NoMethod(methods)),
             Found::Nothing => return Err(Refusal::NoRoute),
@@ -123,7 +129,7 @@ impl Counter {
             let body = read(route, &parts, body).await?;
             let signed = match route.access {
                 Access::Vendor => Some(self.office.verify(&parts, &body, &mut line.account)?),
-                Access::Open | Access::Token(_) => None,
+                Access::Open | Access::Token(_) | Access::Key => None,
             };
             let asked = Asked {
                 names,

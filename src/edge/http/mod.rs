@@ -2,22 +2,26 @@
 //!
 //! ```text
 //!  net::http::door ──> front ──> table: which route? ──> bearer: who? ──> body, in time ──> the route's own room
-//!                        └── access log, metrics                                             directory, explain, lists, openapi
+//!                        └── access log, metrics                                             directory, explain, lists, calls, openapi, posts
 //! ```
 //!
 //! Each of its two sides has a runtime of its own on two threads, so nothing that is asked here can delay a call, nor what
 //! comes from outside whoever administers the edge: `table` has the routes of those, by token, and [`vendors`] has the routes
-//! of outside callers, who sign what they send. A listener has one of the two. A new room adds its routes to one of them, and
+//! of outside callers, who sign what they send; both have `postings`, by key. A listener has one of the two. A new room adds its routes to one of them, and
 //! nothing else: bounds, scopes, metrics and the description come from there.
 
 mod answer;
 mod bearer;
+mod calls;
 mod directory;
 mod explain;
 mod front;
 mod front_door;
 mod lists;
 mod openapi;
+mod postings;
+mod posts;
+mod rates;
 mod table;
 mod vendor;
 mod vendors;
@@ -40,9 +44,11 @@ use crate::config::http::{Http, HttpListener, Serves};
 use crate::config::tls::Tls;
 use crate::edge::StartError;
 use crate::edge::admin::Panel;
+use crate::edge::clerk::ClerkDesk;
 use crate::edge::directory::Change;
 use crate::edge::http::bearer::{LOCK, LOCKERS, TRIES};
 use crate::edge::http::front::Counter;
+use crate::edge::http::rates::Rates;
 use crate::edge::notebook::Notebook;
 use crate::net::http::door;
 use crate::net::http::door::Door;
@@ -64,6 +70,10 @@ pub(super) struct Office {
     pub(super) changer: mpsc::Sender<Change>,
     /// What outlives the process.
     pub(super) notebook: Arc<Notebook>,
+    /// The way to whoever hears what is said of calls that are over; `None`: nothing is known of them.
+    pub(super) clerk: Option<ClerkDesk>,
+    /// How often each key was shown lately.
+    rates: Mutex<Rates>,
     /// For what takes much memory, or reads whole lists: a few at a time.
     pub(super) heavy: Semaphore,
     terms: Mutex<Terms>,
@@ -101,7 +111,7 @@ impl Terms {
 impl Office {
     pub(super) fn new(
         given: Given<'_>,
-        (changer, notebook): (mpsc::Sender<Change>, Arc<Notebook>),
+        (changer, notebook, clerk): (mpsc::Sender<Change>, Arc<Notebook>, Option<ClerkDesk>),
         panel: &Arc<Panel>,
     ) -> Self {
         let mut guesses = Guesses::new(LOCKERS);
@@ -112,6 +122,8 @@ impl Office {
             panel: Arc::clone(panel),
             changer,
             notebook,
+            clerk,
+            rates: Mutex::default(),
             heavy: Semaphore::new(HEAVY),
             terms: Mutex::new(Terms::of(given)),
             guesses: Mutex::new(guesses),

@@ -7,26 +7,26 @@ use crate::config::http::Serves;
 use crate::config::objects;
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
-use crate::edge::http::table::{Access, Route, TABLE};
-use crate::edge::http::vendors::VENDORS;
+use crate::edge::http::front;
+use crate::edge::http::table::{Access, Route, Tables};
 
 /// Shows it.
 pub(super) fn show(office: &Office, serves: Serves) -> Answer {
     let description = match serves {
-        Serves::Admin => describe(TABLE, office.http().public_url.as_deref()),
+        Serves::Admin => describe(front::of(serves), office.http().public_url.as_deref()),
         Serves::Vendors => {
             let twilio = office.twilio();
             let base = twilio.as_ref().map(|twilio| twilio.base.as_str());
-            describe(VENDORS, base)
+            describe(front::of(serves), base)
         }
     };
     answer::json(StatusCode::OK, &description)
 }
 
 /// The description; `url`: what others know us by.
-fn describe(table: &'static [Route], url: Option<&str>) -> Value {
+fn describe(tables: Tables, url: Option<&str>) -> Value {
     let mut paths = Map::new();
-    for route in table {
+    for route in tables.iter().copied().flatten() {
         let path = paths
             .entry(route.path)
             .or_insert_with(|| Value::Object(Map::new()));
@@ -49,6 +49,17 @@ fn describe(table: &'static [Route], url: Option<&str>) -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "One of [[http.token]]; an operation names the scope that it needs.",
+                },
+                "key": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "key",
+                    "description": "The key of a call (X-PH-RetreaverKey), or one of [[postback_key]]; it may stand in the body, too.",
+                },
+                "key_header": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The same in a header, which logs seldom show.",
                 },
                 "vendor": {
                     "type": "apiKey",
@@ -73,6 +84,7 @@ fn operation(route: &'static Route) -> Value {
     let security = match route.access {
         Access::Open => json!([]),
         Access::Token(scope) => json!([{ "token": [scope.name()] }]),
+        Access::Key => json!([{ "key": [] }, { "key_header": [] }]),
         Access::Vendor => json!([{ "vendor": [] }]),
     };
     operation.insert("security".to_owned(), security);
@@ -91,7 +103,11 @@ fn operation(route: &'static Route) -> Value {
     }
     if let Some(reads) = route.body {
         let schema = json!({ "schema": { "type": reads.schema } });
-        let body = json!({ "required": true, "content": { reads.kind: schema } });
+        let kinds = reads.kinds.iter();
+        let content: Map<String, Value> = kinds
+            .map(|kind| ((*kind).to_owned(), schema.clone()))
+            .collect();
+        let body = json!({ "required": reads.is_needed, "content": content });
         operation.insert("requestBody".to_owned(), body);
     }
     let responses: Map<String, Value> = statuses(route)
@@ -106,6 +122,7 @@ fn statuses(route: &'static Route) -> impl Iterator<Item = (StatusCode, &'static
     let guarded = match route.access {
         Access::Open => &[],
         Access::Token(_) => GUARDED,
+        Access::Key => KEYED,
         Access::Vendor => SIGNED,
     };
     let reads = READS.iter().filter(|_| route.body.is_some());
@@ -164,6 +181,15 @@ const SIGNED: &[(StatusCode, &str)] = &[(
     "It is not signed as an account of ours signs.",
 )];
 
+const KEYED: &[(StatusCode, &str)] = &[
+    (StatusCode::UNAUTHORIZED, "No key is shown."),
+    (StatusCode::FORBIDDEN, "The key is not good for all of it."),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "The key is shown too often, too much was said of the call, or too many wrong keys came from this address.",
+    ),
+];
+
 const READS: &[(StatusCode, &str)] = &[
     (
         StatusCode::BAD_REQUEST,
@@ -182,7 +208,8 @@ mod tests {
 
     #[test]
     fn every_route_is_described_and_nothing_else() {
-        let description = describe(TABLE, Some("https://edge.example.com"));
+        let tables = front::of(Serves::Admin);
+        let description = describe(tables, Some("https://edge.example.com"));
 
         assert_eq!(description["servers"][0]["url"], "https://edge.example.com");
         let mut described = BTreeSet::new();
@@ -192,32 +219,32 @@ mod tests {
                 described.insert((method.to_uppercase(), path.clone(), id));
             }
         }
-        let routes: BTreeSet<_> = TABLE
-            .iter()
+        let all = || tables.iter().copied().flatten();
+        let routes: BTreeSet<_> = all()
             .map(|route| {
                 let method = route.method.to_string();
                 (method, route.path.to_owned(), route.name.to_owned())
             })
             .collect();
         assert_eq!(described, routes);
-        let names: BTreeSet<_> = TABLE.iter().map(|route| route.name).collect();
-        assert_eq!(names.len(), TABLE.len(), "a name stands for one route");
+        let names: BTreeSet<_> = all().map(|route| route.name).collect();
+        assert_eq!(names.len(), all().count(), "a name stands for one route");
         let buyer = &description["components"]["schemas"]["buyer"]["properties"];
         assert!(buyer["uri"].is_object(), "{buyer}");
     }
 
     #[test]
     fn an_operation_says_who_may_ask_what_it_reads_and_what_it_answers() {
-        for table in [TABLE, VENDORS] {
-            check(table);
+        for serves in [Serves::Admin, Serves::Vendors] {
+            check(front::of(serves));
         }
     }
 
-    fn check(table: &'static [Route]) {
-        let description = describe(table, None);
+    fn check(tables: Tables) {
+        let description = describe(tables, None);
 
         assert_eq!(description.get("servers"), None);
-        for route in table {
+        for route in tables.iter().copied().flatten() {
             let method = route.method.as_str().to_ascii_lowercase();
             let operation = &description["paths"][route.path][method];
             let name = route.name;

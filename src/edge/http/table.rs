@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::config::http::{Scope, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
+use crate::edge::http::calls;
 use crate::edge::http::directory;
 use crate::edge::http::explain;
 use crate::edge::http::lists;
@@ -50,6 +51,8 @@ pub(super) enum Access {
     Open,
     /// Whoever has a token with this scope.
     Token(Scope),
+    /// Whoever has the key of a call, or one that the operator handed out: the route itself looks at it.
+    Key,
     /// Whoever signs as an account of ours does: [`Asked::signed`] says which.
     Vendor,
 }
@@ -57,13 +60,18 @@ pub(super) enum Access {
 /// The body that a route reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reads {
-    /// Its type, for the description.
-    pub(super) kind: &'static str,
+    /// Its types, for the description.
+    pub(super) kinds: &'static [&'static str],
+    /// Whether there must be one.
+    pub(super) is_needed: bool,
     /// What JSON Schema calls what is in it.
     pub(super) schema: &'static str,
     /// In bytes.
     pub(super) most: usize,
 }
+
+/// The tables of one side of the service.
+pub(super) type Tables = &'static [&'static [Route]];
 
 /// What a route does.
 pub(super) type Run = fn(Arc<Office>, Asked) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -93,7 +101,7 @@ pub(super) enum Found {
 }
 
 /// Finds the route.
-pub(super) fn find(table: &'static [Route], method: &Method, path: &str) -> Found {
+pub(super) fn find(tables: Tables, method: &Method, path: &str) -> Found {
     let mut methods: Vec<&str> = Vec::new();
     // An answer to HEAD is that to GET; its body is not sent.
     let wanted = if *method == Method::HEAD {
@@ -101,7 +109,7 @@ pub(super) fn find(table: &'static [Route], method: &Method, path: &str) -> Foun
     } else {
         method
     };
-    for route in table {
+    for route in tables.iter().copied().flatten() {
         let Some(names) = fit(route.path, path) else {
             continue;
         };
@@ -180,14 +188,16 @@ const CHANGE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(300);
 
 const OBJECT: Reads = Reads {
-    kind: "application/json",
+    kinds: &["application/json"],
+    is_needed: true,
     schema: "object",
     most: 256 * 1_024,
 };
 
 /// A million numbers and more.
 const LIST: Reads = Reads {
-    kind: "text/csv",
+    kinds: &["text/csv"],
+    is_needed: true,
     schema: "string",
     most: 128 * 1_024 * 1_024,
 };
@@ -460,5 +470,25 @@ pub(super) const TABLE: &[Route] = &[
         time: CHANGE,
         answers: DELETE,
         run: |office, asked| Box::pin(async move { lists::delete(&office, asked).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/calls/{uuid}",
+        name: "get_call",
+        summary: "Shows a call that is over: its record, and what postbacks have brought since.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[
+            (StatusCode::OK, "It; or only that it goes on."),
+            (StatusCode::NOT_FOUND, "There is none, or it is forgotten."),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store cannot be read now.",
+            ),
+        ],
+        run: |office, asked| Box::pin(async move { calls::get(&office, &asked).await }),
     },
 ];

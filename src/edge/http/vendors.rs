@@ -7,7 +7,8 @@ use crate::edge::http::front_door;
 use crate::edge::http::table::{Access, Reads, Route, SHORT};
 
 const FORM: Reads = Reads {
-    kind: "application/x-www-form-urlencoded",
+    kinds: &["application/x-www-form-urlencoded"],
+    is_needed: true,
     schema: "object",
     most: 64 * 1_024,
 };

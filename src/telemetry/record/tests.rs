@@ -154,6 +154,14 @@ fn write(record: &Record, anchor: &Anchor) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// Its line, and it.
+pub(super) fn line_of_sample() -> (String, Record) {
+    let (anchor, mut record) = sample();
+    record.caller = Number::from_e164(b"+12125550142");
+    let line = write(&record, &anchor);
+    (line.trim_end().to_owned(), record)
+}
+
 /// A call that began half a second before the anchor.
 pub(crate) fn sample() -> (Anchor, Record) {
     #[expect(

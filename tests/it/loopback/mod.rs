@@ -6,6 +6,7 @@ mod directory;
 mod dns;
 mod hostile;
 mod kept;
+mod posts;
 mod process;
 mod rtpengine;
 mod site;

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -248,6 +248,8 @@ impl Carrier {
 /// A buyer who answers every call and agrees to every BYE, in a thread of its own.
 pub(super) struct Buyer {
     pub(super) address: SocketAddr,
+    /// The INVITEs that it got.
+    pub(super) invites: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -260,6 +262,8 @@ impl Buyer {
         socket.set_read_timeout(Some(timeout)).unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
         let heard = Arc::clone(&is_over);
+        let invites: Arc<Mutex<Vec<String>>> = Arc::default();
+        let notes = Arc::clone(&invites);
         let thread = thread::spawn(move || {
             let mut buffer = vec![0; 65_536];
             while !heard.load(Ordering::Relaxed) {
@@ -267,6 +271,9 @@ impl Buyer {
                     continue;
                 };
                 let request = String::from_utf8_lossy(&buffer[..length]);
+                if request.starts_with("INVITE ") {
+                    notes.lock().unwrap().push(request.to_string());
+                }
                 if let Some(answer) = answer(&request, address) {
                     socket.send_to(answer.as_bytes(), from).unwrap();
                 }
@@ -274,6 +281,7 @@ impl Buyer {
         });
         Self {
             address,
+            invites,
             is_over,
             thread: Some(thread),
         }
@@ -313,7 +321,7 @@ fn answer(request: &str, own: SocketAddr) -> Option<String> {
     ))
 }
 
-fn header<'m>(message: &'m str, name: &str) -> &'m str {
+pub(super) fn header<'m>(message: &'m str, name: &str) -> &'m str {
     message
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))

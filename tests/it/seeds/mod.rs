@@ -3,4 +3,5 @@
 mod application_connect;
 mod call_notification;
 mod one_account;
+mod postbacks;
 mod webhooks;

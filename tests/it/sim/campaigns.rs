@@ -26,7 +26,7 @@ use super::desk::{Desk, Talk, ack_of_failure, answer, buyer, find, invite, ladde
 use super::policy::{CARRIER, PolicySpec};
 
 /// A campaign with so many buyers, changed.
-fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
+pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
     let spec = PolicySpec {
         lines: vec![specs(buyers)],
         ..PolicySpec::default()
@@ -58,20 +58,21 @@ fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         let hooks = site.hooks.iter().map(|hook| Arc::new(webhook(hook)));
         let groups = site.groups.iter().cloned().map(Arc::new);
         policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks.collect(), groups.collect())]);
+        policy.hooks.open_to_posts();
     })
 }
 
-struct Site {
+pub(super) struct Site {
     rules: Vec<(usize, Rules)>,
     hooks: Vec<Hook>,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     /// How a call is refused that nobody wants.
     refusal: Option<Answer>,
 }
 
 impl Site {
     /// What a buyer wants to be known.
-    fn wants(&mut self, place: usize, conditions: &[&str]) {
+    pub(super) fn wants(&mut self, place: usize, conditions: &[&str]) {
         let rules = Rules {
             conditions: Conditions::parse(conditions.iter().copied()).expect("conditions"),
             ..Default::default()
@@ -79,7 +80,7 @@ impl Site {
         self.rules.push((place, rules));
     }
 
-    fn hook(&mut self, trigger: Trigger, url: &'static str) {
+    pub(super) fn hook(&mut self, trigger: Trigger, url: &'static str) {
         self.hooks.push(Hook {
             trigger,
             url,
@@ -119,13 +120,13 @@ fn webhook(hook: &Hook) -> Webhook {
 }
 
 /// The oldest webhook that waits for an answer, and its URL.
-fn asked(desk: &mut Desk) -> (Ticket, String) {
+pub(super) fn asked(desk: &mut Desk) -> (Ticket, String) {
     assert!(!desk.fetches.is_empty(), "nobody is asked");
     let (ticket, request) = desk.fetches.remove(0);
     (ticket, request.url.to_string())
 }
 
-fn reply(ticket: Ticket, status: u16, body: &'static str) -> Input<'static> {
+pub(super) fn reply(ticket: Ticket, status: u16, body: &'static str) -> Input<'static> {
     Input::Fetched {
         ticket,
         reply: Reply {

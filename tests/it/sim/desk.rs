@@ -50,6 +50,8 @@ pub(crate) struct Desk {
     pub(crate) stored: Memory,
     /// Webhooks that are to be delivered while calls last.
     pub(crate) deliveries: Vec<Delivery>,
+    /// What became of what others said: for how many calls it was taken, and whether one had too much of it.
+    pub(crate) posted: Vec<(usize, bool)>,
     /// Names that the engine had looked up.
     pub(crate) asked: Vec<Arc<Wanted>>,
     /// What the relay was told, in order.
@@ -320,6 +322,7 @@ impl Desk {
             memories: Memories::new(100),
             stored: Memory::default(),
             deliveries: Vec::new(),
+            posted: Vec::new(),
             asked: Vec::new(),
             plans: Vec::new(),
             asks: Vec::new(),
@@ -371,6 +374,7 @@ impl Desk {
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Probed { .. } => {}
+                Output::Posted { taken, is_full, .. } => self.posted.push((taken.len(), is_full)),
                 Output::Reserve {
                     ticket, claimant, ..
                 } => {

@@ -40,6 +40,7 @@ mod peers;
 mod phone;
 mod plan;
 pub(crate) mod policy;
+mod posted;
 mod relayed;
 mod replayed;
 mod rfc;

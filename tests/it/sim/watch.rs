@@ -473,6 +473,7 @@ impl Watch {
             | Event::LimitReached { .. }
             | Event::Hook { .. }
             | Event::Recalled { .. }
+            | Event::TagsTaken { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}
         }

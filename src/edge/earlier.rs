@@ -1,0 +1,49 @@
+//! What a caller's other calls have come to, for one that is over and may convert yet.
+
+use std::sync::Arc;
+
+use crate::hooks::past::Past;
+use crate::store::Earlier;
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+use crate::types::number::Number;
+
+/// Conversions of a caller's other calls, by group and buyer, and the webhooks that fired for them.
+#[derive(Default)]
+pub(super) struct Conversions {
+    conversions: Vec<(Arc<str>, Arc<str>, Moment)>,
+    /// Webhooks, and when they fired.
+    fired: Vec<(Box<str>, Moment)>,
+}
+
+impl Conversions {
+    pub(super) fn add(&mut self, group: Arc<str>, buyer: &str, at: Moment) {
+        self.conversions.push((group, buyer.into(), at));
+    }
+
+    /// Adds all but that of the call itself.
+    pub(super) fn add_all(&mut self, own: CallUuid, earlier: Vec<Earlier>) {
+        for call in earlier.into_iter().filter(|call| call.uuid != own) {
+            self.fired.extend(call.fired);
+            if let (Some(buyer), Some(conversion)) = (call.buyer, call.conversion)
+                && conversion.is_converted
+            {
+                self.conversions
+                    .push((conversion.group.into(), buyer.into(), conversion.at));
+            }
+        }
+    }
+}
+
+impl Past for Conversions {
+    fn last_fired(&self, webhook: &str, _: Number) -> Option<Moment> {
+        let fired = self.fired.iter().filter(|(one, _)| **one == *webhook);
+        fired.map(|(_, at)| *at).max()
+    }
+
+    fn last_converted(&self, group: &str, buyer: &str, _: Number) -> Option<Moment> {
+        let meant = self.conversions.iter();
+        let meant = meant.filter(|(one, other, _)| **one == *group && **other == *buyer);
+        meant.map(|(_, _, at)| *at).max()
+    }
+}
