@@ -210,12 +210,7 @@ impl Effects {
                     is_full,
                     is_barred,
                 };
-                let calls = heard.taken.clone();
-                if let Some(post) = self.posts.handle_taken(heard)
-                    && let Some(diary) = &mut self.diary
-                {
-                    diary.post(clock::moment(), &calls, &post.posting);
-                }
+                self.posts.take(heard, self.diary.as_mut());
             }
             Output::Probed {
                 buyer,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
+use crate::edge::diary::Diary;
 use crate::hooks::postback::Post;
+use crate::net::clock;
 use crate::types::ids::CallUuid;
 
 /// One question to one shard.
@@ -45,12 +47,15 @@ impl Posts {
         self.current = Some(letter);
     }
 
-    /// The engine's answer; gives what was said, if it is to be written down.
-    pub(super) fn handle_taken(&mut self, heard: Heard) -> Option<Arc<Post>> {
-        let PostLetter { post, answer } = self.current.take()?;
-        let is_taken = !heard.taken.is_empty();
+    /// The engine's answer: what was taken is written down.
+    pub(super) fn take(&mut self, heard: Heard, diary: Option<&mut Diary>) {
+        let Some(PostLetter { post, answer }) = self.current.take() else {
+            return;
+        };
+        if let Some(diary) = diary {
+            diary.post(clock::moment(), &heard.taken, &post.posting);
+        }
         self.taken.push((answer, heard));
-        is_taken.then_some(post)
     }
 
     /// What was taken is written down, or could not be.
@@ -98,11 +103,11 @@ mod tests {
             answer,
         });
         let taken = has_the_call.then_some(uuid).into_iter().collect();
-        let post = posts.handle_taken(Heard {
+        let heard = Heard {
             taken,
             ..Heard::default()
-        });
-        assert_eq!(post.is_some(), has_the_call);
+        };
+        posts.take(heard, None);
         answered
     }
 }

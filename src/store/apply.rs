@@ -8,8 +8,8 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use crate::store::accounts::Cabinet;
 use crate::store::code::{from_slice, to_vec};
 use crate::store::entry::{
-    Admitted, Answered, Claim, Conversion, Converted, Delivered, Delivery, DeliveryId, Ended,
-    Entry, Outcome, Reset, Revived, Stored, Used,
+    Admitted, Answered, Claim, Converted, Delivered, Delivery, DeliveryId, Ended, Entry, Outcome,
+    Reset, Revived, Stored, Used,
 };
 use crate::store::late::LateBooks;
 use crate::store::list::List;

@@ -240,7 +240,7 @@ impl Shelf {
         (company, campaign): (&str, &str),
         caller: &str,
         now: Moment,
-    ) -> Result<Vec<(Box<str>, Box<str>)>, Unread> {
+    ) -> Result<Pairs, Unread> {
         let transaction = self.read()?;
         let stored = transaction.open_table(STORED)?;
         let mut tags = Vec::new();
@@ -315,7 +315,10 @@ fn open(transaction: &ReadTransaction, uuid: CallUuid) -> Result<Option<Late>, U
     }))
 }
 
-type Posts = (u32, Vec<(Box<str>, Box<str>)>, KeptSaid);
+/// Keys and values of tags.
+type Pairs = Vec<(Box<str>, Box<str>)>;
+
+type Posts = (u32, Pairs, KeptSaid);
 
 /// What postbacks have said of a call; `before` is what they had said at its end.
 fn posts(transaction: &ReadTransaction, uuid: CallUuid, before: Said<'_>) -> Result<Posts, Unread> {

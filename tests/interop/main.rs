@@ -38,6 +38,7 @@ mod hunt;
 mod kamailio;
 mod kept;
 mod linphone;
+mod postbacks;
 mod process;
 mod proxies;
 mod refusals;

@@ -512,16 +512,15 @@ fn webhooks_that_count_calls_have_the_dedupe_of_their_campaign_unless_they_say_o
         ),
         ("always", "", None),
     ] {
-        let text = PING
-            .replacen(
-                "trigger = \"start\"",
-                &format!("trigger = \"{trigger}\"\n{own}"),
-                1,
-            )
-            .replacen("[[campaign]]\n", "[[campaign]]\ndedupe = \"1h\"\n", 1);
-        assert_ne!(text, PING);
+        let hook = format!("trigger = \"{trigger}\"\n{own}");
+        let hook = PING.replacen("trigger = \"start\"", &hook, 1);
+        assert_ne!(hook, PING);
+        let text = include_str!("../../../conf/minimal.toml").to_owned() + &hook;
+        let text = text.replacen("[[campaign]]\n", "[[campaign]]\ndedupe = \"1h\"\n", 1);
+        let source = Texts::of("strowger.toml", text);
 
-        let settings = load_with(&text).unwrap_or_else(|faults| panic!("{faults}"));
+        let settings = load(Path::new("strowger.toml"), &source, 1);
+        let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));
 
         let hooks = &settings.policy.hooks;
         let found = hooks.webhooks().next().expect("a webhook");

@@ -32,6 +32,7 @@ use crate::edge::posts::PostLetter;
 use crate::hooks::keys::Pass;
 use crate::hooks::postback::{About, Fate, Post, Posting, PostingFault};
 use crate::net::clock;
+use crate::store::Shelf;
 use crate::types::ids::CallUuid;
 use crate::types::secret::Secret;
 use crate::types::tag::{Origin, Tags};
@@ -227,7 +228,10 @@ impl Office {
                 Late::Taken => {
                     return Ok(match post.about {
                         About::Call(_) => Fate::Completed,
-                        About::Caller(_) => Fate::Stored,
+                        About::Caller(_) => {
+                            wait_for_tables(clerk.shelf()).await;
+                            Fate::Stored
+                        }
                     });
                 }
                 Late::NotThere => {
@@ -276,6 +280,15 @@ impl Office {
             (false, false, true) => Err(Fault::Busy),
             (false, false, false) => Ok(false),
         }
+    }
+}
+
+/// Waits until what is written is in the tables, so that a call that comes now finds it; not for long: it is kept in any case.
+async fn wait_for_tables(shelf: &Shelf) {
+    let mark = shelf.mark();
+    let until = clock::now() + PATIENCE;
+    while !shelf.has(&mark) && clock::now() < until {
+        time::sleep(PAUSE / 2).await;
     }
 }
 
@@ -434,6 +447,8 @@ const NO_CALL: CallUuid = CallUuid::from_bytes([0; 16]);
 const CALL_RATE: u32 = 10;
 /// How long the record of a call that has just ended may be on its way.
 const BETWEEN: Duration = Duration::from_secs(3);
+/// How long the tables may be behind.
+const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";

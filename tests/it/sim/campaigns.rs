@@ -11,6 +11,7 @@ use strowger::call::places::Ticket;
 use strowger::call::record::Outcome;
 use strowger::call::story::{FiredResult, Reply};
 use strowger::hooks::conversion::{Criterion, Group, Tier, Worth};
+use strowger::hooks::keys::{PostKey, PostKeys};
 use strowger::hooks::model::{CampaignHooks, Hooks, Method, Webhook};
 use strowger::hooks::reply::Output;
 use strowger::hooks::trigger::Trigger;
@@ -36,6 +37,7 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         hooks: Vec::new(),
         groups: Vec::new(),
         refusal: None,
+        keys: Vec::new(),
     };
     change(&mut site);
     Desk::changed(&spec, |policy| {
@@ -59,6 +61,7 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         let groups = site.groups.iter().cloned().map(Arc::new);
         policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks.collect(), groups.collect())]);
         policy.hooks.open_to_posts();
+        policy.hooks.set_keys(PostKeys::new(site.keys.clone()));
     })
 }
 
@@ -68,6 +71,8 @@ pub(super) struct Site {
     pub(super) groups: Vec<Group>,
     /// How a call is refused that nobody wants.
     refusal: Option<Answer>,
+    /// Keys of others who write of calls and callers.
+    pub(super) keys: Vec<PostKey>,
 }
 
 impl Site {

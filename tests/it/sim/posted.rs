@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strowger::call::input::Input;
+use strowger::call::output::Event;
 use strowger::hooks::conversion::{Criterion, Group, Verdict, Worth};
-use strowger::hooks::keys::{Grants, Pass};
+use strowger::hooks::keys::{Grants, Pass, PostKey};
 use strowger::hooks::postback::{About, MOST_POSTS, Post, Posting};
 use strowger::hooks::trigger::Trigger;
 use strowger::types::condition::Conditions;
 use strowger::types::number::Number;
+use strowger::types::secret::Secret;
 use strowger::types::tag::Origin;
 
 use super::campaigns::{asked, desk, reply};
-use super::desk::{Desk, Talk, find, invite, ladder};
+use super::desk::{Desk, Talk, answer, buyer, find, invite, ladder};
 use super::policy::CARRIER;
 
 #[test]
@@ -162,6 +164,58 @@ fn two_calls_of_one_caller_both_hear_what_is_said_of_the_caller() {
     post(&mut desk, caller(), &pass(&[]), "age=66");
 
     assert_eq!(desk.posted, [(2, false)]);
+}
+
+#[test]
+fn tags_that_waited_for_the_caller_decide_and_are_this_calls_only() {
+    let spec = |site: &mut super::campaigns::Site| {
+        site.wants(0, &["product:loan"]);
+        site.wants(1, &["product:car"]);
+        site.keys = vec![key()];
+    };
+    let mut desk = desk(2, spec);
+    desk.stored.tags = vec![
+        ("product".into(), "car".into()),
+        ("call_uuid".into(), "x".into()),
+    ];
+
+    let said = desk.say(CARRIER, &invite());
+
+    assert_eq!(ladder(&said), ["carrier 100 INVITE", "b1 INVITE"]);
+    let taken = desk
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::TagsTaken { .. }));
+    assert_eq!(taken.count(), 1);
+    let offered = find(&said, "b1 INVITE");
+    desk.say_from(buyer(1), &answer(&offered, 486, "bob"));
+    let story = desk.records[0].story.as_ref().expect("a story");
+    let tags: Vec<_> = story.facts.tags.iter().collect();
+    assert_eq!(
+        (&*tags[0].key, tags[0].origin, tags.len()),
+        ("product", Origin::Stored, 1)
+    );
+}
+
+#[test]
+fn a_caller_is_not_asked_about_where_nobody_can_write_of_callers() {
+    let mut desk = desk(1, |_| {});
+    desk.recalls = Some(Vec::new());
+
+    let said = desk.say(CARRIER, &invite());
+
+    assert_eq!(ladder(&said), ["carrier 100 INVITE", "b0 INVITE"]);
+    assert!(desk.recalls.as_ref().is_some_and(Vec::is_empty));
+}
+
+fn key() -> PostKey {
+    PostKey {
+        id: "crm".into(),
+        secret: Secret::new(*b"0123456789abcdef"),
+        pass: pass(&[]),
+        rate: 100,
+        keep: Duration::from_secs(60),
+    }
 }
 
 fn sale() -> Group {
