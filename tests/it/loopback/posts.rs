@@ -247,7 +247,8 @@ fn data_for_a_caller_goes_to_the_call_under_way_and_else_waits_for_the_next() {
         "call in progress found, tags applied"
     );
     carrier.hang_up();
-    // It has taken what waited.
+    // It has taken what waited, and the tables know a moment later.
+    thread::sleep(Duration::from_millis(250));
     carrier = Carrier::new(edge.addresses()[0]);
     carrier.call(NUMBER);
     carrier.hang_up();
