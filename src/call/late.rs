@@ -188,7 +188,7 @@ impl Late {
             Arc::new(Campaign::new(&remains.campaign, company, Vec::new()))
         });
         let key = call_key(&owner.key_secret, remains.uuid);
-        let mut tags = Tags::restore(remains.tags);
+        let mut tags = Tags::of_record(remains.tags);
         // What was refused once is refused again.
         let _ = Posting::of_tags(&since.tags).apply(Origin::Postback, &mut tags);
         let facts = Facts {

@@ -57,7 +57,12 @@ impl Story {
     fn take_post(&mut self, now: Instant, core: &mut Core, posting: &Posting) {
         self.posts += 1;
         // What was refused is told to whoever says it, by who has read it.
-        let _ = posting.apply(Origin::Postback, &mut self.facts.tags);
+        let _ = self.course.change(
+            core.moment(now),
+            &mut self.facts.tags,
+            self.recall.as_deref(),
+            |tags| posting.apply(Origin::Postback, tags),
+        );
         self.posted.update(&posting.posted);
         // Its webhooks see what postbacks have said; whether that counts is found out at the end.
         self.show_posted();

@@ -141,17 +141,22 @@ impl Story {
         let is_new = recall.memory.calls.is_empty();
         let result = failure.unwrap_or(if is_new { "new" } else { "known" });
         self.settle_recall(now, core, result);
-        self.take_stored(core, &tags);
+        self.take_stored(moment, core, &tags);
         true
     }
 
     /// Takes the tags that waited for this caller: they are this call's now, and no other's.
-    fn take_stored(&mut self, core: &mut Core, tags: &[(Box<str>, Box<str>)]) {
-        let Some(caller) = self.facts.caller.filter(|_| !tags.is_empty()) else {
+    fn take_stored(&mut self, now: Moment, core: &mut Core, stored: &[(Box<str>, Box<str>)]) {
+        let Some(caller) = self.facts.caller.filter(|_| !stored.is_empty()) else {
             return;
         };
         // What was refused was said to be to whoever wrote it.
-        let _ = Posting::of_tags(tags).apply(TagOrigin::Stored, &mut self.facts.tags);
+        let stored = Posting::of_tags(stored);
+        let _ = self
+            .course
+            .change(now, &mut self.facts.tags, self.recall.as_deref(), |tags| {
+                stored.apply(TagOrigin::Stored, tags)
+            });
         core.event(Event::TagsTaken {
             uuid: self.facts.uuid,
             of: Of {

@@ -54,7 +54,6 @@ pub(super) struct Desk<'s> {
     unfound: usize,
     /// Where secrets stand, by file and offset.
     secrets: BTreeSet<(FileId, u32)>,
-    /// What can be said of calls.
     pub(super) hearing: Hearing,
 }
 

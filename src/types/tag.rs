@@ -144,7 +144,7 @@ impl Origin {
 impl Tags {
     /// Those that a record tells of, as they were.
     #[must_use]
-    pub fn restore(mut tags: Vec<Tag>) -> Self {
+    pub fn of_record(mut tags: Vec<Tag>) -> Self {
         tags.sort_by(|one, other| one.key.cmp(&other.key));
         tags.truncate(MOST_TAGS);
         Self(tags)
