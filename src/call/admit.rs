@@ -10,6 +10,7 @@ use crate::call::authenticate::{Caller, Rejected};
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
+use crate::call::guest::Guest;
 use crate::call::half_open::{Bounds, Reached};
 use crate::call::headers;
 use crate::call::identity::{asks_too_much, judge};
@@ -35,6 +36,7 @@ struct Newcomer {
     dialled: Result<Number, NotANumber>,
     hops: u8,
     early: Early,
+    guest: Option<Guest>,
 }
 
 impl Arriving<'_, '_> {
@@ -99,6 +101,13 @@ impl Arriving<'_, '_> {
         let Hop::Goes(hops) = hop else {
             self.refuse_known(core, key, Refusal::Loop, 482);
             return;
+        };
+        let guest = match self.guest(core, &caller.trunk, dialled) {
+            Ok(guest) => guest,
+            Err(why) => {
+                self.refuse_known(core, key, why, 403);
+                return;
+            }
         };
         if asks_too_much(&self.request.head) {
             let why = Refusal::Privacy;
@@ -173,6 +182,7 @@ impl Arriving<'_, '_> {
             dialled,
             hops,
             early,
+            guest,
         };
         tripwire("invite");
         if let Some(call) = self.begin(core, call_key, newcomer) {
@@ -203,9 +213,17 @@ impl Arriving<'_, '_> {
             dialled,
             hops,
             early,
+            guest,
         } = newcomer;
-        let uuid = CallUuid::new(&mut core.entropy);
-        let (caller_number, is_refused) = judge(&trunk, &self.request.head, self.essentials);
+        let guest = guest.as_ref();
+        let uuid = match guest {
+            Some(guest) => CallUuid::from_bytes(guest.uuid()),
+            None => CallUuid::new(&mut core.entropy),
+        };
+        let (caller_number, is_refused) = match guest {
+            Some(guest) => (guest.caller(), false),
+            None => judge(&trunk, &self.request.head, self.essentials),
+        };
         if is_refused {
             core.event(Event::CallerRefused {
                 trunk: trunk.id.clone(),
@@ -219,6 +237,7 @@ impl Arriving<'_, '_> {
             dialled,
             caller: caller_number,
             moment: core.moment(self.now),
+            guest,
         };
         let screened = dialling.screen();
         let source = screened.source;
@@ -273,7 +292,8 @@ impl Arriving<'_, '_> {
             })
         });
         let asked = (self.request, self.essentials);
-        call.begin(self.now, core, early, plan, asked);
+        let pass = guest.map(Guest::pass);
+        call.begin(self.now, core, (early, pass), plan, asked);
         (!call.is_gone()).then_some(call)
     }
 }

@@ -205,6 +205,7 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         dialled,
         caller,
         moment: question.at,
+        guest: None,
     };
     let Screened {
         plan,

@@ -31,6 +31,7 @@ use crate::sip::retreaver;
 use crate::sip::rules::{HeaderRules, NameSet};
 use crate::sip::scan::Field;
 use crate::sip::uri::Uri;
+use crate::twilio::ticket;
 
 /// What the peers of a call may do within it; the Allow header of both legs.
 pub(crate) const ALLOW: &[u8] =
@@ -171,6 +172,7 @@ impl<'p> Crossing<'p> {
             && !is_removed
             && !retreaver::is_reserved(name)
             && !name.eq_ignore_ascii_case(HOP.as_bytes())
+            && !name.eq_ignore_ascii_case(ticket::HEADER.as_bytes())
             && (!is_twilios(name) || self.policy.is_twilio(self.sender))
     }
 

@@ -60,6 +60,7 @@ pub mod explain;
 mod face;
 mod facts;
 mod gates;
+mod guest;
 mod half_open;
 mod headers;
 mod health;

@@ -20,6 +20,7 @@ use crate::routing::buyer::Buyer;
 use crate::routing::caps::{CapOn, Party};
 use crate::sip::flow::Flow;
 use crate::sip::locate::Wanted;
+use crate::twilio::ticket::TicketFault;
 use crate::types::ids::{CallUuid, ShardId};
 use crate::types::number::Number;
 
@@ -379,6 +380,10 @@ pub enum Refusal {
     TrunkMismatch,
     /// One of Twilio's addresses, but none of the trunk's accounts.
     TwilioAccount,
+    /// No ticket, where each call must show one.
+    NoTicket,
+    /// A ticket that is not good for this call.
+    Ticket(TicketFault),
     /// Max-Forwards is used up (483).
     TooManyHops,
     /// A privacy that the caller cannot do without, and that we cannot give (500).
@@ -438,6 +443,8 @@ impl Refusal {
             Self::Locked => "locked",
             Self::TrunkMismatch => "trunk_mismatch",
             Self::TwilioAccount => "twilio_account",
+            Self::NoTicket => "ticket_missing",
+            Self::Ticket(fault) => fault.label(),
             Self::TooManyHops => "too_many_hops",
             Self::Privacy => "privacy",
             Self::ReferTarget => "refer_target",

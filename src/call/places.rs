@@ -34,6 +34,7 @@ use crate::routing::buyer::Buyer;
 use crate::routing::caps::{CapKind, CapOn, Party};
 use crate::routing::trunk::Trunk;
 use crate::sip::message::{Essentials, Request};
+use crate::twilio::ticket::{Pass, TicketFault};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -42,6 +43,8 @@ use crate::types::moment::Moment;
 pub enum Claimant {
     /// A trunk's.
     Trunk(Arc<Trunk>),
+    /// A trunk's, for a call that shows this: it is used up with it.
+    Guest(Arc<Trunk>, Pass),
     /// A buyer's, and with them those of its groups.
     Buyer(Arc<Buyer>),
 }
@@ -51,7 +54,7 @@ impl Claimant {
     #[must_use]
     pub fn party(&self) -> Party {
         match self {
-            Self::Trunk(trunk) => Party::Trunk(trunk.id.clone()),
+            Self::Trunk(trunk) | Self::Guest(trunk, _) => Party::Trunk(trunk.id.clone()),
             Self::Buyer(buyer) => Party::Buyer(buyer.id.clone()),
         }
     }
@@ -68,7 +71,7 @@ impl Claimant {
         counted: &mut Vec<Counted>,
     ) -> Result<Hold, Full> {
         let claims = match self {
-            Self::Trunk(trunk) => SmallVec::from([Claim {
+            Self::Trunk(trunk) | Self::Guest(trunk, _) => SmallVec::from([Claim {
                 party: self.party(),
                 caps: trunk.caps,
                 quota: None,
@@ -106,6 +109,8 @@ pub enum Verdict {
     Granted,
     /// There is none.
     Full(Full),
+    /// What the call shows is not good any more.
+    Spent(TicketFault),
 }
 
 /// A place that a call has, until it is given back by [`Core::release`].
@@ -191,16 +196,21 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
-        early: Early,
+        (early, pass): (Early, Option<Pass>),
         plan: Plan,
         (request, essentials): (&Request<'_>, &Essentials<'_>),
     ) {
         let ring_at = Some(now + self.policy.hunt.pdd);
-        if !self.trunk.caps.is_limited() {
-            self.launch(now, core, (early, ring_at), plan, (request, essentials));
-            return;
-        }
-        let ticket = core.reserve(self.key, self.uuid, Claimant::Trunk(self.trunk.clone()));
+        let trunk = self.trunk.clone();
+        let claimant = match pass {
+            Some(pass) => Claimant::Guest(trunk, pass),
+            None if trunk.caps.is_limited() => Claimant::Trunk(trunk),
+            None => {
+                self.launch(now, core, (early, ring_at), plan, (request, essentials));
+                return;
+            }
+        };
+        let ticket = core.reserve(self.key, self.uuid, claimant);
         let until = now + PATIENCE;
         self.ask((early, ring_at), until, Wanted::Trunk(ticket, plan));
     }
@@ -364,7 +374,9 @@ impl Call {
             Wanted::Trunk(_, plan) => match trunk_refusal(verdict.as_ref()) {
                 None => self.launch(now, core, (early, ring_at), plan, asked),
                 Some((why, status)) => {
-                    self.tell_limit(core, Party::Trunk(self.trunk.id.clone()), verdict);
+                    if !matches!(verdict, Some(Verdict::Spent(_))) {
+                        self.tell_limit(core, Party::Trunk(self.trunk.id.clone()), verdict);
+                    }
                     self.turn_away(now, core, &early, why, status);
                 }
             },
@@ -470,6 +482,7 @@ fn trunk_refusal(verdict: Option<&Verdict>) -> Option<(Refusal, u16)> {
         Some(Verdict::Granted) => None,
         Some(Verdict::Full(full)) if full.kind == CapKind::Cps => Some((Refusal::TrunkCps, 480)),
         Some(Verdict::Full(_)) => Some((Refusal::TrunkCalls, 486)),
+        Some(Verdict::Spent(fault)) => Some((Refusal::Ticket(*fault), 403)),
         None => Some((Refusal::LimitUnknown, 480)),
     }
 }
@@ -478,7 +491,8 @@ fn why_skipped(verdict: Option<&Verdict>) -> Option<WhySkipped> {
     match verdict {
         Some(Verdict::Granted) => None,
         Some(Verdict::Full(full)) => Some(WhySkipped::Full(full.clone())),
-        None => Some(WhySkipped::LimitUnknown),
+        // Only a caller shows something.
+        Some(Verdict::Spent(_)) | None => Some(WhySkipped::LimitUnknown),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::call::a_leg::Early;
 use crate::call::call::{Call, Hunting};
 use crate::call::core::Core;
 use crate::call::facts::call_key;
+use crate::call::guest::Guest;
 use crate::call::hunt::Hunt;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side, WhySkipped};
@@ -57,6 +58,8 @@ pub(crate) struct Dialling<'c> {
     pub(crate) dialled: Result<Number, NotANumber>,
     pub(crate) caller: Option<Number>,
     pub(crate) moment: Moment,
+    /// What its ticket says of it.
+    pub(crate) guest: Option<&'c Guest>,
 }
 
 /// Whose call it is.
@@ -74,13 +77,8 @@ impl Dialling<'_> {
     /// Finds out whose call it is, and begins its story.
     pub(crate) fn screen(&self) -> Screened {
         let directory = &self.policy.directory;
-        let found = screen(
-            directory,
-            self.trunk,
-            self.dialled,
-            self.caller,
-            self.moment,
-        );
+        let company = self.guest.map_or(self.trunk.company, |guest| guest.company);
+        let found = screen(directory, company, self.dialled, self.caller, self.moment);
         match found {
             Ok(admitted) => Screened {
                 campaign: Some(admitted.campaign.id.clone()),
@@ -117,6 +115,10 @@ impl Dialling<'_> {
         let key = hooks
             .as_ref()
             .map(|_| call_key(&company.key_secret, self.uuid));
+        let mut tags = admitted.terms.tags.clone();
+        if let Some(guest) = self.guest {
+            guest.tag(&mut tags);
+        }
         let facts = Facts {
             uuid: self.uuid,
             key: key.map(Secret::new),
@@ -126,7 +128,7 @@ impl Dialling<'_> {
             trunk: self.trunk.id.clone(),
             dialled: self.dialled.ok()?,
             caller: self.caller,
-            tags: admitted.terms.tags.clone(),
+            tags,
             began: self.moment,
             tried: Vec::new(),
             past: Past::default(),

@@ -112,6 +112,7 @@ impl Call {
             dialled: Ok(target),
             caller,
             moment: core.moment(now),
+            guest: None,
         };
         let screened = dialling.screen();
         let source = screened.source;

@@ -14,11 +14,12 @@ use crate::config::keys;
 use crate::config::listen::Listeners;
 use crate::config::media;
 use crate::config::networks::Networks;
+use crate::config::presets::{self, Preset};
 use crate::config::raw::{self, Section};
 use crate::config::routes::{self, Companies};
 use crate::config::value;
 use crate::routing::caps::Caps;
-use crate::routing::trunk::{CompanyId, MediaTerms, Trunk};
+use crate::routing::trunk::{CompanyId, MediaTerms, Tickets, Trunk};
 use crate::types::number::NumberPlan;
 
 /// The domains by name, and the trunks.
@@ -34,7 +35,7 @@ pub(super) struct Carriers {
 /// Reads all domains and trunks.
 pub(super) fn read<'d>(
     root: &Section<'d>,
-    (media, networks): (&Media, &Networks<'d>),
+    (media, networks, has_tickets): (&Media, &Networks<'d>, bool),
     companies: &Companies<'_>,
     listeners: &Listeners,
     desk: &mut Desk<'_>,
@@ -57,11 +58,19 @@ pub(super) fn read<'d>(
     }
     let mut list = Vec::new();
     for section in &trunks {
-        let id = doors.add_trunk(section, desk);
-        list.push(Arc::new(Trunk {
+        let preset = Preset::read(section, desk);
+        let tickets = presets::tickets(section, preset, has_tickets, desk);
+        let id = doors.add_trunk(section, (preset, tickets), desk);
+        let mut trunk = Trunk {
             media: media::terms(section, &keys::TRUNK_MEDIA, (media, networks), desk),
+            tickets,
             ..trunk(id, section, companies, listeners, desk)
-        }));
+        };
+        if let Some(preset) = preset {
+            preset.media(section, &mut trunk.media);
+            trunk.answers.extend(preset.answers(section));
+        }
+        list.push(Arc::new(trunk));
     }
     let closed = doors.close(desk);
     Carriers {
@@ -94,6 +103,7 @@ fn trunk(
         advertise: listeners.advertise(section, desk),
         refer: routes::refer(section, desk),
         media: MediaTerms::default(),
+        tickets: Tickets::default(),
         answers: answers(section, desk),
     }
 }

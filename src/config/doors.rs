@@ -1,7 +1,6 @@
 //! The domains while trunks are put into them, and whether each trunk has a way in.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -11,10 +10,12 @@ use crate::auth::digest::Algorithm;
 use crate::call::policy::{DigestUri, Domain, Known, Require, TrunkId, User, Users};
 use crate::config::desk::{Desk, Place};
 use crate::config::networks::{self, Networks};
+use crate::config::presets::Preset;
 use crate::config::raw::{self, Section, Spot};
 use crate::config::routes;
 use crate::config::users::{self, Login, Proof};
 use crate::config::value;
+use crate::routing::trunk::Tickets;
 use crate::sip::flow::PeerId;
 
 /// The domains while trunks are put into them.
@@ -133,7 +134,12 @@ impl<'d> Doors<'d> {
     }
 
     /// Lets a trunk into the domains that it names; returns its id.
-    pub(super) fn add_trunk(&mut self, section: &Section<'d>, desk: &mut Desk<'_>) -> &'d str {
+    pub(super) fn add_trunk(
+        &mut self,
+        section: &Section<'d>,
+        (preset, tickets): (Option<Preset>, Tickets),
+        desk: &mut Desk<'_>,
+    ) -> &'d str {
         let name = routes::id(section, "id", "carrier-1", desk);
         if let Some(name) = name {
             let first = self.trunks.iter().find(|(other, _)| *other == name.value);
@@ -146,22 +152,25 @@ impl<'d> Doors<'d> {
         let name = name.map_or("", |name| name.value);
         self.trunks.push((name, place));
 
-        let (nets, twilio) = self.nets(section, desk);
+        let (nets, twilio) = self.nets(section, preset, desk);
         for net in &nets {
             let known = Known::Trunk(id);
             if let Some(first) = self.listed.insert(net.value, known) {
                 self.listed.insert(net.value, first);
             }
         }
+        let has_nets = section.is_filled("allow") || !nets.is_empty();
         let users = users::read(section, desk);
-        let certificates = certificates(section, desk);
+        let certificates = users::certificates(section, desk);
         let drafts = self.domains_of(section, desk);
         for (draft, place) in &drafts {
             self.admit_addresses(*draft, id, &nets, desk);
             self.admit_users(*draft, id, &users, desk);
             self.admit_certificates(*draft, id, &certificates, desk);
-            self.has_a_way_in(*draft, section, *place, desk);
-            if let Some(entry) = twilio {
+            self.has_a_way_in(*draft, section, (*place, has_nets), desk);
+            if let Some(entry) = twilio
+                && tickets != Tickets::Required
+            {
                 self.is_not_open_to_twilio(*draft, entry, section, desk);
             }
         }
@@ -287,14 +296,20 @@ impl<'d> Doors<'d> {
         }
     }
 
-    fn has_a_way_in(&self, draft: usize, trunk: &Section<'_>, place: Place, desk: &mut Desk<'_>) {
+    fn has_a_way_in(
+        &self,
+        draft: usize,
+        trunk: &Section<'_>,
+        (place, has_nets): (Place, bool),
+        desk: &mut Desk<'_>,
+    ) {
         let Some(draft) = self.drafts.get(draft) else {
             return;
         };
         let Some(require) = draft.require else {
             return;
         };
-        let (has_nets, has_users) = (trunk.is_filled("allow"), trunk.is_filled("users"));
+        let has_users = trunk.is_filled("users");
         let has_certificates = trunk.is_filled("certificates");
         let (is_missing, right) = match require {
             Require::Ip => (!has_nets, "`allow`"),
@@ -316,10 +331,12 @@ impl<'d> Doors<'d> {
     fn nets(
         &self,
         section: &Section<'_>,
+        preset: Option<Preset>,
         desk: &mut Desk<'_>,
     ) -> (Vec<Spot<IpNet>>, Option<Place>) {
         let (mut nets, mut twilio) = (Vec::new(), None);
-        for entry in section.list("allow", desk) {
+        let known = preset.and_then(|preset| preset.allow(section));
+        for entry in section.list("allow", desk).into_iter().chain(known) {
             let place = entry.place;
             if entry.value == networks::TWILIO {
                 twilio = Some(place);
@@ -344,7 +361,7 @@ impl<'d> Doors<'d> {
             desk.fault(
                 entry,
                 "lets all customers of Twilio's in, for they share these addresses",
-                "name yours: twilio_accounts = [\"AC...\"], or use a domain that requires digest",
+                "name yours: twilio_accounts = [\"AC...\"], set tickets = \"required\", or use a domain that requires digest",
             );
         }
     }
@@ -450,25 +467,6 @@ fn algorithms(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Algorithm> {
         found.extend([Algorithm::Sha256, Algorithm::Md5]);
     }
     found
-}
-
-/// Host names of a trunk's certificates, in lower case.
-fn certificates(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<Box<str>>> {
-    let mut names = Vec::new();
-    for text in section.list("certificates", desk) {
-        match value::host(text.value).filter(|host| host.parse::<IpAddr>().is_err()) {
-            Some(host) => names.push(Spot {
-                value: host,
-                place: text.place,
-            }),
-            None => desk.fault(
-                text.place,
-                format!("`{}` is no host name", text.value),
-                "a name as it stands in the certificate (subjectAltName, DNS): \"sbc.carrier.example\"",
-            ),
-        }
-    }
-    names
 }
 
 const REQUIRE: &[(&str, Require)] = &[

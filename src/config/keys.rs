@@ -1,5 +1,6 @@
 //! Every key there is, by section. `conf/strowger.toml` documents each of them, and a test sees to it.
 
+mod carriers;
 mod http;
 mod limits;
 mod terms;
@@ -8,6 +9,7 @@ mod twilio;
 
 use crate::config::raw::Shape;
 
+pub(super) use self::carriers::{DOMAIN, HA1, NETWORK, TRUNK, TRUNK_HEADERS, TRUNK_MEDIA, USER};
 pub(super) use self::http::{HTTP, HTTP_CLIENT, HTTP_LISTEN, HTTP_TOKEN};
 pub(super) use self::limits::{GUARD, LIMITS, OVERLOAD, TIMERS};
 pub(super) use self::terms::{
@@ -190,75 +192,12 @@ pub(super) const HEALTH: Shape = Shape {
     ],
 };
 
-pub(super) const DOMAIN: Shape = Shape {
-    name: "domain",
-    keys: &[
-        "name",
-        "aliases",
-        "realm",
-        "require",
-        "algorithms",
-        "digest_uri",
-    ],
-};
-
-pub(super) const TRUNK: Shape = Shape {
-    name: "trunk",
-    keys: &[
-        "id",
-        "company",
-        "domains",
-        "allow",
-        "users",
-        "certificates",
-        "country",
-        "tech_prefix",
-        "assume_e164",
-        "max_calls",
-        "max_cps",
-        "advertise",
-        "half_open",
-        "headers",
-        "refer",
-        "identity",
-        "caller_ids",
-        "twilio_accounts",
-        "media",
-        "answers",
-    ],
-};
-
-pub(super) const TRUNK_HEADERS: Shape = Shape {
-    name: "trunk.headers",
-    keys: &["pass_from", "pass_to", "remove"],
-};
-
-pub(super) const TRUNK_MEDIA: Shape = Shape {
-    name: "trunk.media",
-    keys: PEER_MEDIA,
-};
-
 pub(super) const BUYER_MEDIA: Shape = Shape {
     name: "buyer.media",
     keys: PEER_MEDIA,
 };
 
 const PEER_MEDIA: &[&str] = &["plane", "sources", "networks", "codecs", "other", "srtp"];
-
-pub(super) const NETWORK: Shape = Shape {
-    name: "network",
-    keys: &["name", "as_of", "prefixes"],
-};
-
-pub(super) const USER: Shape = Shape {
-    name: "trunk.users",
-    keys: &["name", "password", "ha1"],
-};
-
-pub(super) const HA1: Shape = Shape {
-    name: "trunk.users.ha1",
-    keys: &["md5", "sha256"],
-};
 
 pub(super) const COMPANY: Shape = Shape {
     name: "company",

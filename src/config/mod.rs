@@ -32,6 +32,7 @@ mod networks;
 mod node;
 pub mod objects;
 mod postbacks;
+mod presets;
 mod raw;
 mod routes;
 mod shelf;
@@ -242,7 +243,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let believed = networks.twilio();
     let twilio = twilio::read(&root, (&http, &node.secret), &companies, desk);
     let media = media::read(&root, &listeners, node.node.shards, desk);
-    let carriers = carriers::read(&root, (&media, &networks), &companies, &listeners, desk);
+    let scene = (&media, &networks, twilio.is_some());
+    let carriers = carriers::read(&root, scene, &companies, &listeners, desk);
     let mut lists = bulk::open(&roots, desk);
     let foreign = lists.len();
     lists.extend(shelf.lists.into_iter().map(bulk::List));

@@ -1,4 +1,6 @@
-//! `users` of a trunk: who may log in, by password or by HA1 (RFC 7616 §3.4.2).
+//! `users` of a trunk: who may log in, by password or by HA1 (RFC 7616 §3.4.2); and `certificates`.
+
+use std::net::IpAddr;
 
 use crate::auth::digest::{Account, Algorithm};
 use crate::config::desk::{Desk, Place};
@@ -134,4 +136,23 @@ fn read_ha1(
         );
     }
     Some(ha1.unwrap_or_else(none))
+}
+
+/// Host names of a trunk's certificates, in lower case.
+pub(super) fn certificates(section: &Section<'_>, desk: &mut Desk<'_>) -> Vec<Spot<Box<str>>> {
+    let mut names = Vec::new();
+    for text in section.list("certificates", desk) {
+        match value::host(text.value).filter(|host| host.parse::<IpAddr>().is_err()) {
+            Some(host) => names.push(Spot {
+                value: host,
+                place: text.place,
+            }),
+            None => desk.fault(
+                text.place,
+                format!("`{}` is no host name", text.value),
+                "a name as it stands in the certificate (subjectAltName, DNS): \"sbc.carrier.example\"",
+            ),
+        }
+    }
+    names
 }

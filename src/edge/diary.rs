@@ -14,8 +14,11 @@ use crate::call::story::Delivery;
 use crate::edge::journal;
 use crate::hooks::postback::Posting;
 use crate::routing::book::Counted;
-use crate::store::entry::{Admitted, Answered, Claim, Counted as Kept, Posted, Queued, Used};
+use crate::store::entry::{
+    Admitted, Answered, Claim, Counted as Kept, Posted, Queued, Spent, Used,
+};
 use crate::store::{self, Entry, Lane, List};
+use crate::twilio::ticket::Pass;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
@@ -108,6 +111,15 @@ impl Diary {
         self.append(&Entry::Counted(Kept {
             uuid,
             claims: claims.into(),
+        }));
+    }
+
+    /// Takes down that a ticket was used.
+    pub(super) fn spend(&mut self, pass: Pass) {
+        self.append(&Entry::Spent(Spent {
+            realm: journal::TICKETS,
+            token: &format!("{:032x}", pass.uuid),
+            until: pass.expires,
         }));
     }
 

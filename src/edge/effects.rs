@@ -151,6 +151,11 @@ impl Effects {
         claimant: &Claimant,
     ) -> Verdict {
         let verdict = self.till.reserve(clock::moment(), ticket, claimant);
+        if let (Claimant::Guest(_, pass), Verdict::Granted, Some(diary)) =
+            (claimant, &verdict, &mut self.diary)
+        {
+            diary.spend(*pass);
+        }
         self.keep_counted(call);
         verdict
     }

@@ -377,6 +377,8 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::LimitUnknown
         | Refusal::HalfOpen
         | Refusal::TrunkHalfOpen
+        | Refusal::NoTicket
+        | Refusal::Ticket(_)
         | Refusal::Shed
         | Refusal::Internal => NOTHING,
     }

@@ -18,6 +18,7 @@ use crate::store::entry::{
 };
 use crate::store::{Entry, KeptConversion, KeptSaid, Lane, List, Refused};
 use crate::telemetry::record::Anchor;
+use crate::twilio::ticket::Pass;
 use crate::types::moment::Moment;
 use crate::types::money::Money;
 use crate::types::number::Number;
@@ -231,6 +232,16 @@ pub(super) fn end_of(window: Window, now: Moment) -> Moment {
     };
     now.after(Duration::from_secs(days * 24 * 3600))
 }
+
+/// The ticket that was used, as [`TICKETS`] has it.
+pub(super) fn read_pass((token, expires): &(Box<str>, Moment)) -> Option<Pass> {
+    let uuid = u128::from_str_radix(token, 16).ok()?;
+    let expires = *expires;
+    Some(Pass { expires, uuid })
+}
+
+/// The realm of used tickets: names are UUIDs, 32 hexadecimal digits.
+pub(super) const TICKETS: &str = "ticket";
 
 #[cfg(test)]
 mod tests {

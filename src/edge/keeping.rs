@@ -21,7 +21,7 @@ use crate::edge::journal;
 use crate::edge::ledger::Ledger;
 use crate::edge::notebook::Notebook;
 use crate::edge::recall::{RecallDesk, Remembrance};
-use crate::edge::storeroom::{Storeroom, Terms};
+use crate::edge::storeroom::{self, Storeroom, Terms};
 use crate::edge::writers::{Destination, RecordWriter, Records};
 use crate::store::Lane;
 use crate::telemetry::metrics::Metrics;
@@ -172,6 +172,13 @@ impl Keeping {
                 return;
             }
         };
+        let now = storeroom::moment();
+        for pass in self.notebook.spent(now, journal::TICKETS).iter() {
+            if let Some(pass) = journal::read_pass(pass) {
+                // What does not fit any more is refused as it would have been before.
+                let _ = ledger.spend(now, pass);
+            }
+        }
         for kept in windows {
             if let Some(counted) = journal::read_window(&kept.party, &kept.window) {
                 ledger.restore(&counted, u32::try_from(kept.count).unwrap_or(u32::MAX));

@@ -17,13 +17,27 @@ use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::routing::book::{Book, Counted, Hold};
 use crate::routing::caps::{CapOn, Counters, Party};
 use crate::routing::window::Window;
+use crate::twilio::ticket::{Pass, TicketFault, Used};
 use crate::types::moment::Moment;
 
 /// The book that all shards share.
-#[derive(Default)]
 pub(super) struct Ledger {
     book: Mutex<Book>,
+    /// Tickets that hold no more; few calls show one.
+    used: Mutex<Used>,
 }
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            book: Mutex::default(),
+            used: Mutex::new(Used::new(TICKETS)),
+        }
+    }
+}
+
+/// Used tickets that are remembered at once: a thousand calls a second, each for a minute.
+const TICKETS: usize = 60_000;
 
 /// One shard's way to the book.
 pub(super) struct Till {
@@ -45,6 +59,16 @@ impl Ledger {
     /// Takes up what was counted before this process began.
     pub(super) fn restore(&self, counted: &Counted, calls: u32) {
         self.book().count(counted, calls);
+    }
+
+    /// Uses a ticket up, once for all shards.
+    ///
+    /// # Errors
+    ///
+    /// When it was used, is too old, or cannot be remembered.
+    pub(super) fn spend(&self, now: Moment, pass: Pass) -> Result<(), TicketFault> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.take(now, pass)
     }
 
     /// Places taken: of trunks and of buyers.
@@ -74,6 +98,12 @@ impl Till {
         let mut book = self.ledger.book();
         match claimant.reserve(now, &mut book, &mut self.counted) {
             Ok(hold) => {
+                if let Claimant::Guest(_, pass) = claimant
+                    && let Err(fault) = self.ledger.spend(now, *pass)
+                {
+                    book.release(hold);
+                    return Verdict::Spent(fault);
+                }
                 self.holds.insert(ticket, hold);
                 Verdict::Granted
             }
@@ -138,6 +168,29 @@ mod tests {
         let trunk = Claimant::Trunk(Arc::new(trunk));
         assert_eq!(till.reserve(at(0), ticket(5), &trunk), Verdict::Granted);
         assert_eq!(ledger.taken(), (1, 2));
+    }
+
+    #[test]
+    fn a_ticket_is_good_for_one_call_of_all_shards_and_takes_no_place_otherwise() {
+        let ledger = Arc::new(Ledger::default());
+        let (mut one, mut other) = (ledger.till(), ledger.till());
+        let trunk = Arc::new(Trunk {
+            caps: caps(2),
+            ..Trunk::new("one", CompanyId(0))
+        });
+        let guest = |uuid| {
+            let expires = at(1_000);
+            Claimant::Guest(Arc::clone(&trunk), Pass { expires, uuid })
+        };
+
+        assert_eq!(one.reserve(at(0), ticket(1), &guest(1)), Verdict::Granted);
+        let again = other.reserve(at(1), ticket(1), &guest(1));
+        assert_eq!(again, Verdict::Spent(TicketFault::Used));
+        let late = other.reserve(at(1_000), ticket(2), &guest(2));
+        assert_eq!(late, Verdict::Spent(TicketFault::Expired));
+        assert_eq!(ledger.taken(), (1, 0));
+        one.release(ticket(1));
+        assert_eq!(ledger.taken(), (0, 0));
     }
 
     #[test]

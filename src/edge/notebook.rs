@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 use tracing::error;
 
-use crate::store::{Entry, Lane, Note, Shelf};
+use crate::store::{Entry, Lane, Note, Shelf, Unread};
 use crate::types::moment::Moment;
 
 /// The notebook; without a store it remembers nothing beyond the process.
@@ -60,14 +60,25 @@ impl Notebook {
 
     /// What was remembered in a realm when this process began, and holds still.
     pub(super) fn notes(&self, now: Moment, realm: &str) -> Vec<Note> {
+        let mut notes = self.read(|shelf| shelf.notes(realm));
+        notes.retain(|note| note.until > now);
+        notes
+    }
+
+    /// What of a realm was used up when this process began, and until when that matters.
+    pub(super) fn spent(&self, now: Moment, realm: &str) -> Vec<(Box<str>, Moment)> {
+        let mut spent = self.read(|shelf| shelf.spent(realm));
+        spent.retain(|(_, until)| *until > now);
+        spent
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&Shelf) -> Result<Vec<T>, Unread>) -> Vec<T> {
         let Some(kept) = &self.0 else {
             return Vec::new();
         };
-        let mut notes = kept.shelf.notes(realm).unwrap_or_else(|error| {
+        ask(&kept.shelf).unwrap_or_else(|error| {
             error!(%error, "what was remembered cannot be read");
             Vec::new()
-        });
-        notes.retain(|note| note.until > now);
-        notes
+        })
     }
 }

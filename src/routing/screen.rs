@@ -6,7 +6,7 @@ use crate::routing::callers::Barred;
 use crate::routing::campaign::{Campaign, Cause};
 use crate::routing::directory::{Directory, Source, Terms};
 use crate::routing::rules::Schedule;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::CompanyId;
 use crate::types::moment::Moment;
 use crate::types::number::{NotANumber, Number};
 
@@ -77,10 +77,10 @@ pub enum Refusal<'d> {
     },
 }
 
-/// Finds out whose the call is that `trunk` brings for `dialled`, and whether `caller` (`None`: withheld) may call there now.
+/// Finds out whose the call is that comes to `company` for `dialled`, and whether `caller` (`None`: withheld) may call there now.
 pub fn screen<'d>(
     directory: &'d Directory,
-    trunk: &Trunk,
+    company: CompanyId,
     dialled: Result<Number, NotANumber>,
     caller: Option<Number>,
     now: Moment,
@@ -93,7 +93,7 @@ pub fn screen<'d>(
             let source = directory.sources.get(line.source.0 as usize)?;
             Some((campaign, source, directory.terms(line.terms)))
         })
-        .filter(|(campaign, ..)| campaign.company == trunk.company)
+        .filter(|(campaign, ..)| campaign.company == company)
         .ok_or(Refusal::NumberUnknown)?;
     if !terms.is_enabled {
         return Err(Refusal::NumberDisabled { campaign, source });
@@ -125,7 +125,6 @@ mod tests {
     use crate::routing::callers::{CallerList, Lists};
     use crate::routing::directory::{CampaignId, Company, Line, SourceId, TermsId};
     use crate::routing::hours::{Blocks, Hours};
-    use crate::routing::trunk::CompanyId;
     use crate::routing::zone::Zone;
     use crate::types::range::NumberSet;
     use crate::types::secret::Secret;
@@ -201,10 +200,9 @@ mod tests {
     ) -> Result<Admitted<'d>, Refusal<'d>> {
         let dialled = Number::from_e164(dialled.as_bytes()).ok_or(NotANumber::Invalid);
         let caller = Number::from_e164(caller.as_bytes());
-        let trunk = Trunk::new("carrier", CompanyId(company));
         // A Monday.
         let now = "2024-11-04T14:00:00Z".parse().expect("a moment");
-        screen(directory, &trunk, dialled, caller, now)
+        screen(directory, CompanyId(company), dialled, caller, now)
     }
 
     fn list(id: &str, numbers: &str) -> Arc<CallerList> {

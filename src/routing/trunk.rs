@@ -37,6 +37,8 @@ pub struct Trunk {
     pub caller_ids: Option<NumberSet>,
     /// Where it is known by Twilio's addresses: the accounts that are let in.
     pub twilio_accounts: Vec<Box<str>>,
+    /// What becomes of tickets that its calls show.
+    pub tickets: Tickets,
     /// Final status of its own for an outcome (`number_unknown`, `all_busy`, ...), by label.
     pub answers: Vec<(Box<str>, u16)>,
 }
@@ -62,6 +64,7 @@ impl Trunk {
             media: MediaTerms::default(),
             caller_ids: None,
             twilio_accounts: Vec::new(),
+            tickets: Tickets::default(),
             answers: Vec::new(),
         }
     }
@@ -96,6 +99,18 @@ impl FromIterator<Option<Box<str>>> for Advertise {
     fn from_iter<T: IntoIterator<Item = Option<Box<str>>>>(addresses: T) -> Self {
         Self(addresses.into_iter().collect())
     }
+}
+
+/// What becomes of tickets: what our own HTTP side gives to a call that it sends here by way of a carrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tickets {
+    /// Nobody looks for them.
+    #[default]
+    Ignored,
+    /// A call that shows one is the call that it speaks of.
+    Taken,
+    /// And there is no other call.
+    Required,
 }
 
 /// What becomes of a REFER (RFC 3515) within a call. Who may call whom is decided by the directory alone.

@@ -390,6 +390,8 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::Locked
         | Refusal::TrunkMismatch
         | Refusal::TwilioAccount
+        | Refusal::NoTicket
+        | Refusal::Ticket(_)
         | Refusal::HalfOpen => true,
         Refusal::NoCredentials
         | Refusal::StaleNonce
@@ -419,6 +421,7 @@ fn limit_label(verdict: Option<&Verdict>) -> &'static str {
     match verdict {
         Some(Verdict::Granted) => "granted",
         Some(Verdict::Full(full)) => full.kind.label(),
+        Some(Verdict::Spent(fault)) => fault.label(),
         None => "unknown",
     }
 }

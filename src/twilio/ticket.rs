@@ -5,9 +5,9 @@
 //! It is short-lived, holds once, and says all that routing needs, so that nothing has to be looked up.
 //!
 //! ```text
-//! v1.  base64url(  uuid  number  company  caller  leg   expires     HMAC-SHA256/128  )
-//!                  16    8       8        8       16    8 (ms)      16                  = 80 bytes, 107 characters
-//! ```
+//! v1.  base64url(  uuid  number  company  caller  leg   expires   tags     HMAC-SHA256/128  )
+//!                  16    8       8        8       16    8 (ms)    0..480   16                  = 80 bytes, 107 characters
+//! ```                                                                                             and 640 more for tags
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::twilio::connect::CompanyKey;
+use crate::twilio::form::Form;
 use crate::twilio::mac::{self, Rotating};
 use crate::twilio::sid::CallSid;
 use crate::types::base64;
@@ -22,7 +23,7 @@ use crate::types::moment::Moment;
 use crate::types::number::Number;
 
 /// What a ticket says of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     /// The call's own id, minted when the webhook came.
     pub uuid: u128,
@@ -36,6 +37,17 @@ pub struct Ticket {
     pub leg: CallSid,
     /// Until when it holds.
     pub expires: Moment,
+    /// What is known of the call besides: its tags, as many as fit.
+    pub tags: Form,
+}
+
+/// What makes a ticket hold once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pass {
+    /// Until when it is remembered that it was used.
+    pub expires: Moment,
+    /// The ticket's call.
+    pub uuid: u128,
 }
 
 /// Why a ticket is refused (403).
@@ -53,6 +65,9 @@ pub enum TicketFault {
     /// It was used.
     #[error("a used ticket")]
     Used,
+    /// It is for another number, or for a company that is not there any more.
+    #[error("a ticket for something else")]
+    Foreign,
     /// There are so many in use that this one could not be remembered.
     #[error("too many tickets")]
     TooMany,
@@ -67,6 +82,7 @@ impl TicketFault {
             Self::Forged => "ticket_forged",
             Self::Expired => "ticket_expired",
             Self::Used => "ticket_used",
+            Self::Foreign => "ticket_foreign",
             Self::TooMany => "ticket_too_many",
         }
     }
@@ -77,6 +93,7 @@ impl Ticket {
     #[must_use]
     pub fn mint(&self, secrets: &Rotating) -> String {
         let mut bytes = self.to_bytes().to_vec();
+        bytes.extend(self.written_tags().as_bytes());
         let mac = mac::sha256(&secrets.current, &[PURPOSE, &bytes]);
         bytes.extend(mac.iter().take(MAC));
         [VERSION, &base64::encode_url(&bytes)].concat()
@@ -86,26 +103,60 @@ impl Ticket {
     pub fn check(now: Moment, text: &[u8], secrets: &Rotating) -> Result<Self, TicketFault> {
         let coded = text
             .strip_prefix(VERSION.as_bytes())
-            .filter(|coded| coded.len() == CODED)
+            .filter(|coded| (CODED..=MOST_CODED).contains(&coded.len()))
             .ok_or(TicketFault::Malformed)?;
         let bytes = base64::decode_url(coded).ok_or(TicketFault::Malformed)?;
-        let (facts, given) = bytes
+        let (said, given) = bytes
+            .split_last_chunk::<MAC>()
+            .ok_or(TicketFault::Malformed)?;
+        let (facts, tags) = said
             .split_first_chunk::<FACTS>()
             .ok_or(TicketFault::Malformed)?;
         let mut is_right = mac::is_same(b"0", b"1");
         for secret in secrets.iter() {
-            let mac = mac::sha256(secret, &[PURPOSE, facts]);
+            let mac = mac::sha256(secret, &[PURPOSE, said]);
             is_right |= mac::is_same(mac.get(..MAC).unwrap_or_default(), given);
         }
         if !bool::from(is_right) {
             return Err(TicketFault::Forged);
         }
-        let ticket = Self::from_bytes(facts).ok_or(TicketFault::Malformed)?;
+        let tags = Form::parse(tags).map_err(|_| TicketFault::Malformed)?;
+        let ticket = Self::from_bytes(facts, tags).ok_or(TicketFault::Malformed)?;
         let is_now = now < ticket.expires && ticket.expires <= now.after(LONGEST);
         is_now.then_some(ticket).ok_or(TicketFault::Expired)
     }
 
-    fn to_bytes(self) -> [u8; FACTS] {
+    /// What makes it hold once.
+    #[must_use]
+    pub fn pass(&self) -> Pass {
+        Pass {
+            expires: self.expires,
+            uuid: self.uuid,
+        }
+    }
+
+    /// Whether this tag fits besides those that are there: whoever adds tags drops what does not.
+    #[must_use]
+    pub fn has_room_for(&self, key: &str, value: &str) -> bool {
+        let mut tags = self.tags.clone();
+        tags.push(key, value);
+        tags.encoded().len() <= MOST_TAGS
+    }
+
+    /// The tags, those that fit.
+    fn written_tags(&self) -> String {
+        let mut tags = Form::default();
+        for (key, value) in self.tags.iter() {
+            let mut more = tags.clone();
+            more.push(key, value);
+            if more.encoded().len() <= MOST_TAGS {
+                tags = more;
+            }
+        }
+        tags.encoded()
+    }
+
+    fn to_bytes(&self) -> [u8; FACTS] {
         let caller = self.caller.map_or([0; 8], |caller| caller.to_bytes());
         let fields: [&[u8]; 6] = [
             &self.uuid.to_be_bytes(),
@@ -124,7 +175,7 @@ impl Ticket {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; FACTS]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8; FACTS], tags: Form) -> Option<Self> {
         let (uuid, rest) = bytes.split_first_chunk::<16>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
         let (company, rest) = rest.split_first_chunk::<8>()?;
@@ -138,6 +189,7 @@ impl Ticket {
             caller: read_number(*caller),
             leg: CallSid::from_bits(u128::from_be_bytes(*leg)),
             expires: Moment::from_millis(i64::from_be_bytes(*expires)),
+            tags,
         })
     }
 }
@@ -147,7 +199,7 @@ impl Ticket {
 pub struct Used {
     capacity: usize,
     /// By their end, so that the expired ones are found first.
-    tickets: BTreeSet<(Moment, u128)>,
+    tickets: BTreeSet<Pass>,
 }
 
 impl Used {
@@ -161,21 +213,24 @@ impl Used {
     }
 
     /// Takes a ticket that was checked: once.
-    pub fn take(&mut self, now: Moment, ticket: &Ticket) -> Result<(), TicketFault> {
-        while self.tickets.first().is_some_and(|(end, _)| *end <= now) {
+    pub fn take(&mut self, now: Moment, pass: Pass) -> Result<(), TicketFault> {
+        while self
+            .tickets
+            .first()
+            .is_some_and(|first| first.expires <= now)
+        {
             self.tickets.pop_first();
         }
-        let entry = (ticket.expires, ticket.uuid);
-        if self.tickets.contains(&entry) {
+        if self.tickets.contains(&pass) {
             return Err(TicketFault::Used);
         }
-        if ticket.expires <= now {
+        if pass.expires <= now {
             return Err(TicketFault::Expired);
         }
         if self.tickets.len() >= self.capacity {
             return Err(TicketFault::TooMany);
         }
-        self.tickets.insert(entry);
+        self.tickets.insert(pass);
         Ok(())
     }
 
@@ -217,6 +272,10 @@ const FACTS: usize = 64;
 const MAC: usize = 16;
 /// Characters of both.
 const CODED: usize = ((FACTS + MAC) * 8).div_ceil(6);
+/// Bytes of tags: all headers of an address have less than 1024 characters.
+const MOST_TAGS: usize = 480;
+/// Characters with all of them.
+const MOST_CODED: usize = ((FACTS + MOST_TAGS + MAC) * 8).div_ceil(6);
 /// What keeps its signature apart from others that are made with the same secret.
 const PURPOSE: &[u8] = b"twilio-ticket:v1:";
 
@@ -229,11 +288,23 @@ mod tests {
 
     #[test]
     fn what_was_minted_says_the_same_on_the_other_side() {
-        for caller in [None, Number::from_e164(b"+14155550123")] {
-            let ticket = Ticket { caller, ..ticket() };
+        let tags = || [("original_to", "+14155550123"), ("a", "b c")];
+        for (caller, tags) in [
+            (None, Form::default()),
+            (
+                Number::from_e164(b"+14155550123"),
+                tags().into_iter().collect(),
+            ),
+        ] {
+            let length = if tags.is_empty() { 110 } else { 157 };
+            let ticket = Ticket {
+                caller,
+                tags,
+                ..ticket()
+            };
             let text = ticket.mint(&secrets());
 
-            assert_eq!(text.len(), 110);
+            assert_eq!(text.len(), length);
             assert!(
                 text.bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -243,6 +314,23 @@ mod tests {
                 Ok(ticket)
             );
         }
+    }
+
+    #[test]
+    fn tags_that_do_not_fit_are_left_out_and_the_header_is_never_too_long() {
+        let mut ticket = ticket();
+        let long = "x".repeat(300);
+        ticket.tags.push("first", &long);
+        assert!(!ticket.has_room_for("second", &long));
+        ticket.tags.push("second", &long);
+        ticket.tags.push("third", "y");
+
+        let text = ticket.mint(&secrets());
+        let read = Ticket::check(start(), text.as_bytes(), &secrets()).expect("a ticket");
+
+        let keys: Vec<_> = read.tags.iter().map(|(key, _)| key.to_owned()).collect();
+        assert_eq!(keys, ["first", "third"]);
+        assert!(text.len() <= 3 + MOST_CODED && MOST_CODED + HEADER.len() + 4 < 1024);
     }
 
     #[test]
@@ -287,19 +375,22 @@ mod tests {
         let mut used = Used::new(2);
         let other = |uuid| Ticket { uuid, ..ticket() };
 
-        assert_eq!(used.take(start(), &ticket()), Ok(()));
-        assert_eq!(used.take(start(), &ticket()), Err(TicketFault::Used));
-        assert_eq!(used.take(start(), &other(2)), Ok(()));
-        assert_eq!(used.take(start(), &other(3)), Err(TicketFault::TooMany));
+        assert_eq!(used.take(start(), ticket().pass()), Ok(()));
+        let again = used.take(start(), ticket().pass());
+        assert_eq!(again, Err(TicketFault::Used));
+        assert_eq!(used.take(start(), other(2).pass()), Ok(()));
+        let third = used.take(start(), other(3).pass());
+        assert_eq!(third, Err(TicketFault::TooMany));
 
         let later = start().after(Duration::from_secs(30));
-        assert_eq!(used.take(later, &ticket()), Err(TicketFault::Expired));
+        let late = used.take(later, ticket().pass());
+        assert_eq!(late, Err(TicketFault::Expired));
         assert!(used.is_empty());
         let fresh = Ticket {
             expires: later.after(LONGEST),
             ..ticket()
         };
-        assert_eq!(used.take(later, &fresh), Ok(()));
+        assert_eq!(used.take(later, fresh.pass()), Ok(()));
         assert_eq!(used.len(), 1);
     }
 
@@ -330,6 +421,7 @@ mod tests {
             caller: Number::from_e164(b"+14155550123"),
             leg: CallSid::from_bits(2),
             expires: start().after(Duration::from_secs(30)),
+            tags: Form::default(),
         }
     }
 

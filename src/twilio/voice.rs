@@ -347,6 +347,7 @@ mod tests {
             caller: number("+14155550123").ok(),
             leg: CallSid::from_bits(1),
             expires: now.after(Duration::from_secs(30)),
+            tags: Form::default(),
         };
 
         let document = route()
@@ -365,7 +366,7 @@ mod tests {
         );
         assert_eq!(
             Ticket::check(now, token.as_bytes(), &route().tickets),
-            Ok(ticket)
+            Ok(ticket.clone())
         );
         assert_eq!(dial[3][0][1]["username"], serde_json::Value::Null);
 

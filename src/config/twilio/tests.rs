@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Twilio;
 use crate::config::{self, Texts};
+use crate::routing::trunk::Tickets;
 use crate::twilio::connect::CompanyKey;
 use crate::twilio::sid::AccountSid;
 
@@ -146,4 +147,42 @@ fn read(text: &str) -> Result<Arc<Twilio>, String> {
         Ok(settings) => settings.twilio.ok_or_else(|| "nothing".to_owned()),
         Err(faults) => Err(faults.to_string()),
     }
+}
+
+#[test]
+fn the_preset_takes_twilios_addresses_and_none_but_tickets() {
+    let with = |more: &str| {
+        let trunk = format!(
+            "[[network]]\nname = \"twilio\"\nprefixes = [\"192.0.2.128/30\"]\n\
+             [[trunk]]\nid = \"twilio\"\ncompany = \"acme\"\ndomains = [\"sip.example.com\"]\n{more}"
+        );
+        let base = format!("{HEARD}{BASE}{ORG}");
+        let text = include_str!("../../../conf/minimal.toml").to_owned() + &base + &trunk;
+        let settings = config::load(
+            Path::new("strowger.toml"),
+            &Texts::of("strowger.toml", text),
+            1,
+        );
+        let settings = settings.map_err(|faults| faults.to_string())?;
+        let trunk = settings.policy.trunks.last().unwrap().clone();
+        assert!(settings.policy.tickets.is_some());
+        let place = settings.policy.trunks.len() - 1;
+        let domain = &settings.policy.domains["sip.example.com"];
+        let found = domain.allow.longest_match("192.0.2.129".parse().unwrap());
+        assert_eq!(found.map(|found| found.0 as usize), Some(place));
+        Ok::<_, String>(trunk)
+    };
+
+    let preset = "preset = \"twilio\"\n";
+    let alone = with(preset).expect("no fault");
+    assert_eq!(alone.tickets, Tickets::Required);
+    let accounts = "twilio_accounts = [\"AC00000000000000000000000000000001\"]\n";
+    let known = with(&format!("{preset}{accounts}")).expect("no fault");
+    assert_eq!(known.tickets, Tickets::Taken);
+    let open = with(&format!("{preset}tickets = \"taken\"\n")).expect_err("a fault");
+    assert!(open.contains("lets all customers of Twilio's in"), "{open}");
+    let telnyx = with("preset = \"telnyx\"\nallow = [\"192.0.2.128/30\"]\n").expect("no fault");
+    assert!(telnyx.answers.contains(&("no_buyer".into(), 603)));
+    let unknown = with("preset = \"twilo\"\nallow = [\"192.0.2.128/30\"]\n").expect_err("a fault");
+    assert!(unknown.contains("`twilo` is not known"), "{unknown}");
 }

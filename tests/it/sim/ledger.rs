@@ -6,6 +6,7 @@ use std::time::Instant;
 use strowger::call::places::{Claimant, Ticket, Verdict};
 use strowger::routing::book::{Book, Counted, Hold};
 use strowger::routing::caps::{CapOn, Party};
+use strowger::twilio::ticket::Used;
 use strowger::types::moment::Moment;
 
 /// The book, and who has a place.
@@ -14,6 +15,8 @@ pub(crate) struct Ledger {
     /// When it was first asked.
     start: Option<Instant>,
     book: Book,
+    /// Tickets that hold no more.
+    used: Option<Used>,
     holds: HashMap<Ticket, (Party, Hold)>,
     /// What counts in windows.
     pub(crate) counted: Vec<Counted>,
@@ -32,6 +35,13 @@ impl Ledger {
             Ok(hold) => hold,
             Err(full) => return Verdict::Full(full),
         };
+        if let Claimant::Guest(_, pass) = claimant {
+            let used = self.used.get_or_insert_with(|| Used::new(100));
+            if let Err(fault) = used.take(moment, *pass) {
+                self.book.release(hold);
+                return Verdict::Spent(fault);
+            }
+        }
         let party = claimant.party();
         let before = self.holds.insert(ticket, (party.clone(), hold));
         assert!(before.is_none(), "a question names one place");

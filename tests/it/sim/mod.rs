@@ -29,6 +29,7 @@ mod earlier;
 mod explained;
 mod firewall;
 mod gateways;
+mod guests;
 mod health;
 pub(crate) mod ledger;
 mod leg;
