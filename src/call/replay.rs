@@ -207,6 +207,7 @@ pub fn replay(policy: &Policy, trunk: &Trunk, call: &Happened) -> Replayed {
         dialled: call.dialled,
         caller: call.caller,
         moment: call.at,
+        guest: None,
     };
     let Screened {
         plan,

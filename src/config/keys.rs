@@ -17,7 +17,7 @@ pub(super) use self::terms::{
     CAMPAIGN_EXITS, CAMPAIGN_REPEAT, CONVERSION_GROUP, CONVERSION_TIER, POSTBACK_KEY,
 };
 pub(super) use self::trial::{CASE, CASE_ANSWER, CASE_EXPECT, CASE_PAST, TRIALS};
-pub(super) use self::twilio::{TWILIO, TWILIO_ORG, TWILIO_SHARED_KEY};
+pub(super) use self::twilio::{TWILIO, TWILIO_CHOICE, TWILIO_ORG, TWILIO_SHARED_KEY, TWILIO_STEP};
 
 pub(super) const ROOT: Shape = Shape {
     name: "",
@@ -389,5 +389,7 @@ pub(super) const ALL: &[&Shape] = &[
     &TWILIO,
     &TWILIO_ORG,
     &TWILIO_SHARED_KEY,
+    &TWILIO_STEP,
+    &TWILIO_CHOICE,
     &SECRET,
 ];

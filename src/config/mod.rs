@@ -245,6 +245,18 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let media = media::read(&root, &listeners, node.node.shards, desk);
     let scene = (&media, &networks, twilio.is_some());
     let carriers = carriers::read(&root, scene, &companies, &listeners, desk);
+    if let Some(twilio) = &twilio {
+        twilio.check_host(&root, &carriers.domains, desk);
+        if data_dir.is_none() {
+            let instead = "set `data_dir` in [node], so that a copy of a hand-off is none after a restart, too";
+            let place = root.place_of("twilio");
+            desk.warn(
+                place,
+                "forgets what was handed over when it restarts",
+                instead,
+            );
+        }
+    }
     let mut lists = bulk::open(&roots, desk);
     let foreign = lists.len();
     lists.extend(shelf.lists.into_iter().map(bulk::List));

@@ -1,10 +1,12 @@
 //! `[twilio]`: where Twilio reaches us, whose its calls are, and what is believed of them.
 
+mod flow;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::policy::Tickets;
+use crate::call::policy::{Domain, Tickets};
 use crate::config::Http;
 use crate::config::desk::{Desk, Place};
 use crate::config::http::Serves;
@@ -21,6 +23,8 @@ use crate::twilio::sip_uri::{Credentials, SipUri, Transport};
 use crate::twilio::ticket;
 use crate::twilio::voice::EdgeRoute;
 use crate::types::secret::Secret;
+
+pub use self::flow::Voices;
 
 /// All that the configuration says of Twilio.
 pub struct Twilio {
@@ -50,6 +54,8 @@ pub struct Org {
     pub key: CompanyKey,
     /// What it signs hand-offs with; `None`: it hands nothing over.
     pub hand_off: Option<Rotating>,
+    /// What its callers hear besides.
+    pub voices: Voices,
     /// Its account; `None`: none that stands in the configuration.
     pub account: Option<Arc<Account>>,
 }
@@ -69,6 +75,23 @@ impl Twilio {
         Tickets {
             secrets: self.edge.tickets.clone(),
             companies: self.orgs.iter().map(company).collect(),
+        }
+    }
+
+    /// Notes that our edge is called by a host that is no domain: nobody would be let in.
+    pub(super) fn check_host(
+        &self,
+        root: &Section<'_>,
+        domains: &HashMap<Box<str>, Arc<Domain>>,
+        desk: &mut Desk<'_>,
+    ) {
+        let host = self.edge.address.host.to_ascii_lowercase();
+        if !domains.contains_key(&*host) {
+            desk.unknown(
+                root.place_of("twilio"),
+                format!("`sip` calls us `{host}`, which is no domain"),
+                format!("add [[domain]] with name = \"{host}\", and let Twilio's trunk into it"),
+            );
         }
     }
 
@@ -306,6 +329,7 @@ impl<'d> Orgs<'d> {
             );
         }
         let hand_off = current.map(|current| Rotating { current, previous });
+        let voices = Voices::read(section, desk);
         let account = self.account(section, requires_sha256, desk);
         if let (Some(id), Some(company), Some(key)) = (id, company, key) {
             self.list.push(Arc::new(Org {
@@ -313,6 +337,7 @@ impl<'d> Orgs<'d> {
                 company,
                 key,
                 hand_off,
+                voices,
                 account: account.map(Arc::new),
             }));
         }

@@ -40,6 +40,7 @@ mod pace;
 mod postroom;
 mod posts;
 mod recall;
+mod reception;
 mod reload;
 pub mod replay;
 mod rtpengine;
@@ -80,6 +81,7 @@ use crate::edge::keeping::{Keeping, Wishes};
 use crate::edge::ledger::Ledger;
 use crate::edge::media::Planes;
 use crate::edge::postroom::{Postroom, StreamSettings};
+use crate::edge::reception::Reception;
 use crate::edge::reload::Fixed;
 use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
@@ -263,8 +265,8 @@ impl Edge {
             objects,
         };
         let clerk = keeping.start_clerk(&panel)?;
-        let ways = (changer, keeping.notebook(), clerk);
-        let office = Office::new(given, ways, &panel);
+        let reception = Reception::new(storeroom::moment(), keeping.notebook(), disk::draw()?);
+        let office = Office::new(given, (changer, clerk), reception, &panel);
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
             panel: Arc::clone(&panel),

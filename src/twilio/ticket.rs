@@ -296,7 +296,7 @@ mod tests {
                 tags().into_iter().collect(),
             ),
         ] {
-            let length = if tags.is_empty() { 110 } else { 157 };
+            let length = if tags.is_empty() { 110 } else { 155 };
             let ticket = Ticket {
                 caller,
                 tags,

@@ -37,6 +37,13 @@ impl Response {
         self
     }
 
+    /// With the verbs of another one behind its own.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.verbs.extend(other.verbs);
+        self
+    }
+
     /// Writes it.
     pub fn write(&self) -> Result<String, TooLong> {
         let response = Element::new("Response").children(self.verbs.iter().cloned());

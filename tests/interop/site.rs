@@ -161,6 +161,12 @@ impl Site {
         self
     }
 
+    /// Where the carrier's calls may show tickets.
+    pub(crate) fn taking_tickets(mut self) -> Self {
+        self.passing = "tickets = \"taken\"\n".to_owned();
+        self
+    }
+
     /// That says nothing to strangers.
     pub(crate) fn silent(mut self) -> Self {
         self.strangers = "silent";

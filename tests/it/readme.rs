@@ -15,6 +15,23 @@ fn the_configuration_in_the_readme_is_right() {
     assert_eq!(code, Some(0));
 }
 
+/// As a new user would: the part about Twilio is added to the whole.
+#[test]
+fn what_the_readme_says_of_twilio_is_right() {
+    let readme = readme();
+    let (whole, _) = block(&readme, "```toml\n", 0);
+    let start = readme.find("#### Connect Twilio in five minutes");
+    let (twilio, _) = block(&readme, "```toml\n", start.expect("such a one"));
+    let networks = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/twilio-cidrs.toml");
+    let networks = fs::read_to_string(networks).expect("Twilio's addresses");
+    let node = "[node]\ndata_dir = \"data\"\n";
+
+    let (said, code) = check("twilio.toml", &format!("{node}{whole}{twilio}{networks}"));
+
+    assert_eq!(said, "twilio.toml: nothing is wrong\n");
+    assert_eq!(code, Some(0));
+}
+
 #[test]
 fn the_faults_in_the_readme_are_what_check_says() {
     let readme = readme();
@@ -73,6 +90,8 @@ fn check(name: &str, text: &str) -> (String, Option<i32>) {
         .env("CARRIER_PASSWORD", "not-a-secret")
         .env("SOLARIS_PASSWORD", "not-a-secret")
         .env("KEY_SECRET", "not-a-secret-either")
+        .env("TWILIO_AUTH_TOKEN", "not-a-secret-at-all")
+        .env("HAND_OFF_SECRET", "not-a-secret-at-all")
         .output()
         .expect("check runs");
     let said = String::from_utf8(output.stdout).expect("text");

@@ -38,7 +38,36 @@ pub(in crate::config) const TWILIO_ORG: Shape = Shape {
         "auth_token",
         "previous_auth_token",
         "shared_key",
+        "assistant",
+        "hold",
+        "hold_time",
+        "step",
     ],
+};
+
+pub(in crate::config) const TWILIO_STEP: Shape = Shape {
+    name: "twilio.org.step",
+    keys: &[
+        "id",
+        "say",
+        "voice",
+        "language",
+        "play",
+        "choice",
+        "input",
+        "digits",
+        "tag",
+        "record",
+        "next",
+        "timeout",
+        "tries",
+        "otherwise",
+    ],
+};
+
+pub(in crate::config) const TWILIO_CHOICE: Shape = Shape {
+    name: "twilio.org.step.choice",
+    keys: &["key", "tag", "value", "next"],
 };
 
 pub(in crate::config) const TWILIO_SHARED_KEY: Shape = Shape {

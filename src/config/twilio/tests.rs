@@ -186,3 +186,55 @@ fn the_preset_takes_twilios_addresses_and_none_but_tickets() {
     let unknown = with("preset = \"twilo\"\nallow = [\"192.0.2.128/30\"]\n").expect_err("a fault");
     assert!(unknown.contains("`twilo` is not known"), "{unknown}");
 }
+
+#[test]
+fn an_edge_that_is_called_by_no_domain_of_ours_is_a_fault() {
+    let base = BASE.replacen("sip.example.com", "edge.example.com", 1);
+
+    let faults = read(&format!("{HEARD}{base}{ORG}")).err().expect("a fault");
+
+    let fault = "twilio: `sip` calls us `edge.example.com`, which is no domain";
+    assert!(faults.contains(fault), "{faults}");
+}
+
+#[test]
+fn a_flow_that_leads_nowhere_is_a_fault() {
+    let org = format!("{HEARD}{BASE}{ORG}assistant = \"http://a\"\nhold = \"ftp://a\"\n");
+    let step = |more: &str| format!("{org}[[twilio.org.step]]\nid = \"a\"\n{more}");
+    for (more, fault) in [
+        (
+            "next = \"b\"\n",
+            "step \"a\" leads to \"b\", which is not there",
+        ),
+        ("next = \"a\"\n", "step \"a\" leads in a circle"),
+        ("", "twilio.org.step.next: is missing"),
+        (
+            "input = \"digits\"\nnext = \"connect\"\n",
+            "twilio.org.step.tag: is missing",
+        ),
+        (
+            "input = \"digits\"\nrecord = \"5s\"\ntag = \"x\"\nnext = \"hangup\"\n",
+            "asks for several things at once",
+        ),
+        (
+            "say = \"a\"\nplay = \"https://a/b\"\nnext = \"connect\"\n",
+            "is one prompt too many",
+        ),
+        ("[[twilio.org.step.choice]]\nkey = \"12\"\n", "is no key"),
+        (
+            "[[twilio.org.step.choice]]\nkey = \"1\"\ntag = \"x\"\n",
+            "sets half a tag",
+        ),
+    ] {
+        let faults = read(&step(more)).err().expect("a fault");
+        assert!(faults.contains(fault), "{fault}: {faults}");
+        assert!(
+            faults.contains("twilio.org.assistant: an assistant is at"),
+            "{faults}"
+        );
+        assert!(
+            faults.contains("twilio.org.hold: is no address"),
+            "{faults}"
+        );
+    }
+}

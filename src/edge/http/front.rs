@@ -17,8 +17,9 @@ use tracing::info;
 use crate::config::http::{Http, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{Answer, Refusal};
+use crate::edge::http::path::{self, Found};
 use crate::edge::http::postings::POSTINGS;
-use crate::edge::http::table::{self, Access, Asked, Found, Route, TABLE, Tables};
+use crate::edge::http::table::{Access, Asked, Route, TABLE, Tables};
 use crate::edge::http::vendors::VENDORS;
 use crate::net::clock;
 use crate::net::http::door::Desk;
@@ -106,7 +107,7 @@ impl Counter {
         (parts, body): (Parts, Incoming),
         line: &mut Line,
     ) -> Result<Answer, Refusal> {
-        let (route, names) = match table::find(self.tables, &parts.method, parts.uri.path()) {
+        let (route, names) = match path::find(self.tables, &parts.method, parts.uri.path()) {
             Found::Route(route, names) => (route, names),
             Found::OtherMethods(methods) => return Err(Refusal::NoMethod(methods)),
             Found::Nothing => return Err(Refusal::NoRoute),

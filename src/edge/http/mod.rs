@@ -19,6 +19,7 @@ mod front;
 mod front_door;
 mod lists;
 mod openapi;
+mod path;
 mod postings;
 mod posts;
 mod rates;
@@ -49,7 +50,7 @@ use crate::edge::directory::Change;
 use crate::edge::http::bearer::{LOCK, LOCKERS, TRIES};
 use crate::edge::http::front::Counter;
 use crate::edge::http::rates::Rates;
-use crate::edge::notebook::Notebook;
+use crate::edge::reception::Reception;
 use crate::net::http::door;
 use crate::net::http::door::Door;
 use crate::net::sockets;
@@ -68,12 +69,12 @@ pub(super) struct Office {
     pub(super) vendors: VendorCounts,
     /// The way to the supervisor.
     pub(super) changer: mpsc::Sender<Change>,
-    /// What outlives the process.
-    pub(super) notebook: Arc<Notebook>,
     /// The way to whoever hears what is said of calls that are over; `None`: nothing is known of them.
     pub(super) clerk: Option<ClerkDesk>,
     /// How often each key was shown lately.
     rates: Mutex<Rates>,
+    /// Where Twilio's calls are received.
+    pub(super) reception: Reception,
     /// For what takes much memory, or reads whole lists: a few at a time.
     pub(super) heavy: Semaphore,
     terms: Mutex<Terms>,
@@ -111,19 +112,19 @@ impl Terms {
 impl Office {
     pub(super) fn new(
         given: Given<'_>,
-        (changer, notebook, clerk): (mpsc::Sender<Change>, Arc<Notebook>, Option<ClerkDesk>),
+        (changer, clerk): (mpsc::Sender<Change>, Option<ClerkDesk>),
+        reception: Reception,
         panel: &Arc<Panel>,
     ) -> Self {
         let mut guesses = Guesses::new(LOCKERS);
         guesses.set_rule(TRIES, LOCK);
-        front_door::announce(&notebook);
         Self {
             vendors: VendorCounts::new(&panel.metrics),
             panel: Arc::clone(panel),
             changer,
-            notebook,
             clerk,
             rates: Mutex::default(),
+            reception,
             heavy: Semaphore::new(HEAVY),
             terms: Mutex::new(Terms::of(given)),
             guesses: Mutex::new(guesses),

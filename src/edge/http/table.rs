@@ -17,8 +17,10 @@ use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::calls;
 use crate::edge::http::directory;
 use crate::edge::http::explain;
+use crate::edge::http::front_door;
 use crate::edge::http::lists;
 use crate::edge::http::openapi;
+use crate::edge::http::path;
 use crate::edge::http::vendor::Signed;
 
 /// One route.
@@ -91,71 +93,6 @@ pub(super) struct Asked {
     pub(super) signed: Option<Signed>,
 }
 
-/// What the table says to a method and a path.
-pub(super) enum Found {
-    /// With what the path holds in place of names.
-    Route(&'static Route, Vec<String>),
-    /// The methods that the path has.
-    OtherMethods(String),
-    Nothing,
-}
-
-/// Finds the route.
-pub(super) fn find(tables: Tables, method: &Method, path: &str) -> Found {
-    let mut methods: Vec<&str> = Vec::new();
-    // An answer to HEAD is that to GET; its body is not sent.
-    let wanted = if *method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
-    };
-    for route in tables.iter().copied().flatten() {
-        let Some(names) = fit(route.path, path) else {
-            continue;
-        };
-        if route.method == *wanted {
-            return Found::Route(route, names);
-        }
-        methods.push(route.method.as_str());
-    }
-    if methods.is_empty() {
-        Found::Nothing
-    } else {
-        Found::OtherMethods(methods.join(", "))
-    }
-}
-
-/// The segments of `path` that stand for names in `pattern`, if it fits.
-fn fit(pattern: &str, path: &str) -> Option<Vec<String>> {
-    let mut names = Vec::new();
-    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (wanted.next(), given.next()) {
-            (None, None) => return Some(names),
-            (Some(wanted), Some(given)) if wanted.starts_with('{') => names.push(decode(given)?),
-            (Some(wanted), Some(given)) if wanted == given => {}
-            _ => return None,
-        }
-    }
-}
-
-/// Undoes percent-encoding; `None`: it is none, or holds no text.
-pub(super) fn decode(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
-        bytes.push(u8::try_from(value).ok()?);
-    }
-    let text = String::from_utf8(bytes).ok()?;
-    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
-}
-
 impl Asked {
     /// The name at `place` of the path.
     pub(super) fn name(&self, place: usize) -> &str {
@@ -167,7 +104,7 @@ impl Asked {
         let query = self.parts.uri.query()?;
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let (_, value) = pairs.find(|(key, _)| *key == name)?;
-        decode(&value.replace('+', " "))
+        path::decode(&value.replace('+', " "))
     }
 
     /// The header `name`, if it is a text and stands once.
@@ -312,6 +249,22 @@ pub(super) const TABLE: &[Route] = &[
         time: SHORT,
         answers: &[(StatusCode::OK, "The description.")],
         run: |office, _| Box::pin(async move { openapi::show(&office, Serves::Vendors) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/twilio/calls/{leg}",
+        name: "twilio_call",
+        summary: "Says what became of a call of Twilio's, and what was told of it.",
+        access: READ,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: &[
+            (StatusCode::OK, "It, with the UUID of its record."),
+            (StatusCode::NOT_FOUND, "No such call is remembered."),
+        ],
+        run: |office, asked| Box::pin(async move { front_door::show_call(&office, &asked) }),
     },
     Route {
         method: Method::GET,

@@ -24,6 +24,8 @@ pub(super) struct Signed {
     pub(super) account: AccountSid,
     /// What it says: the parameters of the body, or of the query where there is none. Empty for JSON.
     pub(super) form: Form,
+    /// The parameters of its URL.
+    pub(super) query: Form,
 }
 
 /// What a webhook carries, as it says.
@@ -104,6 +106,7 @@ impl Office {
             org,
             account,
             form: said.form(),
+            query,
         })
     }
 }

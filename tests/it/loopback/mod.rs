@@ -1,6 +1,7 @@
 //! The edge over real sockets on the loopback: what the shell adds to the engine.
 
 mod client;
+mod connect;
 mod crash;
 mod directory;
 mod dns;
@@ -10,6 +11,7 @@ mod posts;
 mod process;
 mod rtpengine;
 mod site;
+mod told;
 mod tools;
 mod vendors;
 mod web;

@@ -190,6 +190,14 @@ impl Carrier {
         self.request("OPTIONS", uri, "<sip:sip.example.com>", 1, "")
     }
 
+    /// An INVITE with one header more.
+    pub(super) fn invite_with(&self, number: &str, header: (&str, &str)) -> Vec<u8> {
+        let invite = String::from_utf8(self.invite(number)).unwrap();
+        let (name, value) = header;
+        let more = format!("\r\n{name}: {value}\r\nContact: ");
+        invite.replacen("\r\nContact: ", &more, 1).into_bytes()
+    }
+
     pub(super) fn invite(&self, number: &str) -> Vec<u8> {
         let uri = format!("sip:{number}@sip.example.com");
         let body = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -206,7 +214,12 @@ impl Carrier {
 
     /// Calls `number`, and acknowledges the answer.
     pub(super) fn call(&mut self, number: &str) {
-        self.send(&self.invite(number));
+        self.call_by(&self.invite(number));
+    }
+
+    /// Calls by this INVITE, and acknowledges the answer.
+    pub(super) fn call_by(&mut self, invite: &[u8]) {
+        self.send(invite);
         let answer = self.receive_where(|answer| !answer.starts_with("SIP/2.0 1"));
         assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
         let to = header(&answer, "To").to_owned();

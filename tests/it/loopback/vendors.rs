@@ -4,6 +4,7 @@ use std::path::Path;
 
 use strowger::edge::Edge;
 use strowger::twilio::form::Form;
+use strowger::twilio::front_door::{self, DOCUMENT, Service};
 use strowger::twilio::signature::{Algorithm, sign};
 use strowger::types::secret::Secret;
 
@@ -23,7 +24,7 @@ serves = "vendors"
 
 [twilio]
 public_url = "https://edge.example.com"
-sip = "127.0.0.1:5060"
+sip = "sip.example.com:5060"
 transport = "udp"
 
 [[twilio.org]]
@@ -257,6 +258,34 @@ pub(super) fn no_canary(folder: &Path) {
             let bytes = std::fs::read(&path).unwrap();
             let found = bytes.windows(7).any(|window| window == b"canary-");
             assert!(!found, "{}", path.display());
+        }
+    }
+}
+
+/// A 4xx would play an error to the caller, so a service that there is answers whatever it is told.
+#[test]
+fn every_service_answers_whatever_it_is_told() {
+    let (_site, edge) = start();
+    let twilio = Sender::of(&edge);
+    let leg = ("CallSid", "CA00000000000000000000000000000009");
+    for service in Service::ALL {
+        let target = format!("/connect/webhook/twilio/{}?orgid=my-org", service.name());
+        for fields in [
+            &[("AccountSid", ACCOUNT), leg][..],
+            &[("AccountSid", ACCOUNT), leg, ("Digits", "1"), ("step", "x")],
+            &[("AccountSid", ACCOUNT), leg, ("DialCallStatus", "busy")],
+            &[("AccountSid", ACCOUNT), leg, ("CallStatus", "nonsense")],
+        ] {
+            let answer = twilio.post(&target, fields);
+            let name = service.name();
+            match service.reply(&fields.iter().copied().collect()) {
+                front_door::Reply::Nothing => assert_eq!(answer.status, 204, "{name}"),
+                front_door::Reply::Document | front_door::Reply::Acknowledgement => {
+                    assert_eq!(answer.status, 200, "{name}: {}", answer.head);
+                    assert_eq!(answer.header("content-type"), DOCUMENT, "{name}");
+                    assert!(answer.body.contains("<Response"), "{name}: {}", answer.body);
+                }
+            }
         }
     }
 }

@@ -16,7 +16,9 @@ use strowger::types::number::Number;
 use strowger::types::secret::Secret;
 use strowger::types::tag::Origin;
 
-use super::desk::{Desk, find, invite, ladder, specs};
+use super::desk::{
+    ANSWER, Desk, answer, buyer, buyer_request, caller_request, find, invite, ladder, specs,
+};
 use super::policy::{CARRIER, PolicySpec, number};
 use super::text::Msg;
 
@@ -32,7 +34,6 @@ fn a_call_is_the_one_that_its_ticket_speaks_of() {
         Some("00000000-0000-0000-0000-000000000007")
     );
     assert!(offered.first("X-Strowger-Ticket").is_none());
-    assert!(offered.value("From").contains("+14155550123"));
     let ended = desk.pass(Duration::from_secs(600));
     assert!(!ended.is_empty());
     let record = &desk.records[0];
@@ -134,6 +135,32 @@ fn a_limited_trunk_counts_guests_and_a_used_ticket_takes_no_place() {
     assert_eq!(ladder(&full)[1], "carrier 486 INVITE");
     desk.pass(Duration::from_secs(600));
     assert_eq!(desk.rest(), Default::default());
+}
+
+/// As Twilio writes it: a Contact that nobody can reach, behind two routes of which the first is where it came from.
+#[test]
+fn a_private_contact_behind_two_routes_is_followed() {
+    let private = "sip:+14155550123@172.25.75.240:5060;transport=udp";
+    let routes = [
+        format!("<sip:{CARRIER};r2=on;lr>"),
+        "<sip:54.172.60.0;r2=on;lr>".to_owned(),
+    ];
+    let mut desk = desk(Tickets::Required);
+    let mut dialled = showing(&[&mint(&ticket())]).set("Contact", format!("<{private}>"));
+    for route in &routes {
+        dialled = dialled.with("Record-Route", route);
+    }
+
+    let offered = find(&desk.say(CARRIER, &dialled), "b0 INVITE");
+    let taken = answer(&offered, 200, "bob").with_sdp(ANSWER);
+    let ok = find(&desk.say_from(buyer(0), &taken), "carrier 200 INVITE");
+    let ack = caller_request("ACK", 1, &dialled, &ok);
+    desk.say(CARRIER, &ack);
+    let bye = buyer_request("BYE", 1, &offered, "bob");
+    let ended = find(&desk.say_from(buyer(0), &bye), "carrier BYE");
+
+    assert_eq!(ended.line, format!("BYE {private} SIP/2.0"));
+    assert_eq!(ended.all("Route").collect::<Vec<_>>(), routes);
 }
 
 /// An INVITE with these tickets.

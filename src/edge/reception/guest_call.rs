@@ -1,0 +1,179 @@
+//! A call of Twilio's, as it is remembered: what it was decided to be, and what was told of it since.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::twilio::callback::{Callback, News};
+use crate::twilio::progress::{Heard, Progress, Stage};
+use crate::twilio::sid::CallSid;
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+use crate::types::number::Number;
+use crate::types::tag::{GEO, Origin, Tags};
+
+/// A call; the names are those of the answer to whoever asks for it, and of what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::edge) struct GuestCall {
+    /// The UUID under which the SIP side knows it, and buyers (`X-PH-RetreaverUUID`).
+    pub(super) uuid: String,
+    /// Whose account it came to.
+    pub(super) org: String,
+    /// Whose call it is: a `RetreaverCompanyId`.
+    pub(super) company: u64,
+    /// The campaign number.
+    pub(super) number: String,
+    /// Who calls.
+    pub(super) caller: Option<String>,
+    /// What is known of it besides.
+    pub(super) tags: Vec<(String, String)>,
+    /// Until when its ticket holds, in milliseconds since the epoch.
+    pub(super) expires: i64,
+    /// How far each leg is, as Twilio tells.
+    pub(super) legs: BTreeMap<String, String>,
+    /// What was told, in the order in which it came; the last ones, if there were too many.
+    pub(super) told: Vec<Told>,
+}
+
+/// One thing that was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// When, RFC 3339.
+    at: String,
+    /// What: the callback's key, by which a second telling is known.
+    what: String,
+    /// What came of it.
+    came: String,
+    /// Figures and texts of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    more: Option<String>,
+}
+
+impl GuestCall {
+    /// The UUID; 0: it cannot be read, which is nobody's.
+    pub(super) fn uuid(&self) -> u128 {
+        CallUuid::parse(&self.uuid).map_or(0, |uuid| u128::from_be_bytes(*uuid.as_bytes()))
+    }
+
+    pub(super) fn number(&self) -> Option<Number> {
+        Number::from_e164(self.number.as_bytes())
+    }
+
+    pub(super) fn caller(&self) -> Option<Number> {
+        Number::from_e164(self.caller.as_deref()?.as_bytes())
+    }
+
+    /// Whether it has all these tags.
+    pub(super) fn has_tags(&self, tags: &Tags) -> bool {
+        let mut own = Tags::default();
+        for (key, value) in &self.tags {
+            // They were tags when they were taken in.
+            let _ = own.add(key, value, Origin::HandOff);
+        }
+        tags.iter()
+            .all(|tag| own.values(&tag.key).any(|value| *value == *tag.value))
+    }
+
+    /// Whether this was told already.
+    pub(super) fn has_told(&self, what: &str) -> bool {
+        self.told.iter().any(|told| told.what == what)
+    }
+
+    /// Takes in a callback. A leg never goes backwards, whatever comes late.
+    pub(super) fn hear(&mut self, now: Moment, leg: Option<CallSid>, callback: &Callback) {
+        let came = match &callback.news {
+            News::Status { stage, .. } => {
+                let leg = leg.map(|leg| leg.to_string()).unwrap_or_default();
+                let mut progress = Progress::default();
+                if let Some(before) = self.legs.get(&leg).and_then(|word| Stage::parse(word)) {
+                    progress.hear(before);
+                }
+                let heard = progress.hear(*stage);
+                if let Some(stage) = progress.stage()
+                    && (self.legs.len() < LEGS || self.legs.contains_key(&leg))
+                {
+                    self.legs.insert(leg, stage.name().to_owned());
+                }
+                match heard {
+                    Heard::Onward(_) => "onward",
+                    Heard::Again => "again",
+                    Heard::Late => "late",
+                    Heard::Contrary => "contrary",
+                }
+            }
+            News::Recording { .. }
+            | News::Transcription { .. }
+            | News::Payment { .. }
+            | News::Message { .. } => "noted",
+        };
+        self.note(now, callback.key(), came, more(&callback.news));
+    }
+
+    /// Takes down that something was told.
+    pub(super) fn note(&mut self, now: Moment, what: String, came: &str, more: Option<String>) {
+        if self.told.len() >= MOST_TOLD {
+            self.told.remove(0);
+        }
+        self.told.push(Told {
+            at: now.to_string(),
+            what,
+            came: came.to_owned(),
+            more,
+        });
+    }
+}
+
+/// The tags, so that adding them again gives the same: of where the caller is, the one place that lies in all the others.
+pub(super) fn listed(tags: &Tags) -> Vec<(String, String)> {
+    let parts = |place: &str| {
+        let mut alone = Tags::default();
+        // It was one when it was taken in.
+        let _ = alone.add(GEO, place, Origin::HandOff);
+        alone.len()
+    };
+    let place = tags.values(GEO).max_by_key(|place| parts(place));
+    let others = tags.iter().filter(|tag| *tag.key != *GEO);
+    let others = others.map(|tag| (tag.key.to_string(), tag.value.to_string()));
+    let place = place.map(|place| (GEO.to_owned(), place.to_owned()));
+    others.chain(place).collect()
+}
+
+/// What a callback says besides what its key does.
+fn more(news: &News) -> Option<String> {
+    match news {
+        News::Status {
+            seconds, sip_code, ..
+        } => {
+            let seconds = seconds.map(|seconds| format!("{seconds} s"));
+            let code = sip_code.map(|code| format!("SIP {code}"));
+            let both: Vec<String> = seconds.into_iter().chain(code).collect();
+            (!both.is_empty()).then(|| both.join(", "))
+        }
+        News::Recording { seconds, url, .. } => {
+            let seconds = seconds.map(|seconds| format!("{seconds} s"));
+            let url = url.as_deref().map(str::to_owned);
+            let both: Vec<String> = seconds.into_iter().chain(url).collect();
+            (!both.is_empty()).then(|| both.join(", "))
+        }
+        News::Transcription { text, .. } => {
+            let short = |text: &str| text.chars().take(MOST_TEXT).collect();
+            text.as_deref().map(short)
+        }
+        News::Payment {
+            error,
+            confirmation,
+            ..
+        } => confirmation
+            .as_deref()
+            .or(error.as_deref())
+            .map(str::to_owned),
+        News::Message { .. } => None,
+    }
+}
+
+/// Legs of one call whose progress is told.
+const LEGS: usize = 32;
+/// Tellings that are remembered of one call.
+const MOST_TOLD: usize = 64;
+/// Characters of what was said that are remembered.
+const MOST_TEXT: usize = 512;
