@@ -39,6 +39,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Jobs that wait at most.
 const JOBS: usize = 1024;
 
+/// Callers for whom tags wait at most: some hundreds of megabytes.
+const CALLERS: u64 = 1_000_000;
+
 /// Jobs, or calls that are due, of one commit.
 const BATCH: usize = 256;
 
@@ -72,7 +75,7 @@ pub(super) enum Answer {
     NotThere,
     /// The call is about to be over: ask again.
     NotYet,
-    /// The call has had too many already.
+    /// The call has had too many already, or tags wait for too many callers.
     Full,
     /// It cannot be written down.
     Unkept,
@@ -209,6 +212,10 @@ impl Work {
 
     /// Tags wait for a caller's next call.
     fn store(&mut self, caller: Number, post: &Post, until: Moment) -> Result<Answer, Refused> {
+        let waiting = self.shelf.callers_waiting();
+        if waiting.is_ok_and(|count| count >= CALLERS) {
+            return Ok(Answer::Full);
+        }
         let tags = journal::stored_tags(&post.posting);
         let caller = caller.to_string();
         for realm in store::realms(&post.pass.company, &post.pass.campaigns) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use crate::store::code::{coded, from_slice, to_vec};
 use crate::store::entry::{Delivery, StoredTag};
@@ -253,6 +253,15 @@ impl Shelf {
             tags.extend(valid.map(|tag| (tag.key.into(), tag.value.into())));
         }
         Ok(tags)
+    }
+
+    /// For how many callers tags wait.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be read.
+    pub fn callers_waiting(&self) -> Result<u64, Unread> {
+        Ok(self.read()?.open_table(STORED)?.len()?)
     }
 
     /// How far the journal has come; see [`has`](Self::has).

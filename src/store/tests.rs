@@ -159,8 +159,11 @@ fn what_is_open_of_a_call_is_due_in_its_time_and_settled_once() {
     let keys: Vec<&str> = late.tags.iter().map(|(key, _)| &**key).collect();
     assert_eq!(keys, ["age", "city"]);
 
+    assert_eq!(bench.store.shelf.callers_waiting().unwrap(), 0);
+    bench.write(0, &stored("age", "66", 9000));
     bench.write(0, &converted(1));
     bench.turn();
+    assert_eq!(bench.store.shelf.callers_waiting().unwrap(), 1);
     assert_eq!(bench.due(i64::MAX - 1), []);
     let Ok(Fate::Over(late)) = bench.store.shelf.fate(uuid(1)) else {
         panic!("it is over");

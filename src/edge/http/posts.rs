@@ -74,7 +74,7 @@ enum Fault {
     Scope,
     /// The key is shown too often.
     Rate,
-    /// The call has had too many.
+    /// The call has had too many, or tags wait for too many callers.
     Full,
     /// There is nothing to keep it in.
     NoStore,
@@ -412,7 +412,7 @@ impl Fault {
             ),
             Self::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "too much was said of this call already".to_owned(),
+                "too much was said of this call already, or waits for callers".to_owned(),
             ),
             Self::NoStore => (
                 StatusCode::SERVICE_UNAVAILABLE,
