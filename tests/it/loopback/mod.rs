@@ -7,6 +7,7 @@ mod directory;
 mod dns;
 mod hostile;
 mod kept;
+mod killed;
 mod posts;
 mod process;
 mod rtpengine;
