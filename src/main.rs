@@ -5,7 +5,7 @@ use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::{error, warn};
 
 use strowger::call::explain::Explanation;
@@ -15,6 +15,7 @@ use strowger::edge;
 use strowger::edge::demo;
 use strowger::edge::demo::Look;
 use strowger::edge::explain::{Ask, NotExplained, answer};
+use strowger::edge::outbox;
 use strowger::edge::{Addresses, Disk, Edge, Log};
 
 /// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
@@ -80,6 +81,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows the webhooks that were given up, has them tried again at the next start, or forgotten; the edge must not be
+    /// running. A running edge is asked over HTTP: /v1/outbox.
+    Outbox {
+        /// Its data directory, as `data_dir` of [node] says.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Prints one JSON document.
+        #[arg(long)]
+        json: bool,
+        /// What is to be done; they are shown, if left out.
+        #[arg(value_enum, default_value_t = Wish::List)]
+        wish: Wish,
+        /// The numbers of those that are meant; all, if left out.
+        numbers: Vec<u64>,
+    },
     /// Starts the edge with a little carrier and two little buyers on free loopback ports, and
     /// shows three real calls; needs no configuration.
     Demo {
@@ -134,6 +150,14 @@ struct Asked {
     json: bool,
 }
 
+/// What is to be done with webhooks that were given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Wish {
+    List,
+    Retry,
+    Drop,
+}
+
 const AFTER_HELP: &str = "\
 Signals to a running edge:
   SIGHUP           reads the configuration again, and opens the file of call records anew;
@@ -167,6 +191,12 @@ fn main() -> ExitCode {
         Command::Explain(asked) => explain(&config, &disk, *asked),
         Command::Replay { records, json } => replay(&config, &disk, &records, json),
         Command::Ledger { data_dir, json } => ledger(&data_dir, json),
+        Command::Outbox {
+            data_dir,
+            json,
+            wish,
+            numbers,
+        } => outbox(&data_dir, json, wish, &numbers),
         Command::Demo { json } => demo(json),
     }
 }
@@ -374,6 +404,29 @@ fn ledger(data_dir: &Path, json: bool) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn outbox(data_dir: &Path, json: bool, wish: Wish, numbers: &[u64]) -> ExitCode {
+    let wish = match wish {
+        Wish::List => outbox::Wish::List,
+        Wish::Retry => outbox::Wish::Retry,
+        Wish::Drop => outbox::Wish::Drop,
+    };
+    let letters = match outbox::settle(data_dir, wish, numbers) {
+        Ok(letters) => letters,
+        Err(error) => return fail(&error),
+    };
+    if !json {
+        say(&letters);
+        return ExitCode::SUCCESS;
+    }
+    match serde_json::to_string_pretty(&letters) {
+        Ok(document) => {
+            say(document);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
     }
 }
 

@@ -36,6 +36,7 @@ mod keeping;
 mod ledger;
 mod media;
 mod notebook;
+pub mod outbox;
 mod pace;
 mod postroom;
 mod posts;

@@ -58,6 +58,11 @@ impl Notebook {
         lane.commit().map_err(|_| NotKept)
     }
 
+    /// Where it can be asked what is kept; `None`: nothing is.
+    pub(super) fn shelf(&self) -> Option<&Shelf> {
+        self.0.as_ref().map(|kept| &kept.shelf)
+    }
+
     /// What was remembered in a realm when this process began, and holds still.
     pub(super) fn notes(&self, now: Moment, realm: &str) -> Vec<Note> {
         let mut notes = self.read(|shelf| shelf.notes(realm));

@@ -127,6 +127,12 @@ impl<'t> Books<'t> {
             Entry::Queued(queued) => self.queue(queued.call, queued.at, &queued.deliveries),
             Entry::Delivered(delivered) => self.settle(delivered),
             Entry::Revived(revived) => self.revive(*revived),
+            Entry::Dropped(id) => {
+                if self.dead.remove(id.0)?.is_some() {
+                    self.totals.forgotten += 1;
+                }
+                Ok(())
+            }
             Entry::Stored(stored) => self.store(stored),
             Entry::Used(used) => self.take(used),
             Entry::Converted(converted) => self.convert(converted),

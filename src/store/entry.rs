@@ -4,7 +4,7 @@
 //!   a call     Admitted ── Answered ── Ended          in this order, of one call
 //!                 └── Counted, Queued, Posted          any number, at any time
 //!                        Awaited ──┴── Converted       what is open when it ends, and what comes of that
-//!   a delivery Queued or Ended ── Delivered ... Delivered(Done | Dead) ── Revived ...
+//!   a delivery Queued or Ended ── Delivered ... Delivered(Done | Dead) ── Revived ... | Dropped
 //!   a caller   Stored ── Used
 //!   an account see `accounts`
 //! ```
@@ -39,6 +39,8 @@ pub enum Entry<'a> {
     Delivered(Delivered<'a>),
     /// A delivery that was given up is to be tried again.
     Revived(Revived),
+    /// A delivery that was given up is not to be remembered any longer.
+    Dropped(DeliveryId),
     /// Tags wait for a caller's next call.
     Stored(Stored<'a>),
     /// The tags that waited for a caller went to a call.
@@ -75,6 +77,7 @@ coded_kinds!(Entry<'a> {
     5 => Queued(entry),
     6 => Delivered(entry),
     7 => Revived(entry),
+    40 => Dropped(entry),
     8 => Stored(entry),
     9 => Used(entry),
     10 => Converted(entry),

@@ -313,6 +313,15 @@ impl Shelf {
         Ok(parcels)
     }
 
+    /// Whether this delivery was given up.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be read.
+    pub fn is_dead(&self, id: DeliveryId) -> Result<bool, Unread> {
+        Ok(self.read()?.open_table(DEAD)?.get(id.0)?.is_some())
+    }
+
     /// How many deliveries were given up.
     ///
     /// # Errors

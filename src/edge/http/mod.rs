@@ -19,6 +19,7 @@ mod front;
 mod front_door;
 mod lists;
 mod openapi;
+mod outbox;
 mod path;
 mod postings;
 mod posts;

@@ -20,6 +20,7 @@ use crate::edge::http::explain;
 use crate::edge::http::front_door;
 use crate::edge::http::lists;
 use crate::edge::http::openapi;
+use crate::edge::http::outbox;
 use crate::edge::http::path;
 use crate::edge::http::vendor::Signed;
 
@@ -443,5 +444,44 @@ pub(super) const TABLE: &[Route] = &[
             ),
         ],
         run: |office, asked| Box::pin(async move { calls::get(&office, &asked).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/outbox",
+        name: "list_given_up",
+        summary: "Lists the deliveries that were given up, without what they hold.",
+        access: READ,
+        body: None,
+        query: outbox::AFTER,
+        headers: &[],
+        time: SHORT,
+        answers: &[(StatusCode::OK, "A page."), outbox::UNKEPT],
+        run: |office, asked| Box::pin(async move { outbox::list(&office, &asked) }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/v1/outbox/{number}/retry",
+        name: "retry_delivery",
+        summary: "Has a delivery that was given up tried again, at once and with all its attempts before it.",
+        access: WRITE,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: outbox::GIVEN_UP,
+        run: |office, asked| Box::pin(async move { outbox::retry(&office, &asked) }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/v1/outbox/{number}",
+        name: "drop_delivery",
+        summary: "Has a delivery that was given up forgotten.",
+        access: WRITE,
+        body: None,
+        query: &[],
+        headers: &[],
+        time: SHORT,
+        answers: outbox::GIVEN_UP,
+        run: |office, asked| Box::pin(async move { outbox::forget(&office, &asked) }),
     },
 ];

@@ -89,6 +89,11 @@ impl From<Full> for Shut {
 }
 
 impl Reception {
+    /// What is remembered beyond the process.
+    pub(in crate::edge) fn notebook(&self) -> &Notebook {
+        &self.notebook
+    }
+
     /// With what was remembered when this process began; `seed`: 256 unpredictable bits.
     pub(in crate::edge) fn new(now: Moment, notebook: Arc<Notebook>, seed: [u8; 32]) -> Self {
         let mut book = Book {

@@ -135,6 +135,7 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             id: DeliveryId(9),
             at,
         }),
+        Entry::Dropped(DeliveryId(9)),
         Entry::Stored(Stored {
             company: "acme",
             caller: "+15550199",

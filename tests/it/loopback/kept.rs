@@ -2,17 +2,22 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::str;
 use std::thread;
+use std::time::Duration;
 
+use strowger::edge::Edge;
 use strowger::store::entry::{Admitted, Class, Delivery, Queued};
 use strowger::store::{Entry, List, Options, Store};
 use strowger::types::ids::CallUuid;
 use strowger::types::moment::Moment;
 
+use super::client;
+use super::client::Client;
+use super::process::Process;
 use super::site::{Buyer, Carrier, Site, http_get};
 
 #[test]
@@ -168,6 +173,142 @@ fn a_delivery_that_waits_is_made_until_it_is_taken() {
     );
 }
 
+/// A server that answers so, one request after the other; it ends with the last.
+fn answers(statuses: &'static [u16]) -> (SocketAddr, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while line != "\r\n" {
+                line.clear();
+                request.read_line(&mut line).unwrap();
+            }
+            write!(
+                stream,
+                "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            .unwrap();
+        }
+    });
+    (address, server)
+}
+
+/// Has a store hold deliveries to this server.
+fn queue(data: &PathBuf, server: SocketAddr, count: usize) {
+    let mut store = Store::open(data, 1, Options::default(), Moment::default()).unwrap();
+    let url = format!("http://{server}/k/canary?key=canary");
+    let delivery = Delivery {
+        hook: "pixel",
+        phase: 0,
+        class: Class::Ping,
+        not_before: Moment::default(),
+        is_idempotent: false,
+        method: "GET",
+        url: &url,
+        headers: List::default(),
+        body: b"",
+    };
+    let queued = Entry::Queued(Queued {
+        call: CallUuid::from_bytes([7; 16]),
+        at: Moment::default(),
+        deliveries: vec![delivery; count].into(),
+    });
+    store.lanes[0].append(&queued).unwrap();
+    store.lanes[0].commit().unwrap();
+}
+
+#[test]
+fn deliveries_that_were_given_up_are_shown_tried_again_and_forgotten_by_command() {
+    let (address, server) = answers(&[400, 410, 200]);
+    let site = Site::new(1);
+    let data = keep(&site);
+    site.append("[http_client]\nallow = [\"127.0.0.1/32\"]\n");
+    queue(&data, address, 2);
+    let edge = site.start();
+    while count(&edge, "strowger_deliveries{state=\"waiting\"}") != Some(0) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    edge.stop();
+
+    let json = outbox(&data, &["--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["deliveries"][0]["why"], "400", "{value}");
+    assert_eq!(value["deliveries"][1]["why"], "410");
+    assert_eq!(value["deliveries"][0]["to"], format!("http://{address}"));
+    assert!(!String::from_utf8_lossy(&json.stdout).contains("canary"));
+    let unknown = outbox(&data, &["retry", "7"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let dropped = outbox(&data, &["drop", "1"]);
+    assert_eq!(dropped.status.code(), Some(0));
+    let retried = outbox(&data, &["retry"]);
+    let said = String::from_utf8(retried.stdout).unwrap();
+    assert!(
+        said.ends_with("1 are tried again at the next start\n"),
+        "{said}"
+    );
+    let edge = site.start();
+    server.join().unwrap();
+    edge.stop();
+
+    let none = outbox(&data, &[]);
+    assert_eq!(String::from_utf8(none.stdout).unwrap(), "0 given up\n");
+    let json = ledger(&data, &["--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&value["delivered"], &value["dead"]),
+        (&1.into(), &0.into())
+    );
+}
+
+#[test]
+fn deliveries_that_were_given_up_are_shown_tried_again_and_forgotten_over_http() {
+    let (address, server) = answers(&[400, 400]);
+    let site = Site::new(1);
+    client::open(&site, "");
+    let data = site.folder.path().join("data");
+    site.append("[http_client]\nallow = [\"127.0.0.1/32\"]\n");
+    queue(&data, address, 1);
+    let process = Process::start(&site);
+    let reader = Client::of(&process, client::READER);
+    let writer = Client::of(&process, client::WRITER);
+    let given_up = || {
+        for _ in 0..500 {
+            let page = reader.get("/v1/outbox").json();
+            if page["count"] == 1 {
+                return page;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nothing is given up");
+    };
+
+    let page = given_up();
+    assert_eq!(page["deliveries"][0]["number"], 0, "{page}");
+    assert_eq!(page["deliveries"][0]["webhook"], "pixel");
+    assert!(!page.to_string().contains("canary"), "{page}");
+    let denied = reader.ask("POST", "/v1/outbox/0/retry", &[], b"");
+    assert_eq!(denied.status, 403);
+    let unknown = writer.ask("POST", "/v1/outbox/9/retry", &[], b"");
+    assert_eq!(unknown.status, 404);
+    let retried = writer.ask("POST", "/v1/outbox/0/retry", &[], b"");
+    assert_eq!(retried.status, 202);
+    server.join().unwrap();
+
+    given_up();
+    let gone = writer.ask("DELETE", "/v1/outbox/0", &[], b"");
+    assert_eq!(gone.status, 202);
+    for _ in 0..500 {
+        if reader.get("/v1/outbox").json()["count"] == 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it is there still");
+}
+
 #[test]
 fn two_edges_cannot_have_one_data_directory() {
     let site = Site::new(1);
@@ -211,9 +352,24 @@ fn keep(site: &Site) -> PathBuf {
     site.config.with_file_name("data")
 }
 
+/// The figure of this name that an edge shows.
+fn count(edge: &Edge, name: &str) -> Option<u64> {
+    let text = edge.metrics();
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().parse().ok()
+}
+
 fn ledger(data: &PathBuf, arguments: &[&str]) -> Output {
+    books("ledger", data, arguments)
+}
+
+fn outbox(data: &PathBuf, arguments: &[&str]) -> Output {
+    books("outbox", data, arguments)
+}
+
+fn books(command: &str, data: &PathBuf, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_strowger"))
-        .arg("ledger")
+        .arg(command)
         .arg("--data-dir")
         .arg(data)
         .args(arguments)
