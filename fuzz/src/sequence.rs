@@ -460,6 +460,7 @@ impl Run {
                     self.book.release(hold.expect("a place is given back once"));
                 }
                 Output::Recall { .. } | Output::Remember(_) => panic!("nobody asks"),
+                Output::Keep { .. } => panic!("nobody has webhooks"),
                 Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Event(Event::Started { uuid, .. }) => {
                     assert!(self.started.insert(*uuid.as_bytes()), "a call starts once");

@@ -8,6 +8,8 @@
 //!
 //! What is known of it is what its record tells. It goes by the configuration of now: that with which it began may be long gone.
 
+mod news;
+
 use std::sync::Arc;
 use std::time::Duration;
 

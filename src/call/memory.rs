@@ -281,7 +281,12 @@ impl<F: Clone> Memories<F> {
         match place.and_then(|place| entries.get_mut(place)) {
             Some(entry) => {
                 let was_over = entry.follower.is_none();
-                entry.call = news.call.clone();
+                if was_over {
+                    // What comes late says only what is new.
+                    entry.call.complete(news.call.clone());
+                } else {
+                    entry.call = news.call.clone();
+                }
                 if news.is_over {
                     entry.follower = None;
                 }

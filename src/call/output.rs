@@ -23,6 +23,7 @@ use crate::sip::locate::Wanted;
 use crate::twilio::ticket::TicketFault;
 use crate::types::ids::{CallUuid, ShardId};
 use crate::types::number::Number;
+use crate::types::tag::Tags;
 
 /// One thing that the shell is to do.
 #[derive(Debug)]
@@ -96,6 +97,14 @@ pub enum Output {
         is_full: bool,
         /// A call that is meant is out of reach.
         is_barred: bool,
+    },
+    /// Keep the tags of a call that goes on, in place of those that were kept: if nobody lives to see its end, its webhooks fire
+    /// all the same.
+    Keep {
+        /// The call.
+        uuid: CallUuid,
+        /// All of them.
+        tags: Tags,
     },
     /// Tell the other shards, by [`Input::Probed`](crate::call::input::Input), what OPTIONS found out.
     Probed {

@@ -133,6 +133,7 @@ impl Call {
         }
         story.take(core.moment(now), place, reply);
         story.report(core, place);
+        story.keep_tags(core);
     }
 
     /// The pings that were waited for are done, or have taken too long: the turn that waited goes on, or the call.
@@ -143,6 +144,7 @@ impl Call {
             .and_then(|record| record.story.as_mut())
         {
             story.close(now, core, turn);
+            story.keep_tags(core);
         }
         match turn {
             Some(turn) => self.hunt_on(now, core, turn, Next::Gateway),

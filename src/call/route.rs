@@ -171,6 +171,7 @@ impl Call {
             self.refuse_at_once(now, core, &early, Outcome::Internal);
             return;
         };
+        story.keep_tags(core);
         let (directory, facts) = (&policy.directory, &story.facts);
         let decision = match &brief.kept {
             None => decide(directory, moment, &seed, facts, &Unknown),

@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::call::core::Core;
 use crate::call::course::Course;
+use crate::call::output::Output;
 use crate::call::places::Ticket;
 use crate::call::recall::Recall;
 use crate::call::turn::TurnId;
@@ -52,6 +54,8 @@ pub struct Story {
     pub(crate) offset: Duration,
     /// Pings that are waited for.
     pub(crate) windows: Vec<Awaited>,
+    /// How many tags are kept.
+    pub(crate) kept: usize,
     /// Timers that are to fire, the earliest last.
     pub(crate) timers: Vec<(Instant, Arc<Webhook>)>,
 }
@@ -154,6 +158,7 @@ impl Story {
             offset: Duration::ZERO,
             windows: Vec::new(),
             timers: Vec::new(),
+            kept: 0,
         }
     }
 
@@ -171,6 +176,18 @@ impl Story {
         let fired = self.fired.iter();
         let turns = fired.filter(|one| one.webhook.id == webhook.id).count();
         u32::try_from(turns).unwrap_or(u32::MAX)
+    }
+
+    /// Has its tags kept, if there are others than before, and somebody may want to know them.
+    pub(crate) fn keep_tags(&mut self, core: &mut Core) {
+        let tags = &self.facts.tags;
+        if self.hooks.is_some() && tags.len() != self.kept {
+            self.kept = tags.len();
+            core.output(Output::Keep {
+                uuid: self.facts.uuid,
+                tags: tags.clone(),
+            });
+        }
     }
 
     /// When a timer is due.

@@ -24,6 +24,7 @@ use crate::call::late::{Change, Late, Since, Stage};
 use crate::edge::admin::Panel;
 use crate::edge::earlier::Conversions;
 use crate::edge::journal;
+use crate::edge::recall::Teller;
 use crate::edge::storeroom::moment;
 use crate::hooks::postback::{About, MOST_POSTS, Post};
 use crate::store::entry::{Awaited, Claim, Conversion, Converted, Posted, Stored};
@@ -98,7 +99,7 @@ impl Clerk {
     pub(super) fn start(
         shelf: Shelf,
         lane: Lane,
-        panel: Arc<Panel>,
+        (panel, teller): (Arc<Panel>, Teller),
     ) -> io::Result<(Self, ClerkDesk)> {
         let is_over = Arc::new(AtomicBool::new(false));
         let (sender, jobs) = sync_channel(JOBS);
@@ -110,6 +111,7 @@ impl Clerk {
             shelf,
             lane,
             panel,
+            teller,
             known: HashMap::new(),
             answers: Vec::new(),
             is_stuck: false,
@@ -136,6 +138,8 @@ struct Work {
     shelf: Shelf,
     lane: Lane,
     panel: Arc<Panel>,
+    /// Other calls of the caller may go on.
+    teller: Teller,
     /// Calls of which something was written that is perhaps not in the tables yet.
     known: HashMap<CallUuid, Known>,
     /// Who waits for the commit.
@@ -416,12 +420,10 @@ impl Work {
             for counted in &change.counted {
                 self.panel.ledger.restore(counted, 1);
             }
-            info!(
-                call = %uuid,
-                group = &*settled.group,
-                converted = settled.is_converted,
-                "conversion settled after the call"
-            );
+            if let Some(news) = late.news(now) {
+                self.teller.tell(&news);
+            }
+            info!(call = %uuid, group = &*settled.group, converted = settled.is_converted, "conversion settled after the call");
             return Ok(());
         }
         let Some((group, until)) = &change.awaits else {

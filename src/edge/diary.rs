@@ -15,12 +15,13 @@ use crate::edge::journal;
 use crate::hooks::postback::Posting;
 use crate::routing::book::Counted;
 use crate::store::entry::{
-    Admitted, Answered, Claim, Counted as Kept, Posted, Queued, Spent, Used,
+    Admitted, Answered, Claim, Counted as Kept, KnownTag, Posted, Queued, Spent, Tagged, Used,
 };
 use crate::store::{self, Entry, Lane, List};
 use crate::twilio::ticket::Pass;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
+use crate::types::tag::Tags;
 
 /// One shard's lane of the journal.
 pub(super) struct Diary {
@@ -120,6 +121,20 @@ impl Diary {
             realm: journal::TICKETS,
             token: &format!("{:032x}", pass.uuid),
             until: pass.expires,
+        }));
+    }
+
+    /// Takes down what is known of a call that goes on.
+    pub(super) fn keep(&mut self, uuid: CallUuid, tags: &Tags) {
+        let tags = tags.iter().map(|tag| KnownTag {
+            key: &tag.key,
+            value: &tag.value,
+            origin: tag.origin.label(),
+        });
+        let tags: Vec<_> = tags.collect();
+        self.append(&Entry::Tagged(Tagged {
+            uuid,
+            tags: tags.into(),
         }));
     }
 

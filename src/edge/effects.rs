@@ -23,6 +23,7 @@ use crate::edge::recall::RecallDesk;
 use crate::edge::rtpengine;
 use crate::edge::rtpengine::RtpengineDesk;
 use crate::edge::valve::{Passage, Stage, Valve};
+use crate::edge::ways::Ways;
 use crate::edge::webhooks::WebhookDesk;
 use crate::edge::writers::Records;
 use crate::media::ng::ask::Failure;
@@ -50,6 +51,8 @@ pub(super) struct Effects {
     records: Option<Records>,
     /// What must outlive the process; `None`: nothing does.
     diary: Option<Diary>,
+    /// Calls that have ended in this wake-up, where there is a diary.
+    ended: Vec<(Instant, Box<Record>)>,
     till: Till,
     /// Relays media; `None`: nobody does.
     media: Option<MediaDesk>,
@@ -74,26 +77,6 @@ pub(super) struct Effects {
 /// Failed flows per second that the engines hear of at most: each is a letter to every other shard, and
 /// strangers can cause them. Timers find the others.
 const FAILURES: u32 = 200;
-
-/// The ways out of a shard.
-pub(super) struct Ways {
-    /// Over UDP, one per listener that speaks it.
-    pub(super) ports: Vec<Port>,
-    /// Over TCP and TLS; `None`: nobody listens there.
-    pub(super) lines: Option<Arc<Lines<Postroom>>>,
-    /// To all shards, the own one included.
-    pub(super) shards: Vec<Mailbox>,
-    /// To the relay; `None`: no media is relayed.
-    pub(super) media: Option<MediaDesk>,
-    /// To rtpengine; `None`: there is none.
-    pub(super) rtpengine: Option<RtpengineDesk>,
-    /// To those who have webhooks.
-    pub(super) webhooks: WebhookDesk,
-    /// To what is remembered of callers.
-    pub(super) recall: RecallDesk,
-    /// To DNS; `None`: names are not looked up.
-    pub(super) asker: Option<Asker>,
-}
 
 impl Effects {
     pub(super) fn new(
@@ -123,6 +106,7 @@ impl Effects {
             shards,
             records,
             diary,
+            ended: Vec::new(),
             till,
             media,
             rtpengine,
@@ -197,6 +181,11 @@ impl Effects {
                 self.till.commit(ticket, what);
                 self.keep_counted(call);
             }
+            Output::Keep { uuid, tags } => {
+                if let Some(diary) = &mut self.diary {
+                    diary.keep(uuid, &tags);
+                }
+            }
             Output::Recall { ticket, question } => self.recall.ask(ticket, question),
             Output::Remember(news) => self.recall.remember(&news),
             Output::Fetch { ticket, request } => self.webhooks.ping(ticket, request),
@@ -268,6 +257,8 @@ impl Effects {
                     }
                 }
             },
+            // Its beginning is in the journal before its end is.
+            Output::Record(record) if self.diary.is_some() => self.ended.push((now, record)),
             Output::Record(record) => self.finish(now, record),
         }
     }
@@ -434,6 +425,9 @@ impl Effects {
     pub(super) fn flush(&mut self, batches: &mut Batches) {
         let is_kept = self.diary.as_mut().is_none_or(Diary::commit);
         self.posts.settle(is_kept);
+        for (now, record) in mem::take(&mut self.ended) {
+            self.finish(now, record);
+        }
         for port in &mut self.ports {
             port.flush(batches, &mut self.report);
         }

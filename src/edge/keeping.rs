@@ -145,7 +145,11 @@ impl Keeping {
         let (Some(store), Some(lane)) = (&self.store, self.clerk_lane.take()) else {
             return Ok(None);
         };
-        let (clerk, desk) = Clerk::start(store.shelf().clone(), lane, Arc::clone(panel))?;
+        let (clerk, desk) = Clerk::start(
+            store.shelf().clone(),
+            lane,
+            (Arc::clone(panel), self.remembrance.teller()),
+        )?;
         self.clerk = Some(clerk);
         Ok(Some(desk))
     }

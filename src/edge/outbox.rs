@@ -153,14 +153,18 @@ pub fn settle(data_dir: &Path, wish: Wish, numbers: &[u64]) -> Result<Letters, N
             return Err(NotDone::NoSuch(*number));
         }
     }
-    let (done, entry): (_, Option<fn(u64) -> Entry<'static>>) = match wish {
-        Wish::List => ("given up", None),
-        Wish::Retry => ("are tried again at the next start", Some(revived)),
-        Wish::Drop => ("forgotten", Some(dropped)),
+    let done = match wish {
+        Wish::List => "given up",
+        Wish::Retry => "are tried again at the next start",
+        Wish::Drop => "forgotten",
     };
-    if let (Some(entry), Some(lane)) = (entry, store.lanes.first_mut()) {
+    if let Some(lane) = store.lanes.first_mut() {
         for letter in &deliveries {
-            lane.append(&entry(letter.number))?;
+            match wish {
+                Wish::List => {}
+                Wish::Retry => lane.append(&revived(letter.number))?,
+                Wish::Drop => lane.append(&dropped(letter.number))?,
+            }
         }
         lane.commit()?;
         while store.keeper.turn(now)?.is_more {}

@@ -49,6 +49,16 @@ pub(super) struct RecallDesk {
     mailbox: Mailbox,
 }
 
+/// A way for those who have nothing to ask.
+pub(super) struct Teller(Arc<Book>);
+
+impl Teller {
+    /// Remembers news, and tells those calls that want to know.
+    pub(super) fn tell(&self, news: &News) {
+        self.0.remember(news);
+    }
+}
+
 /// What all shards share. It is locked by calls of campaigns only that ask, for some microseconds.
 struct Book(Mutex<Memories<Follower>>);
 
@@ -99,6 +109,11 @@ impl Remembrance {
             jobs: self.jobs.clone(),
             mailbox,
         }
+    }
+
+    /// A way there for whoever has only to tell.
+    pub(super) fn teller(&self) -> Teller {
+        Teller(Arc::clone(&self.book))
     }
 
     /// Answers what was asked, and ends. All desks are gone.
@@ -152,14 +167,18 @@ impl RecallDesk {
 
     /// Remembers news, and tells those calls that want to know.
     pub(super) fn remember(&self, news: &News) {
-        let told = self.book.lock().note(news);
-        for follower in told {
-            follower.tell(Recalled::News(news.call.clone()));
-        }
+        self.book.remember(news);
     }
 }
 
 impl Book {
+    fn remember(&self, news: &News) {
+        let told = self.lock().note(news);
+        for follower in told {
+            follower.tell(Recalled::News(news.call.clone()));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Memories<Follower>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@
 //!   lane 2   notes: what the HTTP side remembers
 //!   lane 3   what is said of calls that are over, from the clerk
 //!   thread "keeper"   every 25 ms: journal ──> tables, file of records
-//!   thread "syncer"   every 10 ms: journal ──> disk
+//!   thread "syncer"   every 10 ms: journal ──> disk; twice a second a sign of life
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -20,11 +20,12 @@ use std::{io, str};
 use tracing::{error, info, warn};
 
 use crate::config::Storage;
+use crate::edge::last_sign::LastSign;
 use crate::net::clock;
-use crate::store::entry::{Awaited, Ended, Said};
+use crate::store::entry::{Admitted, Answered, Awaited, Ended, Past, Said};
 use crate::store::{
-    Audit, Entry, Figures, Keeper, Lane, Left, Lock, OpenCall, Options, Rotation, Shelf, Store,
-    Turn, Unusable,
+    Audit, Entry, Figures, Keeper, Lane, Left, List, Lock, Options, Rotation, Shelf, Store, Turn,
+    Unusable,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::record::{CutOff, write_cut_off};
@@ -108,8 +109,9 @@ impl Storeroom {
         let deliveries = lanes.next().ok_or_else(missing)?;
         let notes = lanes.next().ok_or_else(missing)?;
         let clerk = lanes.next().ok_or_else(missing)?;
+        let sign = LastSign::open(&storage.data_dir).map_err(system)?;
         announce(storage, &left);
-        end_left(&left, terms.node, &mut records).map_err(system)?;
+        end_left(&left, (terms.node, sign.left), &mut records).map_err(system)?;
 
         let is_over = Arc::new(AtomicBool::new(false));
         let job = KeeperJob {
@@ -125,7 +127,7 @@ impl Storeroom {
         let syncer = thread::Builder::new().name("syncer".to_owned());
         let syncer = syncer.spawn({
             let (shelf, is_over) = (shelf.clone(), Arc::clone(&is_over));
-            move || sync(&shelf, &is_over)
+            move || sync(&shelf, &is_over, sign)
         });
         let syncer = syncer.inspect_err(|_| is_over.store(true, Ordering::Relaxed));
         let room = Self {
@@ -230,9 +232,10 @@ impl KeeperJob {
     }
 }
 
-fn sync(shelf: &Shelf, is_over: &AtomicBool) {
+fn sync(shelf: &Shelf, is_over: &AtomicBool, mut sign: LastSign) {
     let mut is_failing = false;
     while !is_over.load(Ordering::Relaxed) {
+        sign.give(moment());
         let result = shelf.sync();
         if let Err(error) = &result
             && !is_failing
@@ -274,26 +277,51 @@ fn announce(storage: &Storage, left: &Left) {
     }
 }
 
-/// Gives each call that was cut off its record.
-fn end_left(left: &Left, node: &str, lane: &mut Lane) -> io::Result<()> {
+/// Gives each call that was cut off its record: it ended when the edge was there for the last time, at `alive` at the earliest.
+fn end_left(left: &Left, (node, alive): (&str, Option<Moment>), lane: &mut Lane) -> io::Result<()> {
     let now = moment();
     let mut line = Vec::new();
     for call in &left.calls {
         line.clear();
-        let Some(cut_off) = cut_off(call) else {
+        let tagged = call.tagged();
+        let tags = tagged.iter().flat_map(|tagged| tagged.tags.iter());
+        let tags: Vec<_> = tags.map(|tag| (tag.key, tag.value, tag.origin)).collect();
+        let Some((admitted, answered)) = call.admitted().map(|one| (one, call.answered())) else {
             error!("a call that was cut off cannot be read, and gets no record");
             continue;
         };
-        let uuid = cut_off.uuid;
+        let last = answered
+            .as_ref()
+            .map_or(admitted.at, |answered| answered.at);
+        let ended = alive
+            .map_or(last, |alive| alive.max(last))
+            .min(now.max(last));
+        let cut_off = CutOff {
+            uuid: admitted.uuid,
+            began: admitted.at,
+            generation: admitted.generation,
+            trunk: admitted.trunk,
+            user: admitted.user,
+            dialled: admitted.dialled,
+            caller: admitted.caller,
+            campaign: admitted.campaign,
+            afid: admitted.afid,
+            sid: admitted.sid,
+            call_id: admitted.call_id,
+            answered: answered.as_ref().map(|one| (one.at, one.buyer)),
+            ended,
+            company: admitted.company,
+            tags: &tags,
+        };
         write_cut_off(&mut line, node, &cut_off);
         // JSON is text.
         let line = str::from_utf8(&line).unwrap_or_default().trim_end();
-        if cut_off.answered.is_some() && cut_off.campaign.is_some() {
-            // What was said of it counts, and what may still be.
+        if admitted.campaign.is_some() {
+            // What follows from its end follows at once: its webhooks, its conversion.
             let awaited = Entry::Awaited(Awaited {
-                uuid,
-                ended: now,
-                until: now,
+                uuid: admitted.uuid,
+                ended,
+                until: ended,
                 group: None,
                 said: Said::default(),
                 line,
@@ -301,10 +329,10 @@ fn end_left(left: &Left, node: &str, lane: &mut Lane) -> io::Result<()> {
             lane.append(&awaited).map_err(io::Error::other)?;
         }
         let entry = Entry::Ended(Ended {
-            uuid,
-            at: now,
+            uuid: admitted.uuid,
+            at: ended,
             line,
-            past: None,
+            past: past(&admitted, answered.as_ref()),
             conversion: None,
             deliveries: Vec::new().into(),
         });
@@ -313,22 +341,18 @@ fn end_left(left: &Left, node: &str, lane: &mut Lane) -> io::Result<()> {
     lane.commit()
 }
 
-fn cut_off(call: &OpenCall) -> Option<CutOff<'_>> {
-    let admitted = call.admitted()?;
-    let answered = call.answered();
-    Some(CutOff {
-        uuid: admitted.uuid,
-        began: admitted.at,
-        generation: admitted.generation,
-        trunk: admitted.trunk,
-        user: admitted.user,
-        dialled: admitted.dialled,
-        caller: admitted.caller,
-        campaign: admitted.campaign,
+/// What later calls of the caller want to know of a call that was cut off.
+fn past<'c>(admitted: &Admitted<'c>, answered: Option<&Answered<'c>>) -> Option<Past<'c>> {
+    let answered = answered?;
+    Some(Past {
+        company: admitted.company?,
+        caller: admitted.caller?,
+        number: admitted.dialled?,
+        campaign: admitted.campaign?,
         afid: admitted.afid,
-        sid: admitted.sid,
-        call_id: admitted.call_id,
-        answered: answered.map(|answered| (answered.at, answered.buyer)),
+        buyer: Some(answered.buyer),
+        answered: Some(answered.at),
+        fired: List::default(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! What an entry changes in the tables. All entries of one turn of the keeper go into one transaction, which ends with the
 //! positions that it has come to: so each of them is applied once, however often the process dies.
 
+mod forget;
+
 use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
@@ -9,7 +11,7 @@ use crate::store::accounts::Cabinet;
 use crate::store::code::{from_slice, to_vec};
 use crate::store::entry::{
     Admitted, Answered, Claim, Converted, Delivered, Delivery, DeliveryId, Ended, Entry, Outcome,
-    Reset, Revived, Stored, Used,
+    Reset, Revived, Stored, Tagged, Used,
 };
 use crate::store::late::LateBooks;
 use crate::store::list::List;
@@ -127,6 +129,7 @@ impl<'t> Books<'t> {
             Entry::Queued(queued) => self.queue(queued.call, queued.at, &queued.deliveries),
             Entry::Delivered(delivered) => self.settle(delivered),
             Entry::Revived(revived) => self.revive(*revived),
+            Entry::Tagged(tagged) => self.tag(tagged),
             Entry::Dropped(id) => {
                 if self.dead.remove(id.0)?.is_some() {
                     self.totals.forgotten += 1;
@@ -187,6 +190,7 @@ impl<'t> Books<'t> {
         let row = to_vec(&OpenRow {
             admitted: &entry,
             answered: None,
+            tagged: None,
         });
         self.open.insert(admitted.uuid.as_bytes(), &*row)?;
         Ok(())
@@ -196,14 +200,30 @@ impl<'t> Books<'t> {
         self.totals.answered += 1;
         self.count(&answered.claims);
         let key = answered.uuid.as_bytes();
+        let answered = to_vec(answered);
+        self.reopen(key, Some(&answered), None)
+    }
+
+    fn tag(&mut self, tagged: &Tagged<'_>) -> Applied {
+        let bytes = to_vec(tagged);
+        self.reopen(tagged.uuid.as_bytes(), None, Some(&bytes))
+    }
+
+    /// Adds to the row of a call that goes on.
+    fn reopen(
+        &mut self,
+        key: &[u8; 16],
+        answered: Option<&[u8]>,
+        tagged: Option<&[u8]>,
+    ) -> Applied {
         // It may have ended already, by another lane.
         let row = self.open.get(key)?.map(|row| row.value().to_vec());
         let open = row.as_deref().and_then(from_slice::<OpenRow<'_>>);
-        if let Some(OpenRow { admitted, .. }) = open {
-            let answered = to_vec(answered);
+        if let Some(open) = open {
             let row = to_vec(&OpenRow {
-                admitted,
-                answered: Some(&answered),
+                admitted: open.admitted,
+                answered: answered.or(open.answered),
+                tagged: tagged.or(open.tagged),
             });
             self.open.insert(key, &*row)?;
         }
@@ -422,85 +442,6 @@ impl<'t> Books<'t> {
 
     fn age(&mut self, aged: Aged, until: Moment, key: &[u8]) -> Applied {
         self.aging.insert(&*aged.key(until, key), ())?;
-        Ok(())
-    }
-
-    /// Forgets what need not be remembered any more, so many things at most; how many it was.
-    pub(super) fn forget(&mut self, now: Moment, most: usize) -> Result<usize, redb::Error> {
-        self.post_claims()?;
-        let mut due = Vec::new();
-        let end = Aged::Ended.key(now, &[]);
-        for row in self.aging.range::<&[u8]>(..&*end)?.take(most) {
-            due.push(row?.0.value().to_vec());
-        }
-        for aging in &due {
-            self.aging.remove(&**aging)?;
-            if let Some((aged, key)) = Aged::parse(aging) {
-                self.forget_one(now, aged, key)?;
-            }
-        }
-        Ok(due.len())
-    }
-
-    fn forget_one(&mut self, now: Moment, aged: Aged, key: &[u8]) -> Applied {
-        match aged {
-            Aged::Ended => {
-                if let Ok(uuid) = <&[u8; 16]>::try_from(key) {
-                    self.ended.remove(uuid)?;
-                }
-            }
-            Aged::Past => {
-                self.past.remove(key)?;
-            }
-            Aged::Window => {
-                let Some((count, until)) = self.windows.get(key)?.map(|row| row.value()) else {
-                    return Ok(());
-                };
-                if until > now.millis() {
-                    return self.age(Aged::Window, Moment::from_millis(until), key);
-                }
-                self.windows.remove(key)?;
-                self.totals.expired += count;
-            }
-            Aged::Stored => {
-                let before = self.stored.remove(key)?.map(|row| row.value().to_vec());
-                let row = before.as_deref().and_then(from_slice::<StoredRow<'_>>);
-                let mut tags = row.map(|row| row.tags.to_vec()).unwrap_or_default();
-                tags.retain(|tag| tag.until > now);
-                if !tags.is_empty() {
-                    let tags = tags.into();
-                    self.stored.insert(key, &*to_vec(&StoredRow { tags }))?;
-                }
-            }
-            Aged::Posts => self.late.forget(key)?,
-            Aged::Spent => {
-                let until = self.spent.get(key)?.map(|row| row.value());
-                if until.is_some_and(|until| until <= now.millis()) {
-                    self.spent.remove(key)?;
-                }
-            }
-            Aged::Note => {
-                let row = self.notes.get(key)?.map(|row| row.value().to_vec());
-                let row = row.as_deref().and_then(from_slice::<NoteRow<'_>>);
-                // Noted anew since: its time has not come.
-                if row.is_some_and(|row| row.until <= now) {
-                    self.notes.remove(key)?;
-                }
-            }
-            Aged::Bound => self.cabinet.forget(key, now)?,
-            Aged::Dead => {
-                let Ok(id) = key.try_into().map(u64::from_be_bytes) else {
-                    return Ok(());
-                };
-                let row = self.dead.get(id)?.map(|row| row.value().to_vec());
-                let row = row.as_deref().and_then(from_slice::<DeliveryRow<'_>>);
-                // Given up again since: its time has not come.
-                if row.is_some_and(|row| row.due.after(self.keep) <= now) {
-                    self.dead.remove(id)?;
-                    self.totals.forgotten += 1;
-                }
-            }
-        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a call     Admitted ── Answered ── Ended          in this order, of one call
-//!                 └── Counted, Queued, Posted          any number, at any time
+//!                 └── Counted, Queued, Posted, Tagged  any number, at any time
 //!                        Awaited ──┴── Converted       what is open when it ends, and what comes of that
 //!   a delivery Queued or Ended ── Delivered ... Delivered(Done | Dead) ── Revived ... | Dropped
 //!   a caller   Stored ── Used
@@ -20,6 +20,7 @@ use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
 pub use crate::store::accounts::{Bound, Connected, Listed, Spot};
+pub use crate::store::known::{KnownTag, Tagged};
 pub use crate::store::late::{Awaited, Posted, Said};
 
 /// One thing that has happened.
@@ -41,6 +42,8 @@ pub enum Entry<'a> {
     Revived(Revived),
     /// A delivery that was given up is not to be remembered any longer.
     Dropped(DeliveryId),
+    /// What has been said of a call that goes on, in place of what was.
+    Tagged(Tagged<'a>),
     /// Tags wait for a caller's next call.
     Stored(Stored<'a>),
     /// The tags that waited for a caller went to a call.
@@ -78,6 +81,7 @@ coded_kinds!(Entry<'a> {
     6 => Delivered(entry),
     7 => Revived(entry),
     40 => Dropped(entry),
+    41 => Tagged(entry),
     8 => Stored(entry),
     9 => Used(entry),
     10 => Converted(entry),

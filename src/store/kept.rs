@@ -1,7 +1,9 @@
 //! What the store tells: each of it a copy, so that nobody holds a transaction open.
 
 use crate::store::code::from_slice;
-use crate::store::entry::{Admitted, Answered, Class, Conversion, Delivery, DeliveryId, Said};
+use crate::store::entry::{
+    Admitted, Answered, Class, Conversion, Delivery, DeliveryId, Said, Tagged,
+};
 use crate::store::tables::{DeliveryRow, OpenRow};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -11,6 +13,7 @@ use crate::types::moment::Moment;
 pub struct OpenCall {
     pub(super) admitted: Box<[u8]>,
     pub(super) answered: Option<Box<[u8]>>,
+    pub(super) tagged: Option<Box<[u8]>>,
 }
 
 impl OpenCall {
@@ -18,6 +21,7 @@ impl OpenCall {
         Self {
             admitted: row.admitted.into(),
             answered: row.answered.map(Into::into),
+            tagged: row.tagged.map(Into::into),
         }
     }
 
@@ -31,6 +35,12 @@ impl OpenCall {
     #[must_use]
     pub fn answered(&self) -> Option<Answered<'_>> {
         from_slice(self.answered.as_deref()?)
+    }
+
+    /// What was known of it; `None`: nothing.
+    #[must_use]
+    pub fn tagged(&self) -> Option<Tagged<'_>> {
+        from_slice(self.tagged.as_deref()?)
     }
 }
 

@@ -42,6 +42,7 @@ mod follower;
 mod frame;
 mod keeper;
 mod kept;
+mod known;
 mod lane;
 mod late;
 mod list;

@@ -202,10 +202,7 @@ impl Shelf {
         for row in transaction.open_table(OPEN)?.iter()? {
             let (_, row) = row?;
             let row: OpenRow<'_> = from_slice(row.value()).ok_or(Unread::Row("open"))?;
-            calls.push(OpenCall {
-                admitted: row.admitted.into(),
-                answered: row.answered.map(Into::into),
-            });
+            calls.push(OpenCall::of(&row));
         }
         Ok(calls)
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   meta      name                      -> totals, and which record file is written
 //!   lanes     lane                      -> position up to which the journal is applied
-//!   open      call                      -> how it was admitted, how it was answered
+//!   open      call                      -> how it was admitted, how it was answered, its tags
 //!   early     call                      -> nothing: it has ended, and its admission is still to come, by another lane
 //!   ended     call                      -> when, where its record is, how it converted
 //!   past      company caller time call  -> what later calls of the caller want to know
@@ -104,9 +104,10 @@ coded!(Totals {
 pub(super) struct OpenRow<'a> {
     pub(super) admitted: &'a [u8],
     pub(super) answered: Option<&'a [u8]>,
+    pub(super) tagged: Option<&'a [u8]>,
 }
 
-coded!(OpenRow<'a> { admitted, answered });
+coded!(OpenRow<'a> { admitted, answered, tagged });
 
 /// A row of `ended`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -145,12 +145,21 @@ pub struct CutOff<'a> {
     pub call_id: &'a [u8],
     /// When it was answered, and by which buyer; `None`: it was not.
     pub answered: Option<(Moment, &'a str)>,
+    /// When the edge was there for the last time.
+    pub ended: Moment,
+    /// The company's id.
+    pub company: Option<&'a str>,
+    /// What was known of it: keys, values, and who said it.
+    pub tags: &'a [(&'a str, &'a str, &'a str)],
 }
 
 /// Appends the record of a call that was cut off, and a line feed, to `out`: the keys of [`write_line`], outcome
-/// `edge_restarted`. When it ended is not known.
+/// `edge_restarted`. It lasted as long as the edge was there.
 pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
-    let setup = |at: Moment| u64::try_from(at.since(call.began).as_millis()).unwrap_or(u64::MAX);
+    let span =
+        |from: Moment, to: Moment| u64::try_from(to.since(from).as_millis()).unwrap_or(u64::MAX);
+    let setup = |at: Moment| span(call.began, at);
+    let talk = call.answered.map_or(0, |(at, _)| span(at, call.ended));
     let status = call.answered.map(|_| 200);
     let mut line = Object::begin(out);
     line.text("uuid", &call.uuid.text());
@@ -168,8 +177,8 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
     line.text("call_id", call.call_id);
     line.null("post_dial_delay_ms");
     line.integer_or_null("setup_ms", call.answered.map(|(at, _)| setup(at)));
-    line.null("talk_ms");
-    line.null("total_ms");
+    line.integer("talk_ms", talk);
+    line.integer("total_ms", span(call.began, call.ended));
     line.objects("attempts", call.answered.as_slice(), |(_, buyer), entry| {
         entry.text("buyer", buyer.as_bytes());
         entry.null("gateway");
@@ -181,7 +190,18 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
     });
     line.objects::<()>("skipped", &[], |(), _| {});
     line.null("media");
-    line.null("routing");
+    line.object_or_null("routing", call.company.as_ref(), |company, entry| {
+        entry.text("company", company.as_bytes());
+        entry.objects("tags", call.tags, |(key, value, origin), entry| {
+            entry.text("key", key.as_bytes());
+            entry.text("value", value.as_bytes());
+            entry.text("origin", origin.as_bytes());
+        });
+        entry.null("past");
+        entry.objects::<()>("decisions", &[], |(), _| {});
+        entry.objects::<()>("webhooks", &[], |(), _| {});
+        entry.null("conversion");
+    });
     line.text("node", node.as_bytes());
     line.integer("generation", call.generation);
     line.end();

@@ -213,6 +213,7 @@ impl Pair {
                     panic!("nobody has a limit")
                 }
                 Output::Recall { .. } | Output::Remember(_) => panic!("nobody asks"),
+                Output::Keep { .. } => panic!("nobody has webhooks"),
                 Output::Fetch { .. } | Output::Deliver { .. } => panic!("nobody has webhooks"),
                 Output::Media { .. } | Output::AskMedia(_) => panic!("no media is relayed here"),
                 Output::Event(_)

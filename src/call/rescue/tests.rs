@@ -254,6 +254,7 @@ impl Bench {
                     said.extend(self.tell(granted, None));
                 }
                 Output::Commit { .. }
+                | Output::Keep { .. }
                 | Output::Recall { .. }
                 | Output::Remember(_)
                 | Output::Fetch { .. }

@@ -11,6 +11,7 @@
 //! nothing else: bounds, scopes, metrics and the description come from there.
 
 mod answer;
+mod answers;
 mod bearer;
 mod calls;
 mod directory;

@@ -135,6 +135,15 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             id: DeliveryId(9),
             at,
         }),
+        Entry::Tagged(Tagged {
+            uuid,
+            tags: vec![KnownTag {
+                key: "age",
+                value: "66",
+                origin: "hook",
+            }]
+            .into(),
+        }),
         Entry::Dropped(DeliveryId(9)),
         Entry::Stored(Stored {
             company: "acme",

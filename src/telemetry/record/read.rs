@@ -149,17 +149,22 @@ mod tests {
             sid: None,
             call_id: b"1@192.0.2.1",
             answered: Some((began.after(millis(2500)), "first")),
+            ended: began.after(millis(9500)),
+            company: Some("acme"),
+            tags: &[("age", "66", "hook")],
         };
         let mut line = Vec::new();
         write_cut_off(&mut line, "edge-1", &call);
 
         let remains = read_line(std::str::from_utf8(&line).unwrap()).expect("a record");
 
-        assert!(remains.is_cut_off);
-        assert_eq!((remains.began, remains.company), (began, None));
+        assert!(!remains.is_cut_off, "it ended when the edge did");
+        assert_eq!(remains.began, began);
+        assert_eq!(remains.company.as_deref(), Some("acme"));
+        assert_eq!(&*remains.tags[0].value, "66");
         let talk = remains.talk.expect("a talk");
         assert_eq!((&*talk.buyer, talk.answered), ("first", millis(2500)));
-        assert_eq!(talk.time, Duration::ZERO);
+        assert_eq!(talk.time, millis(7000));
         assert_eq!(read_line("{}"), None);
     }
 }

@@ -52,6 +52,9 @@ fn a_call_that_was_cut_off_has_all_the_keys_of_another_in_their_order() {
             sid: None,
             call_id: b"a1@192.0.2.1",
             answered: Some((Moment::from_millis(1_767_323_048_000), "second")),
+            ended: Moment::from_millis(1_767_323_050_250),
+            company: Some("acme"),
+            tags: &[("age", "66", "hook")],
         },
     );
 
@@ -72,7 +75,13 @@ fn a_call_that_was_cut_off_has_all_the_keys_of_another_in_their_order() {
         (&200.into(), &3500.into())
     );
     assert_eq!(value["attempts"][0]["buyer"], "second");
-    assert!(value["talk_ms"].is_null());
+    // It lasted as long as there was somebody who knew of it.
+    assert_eq!(
+        (&value["talk_ms"], &value["total_ms"]),
+        (&2250.into(), &5750.into())
+    );
+    let tag = &value["routing"]["tags"][0];
+    assert_eq!((&tag["key"], &tag["value"]), (&"age".into(), &"66".into()));
 }
 
 #[test]

@@ -3,14 +3,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::str;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use strowger::edge::Edge;
-use strowger::store::entry::{Admitted, Class, Delivery, Queued};
+use strowger::net::clock;
+use strowger::store::entry::{Admitted, Answered, Class, Delivery, KnownTag, Queued, Tagged};
 use strowger::store::{Entry, List, Options, Store};
 use strowger::types::ids::CallUuid;
 use strowger::types::moment::Moment;
@@ -173,6 +175,136 @@ fn a_delivery_that_waits_is_made_until_it_is_taken() {
     );
 }
 
+#[test]
+fn a_call_that_was_cut_off_is_reported_and_converts_once_as_if_it_had_ended_then() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, requests) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let (mut first, mut line) = (String::new(), String::new());
+            request.read_line(&mut first).unwrap();
+            while line != "\r\n" {
+                line.clear();
+                request.read_line(&mut line).unwrap();
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+            if asked.send(first).is_err() {
+                return;
+            }
+        }
+    });
+    let site = Site::new(1);
+    let data = keep(&site);
+    site.append(&format!(
+        r#"
+[http_client]
+allow = ["127.0.0.1/32"]
+
+[[conversion_group]]
+id = "long"
+campaign = "solar"
+criterion = "timer"
+after = "60s"
+revenue = "20"
+
+[[webhook]]
+id = "sale"
+campaign = "solar"
+trigger = "conversion"
+matches = ["age:>=65"]
+url = "http://{address}/sale?age=[age]&revenue=[revenue]"
+
+[[webhook]]
+id = "report"
+campaign = "solar"
+trigger = "always"
+url = "http://{address}/report?reason=[reason]&talk=[call_duration]&buyer=[buyer_id]"
+"#
+    ));
+    let began = clock::moment().before(MINUTES);
+    let uuid = CallUuid::from_bytes([7; 16]);
+    let mut store = Store::open(&data, 1, Options::default(), began).unwrap();
+    for entry in [
+        Entry::Admitted(Admitted {
+            uuid,
+            at: began,
+            generation: 4,
+            trunk: "carrier",
+            user: None,
+            company: Some("acme"),
+            campaign: Some("solar"),
+            afid: Some("bright-leads"),
+            sid: None,
+            dialled: Some("+12125550101"),
+            caller: Some("+12125550199"),
+            call_id: b"1@192.0.2.1",
+            note: &[],
+        }),
+        Entry::Tagged(Tagged {
+            uuid,
+            tags: vec![KnownTag {
+                key: "age",
+                value: "66",
+                origin: "hook",
+            }]
+            .into(),
+        }),
+        Entry::Answered(Answered {
+            uuid,
+            at: began.after(Duration::from_secs(5)),
+            buyer: "sunny",
+            claims: List::default(),
+            note: &[],
+        }),
+    ] {
+        store.lanes[0].append(&entry).unwrap();
+    }
+    store.lanes[0].commit().unwrap();
+    drop(store);
+    let alive = began.after(Duration::from_secs(95)).millis();
+    fs::write(data.join("alive"), alive.to_string()).unwrap();
+
+    let edge = site.start();
+    let patience = Duration::from_secs(10);
+    let said = [(); 2].map(|()| requests.recv_timeout(patience).unwrap());
+    edge.stop();
+    // The next start has nothing to add.
+    site.start().stop();
+
+    assert_eq!(
+        said,
+        [
+            "GET /sale?age=66&revenue=20.00 HTTP/1.1\r\n",
+            "GET /report?reason=edge_restarted&talk=90&buyer=sunny HTTP/1.1\r\n"
+        ]
+    );
+    assert!(requests.try_recv().is_err());
+    let records = site.records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (&records[0]["talk_ms"], &records[0]["total_ms"]),
+        (&90_000.into(), &95_000.into())
+    );
+    assert_eq!(ledger(&data, &[]).status.code(), Some(0));
+    let options = Options {
+        records: Some(data.with_file_name("records.jsonl")),
+        ..Options::default()
+    };
+    let store = Store::open(&data, 0, options, began).unwrap();
+    let known = store.shelf.caller("acme", "+12125550199", began).unwrap();
+    let call = &known.earlier[0];
+    assert_eq!(call.answered, Some(began.after(Duration::from_secs(5))));
+    let conversion = call.conversion.as_ref().unwrap();
+    assert!(conversion.is_converted);
+    assert_eq!(conversion.revenue.as_deref(), Some("20.00"));
+}
+
+const MINUTES: Duration = Duration::from_secs(300);
+
 /// A server that answers so, one request after the other; it ends with the last.
 fn answers(statuses: &'static [u16]) -> (SocketAddr, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,7 +329,7 @@ fn answers(statuses: &'static [u16]) -> (SocketAddr, thread::JoinHandle<()>) {
 }
 
 /// Has a store hold deliveries to this server.
-fn queue(data: &PathBuf, server: SocketAddr, count: usize) {
+fn queue(data: &Path, server: SocketAddr, count: usize) {
     let mut store = Store::open(data, 1, Options::default(), Moment::default()).unwrap();
     let url = format!("http://{server}/k/canary?key=canary");
     let delivery = Delivery {

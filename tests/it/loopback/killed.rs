@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::fs;
+use std::io;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use strowger::net::clock;
 use strowger::store::{Options, Store};
 use strowger::types::moment::Moment;
 
@@ -42,7 +44,7 @@ fn a_kill_at_any_point_loses_nothing_and_doubles_nothing() {
     let site = site(edge, [&buyers[0], &buyers[1]], cap, web.address);
     let carrier = Peer::carrier(edge, seed + 3);
 
-    let (mut early, began) = (0, Instant::now());
+    let (mut early, began) = (0, clock::now());
     for _ in 0..kills {
         let mut child = Running::start(&site);
         // Some are killed while they take up what the last one has left.
@@ -104,7 +106,8 @@ fn a_kill_at_any_point_loses_nothing_and_doubles_nothing() {
     }
     assert_eq!(sum, answered);
     assert_eq!(windows["buyer:first"], cap, "full, and no fuller");
-    eprintln!(
+    let _ = writeln!(
+        io::stderr(),
         "{kills} kills in {seconds} s, {early} of them at the start: {} calls, {} cut off, {answered} answered, \
          {} reports for {} calls",
         records.len(),
@@ -286,7 +289,7 @@ impl Web {
 
     /// Waits until each of these calls was reported.
     fn awaits(&self, records: &[serde_json::Value]) {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = clock::now() + Duration::from_secs(20);
         loop {
             let calls = self.calls();
             let missing = records
@@ -296,7 +299,7 @@ impl Web {
             if missing.is_empty() {
                 return;
             }
-            assert!(Instant::now() < until, "never reported: {missing:#?}");
+            assert!(clock::now() < until, "never reported: {missing:#?}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -309,8 +312,10 @@ struct Seen {
     heard: HashSet<String>,
     /// Of a buyer: it has answered them.
     answered: HashSet<String>,
-    /// Of a buyer: the edge has acknowledged that.
+    /// Of a buyer: the edge has acknowledged that, and has not taken the call back before.
     acknowledged: HashSet<String>,
+    /// Of a buyer: the edge has taken them back.
+    cancelled: HashSet<String>,
 }
 
 /// A carrier or a buyer, in a thread of its own.
@@ -327,7 +332,7 @@ impl Peer {
 
     /// One that begins 60 calls a second.
     fn carrier(edge: SocketAddr, seed: u64) -> Self {
-        let mut next = Instant::now();
+        let mut next = clock::now();
         let begin = move |desk: &mut Desk, now: Instant| {
             if now >= next {
                 next = now + Duration::from_millis(16);
@@ -361,13 +366,13 @@ impl Peer {
             };
             let mut buffer = vec![0; 65_536];
             while !heard.load(Ordering::Relaxed) {
-                let now = Instant::now();
+                let now = clock::now();
                 begin(&mut desk, now);
                 desk.send_due(now);
                 // Nobody is there while the edge is dead.
                 if let Ok((length, from)) = desk.socket.recv_from(&mut buffer) {
                     let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                    handle(&mut desk, Instant::now(), &message, from);
+                    handle(&mut desk, clock::now(), &message, from);
                 }
             }
             desk.seen
@@ -491,6 +496,8 @@ impl Desk {
                     self.later(now, edge, reply(request, "486 Busy Here", own, ""));
                     return;
                 }
+                // Until it hears something the edge may not take the call back (RFC 3261 §9.1).
+                self.later(now, edge, reply(request, "100 Trying", own, ""));
                 if self.dice.chance(40) {
                     self.later(now, edge, reply(request, "180 Ringing", own, ""));
                 }
@@ -500,12 +507,14 @@ impl Desk {
             }
             "INVITE" => {}
             "ACK" => {
-                if self.seen.answered.contains(&call) {
+                let seen = &self.seen;
+                if seen.answered.contains(&call) && !seen.cancelled.contains(&call) {
                     self.seen.acknowledged.insert(call);
                 }
             }
             "CANCEL" => {
                 self.later(now, edge, reply(request, "200 OK", own, ""));
+                self.seen.cancelled.insert(call.clone());
                 let before = self.due.len();
                 self.due
                     .retain(|(.., answered)| *answered != Some(call.clone()));

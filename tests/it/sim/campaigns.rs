@@ -163,6 +163,13 @@ fn tags_of_a_start_ping_decide_who_gets_the_call() {
     let said = desk.tell(reply(ticket, 200, r#"{"product": ["car", "boat"]}"#));
 
     assert_eq!(ladder(&said), ["b1 INVITE"]);
+    // Should nobody live to see the end of the call, they are known all the same.
+    let kept: Vec<_> = desk.kept.iter().map(|tags| tags.len()).collect();
+    assert_eq!(kept, [2]);
+    assert_eq!(
+        desk.kept[0].values("product").collect::<Vec<_>>(),
+        ["car", "boat"]
+    );
 }
 
 #[test]

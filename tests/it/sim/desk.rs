@@ -23,6 +23,7 @@ use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
 use strowger::sip::locate::Wanted;
 use strowger::types::ids::ShardId;
+use strowger::types::tag::Tags;
 
 use super::ledger::Ledger;
 use super::policy::{BuyerSpec, CARRIER, PolicySpec, ROAMER, STRANGER, addr, number};
@@ -44,6 +45,8 @@ pub(crate) struct Desk {
     pub(crate) fetches: Vec<(Ticket, Request)>,
     /// What was asked of callers is kept here instead of being answered.
     pub(crate) recalls: Option<Vec<(Ticket, Question)>>,
+    /// Tags that were to be kept.
+    pub(crate) kept: Vec<Tags>,
     /// What is remembered of callers.
     pub(crate) memories: Memories<Ticket>,
     /// What a store would know besides, of every caller.
@@ -319,6 +322,7 @@ impl Desk {
             questions: None,
             fetches: Vec::new(),
             recalls: None,
+            kept: Vec::new(),
             memories: Memories::new(100),
             stored: Memory::default(),
             deliveries: Vec::new(),
@@ -405,6 +409,7 @@ impl Desk {
                     self.engine
                         .handle(self.now, Input::Recalled { ticket, recalled });
                 }
+                Output::Keep { tags, .. } => self.kept.push(tags),
                 Output::Remember(news) => {
                     for ticket in self.memories.note(&news) {
                         let recalled = Recalled::News(news.call.clone());

@@ -409,6 +409,7 @@ impl World {
                         self.watch.fault(format!("{ticket:?} given back twice"));
                     }
                 }
+                Output::Keep { .. } => self.watch.fault("nobody has webhooks here".to_owned()),
                 Output::Recall { .. } | Output::Remember(_) => {
                     self.watch.fault("nobody asks for earlier calls".to_owned());
                 }
