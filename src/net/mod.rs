@@ -12,3 +12,4 @@ pub mod sockets;
 pub mod streams;
 pub mod tls;
 pub mod udp;
+pub mod websocket;

@@ -219,7 +219,8 @@ impl<D: Desk> Visit<D> {
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD_SIZE)
             .max_headers(HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut connection = pin!(connection);
         // How a connection ends is the peer's business.
         tokio::select! {
