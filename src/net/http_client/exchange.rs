@@ -11,8 +11,8 @@ use hyper::{HeaderMap, Method, Request, Response, Uri};
 use tokio::time;
 use url::Url;
 
+use crate::net::http_client::Failure;
 use crate::net::http_client::dial::Sender;
-use crate::net::http_client::{Failure, MOST_BODY};
 
 /// What is sent to one host; a redirect makes another of it.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub(super) struct Message {
     pub(super) body: Bytes,
     /// Whether the body of the answer is of any use.
     pub(super) wants_answer: bool,
+    /// Bytes that the body of the answer may have.
+    pub(super) most: usize,
 }
 
 /// An answer.
@@ -66,9 +68,9 @@ impl Message {
     async fn read(&self, response: Response<Incoming>) -> Result<(Answer, bool), Lost> {
         let (head, incoming) = response.into_parts();
         let (body, is_whole) = if self.wants_answer {
-            (whole(incoming).await.map_err(Lost::Sent)?, true)
+            (whole(incoming, self.most).await.map_err(Lost::Sent)?, true)
         } else {
-            let rest = time::timeout(MOMENT, whole(incoming)).await;
+            let rest = time::timeout(MOMENT, whole(incoming, self.most)).await;
             (Bytes::new(), matches!(rest, Ok(Ok(_))))
         };
         let answer = Answer {
@@ -120,12 +122,12 @@ fn lost(mut error: TrySendError<Request<Full<Bytes>>>) -> Lost {
 }
 
 /// Reads a body to its end, if it has one soon enough.
-async fn whole(mut incoming: Incoming) -> Result<Bytes, Failure> {
+async fn whole(mut incoming: Incoming, most: usize) -> Result<Bytes, Failure> {
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|_| Failure::Broken)?;
         if let Ok(data) = frame.into_data() {
-            if body.len() + data.len() > MOST_BODY {
+            if body.len() + data.len() > most {
                 return Err(Failure::TooLong);
             }
             body.extend_from_slice(&data);

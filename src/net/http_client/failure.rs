@@ -39,7 +39,7 @@ pub enum Failure {
     #[error("the connection broke, or the answer is no HTTP")]
     Broken,
     /// The answer is too long.
-    #[error("the answer is longer than 64 KiB")]
+    #[error("the answer is longer than it may be")]
     TooLong,
     /// It leads on to too many places.
     #[error("too many redirects")]

@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hyper::Method;
 use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE, USER_AGENT};
+use hyper::{HeaderMap, Method};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -57,7 +57,7 @@ struct Shared {
 /// What is to be fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetch<'r> {
-    /// GET, POST, PUT or HEAD.
+    /// GET, POST, PUT, HEAD or DELETE.
     pub method: &'r str,
     /// Where; http or https.
     pub url: &'r str,
@@ -82,6 +82,17 @@ pub struct Fetched {
     pub body: Bytes,
     /// Redirects that were followed.
     pub hops: u8,
+}
+
+/// An answer with its headers, for whoever speaks with a service that he knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The status.
+    pub status: u16,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// All of it.
+    pub body: Bytes,
 }
 
 impl Fetched {
@@ -146,6 +157,36 @@ impl Client {
         }
     }
 
+    /// Asks a service: no redirect is followed, no cookie kept, and the answer may have `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer by `deadline`. An answer of whatever status is none.
+    pub async fn ask(
+        &self,
+        fetch: &Fetch<'_>,
+        most: usize,
+        deadline: Instant,
+    ) -> Result<Asked, Failure> {
+        let message = Message {
+            most,
+            ..self.message(fetch)?
+        };
+        let mut jar = Jar::default();
+        let Answer {
+            status,
+            headers,
+            body,
+        } = self
+            .exchange(&message, fetch.is_idempotent, &mut jar, deadline)
+            .await?;
+        Ok(Asked {
+            status,
+            headers,
+            body,
+        })
+    }
+
     /// Closes connections that nobody has used for long; to be called now and then.
     pub fn sweep(&self) {
         self.0.hosts.sweep();
@@ -172,6 +213,7 @@ impl Client {
             headers,
             body: Bytes::copy_from_slice(fetch.body.unwrap_or_default().as_bytes()),
             wants_answer: fetch.wants_answer,
+            most: MOST_BODY,
         })
     }
 
@@ -336,7 +378,7 @@ fn wall() -> jiff::SignedDuration {
     jiff::SignedDuration::try_from(clock::wall()).unwrap_or_default()
 }
 
-/// Bytes of an answer that are read.
+/// Bytes of an answer that are read, unless whoever asks knows what comes.
 pub const MOST_BODY: usize = 64 * 1024;
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 /// Open connections that are tried before a new one is made.
