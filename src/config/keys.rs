@@ -1,5 +1,6 @@
 //! Every key there is, by section. `conf/strowger.toml` documents each of them, and a test sees to it.
 
+mod accounts;
 mod carriers;
 mod http;
 mod limits;
@@ -9,6 +10,7 @@ mod twilio;
 
 use crate::config::raw::Shape;
 
+pub(super) use self::accounts::{TWILIO_APNS, TWILIO_FCM, TWILIO_SEAL_KEY};
 pub(super) use self::carriers::{DOMAIN, HA1, NETWORK, TRUNK, TRUNK_HEADERS, TRUNK_MEDIA, USER};
 pub(super) use self::http::{HTTP, HTTP_CLIENT, HTTP_LISTEN, HTTP_TOKEN};
 pub(super) use self::limits::{GUARD, LIMITS, OVERLOAD, TIMERS};
@@ -389,6 +391,9 @@ pub(super) const ALL: &[&Shape] = &[
     &TWILIO,
     &TWILIO_ORG,
     &TWILIO_SHARED_KEY,
+    &TWILIO_SEAL_KEY,
+    &TWILIO_FCM,
+    &TWILIO_APNS,
     &TWILIO_STEP,
     &TWILIO_CHOICE,
     &SECRET,

@@ -8,6 +8,7 @@
 //!
 //! The whole of it is a function: files and the environment come in through [`Source`].
 
+pub mod accounts;
 mod bulk;
 mod buyers;
 mod callers;

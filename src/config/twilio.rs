@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::call::policy::{Domain, Tickets};
 use crate::config::Http;
+use crate::config::accounts::{self, Accounts, long};
 use crate::config::desk::{Desk, Place};
 use crate::config::http::Serves;
 use crate::config::keys;
@@ -40,6 +41,10 @@ pub struct Twilio {
     pub calls: usize,
     /// Whether a JSON webhook is believed whose URL does not say the hash of its body.
     pub takes_missing_body_hash: bool,
+    /// Whether nothing is believed that is signed by SHA-1.
+    pub requires_sha256: bool,
+    /// What is said of the accounts of orgs.
+    pub accounts: Arc<Accounts>,
     /// Whose calls they are.
     pub orgs: Vec<Arc<Org>>,
 }
@@ -56,6 +61,8 @@ pub struct Org {
     pub hand_off: Option<Rotating>,
     /// What its callers hear besides.
     pub voices: Voices,
+    /// What the tokens of its programs and users are signed with; `None`: they have none.
+    pub tokens: Option<Rotating>,
     /// Its account; `None`: none that stands in the configuration.
     pub account: Option<Arc<Account>>,
 }
@@ -176,6 +183,8 @@ pub(super) fn read(
         limits,
         calls,
         takes_missing_body_hash,
+        requires_sha256,
+        accounts: Arc::new(accounts::read(&section, desk)),
         orgs,
     })
 }
@@ -262,15 +271,6 @@ fn credentials(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Credentials
     }
 }
 
-/// A secret of 16 bytes and more.
-fn long(section: &Section<'_>, key: &'static str, desk: &mut Desk<'_>) -> Option<Secret> {
-    let secret = section.secret(key, desk)?;
-    if secret.value.expose().len() < 16 {
-        desk.fault(secret.place, "is too short", LONG);
-    }
-    Some(secret.value)
-}
-
 /// The organisations so far.
 #[derive(Default)]
 struct Orgs<'d> {
@@ -330,6 +330,7 @@ impl<'d> Orgs<'d> {
         }
         let hand_off = current.map(|current| Rotating { current, previous });
         let voices = Voices::read(section, desk);
+        let tokens = accounts::tokens(section, desk);
         let account = self.account(section, requires_sha256, desk);
         if let (Some(id), Some(company), Some(key)) = (id, company, key) {
             self.list.push(Arc::new(Org {
@@ -338,6 +339,7 @@ impl<'d> Orgs<'d> {
                 key,
                 hand_off,
                 voices,
+                tokens,
                 account: account.map(Arc::new),
             }));
         }

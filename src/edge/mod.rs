@@ -13,6 +13,7 @@
 //!            └────────────────────────────────────────────────┘
 //! ```
 
+mod accounts;
 mod addresses;
 mod admin;
 mod bound;
@@ -133,6 +134,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Store(#[from] store::Unusable),
+    /// What orgs have entrusted to the edge cannot be read.
+    #[error("accounts cannot be read: {0}")]
+    Accounts(#[from] store::Unread),
     /// Something else that the system has not got to give: threads, random numbers.
     #[error("the system refuses: {0}")]
     System(#[from] io::Error),
@@ -270,7 +274,10 @@ impl Edge {
         };
         let clerk = keeping.start_clerk(&panel)?;
         let reception = Reception::new(storeroom::moment(), keeping.notebook(), disk::draw()?);
-        let office = Office::new(given, (changer, clerk), reception, &panel);
+        let client = Client::new(http_client.clone(), &dns)?;
+        let known = (given.twilio.as_deref(), &keeping.notebook());
+        let desks = accounts::open(known, client, &metrics)?;
+        let office = Office::new(given, (changer, clerk), reception, desks, &panel);
         // From here on an early return drops the edge, and that stops what already runs.
         let mut edge = Self {
             panel: Arc::clone(&panel),

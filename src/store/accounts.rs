@@ -12,6 +12,7 @@
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use crate::store::code::{coded, from_slice, to_vec};
+use crate::store::list::List;
 use crate::store::shelf::{Shelf, Unread};
 use crate::store::tables::{Aged, join_key, split_key};
 use crate::types::moment::Moment;
@@ -58,7 +59,7 @@ pub struct Connected<'a> {
 coded!(Connected<'a> { org, at, key, sealed });
 
 /// See [`Entry::Listed`](crate::store::Entry::Listed).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed<'a> {
     /// Whose.
     pub org: &'a str,
@@ -68,6 +69,8 @@ pub struct Listed<'a> {
     pub number: &'a str,
     /// What becomes of its calls.
     pub mode: &'a str,
+    /// Whose phones it is for: the names that they go by.
+    pub users: List<'a, &'a str>,
     /// When that was said.
     pub at: Moment,
     /// When it was compared with what the vendor has; `None`: never.
@@ -76,7 +79,7 @@ pub struct Listed<'a> {
     pub drift: &'a str,
 }
 
-coded!(Listed<'a> { org, sid, number, mode, at, checked, drift });
+coded!(Listed<'a> { org, sid, number, mode, users, at, checked, drift });
 
 type Bytes = &'static [u8];
 
@@ -191,6 +194,8 @@ pub struct KeptLine {
     pub number: Box<str>,
     /// What becomes of its calls.
     pub mode: Box<str>,
+    /// Whose phones it is for: the names that they go by.
+    pub users: Vec<Box<str>>,
     /// When that was said.
     pub at: Moment,
     /// When it was compared with what the vendor has; `None`: never.
@@ -275,6 +280,7 @@ impl Shelf {
                 sid: line.sid.into(),
                 number: line.number.into(),
                 mode: line.mode.into(),
+                users: line.users.iter().map(|user| (*user).into()).collect(),
                 at: line.at,
                 checked: line.checked,
                 drift: line.drift.into(),

@@ -123,6 +123,11 @@ families! {
     VENDOR_CONNECTIONS = Gauge "strowger_vendor_http_connections" [] "Connections to the listeners for outside callers now.";
     VENDOR_REFUSED = Counter "strowger_vendor_refused_total" ["why"] "Webhooks of outside callers that were not believed, or not taken.";
     RECALLS = Counter "strowger_recalls_total" ["result"] "Questions of calls for what is remembered of their callers, by what came of them.";
+    NOTIFICATIONS = Counter "strowger_call_notifications_total" ["result"] "Notifications of calls to soft phones, by what came of them.";
+    PUSHES = Counter "strowger_call_pushes_total" ["channel"] "Soft phones told of a call, or not, by channel and result.";
+    PHONE_SOCKETS = Gauge "strowger_phone_sockets" [] "Soft phones that hold a connection open now.";
+    PHONE_SOCKETS_ENDED = Counter "strowger_phone_sockets_ended_total" ["why"] "Connections of soft phones that have ended.";
+    VENDOR_API = Counter "strowger_vendor_api_requests_total" ["result"] "Requests to the vendors' API, by what came of them.";
     DIRECTORY_CHANGES = Counter "strowger_directory_changes_total" ["result"] "Changes of routing data that came over HTTP.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";
     SETUP = Histogram "strowger_call_setup_seconds" [] "From the caller's INVITE to the answer.";

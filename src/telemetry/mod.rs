@@ -1,5 +1,6 @@
 //! What one sees: metrics, log lines, call records.
 
+pub mod accounts;
 pub mod connections;
 mod hooks;
 pub mod http;

@@ -143,6 +143,49 @@ impl Integration {
         })
     }
 
+    /// All of it, secrets as well, as [`from_secret`](Self::from_secret) reads it: for whoever seals it.
+    #[must_use]
+    pub fn to_secret(&self) -> Secret {
+        let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
+        let value = json!({
+            "name": self.name,
+            "account": self.account.to_string(),
+            "token": text(&self.auth_token.current),
+            "previous": self.auth_token.previous.as_ref().map(text),
+            "application": self.application.map(|application| application.to_string()),
+            "key": self.key.as_ref().map(|(key, _)| key.to_string()),
+            "key_secret": self.key.as_ref().map(|(_, secret)| text(secret)),
+        });
+        Secret::new(value.to_string().into_bytes())
+    }
+
+    /// Reads what [`to_secret`](Self::to_secret) has written; `None` for anything else.
+    #[must_use]
+    pub fn from_secret(text: &Secret) -> Option<Self> {
+        let members: Map<String, Value> = serde_json::from_slice(text.expose()).ok()?;
+        let text = |name: &str| match members.get(name) {
+            None | Some(Value::Null) => Some(None),
+            Some(Value::String(text)) => Some(Some(&**text)),
+            Some(_) => None,
+        };
+        let application = text("application")?.map(ApplicationSid::parse);
+        let key = match (text("key")?, text("key_secret")?) {
+            (Some(key), Some(text)) => Some((KeySid::parse(key)?, secret(text)?)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return None,
+        };
+        Some(Self {
+            name: text("name")??.into(),
+            account: AccountSid::parse(text("account")??)?,
+            auth_token: Rotating {
+                current: secret(text("token")??)?,
+                previous: text("previous")?.and_then(secret),
+            },
+            application: application.flatten(),
+            key,
+        })
+    }
+
     /// What others see of it.
     #[must_use]
     pub fn shown(&self) -> Value {
@@ -295,6 +338,25 @@ mod tests {
             Integration::read(b"[", None).err(),
             Some(IntegrationFault::NotAnObject)
         );
+    }
+
+    #[test]
+    fn what_is_sealed_is_all_of_it() {
+        let mut changed = body();
+        changed["config"]["authToken"] = "new-token".into();
+        let before = read(&body(), None).unwrap();
+        let integration = read(&changed, Some(&before)).unwrap();
+
+        let again = Integration::from_secret(&integration.to_secret()).unwrap();
+
+        assert_eq!(again.shown(), integration.shown());
+        assert!(again.auth_token.current.is_equal(b"new-token"));
+        let previous = again.auth_token.previous.as_ref();
+        assert!(previous.is_some_and(|old| old.is_equal(b"canary-token")));
+        let key = again.key.as_ref();
+        assert!(key.is_some_and(|(_, secret)| secret.is_equal(b"canary-secret")));
+        assert!(Integration::from_secret(&Secret::new(*b"{}")).is_none());
+        assert!(Integration::from_secret(&Secret::new(*b"[")).is_none());
     }
 
     #[test]

@@ -70,6 +70,13 @@ impl Api {
         self.get(&["IncomingPhoneNumbers.json", &query].concat())
     }
 
+    /// Finds a number of the account's.
+    #[must_use]
+    pub fn find_number(self, number: Number) -> Request {
+        let number = segment(&number.to_string());
+        self.get(&format!("IncomingPhoneNumbers.json?PhoneNumber={number}"))
+    }
+
     /// The next page of a list, as the page before says; `None`: that is no page of this account's.
     #[must_use]
     pub fn next_page(self, uri: &str) -> Option<Request> {

@@ -52,5 +52,11 @@ mod streams;
 mod stunnel;
 mod trace;
 mod twilio;
+#[expect(
+    dead_code,
+    reason = "tests/it has things go wrong there; here nothing does"
+)]
+#[path = "../support/twilio_api/mod.rs"]
+mod twilio_api;
 mod web;
 mod witness;

@@ -48,4 +48,7 @@ mod strangers;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+#[path = "../support/twilio_api/mod.rs"]
+mod twilio_api;
+#[cfg(test)]
 mod vectors;

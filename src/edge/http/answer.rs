@@ -21,6 +21,10 @@ pub(super) enum Refusal {
     NoMethod(String),
     /// Nobody has shown who they are.
     NoToken,
+    /// Nobody has shown for which org they ask.
+    NoOrg,
+    /// The token is a user's, and this is for the org's programs.
+    NotForUsers,
     /// What was shown is no token of ours.
     WrongToken,
     /// Too many wrong ones came from there; seconds to wait.
@@ -44,9 +48,9 @@ impl Refusal {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::NoOrg | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::Locked(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoScope(_) => StatusCode::FORBIDDEN,
+            Self::NoScope(_) | Self::NotForUsers => StatusCode::FORBIDDEN,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Broken | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
@@ -60,6 +64,8 @@ impl Refusal {
             Self::NoRoute => "no_route",
             Self::NoMethod(_) => "no_method",
             Self::NoToken => "no_token",
+            Self::NoOrg => "no_org",
+            Self::NotForUsers => "not_for_users",
             Self::WrongToken => "wrong_token",
             Self::Locked(_) => "locked",
             Self::NoScope(_) => "no_scope",
@@ -78,6 +84,16 @@ impl Refusal {
                 let mut answer = fault(status, "no_method", "this path has other methods");
                 set(&mut answer, ALLOW, allowed);
                 answer
+            }
+            Self::NoOrg => {
+                let what = "send `orgid: ORG`, the org that has signed the token";
+                let mut answer = fault(status, "no_org", what);
+                set(&mut answer, WWW_AUTHENTICATE, "Bearer realm=\"strowger\"");
+                answer
+            }
+            Self::NotForUsers => {
+                let what = "the token is a user's, and this is for programs of the org";
+                fault(status, "not_for_users", what)
             }
             Self::NoToken | Self::WrongToken => {
                 let (what, challenge) = if *self == Self::NoToken {

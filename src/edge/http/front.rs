@@ -15,8 +15,10 @@ use tokio::time;
 use tracing::info;
 
 use crate::config::http::{Http, Serves};
+use crate::edge::accounts::Switchboard;
 use crate::edge::http::Office;
 use crate::edge::http::answer::{Answer, Refusal};
+use crate::edge::http::orgs::ORGS;
 use crate::edge::http::path::{self, Found};
 use crate::edge::http::postings::POSTINGS;
 use crate::edge::http::table::{Access, Asked, Route, TABLE, Tables};
@@ -38,7 +40,7 @@ pub(super) struct Counter {
 pub(super) fn of(serves: Serves) -> Tables {
     match serves {
         Serves::Admin => &[TABLE, POSTINGS],
-        Serves::Vendors => &[VENDORS, POSTINGS],
+        Serves::Vendors => &[VENDORS, ORGS, POSTINGS],
     }
 }
 
@@ -51,6 +53,13 @@ impl Counter {
             tables: of(serves),
             office: Arc::clone(office),
         }
+    }
+}
+
+impl Counter {
+    /// Who tells soft phones of calls, where they are served.
+    pub(super) fn switchboard(&self) -> Option<Arc<Switchboard>> {
+        (self.serves == Serves::Vendors).then(|| Arc::clone(&self.office.switchboard))
     }
 }
 
@@ -119,6 +128,12 @@ impl Counter {
                 .admit(began, client, &parts.headers, http, scope)?;
             line.token = Some(token);
         }
+        let mut member = None;
+        if let Access::Member(kind) = route.access {
+            let admitted = self.office.admit_member(&parts.headers, kind)?;
+            line.token = Some(Arc::clone(&admitted.org.id));
+            member = Some(admitted);
+        }
         let token = line.token.clone();
         let work = async {
             let is_heavy = route.body.is_some_and(|reads| reads.most > LIGHT);
@@ -130,7 +145,7 @@ impl Counter {
             let body = read(route, &parts, body).await?;
             let signed = match route.access {
                 Access::Vendor => Some(self.office.verify(&parts, &body, &mut line.account)?),
-                Access::Open | Access::Token(_) | Access::Key => None,
+                Access::Open | Access::Token(_) | Access::Key | Access::Member(_) => None,
             };
             let asked = Asked {
                 names,
@@ -139,6 +154,7 @@ impl Counter {
                 token,
                 client,
                 signed,
+                member,
             };
             Ok((route.run)(Arc::clone(&self.office), asked).await)
         };

@@ -16,16 +16,22 @@ mod bearer;
 mod calls;
 mod directory;
 mod explain;
+mod fields;
 mod front;
 mod front_door;
 mod lists;
+mod member;
 mod openapi;
+mod orgs;
 mod outbox;
 mod path;
+mod phone;
+mod phones;
 mod postings;
 mod posts;
 mod rates;
 mod table;
+mod upstream;
 mod vendor;
 mod vendors;
 
@@ -46,6 +52,7 @@ use crate::config::Twilio;
 use crate::config::http::{Http, HttpListener, Serves};
 use crate::config::tls::Tls;
 use crate::edge::StartError;
+use crate::edge::accounts::{Switchboard, Vendor};
 use crate::edge::admin::Panel;
 use crate::edge::clerk::ClerkDesk;
 use crate::edge::directory::Change;
@@ -56,7 +63,7 @@ use crate::edge::reception::Reception;
 use crate::net::http::door;
 use crate::net::http::door::Door;
 use crate::net::sockets;
-use crate::telemetry::http::VendorCounts;
+use crate::telemetry::http::{HttpCounts, VendorCounts};
 
 /// Threads of each side of the service.
 const THREADS: usize = 2;
@@ -77,6 +84,10 @@ pub(super) struct Office {
     rates: Mutex<Rates>,
     /// Where Twilio's calls are received.
     pub(super) reception: Reception,
+    /// Who tells soft phones of calls, and what orgs have entrusted to the edge.
+    pub(super) switchboard: Arc<Switchboard>,
+    /// The way to Twilio.
+    pub(super) vendor: Vendor,
     /// For what takes much memory, or reads whole lists: a few at a time.
     pub(super) heavy: Semaphore,
     terms: Mutex<Terms>,
@@ -116,10 +127,15 @@ impl Office {
         given: Given<'_>,
         (changer, clerk): (mpsc::Sender<Change>, Option<ClerkDesk>),
         reception: Reception,
+        (switchboard, vendor): (Arc<Switchboard>, Vendor),
         panel: &Arc<Panel>,
     ) -> Self {
         let mut guesses = Guesses::new(LOCKERS);
         guesses.set_rule(TRIES, LOCK);
+        // So that their names show, whichever side is served.
+        for is_vendors in [false, true] {
+            let _ = HttpCounts::new(&panel.metrics, is_vendors);
+        }
         Self {
             vendors: VendorCounts::new(&panel.metrics),
             panel: Arc::clone(panel),
@@ -127,6 +143,8 @@ impl Office {
             clerk,
             rates: Mutex::default(),
             reception,
+            switchboard,
+            vendor,
             heavy: Semaphore::new(HEAVY),
             terms: Mutex::new(Terms::of(given)),
             guesses: Mutex::new(guesses),
@@ -237,9 +255,13 @@ fn sidecar_thread(
         .build()?;
     let work = move || {
         let counts = Arc::clone(&counter.counts);
+        let switchboard = counter.switchboard();
         let served = runtime.block_on(door::serve(doors, counter, counts, stopped));
         if let Err(error) = served {
             error!(%error, "HTTP is not served any more");
+        }
+        if let Some(switchboard) = switchboard {
+            runtime.block_on(switchboard.close());
         }
         // Work that a request left behind has no one to tell.
         runtime.shutdown_background();

@@ -67,6 +67,12 @@ fn describe(tables: Tables, url: Option<&str>) -> Value {
                     "name": "X-Twilio-Signature",
                     "description": "Over the URL and the parameters, with the auth token or a shared key of the account.",
                 },
+                "member": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "Signed (HS256) with the jwt_secret of the org that the header orgid names, or a voice token.",
+                },
             },
             "schemas": schemas(),
         },
@@ -86,6 +92,7 @@ fn operation(route: &'static Route) -> Value {
         Access::Token(scope) => json!([{ "token": [scope.name()] }]),
         Access::Key => json!([{ "key": [] }, { "key_header": [] }]),
         Access::Vendor => json!([{ "vendor": [] }]),
+        Access::Member(_) => json!([{ "member": [] }]),
     };
     operation.insert("security".to_owned(), security);
     let names = names(route.path).map(|name| {
@@ -124,6 +131,7 @@ fn statuses(route: &'static Route) -> impl Iterator<Item = (StatusCode, &'static
         Access::Token(_) => GUARDED,
         Access::Key => KEYED,
         Access::Vendor => SIGNED,
+        Access::Member(_) => MEMBERS,
     };
     let reads = READS.iter().filter(|_| route.body.is_some());
     let all = route.answers.iter().chain(guarded).chain(reads).chain(ANY);
@@ -173,6 +181,17 @@ const GUARDED: &[(StatusCode, &str)] = &[
     (
         StatusCode::TOO_MANY_REQUESTS,
         "Too many wrong tokens came from this address.",
+    ),
+];
+
+const MEMBERS: &[(StatusCode, &str)] = &[
+    (
+        StatusCode::UNAUTHORIZED,
+        "No token, or none of the org's that `orgid` names.",
+    ),
+    (
+        StatusCode::FORBIDDEN,
+        "The token is for another identity, or for less.",
     ),
 ];
 

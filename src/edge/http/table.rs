@@ -20,6 +20,7 @@ use crate::edge::http::directory;
 use crate::edge::http::explain;
 use crate::edge::http::front_door;
 use crate::edge::http::lists;
+use crate::edge::http::member::{Kind, Member};
 use crate::edge::http::openapi;
 use crate::edge::http::outbox;
 use crate::edge::http::path;
@@ -59,6 +60,8 @@ pub(super) enum Access {
     Key,
     /// Whoever signs as an account of ours does: [`Asked::signed`] says which.
     Vendor,
+    /// Whoever shows that he is of an org: [`Asked::member`] says who.
+    Member(Kind),
 }
 
 /// The body that a route reads.
@@ -93,6 +96,8 @@ pub(super) struct Asked {
     pub(super) client: IpAddr,
     /// Who has signed it; `None`: the route does not ask for that.
     pub(super) signed: Option<Signed>,
+    /// Who of an org asks; `None`: the route does not ask for that.
+    pub(super) member: Option<Member>,
 }
 
 impl Asked {

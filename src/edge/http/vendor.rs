@@ -12,7 +12,7 @@ use crate::edge::http::Office;
 use crate::edge::http::answer::Refusal;
 use crate::twilio::form::Form;
 use crate::twilio::sid::AccountSid;
-use crate::twilio::signature::{Content, Webhook};
+use crate::twilio::signature::{Content, Keys, Webhook};
 
 /// A webhook that an account of ours has signed.
 pub(super) struct Signed {
@@ -48,8 +48,18 @@ impl Said {
 impl Office {
     /// Whose account this is, and what it signs with; `None`: nobody's.
     fn account(&self, twilio: &Twilio, sid: AccountSid) -> Option<(Arc<Org>, Arc<Account>)> {
-        let org = twilio.org_of(sid)?;
-        Some((Arc::clone(org), Arc::clone(org.account.as_ref()?)))
+        if let Some(org) = twilio.org_of(sid) {
+            return Some((Arc::clone(org), Arc::clone(org.account.as_ref()?)));
+        }
+        // An org may have saved its account instead of having it in the configuration.
+        let (id, integration) = self.switchboard.accounts.org_of(sid)?;
+        let org = twilio.org(&id).filter(|org| org.account.is_none())?;
+        let auth_token = (!twilio.requires_sha256).then(|| integration.auth_token.clone());
+        let keys = Keys {
+            auth_token,
+            shared: Vec::new(),
+        };
+        Some((Arc::clone(org), Arc::new(Account { sid, keys })))
     }
 
     /// Who has signed a webhook. `named` gets the account that it names, whether it is believed or not.
@@ -72,8 +82,11 @@ impl Office {
             Said::Query(form) | Said::Form(form) => form.one("AccountSid").ok().flatten(),
             Said::Json => None,
         };
-        let json = matches!(said, Said::Json).then(|| account_of_json(body));
-        let sid = sid.and_then(AccountSid::parse).or(json.flatten());
+        let sid = match &said {
+            // A text that names no account is nobody's, whoever has signed it.
+            Said::Json => Some(account_of_json(body).ok_or(Refusal::Unreadable("no_account"))?),
+            Said::Query(_) | Said::Form(_) => sid.and_then(AccountSid::parse),
+        };
         *named = sid;
         let found = sid.and_then(|sid| Some((sid, self.account(&twilio, sid)?)));
         let target = parts

@@ -4,7 +4,9 @@
 use axum::http::{Method, StatusCode};
 
 use crate::edge::http::front_door;
+use crate::edge::http::phones;
 use crate::edge::http::table::{Access, Reads, Route, SHORT};
+use crate::twilio::notification::MOST_BYTES;
 
 const FORM: Reads = Reads {
     kinds: &["application/x-www-form-urlencoded"],
@@ -12,6 +14,26 @@ const FORM: Reads = Reads {
     schema: "object",
     most: 64 * 1_024,
 };
+
+const JSON: Reads = Reads {
+    kinds: &["application/json"],
+    is_needed: true,
+    schema: "object",
+    most: MOST_BYTES,
+};
+
+const NOTIFIED: &[(StatusCode, &str)] = &[
+    (
+        StatusCode::OK,
+        "Every soft phone of the callee is being told.",
+    ),
+    (StatusCode::NOT_FOUND, "The callee has none."),
+    (StatusCode::BAD_REQUEST, "It is no notification."),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Too much is under way; send it again.",
+    ),
+];
 
 const ORG: &[(&str, &str)] = &[("orgid", "The organisation; it must be the account's.")];
 
@@ -39,6 +61,32 @@ const ANSWERED: &[(StatusCode, &str)] = &[
 
 /// Every route there is.
 pub(super) const VENDORS: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/calls/notificationWebhook",
+        name: "call_notification",
+        summary: "Takes a notification of a call to a soft phone, and hands it on as it came.",
+        access: Access::Vendor,
+        body: Some(JSON),
+        query: ORG,
+        headers: SIGNATURE,
+        time: SHORT,
+        answers: NOTIFIED,
+        run: |office, asked| Box::pin(async move { phones::notify(&office, &asked) }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/calls/notificationWebhook/{secret}",
+        name: "call_notification_at_secret",
+        summary: "The same, where `notification_path` is configured.",
+        access: Access::Vendor,
+        body: Some(JSON),
+        query: ORG,
+        headers: SIGNATURE,
+        time: SHORT,
+        answers: NOTIFIED,
+        run: |office, asked| Box::pin(async move { phones::notify(&office, &asked) }),
+    },
     Route {
         method: Method::POST,
         path: "/connect/webhook/{vendor}",

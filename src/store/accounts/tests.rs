@@ -28,6 +28,7 @@ fn what_is_committed_outlives_a_crash() {
     let lines = store.shelf.lines().unwrap();
     assert_eq!((&*lines[0].sid, &*lines[0].mode), ("PN1", "voice"));
     assert_eq!(lines[0].checked, Some(at(900)));
+    assert_eq!(lines[0].users, ["user:bob".into()]);
 }
 
 #[test]
@@ -163,6 +164,7 @@ fn listed(org: &'static str, sid: &'static str, mode: &'static str) -> Entry<'st
         sid,
         number: "+15550100",
         mode,
+        users: vec!["user:bob"].into(),
         at: at(900),
         checked: Some(at(900)),
         drift: "in_sync",

@@ -197,6 +197,7 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             sid: "PN00000000000000000000000000000001",
             number: "+15550100",
             mode: "voice",
+            users: vec!["user:bob"].into(),
             at,
             checked: Some(at),
             drift: "in_sync",

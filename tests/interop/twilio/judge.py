@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import hmac
+import inspect
 import io
 import json
 import logging
@@ -10,8 +11,9 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 from flask import Flask, Response, request
-from twilio.base.exceptions import TwilioException
+from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http import HttpClient
+from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response as HttpResponse
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
@@ -143,6 +145,77 @@ def pages(question):
     return {"asked": asked, "found": [number.sid for number in found]}
 
 
+class Local(HttpClient):
+    """Sends what is for Twilio to a server of ours."""
+
+    def __init__(self, url):
+        super().__init__(logging.getLogger(__name__), False)
+        self.url = url
+        self.session = TwilioHttpClient()
+
+    def request(self, method, url, **more):
+        return self.session.request(method, url.replace("https://api.twilio.com", self.url), **more)
+
+
+def live(question):
+    """Lists page by page, buys, finds, changes, reads, releases, and is refused."""
+    client = Client(question["account"], question["token"], http_client=Local(question["url"]))
+    numbers = client.incoming_phone_numbers
+    listed = numbers.list(page_size=2)
+    bought = numbers.create(phone_number="+14155550100", voice_method="POST")
+    found = numbers.list(phone_number="+14155550100")
+    changed = numbers(bought.sid).update(voice_url="https://edge.example.com/voice", trunk_sid="")
+    read = numbers(bought.sid).fetch()
+    numbers(bought.sid).delete()
+
+    def code(ask):
+        try:
+            return ask()
+        except TwilioRestException as error:
+            return error.code
+
+    stranger = Client(question["account"], "wrong", http_client=Local(question["url"]))
+    return {
+        "listed": len(listed),
+        "bought": bought.phone_number,
+        "found": len(found),
+        "changed": read.voice_url if changed.sid == read.sid else None,
+        "left": len(numbers.list(page_size=1)),
+        "missing": code(lambda: numbers(bought.sid).fetch()),
+        "refused": code(lambda: stranger.incoming_phone_numbers.list()),
+    }
+
+
+def number(question):
+    client = Client(question["account"], question["token"], http_client=Local(question["url"]))
+    found = client.incoming_phone_numbers(question["sid"]).fetch()
+    names = ["voice_url", "voice_method", "sms_url", "status_callback", "trunk_sid"]
+    return {name: getattr(found, name) for name in names}
+
+
+def parameters(question):
+    """The names of all that can be sent."""
+
+    def names(ask, part):
+        recorder = Recorder()
+        client = Client(question["account"], "token", http_client=recorder)
+        if part == "params":
+            recorder.answers.append({"incoming_phone_numbers": [], "next_page_uri": None})
+        method = ask(client.incoming_phone_numbers)
+        given = {
+            name: True if name in ("beta", "voice_caller_id_lookup") else "1"
+            for name in inspect.signature(method).parameters
+        }
+        method(**given)
+        return sorted(recorder.seen[part])
+
+    return {
+        "list": names(lambda numbers: numbers.page, "params"),
+        "create": names(lambda numbers: numbers.create, "data"),
+        "update": names(lambda numbers: numbers("PN" + 32 * "0").update, "data"),
+    }
+
+
 BINDINGS = []
 SENT = []
 app = Flask(__name__)
@@ -187,6 +260,9 @@ QUESTIONS = {
     "rest": rest,
     "pages": pages,
     "notify": notify,
+    "live": live,
+    "number": number,
+    "parameters": parameters,
 }
 
 app.logger.disabled = True

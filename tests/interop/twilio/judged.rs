@@ -24,7 +24,7 @@ use strowger::types::secret::Secret;
 use super::judge::Judge;
 use super::requests::{Dice, Request};
 
-const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const APPLICATION: &str = "AP0123456789abcdef0123456789abcdef";
 
 #[test]
@@ -570,7 +570,7 @@ fn sorted(form: &Form) -> Vec<(String, String)> {
 }
 
 /// A body that is a notification more often than not.
-fn notification(dice: &mut Dice) -> String {
+pub(super) fn notification(dice: &mut Dice) -> String {
     if dice.below(12) == 0 {
         return (*dice.pick(&["", "{", "[]", "null", "1", "twi_to=client%3Abob", "\"x\""]))
             .to_owned();

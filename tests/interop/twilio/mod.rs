@@ -1,6 +1,7 @@
 //! Twilio's own libraries judge ours: they sign what we believe, refuse what we refuse, read what we write, and ask of the
 //! API what we ask.
 
+mod accounts;
 mod handed;
 mod judge;
 mod judged;

@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::process::Process;
 use super::site::Site;
 
-pub(super) const READER: &str = "reader-0123456789-canary";
-pub(super) const WRITER: &str = "writer-0123456789-canary";
+pub(crate) const READER: &str = "reader-0123456789-canary";
+pub(crate) const WRITER: &str = "writer-0123456789-canary";
 
 /// What a site needs besides, so that its routing data can be changed.
-pub(super) const HTTP: &str = r#"
+pub(crate) const HTTP: &str = r#"
 [[http.listen]]
 bind = "127.0.0.1:0"
 
@@ -31,7 +31,7 @@ scopes = ["read", "write"]
 "#;
 
 /// Gives `site` what it needs, and `more` in `[http]`.
-pub(super) fn open(site: &Site, more: &str) {
+pub(crate) fn open(site: &Site, more: &str) {
     let text = std::fs::read_to_string(&site.config).unwrap();
     let text = text
         .replacen("[node]", "[node]\ndata_dir = \"data\"", 1)
@@ -40,22 +40,22 @@ pub(super) fn open(site: &Site, more: &str) {
 }
 
 /// The file of an object that came over HTTP.
-pub(super) fn file(site: &Site, name: &str) -> PathBuf {
+pub(crate) fn file(site: &Site, name: &str) -> PathBuf {
     site.folder.path().join("data/directory").join(name)
 }
 
 /// Who asks.
 #[derive(Clone, Copy)]
-pub(super) struct Client {
-    pub(super) address: SocketAddr,
-    pub(super) token: Option<&'static str>,
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<&'static str>,
 }
 
 /// What was answered.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Client {
@@ -66,7 +66,7 @@ impl Client {
         }
     }
 
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &self,
         method: &str,
         path: &str,
@@ -80,21 +80,21 @@ impl Client {
         reply(&mut stream)
     }
 
-    pub(super) fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.ask("GET", path, &[], b"")
     }
 
-    pub(super) fn put(&self, path: &str, condition: (&str, &str), body: &Value) -> Reply {
+    pub(crate) fn put(&self, path: &str, condition: (&str, &str), body: &Value) -> Reply {
         self.ask("PUT", path, &[condition], body.to_string().as_bytes())
     }
 
-    pub(super) fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         method: &str,
         path: &str,
@@ -117,7 +117,7 @@ impl Client {
 }
 
 /// Reads the answer to the end of the connection.
-pub(super) fn reply(stream: &mut impl Read) -> Reply {
+pub(crate) fn reply(stream: &mut impl Read) -> Reply {
     let mut answer = Vec::new();
     // A peer that closes while we still write resets the connection; what it said before counts.
     let _ = stream.read_to_end(&mut answer);
@@ -134,13 +134,13 @@ pub(super) fn reply(stream: &mut impl Read) -> Reply {
 }
 
 impl Reply {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value)
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}\n{}", self.head, self.body))
     }
 }

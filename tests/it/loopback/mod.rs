@@ -1,5 +1,6 @@
 //! The edge over real sockets on the loopback: what the shell adds to the engine.
 
+pub(crate) mod accounts;
 mod client;
 mod connect;
 mod crash;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A configuration whose listeners have free ports.
-pub(super) struct Site {
+pub(crate) struct Site {
     pub(super) config: PathBuf,
     pub(super) folder: TempDir,
 }
@@ -96,7 +96,7 @@ afid = "bright-leads"
         fs::write(&self.config, before + text).unwrap();
     }
 
-    pub(super) fn start(&self) -> Edge {
+    pub(crate) fn start(&self) -> Edge {
         let disk = Disk::new().unwrap();
         match config::load(&self.config, &disk, 1) {
             Ok(settings) => Edge::start(settings).unwrap(),

@@ -231,7 +231,9 @@ fn each_side_has_its_own_routes_and_none_of_the_others() {
             .replace("{vendor}", "twilio")
             .replace("{service}", "voice");
         assert_eq!(admin.ask(&method, &path, &[], b"").status, 404, "{path}");
-        assert_eq!(vendors.ask(&method, &path, &[], b"").status, 403, "{path}");
+        // Without a signature, or without a token.
+        let status = vendors.ask(&method, &path, &[], b"").status;
+        assert!(matches!(status, 401 | 403), "{path}: {status}");
         count += 1;
     }
     assert!(count >= 3);

@@ -1,5 +1,6 @@
 //! What the product is made from, sentence by sentence.
 
+mod accounts;
 mod application_connect;
 mod call_notification;
 mod one_account;

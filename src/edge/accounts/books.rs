@@ -1,0 +1,35 @@
+//! What is kept, in memory, and the way to the journal.
+
+use std::sync::Arc;
+
+use crate::edge::accounts::Unkept;
+use crate::edge::accounts::connections::Connections;
+use crate::edge::accounts::lines::Lines;
+use crate::edge::accounts::phones::Phones;
+use crate::edge::notebook::Notebook;
+use crate::store::Entry;
+
+/// Entries that are written at once: the journal has a bound for those that wait.
+const AT_ONCE: usize = 1_000;
+
+/// What is kept.
+#[derive(Default)]
+pub(super) struct Books {
+    /// `None`: nothing outlives the process, so nothing is taken.
+    pub(super) notebook: Option<Arc<Notebook>>,
+    pub(super) phones: Phones,
+    pub(super) connections: Connections,
+    pub(super) lines: Lines,
+}
+
+impl Books {
+    /// Writes entries down. When it returns without an error, they outlive the process.
+    pub(super) fn write(&self, entries: &[Entry<'_>]) -> Result<(), Unkept> {
+        let notebook = self.notebook.as_ref().ok_or(Unkept::NoStore)?;
+        for some in entries.chunks(AT_ONCE) {
+            let kept = notebook.keep(some.iter().cloned());
+            kept.map_err(|_| Unkept::Disk)?;
+        }
+        Ok(())
+    }
+}

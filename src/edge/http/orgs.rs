@@ -1,0 +1,370 @@
+//! The table of routes for orgs: their programs, their users and their soft phones. They are served where vendors are.
+
+use axum::http::{Method, StatusCode};
+use std::time::Duration;
+
+use crate::edge::http::answer::{self, Answer};
+use crate::edge::http::member::{Kind, Member};
+use crate::edge::http::table::{Access, Asked, Reads, Route, SHORT};
+use crate::edge::http::{Office, phone, phones, upstream};
+
+const PROGRAM: Access = Access::Member(Kind::Program);
+const USER: Access = Access::Member(Kind::User);
+const PHONE: Access = Access::Member(Kind::Phone);
+
+/// For what is asked of a vendor, perhaps page by page.
+const LONG: Duration = Duration::from_secs(120);
+
+const OBJECT: Reads = Reads {
+    kinds: &["application/json"],
+    is_needed: true,
+    schema: "object",
+    most: 64 * 1_024,
+};
+
+/// Without it, nothing is said besides.
+const PERHAPS: Reads = Reads {
+    is_needed: false,
+    ..OBJECT
+};
+
+const ORG: &[(&str, &str)] = &[("orgid", "The org that has signed the token.")];
+
+const ORG_OR_PHONE: &[(&str, &str)] = &[(
+    "orgid",
+    "The org that has signed the token; without it, the token is a voice token.",
+)];
+
+const SOCKET: &[(&str, &str)] = &[
+    (
+        "orgid",
+        "The org that has signed the token; without it, the token is a voice token.",
+    ),
+    (
+        "Sec-WebSocket-Protocol",
+        "`strowger.calls`, and for a browser `bearer.TOKEN`.",
+    ),
+];
+
+const NUMBERS: &[(StatusCode, &str)] = &[
+    (StatusCode::CREATED, "It is the org's, and set up."),
+    (StatusCode::OK, "It is set up."),
+    (StatusCode::NOT_FOUND, "There is no such number."),
+    REFUSED,
+    UNCONNECTED,
+    GONE_DARK,
+    UNKEPT,
+    SHUT,
+];
+
+const REFUSED: (StatusCode, &str) = (
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "The vendor refuses it; the answer has its error.",
+);
+const UNCONNECTED: (StatusCode, &str) = (
+    StatusCode::CONFLICT,
+    "The org is not connected, or the vendor refuses its credentials.",
+);
+const GONE_DARK: (StatusCode, &str) = (
+    StatusCode::BAD_GATEWAY,
+    "The vendor gives no answer, or none that can be read.",
+);
+const UNKEPT: (StatusCode, &str) = (
+    StatusCode::INSUFFICIENT_STORAGE,
+    "It cannot be written to the disk, or there are too many.",
+);
+const SHUT: (StatusCode, &str) = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "There is no data_dir, no key to seal with, or too much at once.",
+);
+
+/// Has a room answer somebody of an org.
+fn with(asked: &Asked, room: impl FnOnce(&Member) -> Answer) -> Answer {
+    match &asked.member {
+        Some(member) => room(member),
+        // No route is asked that far without one.
+        None => answer::empty(StatusCode::UNAUTHORIZED),
+    }
+}
+
+/// The same, for a room that asks a vendor.
+macro_rules! asking {
+    ($room:expr) => {
+        |office, asked| {
+            Box::pin(async move {
+                let (office, asked): (&Office, &Asked) = (&office, &asked);
+                match &asked.member {
+                    Some(member) => $room(office, member, asked).await,
+                    None => answer::empty(StatusCode::UNAUTHORIZED),
+                }
+            })
+        }
+    };
+}
+
+/// Every route there is.
+pub(super) const ORGS: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/upstream/save-integration",
+        name: "save_integration",
+        summary: "Saves the credentials of an org's account; they are sealed, and never shown.",
+        access: PROGRAM,
+        body: Some(OBJECT),
+        query: &[],
+        headers: ORG,
+        time: SHORT,
+        answers: &[
+            (StatusCode::OK, "What is saved, without its secrets."),
+            (StatusCode::CONFLICT, "The account is another org's."),
+            UNKEPT,
+            SHUT,
+        ],
+        run: |office, asked| {
+            Box::pin(async move { with(&asked, |member| upstream::save(&office, member, &asked)) })
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/upstream/integrations",
+        name: "integrations",
+        summary: "Shows how an org is connected, without secrets.",
+        access: PROGRAM,
+        body: None,
+        query: &[],
+        headers: ORG,
+        time: SHORT,
+        answers: &[(StatusCode::OK, "Its connection, if it has one.")],
+        run: |office, asked| {
+            Box::pin(async move { with(&asked, |member| upstream::show(&office, member)) })
+        },
+    },
+    Route {
+        method: Method::POST,
+        path: "/upstream/test/{integration}/{operation}",
+        name: "test_integration",
+        summary: "Tries a connection out: listPhoneNumbers of TwilioProvider.",
+        access: PROGRAM,
+        body: Some(PERHAPS),
+        query: &[],
+        headers: ORG,
+        time: LONG,
+        answers: &[
+            (
+                StatusCode::OK,
+                "Numbers, perhaps none: the credentials are good.",
+            ),
+            (StatusCode::NOT_FOUND, "There is no such operation."),
+            REFUSED,
+            UNCONNECTED,
+            GONE_DARK,
+            SHUT,
+        ],
+        run: asking!(upstream::test),
+    },
+    Route {
+        method: Method::POST,
+        path: "/phone/token",
+        name: "voice_token",
+        summary: "Makes a voice token for a soft phone.",
+        access: USER,
+        body: Some(PERHAPS),
+        query: &[],
+        headers: ORG,
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The token."), UNCONNECTED],
+        run: |office, asked| {
+            Box::pin(async move { with(&asked, |member| phone::token(&office, member, &asked)) })
+        },
+    },
+    Route {
+        method: Method::POST,
+        path: "/phone/voice/register-device",
+        name: "register_device",
+        summary: "Makes a voice token for a soft phone, and says which numbers are its user's.",
+        access: USER,
+        body: Some(PERHAPS),
+        query: &[],
+        headers: ORG,
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The token, and numbers."), UNCONNECTED],
+        run: |office, asked| {
+            Box::pin(async move {
+                with(&asked, |member| {
+                    phone::register_device(&office, member, &asked)
+                })
+            })
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/phone/numbers",
+        name: "phone_numbers",
+        summary: "Lists the numbers of an org, as they are written down here.",
+        access: PROGRAM,
+        body: None,
+        query: &[],
+        headers: ORG,
+        time: SHORT,
+        answers: &[(StatusCode::OK, "The numbers.")],
+        run: |office, asked| {
+            Box::pin(async move { with(&asked, |member| phone::list(&office, member)) })
+        },
+    },
+    Route {
+        method: Method::POST,
+        path: "/phone/numbers",
+        name: "buy_number",
+        summary: "Buys a number, and sets its webhooks up.",
+        access: PROGRAM,
+        body: Some(OBJECT),
+        query: &[],
+        headers: ORG,
+        time: LONG,
+        answers: NUMBERS,
+        run: asking!(phone::buy),
+    },
+    Route {
+        method: Method::POST,
+        path: "/phone/numbers/add",
+        name: "add_number",
+        summary: "Takes over a number that the account has, and sets its webhooks up.",
+        access: PROGRAM,
+        body: Some(OBJECT),
+        query: &[],
+        headers: ORG,
+        time: LONG,
+        answers: NUMBERS,
+        run: asking!(phone::add),
+    },
+    Route {
+        method: Method::POST,
+        path: "/phone/numbers/{number}/routing",
+        name: "push_number",
+        summary: "Brings what is written down here of a number to the vendor.",
+        access: PROGRAM,
+        body: Some(PERHAPS),
+        query: &[],
+        headers: ORG,
+        time: LONG,
+        answers: NUMBERS,
+        run: asking!(phone::route),
+    },
+    Route {
+        method: Method::POST,
+        path: "/phone/verify",
+        name: "verify_numbers",
+        summary: "Compares what the vendor has of every number with what is written down here.",
+        access: PROGRAM,
+        body: Some(PERHAPS),
+        query: &[],
+        headers: ORG,
+        time: LONG,
+        answers: &[
+            (StatusCode::OK, "How they differ."),
+            (
+                StatusCode::NOT_FOUND,
+                "The vendor does not know the account.",
+            ),
+            REFUSED,
+            UNCONNECTED,
+            GONE_DARK,
+            UNKEPT,
+            SHUT,
+        ],
+        run: asking!(phone::verify),
+    },
+    Route {
+        method: Method::GET,
+        path: "/calls/bindings",
+        name: "bindings",
+        summary: "Lists soft phones that push services reach: those of a user, or of the org.",
+        access: PHONE,
+        body: None,
+        query: &[
+            ("identity", "The user."),
+            ("after", "The id after which the page begins."),
+            ("limit", "Soft phones of a page, 1 to 1000; 100 by default."),
+        ],
+        headers: ORG_OR_PHONE,
+        time: SHORT,
+        answers: &[(StatusCode::OK, "A page, without addresses."), UNCONNECTED],
+        run: |office, asked| {
+            Box::pin(async move { with(&asked, |member| phones::list(&office, member, &asked)) })
+        },
+    },
+    Route {
+        method: Method::POST,
+        path: "/calls/bindings",
+        name: "register_binding",
+        summary: "Registers a soft phone that a push service reaches, until some time.",
+        access: PHONE,
+        body: Some(OBJECT),
+        query: &[],
+        headers: ORG_OR_PHONE,
+        time: SHORT,
+        answers: &[
+            (StatusCode::CREATED, "It is there, under this id."),
+            (
+                StatusCode::CONFLICT,
+                "The user has too many, the push service is not configured, or the org is not connected.",
+            ),
+            UNKEPT,
+            SHUT,
+        ],
+        run: |office, asked| {
+            Box::pin(
+                async move { with(&asked, |member| phones::register(&office, member, &asked)) },
+            )
+        },
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/calls/bindings/{id}",
+        name: "unregister_binding",
+        summary: "Forgets a soft phone.",
+        access: PHONE,
+        body: None,
+        query: &[],
+        headers: ORG_OR_PHONE,
+        time: SHORT,
+        answers: &[
+            (StatusCode::NO_CONTENT, "It is gone."),
+            (StatusCode::NOT_FOUND, "There is none of this id."),
+            UNCONNECTED,
+            UNKEPT,
+            SHUT,
+        ],
+        run: |office, asked| {
+            Box::pin(
+                async move { with(&asked, |member| phones::unregister(&office, member, &asked)) },
+            )
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/calls/socket",
+        name: "phone_socket",
+        summary: "Opens a WebSocket on which a soft phone is told of calls, each a text as it came.",
+        access: PHONE,
+        body: None,
+        query: &[],
+        headers: SOCKET,
+        time: SHORT,
+        answers: &[
+            (StatusCode::SWITCHING_PROTOCOLS, "It is open."),
+            (StatusCode::UPGRADE_REQUIRED, "No WebSocket is asked for."),
+            (StatusCode::BAD_REQUEST, "It cannot be opened."),
+            UNCONNECTED,
+            SHUT,
+        ],
+        run: |office, mut asked| {
+            Box::pin(async move {
+                match asked.member.take() {
+                    Some(member) => phones::socket(&office, &member, &mut asked),
+                    None => answer::empty(StatusCode::UNAUTHORIZED),
+                }
+            })
+        },
+    },
+];
