@@ -279,6 +279,7 @@ fn policy() -> Policy {
         guard: Rules::default(),
         overload: Overload::default(),
         hunt: HuntBudget {
+            at_once: 10,
             attempts: 10,
             time: Duration::from_secs(120),
             pdd: Duration::from_secs(3),

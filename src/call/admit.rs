@@ -281,6 +281,7 @@ impl Arriving<'_, '_> {
             record: Some(record),
             state: State::Gone,
             media: Anchored::Direct,
+            asides: None,
             scheduled: SmallVec::new(),
         };
         let plan = screened.plan.map(|kept| {

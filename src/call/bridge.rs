@@ -153,6 +153,7 @@ impl Call {
         essentials: &ResponseEssentials<'_>,
     ) {
         let tag = essentials.to.tag();
+        self.adopt(now, core, turn);
         let carried = match self.carry_answer(now, core, turn, response, tag) {
             Ok(Carried::Wait) => {
                 self.keep_answer(turn, response);
@@ -166,6 +167,7 @@ impl Call {
                 return;
             }
         };
+        self.end_race(now, core, turn);
         media::note_answered(&mut self.media, core);
         self.note_winner(now, core, turn, response.status);
         let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {

@@ -23,6 +23,7 @@ use smallvec::SmallVec;
 
 use crate::call::a_leg::Early;
 use crate::call::aftermath::conclude;
+use crate::call::aside::Asides;
 use crate::call::bridge::Talking;
 use crate::call::closing::Ending;
 use crate::call::core::{CallKey, Core};
@@ -68,6 +69,8 @@ pub(crate) struct Call {
     pub(crate) state: State,
     /// Which way its media goes.
     pub(crate) media: Anchored,
+    /// That of buyers who are called at once.
+    pub(crate) asides: Option<Box<Asides>>,
     /// The entries of the timer wheel that stand for this call, the earliest last.
     pub(crate) scheduled: SmallVec<[Instant; 2]>,
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::aside::width;
 use crate::call::call::Call;
+use crate::call::hunt::Lineup;
 use crate::call::memory::{self, Memory, Remembered};
 use crate::call::policy::Policy;
 use crate::call::replay::FORWARD;
@@ -173,6 +175,10 @@ pub struct VerdictSaid {
 pub struct BuyerSaid {
     /// Its id.
     pub buyer: String,
+    /// Which step of the hunt it belongs to, counted from 1: those of one step are called at once, and each step only if
+    /// nobody of those before has answered.
+    #[serde(default)]
+    pub step: usize,
     /// The Request-URIs of its gateways, in the order in which they would be tried.
     pub uris: Vec<String>,
     /// The headers that its INVITE would have, keys redacted.
@@ -278,13 +284,11 @@ impl Question<'_> {
             };
             said.looks.extend(decision.looks.iter().map(look_said));
             said.refused = self.refusal(&decision);
-            let Some((_, order)) = story.take_decision(self.policy, decision) else {
+            let Some(lineup) = story.take_decision(self.policy, decision) else {
                 return;
             };
-            let turns = order
-                .iter()
-                .filter(|buyer| self.turn(said, &mut story, buyer));
-            if turns.count() > 0 {
+            self.call(said, &mut story, &lineup);
+            if !said.order.is_empty() {
                 return;
             }
             // None of them is called: the campaign's exit decides.
@@ -305,8 +309,24 @@ impl Question<'_> {
         }
     }
 
-    /// A buyer's turn comes. `false`: it is passed over, for what it wants to be known just before it is called is not.
-    fn turn(&self, said: &mut Explanation, story: &mut Story, buyer: &Arc<Buyer>) -> bool {
+    /// Those who are tried have their turns, step by step.
+    fn call(&self, said: &mut Explanation, story: &mut Story, lineup: &Lineup) {
+        let mut place = 0;
+        for step in 1.. {
+            let most = lineup.joined.width(place, self.policy.hunt.at_once);
+            let Some(together) = lineup.buyers.get(place..place + most) else {
+                return;
+            };
+            let width = width(self.trunk, together).max(1);
+            for buyer in together.iter().take(width) {
+                self.turn(said, story, (buyer, step));
+            }
+            place += width;
+        }
+    }
+
+    /// A buyer's turn comes; it is passed over if what it wants to be known just before it is called is not.
+    fn turn(&self, said: &mut Explanation, story: &mut Story, (buyer, step): (&Arc<Buyer>, usize)) {
         story.facts.tried.push(buyer.id.clone());
         story.note_buyer(buyer);
         let webhooks = self.webhooks(story, Trigger::Selected);
@@ -321,10 +341,10 @@ impl Question<'_> {
                 want: Some(format!("{key}:{want}")),
                 have: Some(mismatch.have.to_string()),
             });
-            return false;
+            return;
         }
-        said.order.push(self.buyer_said(story, buyer, webhooks));
-        true
+        said.order
+            .push(self.buyer_said(story, (buyer, step), webhooks));
     }
 
     /// Takes in what the webhooks of a trigger answer. `true`: one of them is waited for.
@@ -386,7 +406,12 @@ impl Question<'_> {
         .collect()
     }
 
-    fn buyer_said(&self, story: &Story, buyer: &Buyer, webhooks: Vec<HookSaid>) -> BuyerSaid {
+    fn buyer_said(
+        &self,
+        story: &Story,
+        (buyer, step): (&Buyer, usize),
+        webhooks: Vec<HookSaid>,
+    ) -> BuyerSaid {
         let order = buyer.order(&self.uuid.text());
         let gateways = order
             .iter()
@@ -402,6 +427,7 @@ impl Question<'_> {
         let own = own.map(|(name, value)| format!("{name}: {value}"));
         BuyerSaid {
             buyer: buyer.id.to_string(),
+            step,
             uris: gateways.map(|gateway| gateway.uri.to_string()).collect(),
             headers: lines(&headers).into_iter().chain(own).collect(),
             webhooks,

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use crate::call::b_leg::Attempt;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::next::{Next, Sign};
 use crate::call::provisional::reread_response;
 use crate::call::record::AttemptResult;
 use crate::call::route::Brief;
-use crate::call::session::MOST_RAISED;
 use crate::call::turn::{Phase, TurnId};
 use crate::call::unwanted::Unwanted;
 use crate::routing::buyer::Buyer;
+use crate::routing::route::Joined;
 use crate::routing::trunk::CompanyId;
 use crate::sip::locate::Wanted;
 use crate::sip::message::{Name, Response, ResponseEssentials};
@@ -27,10 +26,16 @@ pub(crate) struct Hunt {
     pub(crate) company: CompanyId,
     /// Those that are tried, in this order.
     pub(crate) buyers: Arc<[Arc<Buyer>]>,
+    /// Who of them is called at the same time as the one before.
+    pub(crate) joined: Joined,
     /// Place of the next one whose turn has not begun.
     pub(crate) next: usize,
     /// How many turns have begun.
     pub(crate) turns: u32,
+    /// How often several were called at once.
+    pub(crate) races: u8,
+    /// The caller was told that one of those who are called at once rings.
+    pub(crate) has_rung: bool,
     /// All that the call could be offered to is down: one is tried all the same, and none after it.
     pub(crate) is_last_resort: bool,
     /// After this no further buyer is tried.
@@ -41,19 +46,32 @@ pub(crate) struct Hunt {
     pub(crate) sender: IpAddr,
 }
 
+/// Who is tried, and for whom.
+pub(crate) struct Lineup {
+    pub(crate) company: CompanyId,
+    pub(crate) buyers: Arc<[Arc<Buyer>]>,
+    pub(crate) joined: Joined,
+}
+
 impl Hunt {
-    /// One that tries these buyers in this order.
+    /// One that tries these.
     pub(crate) fn new(
         until: Instant,
-        company: CompanyId,
-        buyers: Arc<[Arc<Buyer>]>,
+        Lineup {
+            company,
+            buyers,
+            joined,
+        }: Lineup,
         brief: &Brief,
     ) -> Self {
         Self {
             company,
             buyers,
+            joined,
             next: 0,
             turns: 0,
+            races: 0,
+            has_rung: false,
             is_last_resort: false,
             until,
             max_forwards: brief.max_forwards,
@@ -62,10 +80,11 @@ impl Hunt {
         }
     }
 
-    /// Goes on with other buyers.
-    pub(crate) fn go_on_with(&mut self, company: CompanyId, buyers: Arc<[Arc<Buyer>]>) {
-        self.company = company;
-        self.buyers = buyers;
+    /// Goes on with others.
+    pub(crate) fn go_on_with(&mut self, lineup: Lineup) {
+        self.company = lineup.company;
+        self.buyers = lineup.buyers;
+        self.joined = lineup.joined;
         self.next = 0;
         self.is_last_resort = false;
     }
@@ -107,6 +126,7 @@ impl Call {
                     unwanted.acknowledge_and_end(now, core, spent);
                 }
             }
+            200..300 if self.has_lost(turn) => self.lose(now, core, turn, response),
             200..300 if self.hold_answer(turn, response) => self.note_progress(core, turn),
             200..300 => {
                 self.note_progress(core, turn);
@@ -287,7 +307,13 @@ impl Call {
     }
 
     /// Cancels an INVITE; should the buyer answer all the same, it is acknowledged and ended.
-    fn abandon_attempt(&self, now: Instant, core: &mut Core, turn: TurnId, lines: Option<&[u8]>) {
+    pub(crate) fn abandon_attempt(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        turn: TurnId,
+        lines: Option<&[u8]>,
+    ) {
         let Some(attempt) = self.state.attempt(turn) else {
             return;
         };
@@ -334,6 +360,15 @@ impl Call {
         self.note_answer(now, core, turn);
         self.buyer_mark = self.state.attempt(turn).map(|attempt| attempt.mark);
         self.buyer_place = self.take_place(turn);
+        let winner = self.state.attempt(turn).map(|attempt| &attempt.buyer);
+        let record = self.record.as_mut();
+        if let Some(story) = record.and_then(|record| record.story.as_mut())
+            && let Some(winner) = winner
+            && story.progress.buyer.as_ref() != Some(&winner.id)
+        {
+            // Another one was chosen after it.
+            story.note_buyer(winner);
+        }
         self.note_taken(now, core);
     }
 
@@ -353,104 +388,6 @@ impl Call {
             essentials,
         })
     }
-
-    /// Sends the INVITE once more with credentials; `false` if there are none to give, or they were
-    /// given already: two INVITEs a buyer at most.
-    fn retry_with_credentials(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        turn: TurnId,
-        response: &Response<'_>,
-    ) -> bool {
-        let Some(attempt) = self.state.attempt_mut(turn) else {
-            return false;
-        };
-        let Some(login) = &attempt.buyer.login else {
-            return false;
-        };
-        if attempt.tries >= MOST_TRIES {
-            return false;
-        }
-        let Some(sent) = reread(&attempt.invite) else {
-            return false;
-        };
-        let Some(credentials) = Credentials::answer(core, login, &sent, response) else {
-            return false;
-        };
-        attempt.tries += 1;
-        self.send_again(now, core, turn, Some(credentials), None)
-    }
-
-    /// Sends the INVITE once more with the session interval that the buyer wants (RFC 4028 §7.3); `false` if it
-    /// wants none that we can give, or has had its tries.
-    fn retry_with_interval(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        turn: TurnId,
-        response: &Response<'_>,
-    ) -> bool {
-        let terms = self.policy.session;
-        let Some(attempt) = self.state.attempt_mut(turn) else {
-            return false;
-        };
-        let interval = terms.and_then(|terms| terms.raised(&response.head));
-        if attempt.raised >= MOST_RAISED || interval.is_none() {
-            return false;
-        }
-        attempt.raised += 1;
-        // Its nonce was used; should it challenge again, it is answered again.
-        attempt.tries = 1;
-        self.send_again(now, core, turn, None, interval)
-    }
-
-    /// Sends the INVITE of a turn once more.
-    fn send_again(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        turn: TurnId,
-        credentials: Option<Credentials>,
-        interval: Option<u32>,
-    ) -> bool {
-        let Some(attempt) = self.state.attempt_mut(turn) else {
-            return false;
-        };
-        let Some(sent) = reread(&attempt.invite) else {
-            return false;
-        };
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)
-        };
-        let Some(client) = client else {
-            return false;
-        };
-        let branch = core.layer.branch(client);
-        let repeat = Repeat {
-            policy: &self.policy,
-            flow: attempt.flow,
-            branch: &branch,
-            cseq: attempt.cseq + 1,
-            credentials: credentials.as_ref(),
-            interval,
-        };
-        let Some(invite) = repeat.write(core, &sent) else {
-            core.layer.release(client);
-            return false;
-        };
-        let owner = Owner::Attempt(self.key);
-        let (flow, bytes) = (attempt.flow, invite.clone());
-        core.transact(|layer, out| layer.send_invite(now, client, flow, bytes, owner, out));
-        attempt.client = client;
-        attempt.cseq += 1;
-        attempt.invite = invite;
-        attempt.credentials = credentials;
-        attempt.silent_until = Some(now + attempt.buyer.response_timeout);
-        attempt.early.clear();
-        true
-    }
 }
 
 /// Reads Retry-After; a time of none is as good as no header.
@@ -461,9 +398,6 @@ fn retry_after(response: &Response<'_>) -> Option<Duration> {
     let seconds: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
-
-/// INVITEs that one buyer gets at most: one, and one with credentials.
-const MOST_TRIES: u8 = 2;
 
 /// What a failure of a buyer means. Buyers are independent of one another, so even a 6xx of one says
 /// nothing of the next: the hunt goes on after every one of these.

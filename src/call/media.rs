@@ -38,7 +38,7 @@ use crate::types::ids::CallUuid;
 /// A call's media at our relay.
 pub(crate) struct Anchor {
     pub(crate) id: SessionId,
-    session: Session,
+    pub(crate) session: Session,
     patience: Patience,
     /// What the relay was told last.
     told: Option<Plan>,
@@ -124,6 +124,14 @@ pub(crate) struct Meeting<'p> {
 }
 
 impl Meeting<'_> {
+    /// What holds towards the buyer.
+    pub(crate) fn buyer_terms(&self) -> Terms {
+        Terms {
+            is_ipv6: self.is_buyer_ipv6,
+            ..self.buyer.media.terms.clone()
+        }
+    }
+
     /// Which way the media of this call goes: of what both sides say, the greater counts.
     fn plane(&self) -> Plane {
         let wanted = self.trunk.media.plane.max(self.buyer.media.plane);
@@ -203,10 +211,7 @@ pub(crate) fn next_buyer(
             }
         };
     }
-    let buyer = Terms {
-        is_ipv6: meeting.is_buyer_ipv6,
-        ..meeting.buyer.media.terms.clone()
-    };
+    let buyer = meeting.buyer_terms();
     match anchored {
         Anchored::Direct => {}
         Anchored::Relay(anchor) => anchor.session.next_buyer(buyer, &mut core.clerk(now)),
@@ -225,21 +230,30 @@ pub(crate) fn carry(
     if let Anchored::Direct = anchored {
         return Ok(Carried::AsIs);
     }
+    carry_with(head, |sdp| match anchored {
+        Anchored::Direct => Ok(None),
+        Anchored::Relay(anchor) => anchor.carry(now, core, (from, role), sdp).map(Some),
+        Anchored::Rtpengine(lodger) => {
+            let carried = lodger.carry(now, core, (from, role), at, sdp)?;
+            Ok(carried.map(|sdp| sdp.to_vec()))
+        }
+    })
+}
+
+/// Has `take` take the session description of a message across, if there is one; `None`: nobody knows yet what it becomes.
+pub(crate) fn carry_with(
+    head: &Head<'_>,
+    take: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, Unfit>,
+) -> Result<Carried, Unfit> {
     let place = session_description(head).map_err(Unfit::Unfound)?;
     let Some(place) = place else {
         return Ok(Carried::AsIs);
     };
     let sdp = head.body().get(place.clone()).unwrap_or_default();
-    let carried = match anchored {
-        Anchored::Direct => return Ok(Carried::AsIs),
-        Anchored::Relay(anchor) => anchor.carry(now, core, (from, role), sdp)?,
-        Anchored::Rtpengine(lodger) => match lodger.carry(now, core, (from, role), at, sdp)? {
-            Some(sdp) => sdp.to_vec(),
-            None => return Ok(Carried::Wait),
-        },
-    };
-    let body = with_description(head.body(), place, carried);
-    Ok(Carried::Body(body))
+    Ok(match take(sdp)? {
+        Some(carried) => Carried::Body(with_description(head.body(), place, carried)),
+        None => Carried::Wait,
+    })
 }
 
 /// Takes what a request within a call offers to the other side.
@@ -314,7 +328,7 @@ impl Anchor {
     }
 
     /// Tells the relay what has changed.
-    fn tell(&mut self, core: &mut Core) {
+    pub(crate) fn tell(&mut self, core: &mut Core) {
         let mut plan = self.session.plan();
         plan.patience = Patience {
             is_answered: plan.patience.is_answered,
@@ -386,6 +400,7 @@ impl Call {
 
     /// The call is over: its ports go back. The record takes along where its media was, for the figures.
     pub(crate) fn release_media(&mut self, now: Instant, core: &mut Core) -> Option<MediaAt> {
+        self.part_all(now, core);
         match mem::take(&mut self.media) {
             Anchored::Direct => None,
             Anchored::Relay(anchor) => {

@@ -12,7 +12,7 @@
 //! | how many INVITEs one sender may leave open | `half_open` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | reliable provisional responses, on both legs | `provisional`, offers after them `early_offer` |
-//! | the INVITE to a buyer | `b_leg`, its challenge `credentials` |
+//! | the INVITE to a buyer | `b_leg`, once more `again`, its challenge `credentials` |
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | what the caller hears meanwhile | `ringing` |
@@ -24,6 +24,7 @@
 //! | webhooks while it is set up | `pings`, and after that `aftermath` |
 //! | what others say of a call | `posted`, and once it is over `late` |
 //! | which buyer is next, and which gateway of it | `next` |
+//! | several buyers at once, of whom one gets it | `race`, and their media `aside` |
 //! | what is done for one buyer whose turn it is | `turn`, what the record says of it `tried` |
 //! | how many calls a trunk may bring and a buyer takes | `places` |
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
@@ -43,7 +44,9 @@
 mod a_leg;
 mod admit;
 mod aftermath;
+mod again;
 mod agreement;
+mod aside;
 mod authenticate;
 mod b_leg;
 mod bridge;
@@ -80,6 +83,7 @@ pub mod policy;
 mod posted;
 mod probes;
 mod provisional;
+mod race;
 pub mod recall;
 pub mod record;
 mod refer;

@@ -158,8 +158,7 @@ impl Call {
                         return;
                     }
                 }
-                hunting.turns.retain(|one| one.id != turn);
-                self.release_turn(core, turn);
+                self.drop_turn(now, core, &mut hunting, turn);
             }
             if !hunting.turns.is_empty() {
                 self.state = State::Hunting(hunting);
@@ -177,7 +176,7 @@ impl Call {
         }
     }
 
-    /// Begins the turn of whoever is next; `None`: nobody is left.
+    /// Begins the turn of whoever is next, or the turns of those who are called at once; `None`: nobody is left.
     fn next_turns(
         &mut self,
         now: Instant,
@@ -187,15 +186,27 @@ impl Call {
         loop {
             let buyers = hunting.hunt.buyers.clone();
             let hunt = &mut hunting.hunt;
-            let next = buyers.get(hunt.next).filter(|_| !hunt.is_last_resort);
-            if let Some(buyer) = next {
-                hunt.next += 1;
-                if !self.still_fits(now, core, buyer) {
-                    continue;
+            if hunt.next < buyers.len() && !hunt.is_last_resort {
+                let first = hunt.next;
+                let width = hunt.joined.width(first, self.policy.hunt.at_once);
+                let together = buyers.get(first..first + width).unwrap_or_default();
+                let width = self.width_of(together);
+                hunt.next += width;
+                hunt.has_rung = false;
+                let mut begun = SmallVec::new();
+                for buyer in together.iter().take(width) {
+                    if self.still_fits(now, core, buyer) {
+                        let mut gateways = buyer.order(&self.uuid.text());
+                        gateways.reverse();
+                        begun.push(hunting.begin_turn(buyer.clone(), gateways));
+                    }
                 }
-                let mut gateways = buyer.order(&self.uuid.text());
-                gateways.reverse();
-                return Some(smallvec![hunting.begin_turn(buyer.clone(), gateways)]);
+                match begun.len() {
+                    0 => continue,
+                    1 => {}
+                    _ => hunting.join_turns(),
+                }
+                return Some(begun);
             }
             let has_tried = hunt.is_last_resort || !self.record.as_ref()?.attempts.is_empty();
             let last = if has_tried {
@@ -225,9 +236,10 @@ impl Call {
         id: TurnId,
         (request, essentials): (&Request<'_>, &Essentials<'_>),
     ) -> Pushed {
-        let policy = self.policy.clone();
+        let (policy, trunk) = (self.policy.clone(), self.trunk.clone());
         let companies = &policy.directory.companies;
         let Hunting { hunt, turns, .. } = hunting;
+        let is_alone = turns.len() == 1;
         let Some(turn) = turns.iter_mut().find(|turn| turn.id == id) else {
             return Pushed::Over;
         };
@@ -285,15 +297,19 @@ impl Call {
                 Some(target) => {
                     let meeting = Meeting {
                         policy: &policy,
-                        trunk: &self.trunk,
+                        trunk: &trunk,
                         is_caller_ipv6: hunt.sender.is_ipv6(),
                         buyer: &buyer,
                         is_buyer_ipv6: target.address.is_ipv6(),
                     };
-                    let media = &mut self.media;
-                    media::next_buyer(media, now, core, (self.key, self.uuid), meeting);
-                    let offer = ((Side::Caller, Role::Offer), hunt.sender);
-                    let carried = media::carry(media, now, core, offer, &request.head);
+                    let carried = if is_alone {
+                        let media = &mut self.media;
+                        media::next_buyer(media, now, core, (self.key, self.uuid), meeting);
+                        let offer = ((Side::Caller, Role::Offer), hunt.sender);
+                        media::carry(media, now, core, offer, &request.head)
+                    } else {
+                        self.carry_aside(now, core, id, meeting, request)
+                    };
                     media::note_unfit(core, self.uuid, Side::Caller, carried)
                 }
                 None => Ok(Carried::AsIs),
@@ -315,7 +331,7 @@ impl Call {
                 key: self.key,
                 home: self.home,
                 policy: &policy,
-                trunk: &self.trunk,
+                trunk: &trunk,
                 record,
                 key_secret: &company.key_secret,
                 request,
@@ -333,7 +349,8 @@ impl Call {
             let result = match made {
                 Ok((mut attempt, call_id)) => {
                     if !attempt.is_locating {
-                        attempt.entry = self.note_attempt((&buyer, gateway), now, call_id);
+                        let whose = (&buyer, gateway, turn.together);
+                        attempt.entry = self.note_attempt(whose, now, call_id);
                     }
                     core.health.begin(Offered {
                         began: now,
@@ -348,7 +365,8 @@ impl Call {
                 Err(NotSent::Unbuildable) => AttemptResult::BuyerError,
                 Err(NotSent::Unfit) => AttemptResult::MediaMismatch,
             };
-            let entry = self.note_attempt((&buyer, gateway), now, Box::default());
+            let whose = (&buyer, gateway, turn.together);
+            let entry = self.note_attempt(whose, now, Box::default());
             self.media.drop_asked();
             self.end_entry(now, core, entry, None, result);
         }

@@ -304,6 +304,8 @@ impl Default for Overload {
 pub struct HuntBudget {
     /// Buyers tried per call at most.
     pub attempts: usize,
+    /// Of those who are to be called at once, so many are, and the others after them; at least 1.
+    pub at_once: usize,
     /// Time from the caller's INVITE after which no further buyer is tried.
     pub time: Duration,
     /// Time from the caller's INVITE after which it hears ringing, though no buyer has rung (post-dial delay).

@@ -1,6 +1,7 @@
 //! The call record: all that happened to one call. Written once, when the call ends.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -91,6 +92,9 @@ pub struct Attempt {
     pub buyer: Arc<Buyer>,
     /// The way to it that was tried.
     pub gateway: Arc<Gateway>,
+    /// Attempts on buyers who were called at the same time have the same number, counted from 1; `None`: this one was
+    /// called alone.
+    pub together: Option<NonZeroU8>,
     /// Call-ID of this leg.
     pub call_id: Box<[u8]>,
     /// When our INVITE went out.
@@ -170,6 +174,8 @@ pub enum AttemptResult {
     Unreachable,
     /// The caller gave up, or the call was ended, while it rang.
     Cancelled,
+    /// Another buyer who was called at the same time answered before.
+    LostRace,
 }
 
 impl AttemptResult {
@@ -189,6 +195,7 @@ impl AttemptResult {
             Self::BuyerError => "buyer_error",
             Self::Unreachable => "unreachable",
             Self::Cancelled => "cancelled",
+            Self::LostRace => "lost_race",
         }
     }
 }

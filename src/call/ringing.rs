@@ -1,5 +1,6 @@
 //! What the caller hears before anybody has answered.
 
+use std::mem;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use crate::call::turn::{Turn, TurnId};
 use crate::sip::message::Response;
 
 impl Call {
-    /// Tells the caller of a provisional response. A body answers the caller's offer, and an answer cannot be taken
+    /// Tells the caller of a provisional response. Of several who ring at once it hears ringing, once. A body answers the caller's offer, and an answer cannot be taken
     /// back when the hunt goes on (RFC 3264 §4, RFC 3261 §13.2.1): it passes where the media goes through our relay,
     /// which makes the same answer of the next buyer's, or from the last buyer. The caller of any other hears
     /// ringing instead.
@@ -30,17 +31,28 @@ impl Call {
         let State::Hunting(hunting) = &mut self.state else {
             return;
         };
+        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
+        let tag = self.caller_mark.text();
         let Hunting {
             early,
+            hunt,
             turns,
             ring_at,
-            ..
         } = &mut **hunting;
+        if turns.len() > 1 {
+            *ring_at = None;
+            // Whoever has rung first is as good as the next.
+            if !mem::replace(&mut hunt.has_rung, true)
+                && early.ring(now, core, face, &tag, 180, None)
+            {
+                self.note_ringing(now);
+            }
+            return;
+        }
         let own = turns.iter().find(|one| one.id == turn);
         let Some(attempt) = own.and_then(Turn::attempt) else {
             return;
         };
-        let face = Face::towards(Side::Caller, &self.policy, &self.trunk);
         let crossing = Crossing::from(
             Side::Buyer,
             &self.policy,
@@ -67,7 +79,6 @@ impl Call {
             Some(heard) => (heard.status, Some((heard, crossing))),
             None => (180, None),
         };
-        let tag = self.caller_mark.text();
         *ring_at = None;
         let is_heard = early.ring(now, core, face, &tag, status, with);
         if is_heard {

@@ -21,7 +21,7 @@ use crate::call::call::{Call, Hunting};
 use crate::call::core::Core;
 use crate::call::facts::call_key;
 use crate::call::guest::Guest;
-use crate::call::hunt::Hunt;
+use crate::call::hunt::{Hunt, Lineup};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side, WhySkipped};
 use crate::call::replay::FORWARD;
@@ -33,7 +33,7 @@ use crate::routing::decide::{Decision, Refused, decide, follow, forward, recheck
 use crate::routing::directory::Source;
 use crate::routing::facts::{Facts, Past};
 use crate::routing::screen::{Admitted, Kept, Refusal, screen};
-use crate::routing::trunk::{CompanyId, Trunk};
+use crate::routing::trunk::Trunk;
 use crate::sip::message::{Essentials, Request};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -180,27 +180,22 @@ impl Call {
                 follow(directory, moment, &seed, facts, &Unknown, from)
             }
         };
-        let order = self.take_decision(moment, decision);
-        let Some((company, order)) = order else {
+        let Some(lineup) = self.take_decision(moment, decision) else {
             let outcome = self.sum_up();
             self.refuse_at_once(now, core, &early, outcome);
             return;
         };
         let hunting = Box::new(Hunting {
             early,
-            hunt: Hunt::new(now + policy.hunt.time, company, order, &brief),
+            hunt: Hunt::new(now + policy.hunt.time, lineup, &brief),
             turns: SmallVec::new(),
             ring_at,
         });
         self.hunt(now, core, hunting, None, (request, essentials));
     }
 
-    /// Keeps a decision. `Some`: these are tried, for the campaign of this company.
-    fn take_decision(
-        &mut self,
-        moment: Moment,
-        decision: Decision,
-    ) -> Option<(CompanyId, Arc<[Arc<Buyer>]>)> {
+    /// Keeps a decision. `Some`: these are tried.
+    fn take_decision(&mut self, moment: Moment, decision: Decision) -> Option<Lineup> {
         let policy = self.policy.clone();
         let story = self.record.as_mut()?.story.as_mut()?;
         story.course.decide(moment);
@@ -230,8 +225,8 @@ impl Call {
         let from = (Some(before), cause);
         let decision = follow(directory, moment, &seed, facts, &Unknown, from);
         match self.take_decision(moment, decision) {
-            Some((company, order)) => {
-                hunt.go_on_with(company, order);
+            Some(lineup) => {
+                hunt.go_on_with(lineup);
                 true
             }
             None => false,
@@ -326,24 +321,23 @@ impl Call {
 }
 
 impl Story {
-    /// Keeps a decision. `Some`: these are tried, for the campaign of this company.
-    pub(crate) fn take_decision(
-        &mut self,
-        policy: &Policy,
-        decision: Decision,
-    ) -> Option<(CompanyId, Arc<[Arc<Buyer>]>)> {
+    /// Keeps a decision. `Some`: these are tried.
+    pub(crate) fn take_decision(&mut self, policy: &Policy, decision: Decision) -> Option<Lineup> {
         let campaign = &decision.trail.campaign;
         if !Arc::ptr_eq(campaign, &self.facts.campaign) {
             // From here on it is a call of that campaign.
             self.facts.campaign = Arc::clone(campaign);
             self.hooks = policy.hooks.of(campaign.place.0).cloned();
         }
-        let company = campaign.company;
-        let order = Arc::clone(&decision.order);
+        let lineup = Lineup {
+            company: campaign.company,
+            buyers: Arc::clone(&decision.order),
+            joined: decision.joined.clone(),
+        };
         self.refused.clone_from(&decision.refused);
         let is_refused = decision.refused.is_some();
         self.decisions.push(decision);
-        (!is_refused).then_some((company, order))
+        (!is_refused).then_some(lineup)
     }
 }
 

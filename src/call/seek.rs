@@ -173,6 +173,7 @@ impl Call {
             turn_places: SmallVec::new(),
             second_place: None,
             media: Anchored::Direct,
+            asides: None,
             record: Some(Box::new(record)),
             state: State::Gone,
             scheduled: SmallVec::new(),

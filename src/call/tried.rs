@@ -1,9 +1,10 @@
 //! What the record says of each attempt, and of those who were passed over.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::call::call::Call;
+use crate::call::call::{Call, State};
 use crate::call::core::Core;
 use crate::call::output::Event;
 use crate::call::record::{self, AttemptResult, Outcome, Skipped, WhySkipped};
@@ -17,7 +18,7 @@ impl Call {
     /// Writes down an attempt that begins; `None`: there is no record any more.
     pub(crate) fn note_attempt(
         &mut self,
-        (buyer, gateway): (&Arc<Buyer>, &Arc<Gateway>),
+        (buyer, gateway, together): (&Arc<Buyer>, &Arc<Gateway>, Option<NonZeroU8>),
         began: Instant,
         call_id: Box<[u8]>,
     ) -> Option<Entry> {
@@ -25,6 +26,7 @@ impl Call {
         record.attempts.push(record::Attempt {
             buyer: buyer.clone(),
             gateway: gateway.clone(),
+            together,
             call_id,
             began,
             ended: began,
@@ -45,7 +47,13 @@ impl Call {
     ) {
         self.drop_early_offer(now, core);
         self.media.drop_asked();
-        let Some(attempt) = self.state.attempt(turn) else {
+        let State::Hunting(hunting) = &self.state else {
+            return;
+        };
+        let Some(own) = hunting.turn(turn) else {
+            return;
+        };
+        let Some(attempt) = own.attempt() else {
             return;
         };
         let entry = match attempt.entry {
@@ -53,8 +61,8 @@ impl Call {
             // It was not sent yet.
             None => {
                 let (buyer, gateway) = (attempt.buyer.clone(), attempt.gateway.clone());
-                let began = attempt.began;
-                self.note_attempt((&buyer, &gateway), began, Box::default())
+                let (began, together) = (attempt.began, own.together);
+                self.note_attempt((&buyer, &gateway, together), began, Box::default())
             }
         };
         self.end_entry(now, core, entry, status, result);

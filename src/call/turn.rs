@@ -12,6 +12,7 @@
 //! A call that hunts has one turn or several at once; each has its own place at its buyer, its own INVITE with a Call-ID
 //! and a tag of its own, and its own time. What begins turns is in `next`, what becomes of them in `hunt`.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +38,8 @@ pub(crate) struct TurnId(u32);
 pub(crate) struct Turn {
     pub(crate) id: TurnId,
     pub(crate) buyer: Arc<Buyer>,
+    /// Those who are called at the same time have the same number; `None`: it is alone.
+    pub(crate) together: Option<NonZeroU8>,
     /// The gateways that are not tried yet, by place; the next one last.
     pub(crate) gateways: SmallVec<[u8; 4]>,
     /// The gateway that is being tried.
@@ -109,6 +112,7 @@ impl Hunting {
         self.turns.push(Turn {
             id,
             buyer,
+            together: None,
             gateways,
             tried: 0,
             places: Vec::new(),
@@ -116,6 +120,14 @@ impl Hunting {
             phase: Phase::Idle,
         });
         id
+    }
+
+    /// All turns are of buyers who are called at the same time.
+    pub(crate) fn join_turns(&mut self) {
+        self.hunt.races = self.hunt.races.saturating_add(1);
+        for turn in &mut self.turns {
+            turn.together = NonZeroU8::new(self.hunt.races);
+        }
     }
 
     pub(crate) fn turn(&self, id: TurnId) -> Option<&Turn> {

@@ -12,9 +12,9 @@ use crate::config::keys;
 use crate::config::raw::{Section, Spot};
 use crate::config::routes::{self, Companies};
 use crate::config::terms;
-use crate::routing::buyer::Buyer;
 use crate::routing::campaign::{Answer, Campaign, Exit, Exits, Repeat, RepeatPolicy, Route};
 use crate::routing::directory::CampaignId;
+use crate::routing::route::{Part, Together};
 use crate::routing::trunk::CompanyId;
 
 /// The campaigns, by id.
@@ -73,7 +73,8 @@ impl<'d> Campaigns<'d> {
     ) -> Campaign {
         let name = section.text("name", desk);
         let is_enabled = section.flag("enabled", true, desk);
-        let buyers = buyers(section, company, cast, desk);
+        let parts = parts(section, company, cast, desk);
+        let dial = section.choice("dial", DIAL, desk);
         if !section.is_filled("buyers") && !section.is_filled("groups") {
             section.missing_or_empty(
                 "buyers",
@@ -88,7 +89,11 @@ impl<'d> Campaigns<'d> {
             company: company.unwrap_or(CompanyId(0)),
             name: name.map_or(id.value, |name| name.value).into(),
             // One that is switched off has nobody to offer its calls to.
-            route: Route::new(if is_enabled { buyers } else { Vec::new() }),
+            route: match dial {
+                _ if !is_enabled => Route::default(),
+                Some(dial) if dial.value => Route::by_priority(parts),
+                Some(_) | None => Route::of(parts),
+            },
             exits,
             callers: callers::of(section, cast.callers, desk),
             repeat: repeat(section, desk),
@@ -140,11 +145,11 @@ impl<'d> Campaigns<'d> {
             return None;
         }
         if dials {
-            let buyers = buyers(section, company, cast, desk);
-            if buyers.is_empty() {
+            let parts = parts(section, company, cast, desk);
+            if parts.is_empty() {
                 section.missing_or_empty("buyers", EXIT, desk);
             }
-            return Some(Exit::Dial(Route::new(buyers)));
+            return Some(Exit::Dial(Route::of(parts)));
         }
         if let Some(name) = section.text("campaign", desk) {
             let (id, other) = self.find(name, desk)?;
@@ -240,12 +245,12 @@ impl<'d> Campaigns<'d> {
 
 /// The buyers that can be read of those that a campaign or an exit names, each once: first `buyers` in this order, then the
 /// members of `groups`.
-fn buyers(
+fn parts(
     section: &Section<'_>,
     company: Option<CompanyId>,
     cast: &Cast<'_, '_>,
     desk: &mut Desk<'_>,
-) -> Vec<Arc<Buyer>> {
+) -> Vec<Part> {
     let mut seen: Vec<&str> = Vec::new();
     let mut members = Vec::new();
     for name in section.list("buyers", desk) {
@@ -269,10 +274,12 @@ fn buyers(
                 "a campaign and its buyers belong to one company",
             );
         }
-        members.extend(listed.buyer.clone());
+        members.extend(listed.buyer.clone().map(Part::One));
     }
     for group in section.list("groups", desk) {
-        for name in cast.groups.members(group, desk) {
+        let mut together = Vec::new();
+        let (names, dial) = cast.groups.members(group, desk);
+        for name in names {
             // Members of several groups, or named besides, are tried once like all others.
             if seen.contains(&name.value) {
                 continue;
@@ -288,7 +295,16 @@ fn buyers(
                     "a campaign and its buyers belong to one company",
                 );
             }
-            members.extend(listed.buyer.clone());
+            together.extend(listed.buyer.clone());
+        }
+        match dial {
+            Some(dial) if !together.is_empty() => members.push(Part::Together(Together {
+                id: group.value.into(),
+                priority: dial.priority,
+                weight: dial.weight,
+                members: together,
+            })),
+            Some(_) | None => members.extend(together.into_iter().map(Part::One)),
         }
     }
     members
@@ -307,6 +323,9 @@ fn settle(section: &Section<'_>, desk: &mut Desk<'_>) -> Duration {
     );
     Duration::ZERO
 }
+
+/// Whether all buyers of one priority are called at once.
+const DIAL: &[(&str, bool)] = &[("in_turn", false), ("together", true)];
 
 fn repeat(section: &Section<'_>, desk: &mut Desk<'_>) -> Repeat {
     let Some(section) = section.section("repeat", &keys::CAMPAIGN_REPEAT, desk) else {

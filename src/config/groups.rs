@@ -1,4 +1,4 @@
-//! `[[buyer_group]]`: buyers that share limits.
+//! `[[buyer_group]]`: buyers that share limits, or are called at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,16 @@ struct Listed<'d> {
     group: Arc<Group>,
     company: Option<CompanyId>,
     members: Vec<Spot<&'d str>>,
+    /// How its members are called at once; `None`: they are called one by one, each by its own priority.
+    together: Option<Dial>,
     place: Place,
+}
+
+/// How a group stands among buyers, whose members are called at once.
+#[derive(Clone, Copy)]
+pub(super) struct Dial {
+    pub(super) priority: i32,
+    pub(super) weight: Option<u32>,
 }
 
 impl<'d> Groups<'d> {
@@ -49,6 +58,7 @@ impl<'d> Groups<'d> {
                     desk,
                 );
             }
+            let together = dial(&section, desk);
             let Some(id) = routes::id(&section, "id", "pool", desk) else {
                 continue;
             };
@@ -61,6 +71,7 @@ impl<'d> Groups<'d> {
                 group: Arc::new(group),
                 company,
                 members,
+                together,
                 place: id.place,
             };
             if let Some(first) = list.insert(id.value, listed) {
@@ -109,14 +120,45 @@ impl<'d> Groups<'d> {
         }
     }
 
-    /// The members of the group that is named; none if there is no such group, which is noted.
-    pub(super) fn members(&self, name: Spot<&str>, desk: &mut Desk<'_>) -> &[Spot<&'d str>] {
+    /// The members of the group that is named, and how they are called at once, if they are; none if there is no such
+    /// group, which is noted.
+    pub(super) fn members(
+        &self,
+        name: Spot<&str>,
+        desk: &mut Desk<'_>,
+    ) -> (&[Spot<&'d str>], Option<Dial>) {
         match self.list.get(name.value) {
-            Some(listed) => &listed.members,
+            Some(listed) => (&listed.members, listed.together),
             None => {
                 routes::unknown("buyer_group", name, self.list.keys().copied(), desk);
-                &[]
+                (&[], None)
             }
         }
     }
 }
+
+fn dial(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Dial> {
+    let priority = section.integer("priority", 1, -1_000_000..=1_000_000, desk);
+    let weight = section.count("weight", 1, 1..=1_000_000, desk);
+    let weight = section.has("weight").then(|| u32::try_from(weight).ok());
+    let dial = section.choice("dial", DIAL, desk);
+    if dial.is_none_or(|dial| !dial.value) {
+        for key in ["priority", "weight"] {
+            if section.has(key) {
+                desk.fault(
+                    section.place_of(key),
+                    "is the members' own matter",
+                    "a group has a priority and a weight if dial = \"together\"",
+                );
+            }
+        }
+        return None;
+    }
+    Some(Dial {
+        priority: i32::try_from(priority).unwrap_or(1),
+        weight: weight.flatten(),
+    })
+}
+
+/// Whether the members are called at once.
+const DIAL: &[(&str, bool)] = &[("separate", false), ("together", true)];

@@ -174,7 +174,7 @@ pub(super) const RTPENGINE: Shape = Shape {
 
 pub(super) const HUNT: Shape = Shape {
     name: "hunt",
-    keys: &["attempts", "time", "pdd"],
+    keys: &["attempts", "at_once", "time", "pdd"],
 };
 
 pub(super) const SESSION: Shape = Shape {
@@ -219,6 +219,7 @@ pub(super) const CAMPAIGN: Shape = Shape {
         "name",
         "buyers",
         "groups",
+        "dial",
         "enabled",
         "exits",
         "repeat",

@@ -254,6 +254,7 @@ fn hunt(root: &Section<'_>, desk: &mut Desk<'_>) -> HuntBudget {
     let section = root.section("hunt", &keys::HUNT, desk);
     HuntBudget {
         attempts: section.map_or(10, |section| section.count("attempts", 10, 1..=100, desk)),
+        at_once: section.map_or(10, |section| section.count("at_once", 10, 1..=32, desk)),
         time: section.map_or(HUNT_TIME, |section| {
             section.duration("time", HUNT_TIME, millis(1_000)..=millis(3_600_000), desk)
         }),

@@ -20,6 +20,7 @@ pub mod fault;
 pub mod terms;
 
 mod answer;
+mod beside;
 mod line;
 mod offer;
 mod seal;
@@ -47,6 +48,7 @@ pub struct Session {
 }
 
 /// One party.
+#[derive(Clone)]
 pub(crate) struct Leg {
     pub(crate) terms: Terms,
     /// What we sent it last.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::routing::buyer::Buyer;
 use crate::routing::callers::Lists;
 use crate::routing::directory::CampaignId;
+pub use crate::routing::route::Route;
 use crate::routing::rules::After;
 use crate::routing::trunk::CompanyId;
 
@@ -50,64 +51,6 @@ impl Campaign {
             dedupe: Duration::ZERO,
             settle: Duration::ZERO,
         }
-    }
-}
-
-/// Buyers in the order of their priority, and what it takes to choose among them.
-#[derive(Debug, Clone, Default)]
-pub struct Route {
-    buyers: Arc<[Arc<Buyer>]>,
-    /// For each buyer, whether those of its priority go by weight; none of them: none do.
-    weighted: Box<[bool]>,
-    is_plain: bool,
-    memory: Duration,
-}
-
-impl Route {
-    /// A route to these buyers. Those of one priority go in this order, or by weight if one of them has a weight.
-    #[must_use]
-    pub fn new(mut buyers: Vec<Arc<Buyer>>) -> Self {
-        buyers.sort_by_key(|buyer| buyer.priority);
-        let goes_by_weight = |one: &Arc<Buyer>| {
-            let mut peers = buyers.iter().filter(|buyer| buyer.priority == one.priority);
-            peers.any(|buyer| buyer.weight.is_some())
-        };
-        let mut weighted: Vec<bool> = buyers.iter().map(goes_by_weight).collect();
-        if !weighted.contains(&true) {
-            weighted.clear();
-        }
-        let is_plain = weighted.is_empty() && buyers.iter().all(|buyer| buyer.rules.is_plain());
-        let memory = buyers.iter().map(|buyer| buyer.rules.memory());
-        Self {
-            memory: memory.max().unwrap_or_default(),
-            buyers: buyers.into(),
-            weighted: weighted.into(),
-            is_plain,
-        }
-    }
-
-    /// Its buyers by priority, then as configured.
-    #[must_use]
-    pub fn buyers(&self) -> &Arc<[Arc<Buyer>]> {
-        &self.buyers
-    }
-
-    /// Whether there is nothing to choose: every call goes the same way.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.is_plain
-    }
-
-    /// For how long its buyers want earlier calls of a caller remembered; zero: they ask for none.
-    #[must_use]
-    pub fn memory(&self) -> Duration {
-        self.memory
-    }
-
-    /// Whether the buyer at this place shares its calls by weight with others of its priority.
-    #[must_use]
-    pub fn is_weighted(&self, place: usize) -> bool {
-        self.weighted.get(place).copied().unwrap_or(false)
     }
 }
 

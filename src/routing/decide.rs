@@ -10,6 +10,7 @@
 //!                                                           └──────> refused
 //! ```
 
+use std::mem;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -20,6 +21,7 @@ use crate::routing::caps::Counters;
 use crate::routing::directory::Directory;
 use crate::routing::facts::Facts;
 use crate::routing::judge::Judge;
+use crate::routing::route::Joined;
 use crate::routing::verdict::Verdict;
 use crate::routing::weight::Ranks;
 use crate::types::condition::Mismatch;
@@ -30,6 +32,8 @@ use crate::types::moment::Moment;
 pub struct Decision {
     /// The buyers in the order in which they are tried.
     pub order: Arc<[Arc<Buyer>]>,
+    /// Who of them is called at the same time as the one before.
+    pub joined: Joined,
     /// Why there are none; `None`: there are.
     pub refused: Option<Refused>,
     /// What was looked at, in order. A route that has nothing to choose leaves nothing here: all its buyers fit.
@@ -160,8 +164,8 @@ struct Call<'c> {
 
 /// What a route came to.
 enum Outcome {
-    /// These are tried.
-    Order(Arc<[Arc<Buyer>]>),
+    /// These are tried, some of them at once.
+    Order(Arc<[Arc<Buyer>]>, Joined),
     Nobody(Cause),
 }
 
@@ -170,8 +174,9 @@ impl Call<'_> {
     fn enter(&self, trail: Trail, mut looks: Vec<Look>) -> Decision {
         let campaign = Arc::clone(&trail.campaign);
         match self.look(&campaign, None, &campaign.route, &mut looks) {
-            Outcome::Order(order) => Decision {
+            Outcome::Order(order, joined) => Decision {
                 order,
+                joined,
                 refused: None,
                 looks,
                 trail,
@@ -197,9 +202,10 @@ impl Call<'_> {
                     break;
                 }
                 Exit::Dial(route) => match self.look(&campaign, Some(cause), route, &mut looks) {
-                    Outcome::Order(order) => {
+                    Outcome::Order(order, joined) => {
                         return Decision {
                             order,
+                            joined,
                             refused: None,
                             looks,
                             trail,
@@ -227,6 +233,7 @@ impl Call<'_> {
         }
         Decision {
             order: Arc::default(),
+            joined: Joined::default(),
             refused: Some(Refused { cause, answer }),
             looks,
             trail,
@@ -245,7 +252,8 @@ impl Call<'_> {
         }
         let is_plain = route.is_plain() && campaign.repeat.policy == RepeatPolicy::Normal;
         if is_plain && self.facts.tried.is_empty() && !self.counters.is_known() {
-            return Outcome::Order(Arc::clone(route.buyers()));
+            let joined = route.joined().clone();
+            return Outcome::Order(Arc::clone(route.buyers()), joined);
         }
         let ranks = Ranks::new(self.seed);
         let mut judge = Judge::new(self.now, self.facts, self.counters, campaign);
@@ -255,11 +263,7 @@ impl Call<'_> {
             let verdict = judge.judge(buyer);
             if verdict.fits() {
                 let is_favourite = judge.favourite() == Some(&*buyer.id);
-                // Those that do not go by weight stay in their order.
-                let rank = route
-                    .is_weighted(place)
-                    .then(|| ranks.rank(&buyer.id, buyer.weight.unwrap_or(1)));
-                fitting.push((!is_favourite, buyer.priority, rank, place));
+                fitting.push((!is_favourite, route.turn(&ranks, place)));
             }
             verdicts.push(verdict);
         }
@@ -274,9 +278,19 @@ impl Call<'_> {
             return Outcome::Nobody(cause.map_or(Cause::NoBuyer, |(_, cause)| cause));
         }
         fitting.sort_unstable();
-        let places = fitting.iter().map(|(.., place)| *place);
+        let places = fitting.iter().map(|(_, (.., place))| *place);
         let order = places.filter_map(|place| route.buyers().get(place).cloned());
-        Outcome::Order(order.collect())
+        let mut joined = Joined::default();
+        if *route.joined() != joined {
+            let mut before = None;
+            let flags = fitting.iter().map(|(is_other, (_, _, party, _))| {
+                // Whoever is asked before all others is asked alone.
+                let party = is_other.then_some(*party);
+                party.is_some() && mem::replace(&mut before, party) == party
+            });
+            joined = Joined::new(flags.collect());
+        }
+        Outcome::Order(order.collect(), joined)
     }
 }
 

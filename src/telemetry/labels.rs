@@ -101,6 +101,7 @@ pub(super) const RESULTS: &[AttemptResult] = &[
     AttemptResult::BuyerError,
     AttemptResult::Unreachable,
     AttemptResult::Cancelled,
+    AttemptResult::LostRace,
 ];
 
 /// Why a buyer, or a gateway of it, was passed over.

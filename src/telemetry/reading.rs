@@ -405,7 +405,7 @@ fn fate(result: &str) -> Fate {
     match result {
         "answered" => Fate::Answered,
         "busy" => Fate::Busy,
-        "cancelled" => Fate::Cancelled,
+        "cancelled" | "lost_race" => Fate::Cancelled,
         _ => Fate::Failed,
     }
 }

@@ -85,6 +85,10 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
         entry.integer("ms", milliseconds(attempt.began, attempt.ended));
         entry.integer_or_null("status", attempt.status.map(u64::from));
         entry.text("result", attempt.result.label().as_bytes());
+        entry.integer_or_null(
+            "together",
+            attempt.together.map(|number| number.get().into()),
+        );
     });
     line.objects("skipped", &record.skipped, |skipped, entry| {
         let gateway = skipped.gateway.as_ref().map(|gateway| &*gateway.name);
@@ -187,6 +191,7 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
         entry.null("ms");
         entry.integer_or_null("status", status);
         entry.text("result", AttemptResult::Answered.label().as_bytes());
+        entry.null("together");
     });
     line.objects::<()>("skipped", &[], |(), _| {});
     line.null("media");

@@ -108,8 +108,13 @@ fn write_memory((memory, is_known): &(&Memory, bool), entry: &mut Object<'_>) {
 
 fn write_decision(decision: &Decision, entry: &mut Object<'_>) {
     entry.text("campaign", decision.trail.campaign.id.as_bytes());
-    entry.objects("order", &decision.order, |buyer, entry| {
+    let order: Vec<_> = decision.order.iter().enumerate().collect();
+    entry.objects("order", &order, |(place, buyer), entry| {
         entry.text("buyer", buyer.id.as_bytes());
+        if decision.joined.is_joined(*place) {
+            // At the same time as the one before.
+            entry.flag("together", true);
+        }
     });
     let cause = decision
         .refused

@@ -194,3 +194,49 @@ fn a_gateway_that_is_down_gives_way_to_the_second_and_is_left_alone_after_five_c
     assert_eq!(edge.sum_of("strowger_gateways_down{buyer=\"acme\"}"), 1.0);
     edge.holds_no_call();
 }
+
+/// One rings, one answers, one has answered when our CANCEL comes.
+#[test]
+fn three_are_called_at_once_and_the_first_to_answer_has_the_call() {
+    let mut site = Site::new();
+    let buyers = ["rings", "answers", "crosses"].map(|name| site.buyer(name));
+    site.dial = "together";
+    let edge = Edge::start(&site);
+
+    let scenarios = ["buyer_rings", "buyer_answers", "buyer_answers_cancel"];
+    let peers = scenarios.into_iter().zip(buyers);
+    let mut peers: Vec<_> = peers
+        .map(|(scenario, address)| Sipp::buyer(scenario, address).start(site.folder()))
+        .collect();
+    let mut carrier = call(&site, "carrier_call").start(site.folder());
+    carrier.passes();
+    for peer in &mut peers {
+        peer.passes();
+    }
+
+    let record = edge.record();
+    assert_eq!(record["outcome"], "completed", "{record:#}");
+    assert_eq!(
+        attempts(&record),
+        [
+            ("rings", "lost_race"),
+            ("answers", "answered"),
+            ("crosses", "lost_race")
+        ]
+    );
+    for place in 0..3 {
+        assert_eq!(record["attempts"][place]["together"], 1, "{record:#}");
+    }
+    for loser in [&peers[0], &peers[2]] {
+        let cancel = loser.received_one("CANCEL");
+        assert_eq!(
+            cancel.one("Reason"),
+            "SIP;cause=200;text=\"Call completed elsewhere\""
+        );
+    }
+    assert!(peers[1].received("CANCEL").is_empty());
+    assert_eq!(peers[2].received("BYE").len(), 1, "{}", peers[2].flow());
+    let ringing = carrier.received("SIP/2.0 180");
+    assert_eq!(ringing.len(), 1, "{}", carrier.flow());
+    edge.holds_no_call();
+}

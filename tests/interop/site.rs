@@ -77,6 +77,8 @@ pub(crate) struct Site {
     pub(crate) keeps: bool,
     /// Further tables, at the end of the configuration.
     pub(crate) more: String,
+    /// How the campaign of all buyers calls those of one priority.
+    pub(crate) dial: &'static str,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -152,6 +154,7 @@ impl Site {
             passing: String::new(),
             keeps: false,
             more: String::new(),
+            dial: "in_turn",
         }
     }
 
@@ -422,6 +425,7 @@ company = "acme"
 id = "sales"
 company = "acme"
 buyers = [{buyers}]
+dial = "{dial}"
 
 [[number]]
 number = "{NUMBER}"
@@ -430,6 +434,7 @@ afid = "1001"
 sid = "sub7"
 "#,
             buyers = self.ids(),
+            dial = self.dial,
             passing = self.passing,
         );
         if let Some(last) = self.buyers.last() {

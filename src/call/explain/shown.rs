@@ -69,8 +69,13 @@ impl fmt::Display for Explanation {
                 one.buyer, one.verdict
             )?;
         }
-        for (place, buyer) in (1..).zip(&self.order) {
-            writeln!(f, "\n{place}. {}", buyer.buyer)?;
+        for buyer in &self.order {
+            let mut peers = self.order.iter().filter(|one| one.step == buyer.step);
+            let together = match peers.nth(1) {
+                Some(_) => ", together with others",
+                None => "",
+            };
+            writeln!(f, "\n{}. {}{together}", buyer.step, buyer.buyer)?;
             for uri in &buyer.uris {
                 writeln!(f, "   INVITE {uri}")?;
             }

@@ -148,11 +148,11 @@ impl<'w> Walk<'w> {
                     follow(directory, self.now, &seed, facts, &Unknown, from)
                 }
             };
-            let Some((_, order)) = self.story.take_decision(policy, decision) else {
+            let Some(lineup) = self.story.take_decision(policy, decision) else {
                 return self.refuse();
             };
             let mut over = None;
-            for buyer in order.iter() {
+            for buyer in lineup.buyers.iter() {
                 // Once somebody has taken it, only those had a turn who were called at the same time.
                 if over.is_some() && self.recorded(buyer).is_none() {
                     break;
@@ -166,6 +166,13 @@ impl<'w> Walk<'w> {
                 }
             }
             if let Some(end) = over {
+                let mut buyers = lineup.buyers.iter();
+                if let End::Taken(id) = &end
+                    && let Some(winner) = buyers.find(|buyer| buyer.id == *id)
+                {
+                    // Others were chosen after it, and have lost.
+                    self.story.note_buyer(winner);
+                }
                 return end;
             }
             let next = cause_of_hunt(self.hunted.outcome());

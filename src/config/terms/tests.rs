@@ -114,6 +114,90 @@ groups = ["pool", "unlimited"]
     );
 }
 
+/// Two more buyers, a group of them, and a campaign.
+fn together(group: &str, campaign: &str) -> String {
+    format!(
+        r#"
+[[buyer]]
+id = "other"
+company = "acme"
+uri = "sip:sales@203.0.113.21"
+
+[[buyer]]
+id = "third"
+company = "acme"
+uri = "sip:sales@203.0.113.22"
+
+[[buyer_group]]
+id = "pool"
+company = "acme"
+members = ["other", "third"]
+{group}
+
+[[campaign]]
+id = "both"
+company = "acme"
+buyers = ["sunny"]
+groups = ["pool"]
+{campaign}
+"#
+    )
+}
+
+#[test]
+fn members_of_a_group_or_all_of_one_priority_are_called_at_once() {
+    let cases = [
+        ("", "", "sunny other third"),
+        (
+            "dial = \"separate\"",
+            "dial = \"in_turn\"",
+            "sunny other third",
+        ),
+        (
+            "dial = \"together\"\npriority = -1",
+            "",
+            "other+third sunny",
+        ),
+        ("dial = \"together\"\nweight = 4", "", "sunny other+third"),
+        ("", "dial = \"together\"", "sunny+other+third"),
+        (
+            "dial = \"together\"\npriority = 2",
+            "dial = \"together\"",
+            "sunny other+third",
+        ),
+        (
+            "dial = \"together\"",
+            "exits = { no_answer = { groups = [\"pool\"] } }",
+            "sunny other+third",
+        ),
+    ];
+    for (group, campaign, expected) in cases {
+        let directory = read("", &together(group, campaign)).expect("no fault");
+        let route = &directory.campaigns[1].route;
+        let mut order = String::new();
+        for (place, buyer) in route.buyers().iter().enumerate() {
+            let before = match place {
+                0 => "",
+                _ if route.joined().is_joined(place) => "+",
+                _ => " ",
+            };
+            order.push_str(before);
+            order.push_str(&buyer.id);
+        }
+        assert_eq!(order, expected, "{group} {campaign}");
+    }
+}
+
+#[test]
+fn a_group_whose_members_are_called_one_by_one_has_no_priority_of_its_own() {
+    for key in ["priority = 2", "dial = \"separate\"\nweight = 2"] {
+        let faults = read("", &together(key, "")).err().expect("a fault");
+
+        let told: Vec<_> = faults.iter().map(|fault| fault.what.clone()).collect();
+        assert_eq!(told, ["is the members' own matter"], "{key}");
+    }
+}
+
 #[test]
 fn a_campaign_says_what_becomes_of_calls_that_nobody_is_left_for() {
     let directory = read(

@@ -10,7 +10,7 @@ use crate::media::session::fault::Fault;
 use crate::media::session::terms::Supply;
 
 /// What a party was told last. It may hold keys.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Told {
     origin: Option<Origin>,
     text: Zeroizing<Vec<u8>>,

@@ -11,6 +11,7 @@ use crate::routing::caps::{CapOn, Caps, Most, Party, Quota, Unknown};
 use crate::routing::directory::{CampaignId, Source};
 use crate::routing::facts::{Past, PastCall};
 use crate::routing::hours::{Blocks, Hours};
+use crate::routing::route::{Part, Together};
 use crate::routing::rules::{After, Group, Once, Rules, Schedule};
 use crate::routing::trunk::CompanyId;
 use crate::routing::window::Window;
@@ -58,6 +59,59 @@ fn priority_goes_before_weight_and_weight_before_the_list() {
         .filter(|call: &i32| scene.order_for(call.to_string().as_bytes())[1] == "light")
         .count();
     assert!((5..=40).contains(&light_first), "{light_first}");
+}
+
+#[test]
+fn members_who_fit_are_called_together_and_a_group_has_its_share_as_one() {
+    let closed = Arc::new(with(buyer("closed"), |rules| rules.is_paused = true));
+    let members = ["a", "b"].map(|id| Arc::new(buyer(id)));
+    let group = |weight| {
+        Part::Together(Together {
+            id: "group".into(),
+            priority: 1,
+            weight: Some(weight),
+            members: vec![
+                Arc::clone(&members[0]),
+                Arc::clone(&closed),
+                Arc::clone(&members[1]),
+            ],
+        })
+    };
+    let mut scene = Scene::new(vec![buyer("alone")]);
+    let mut campaign = Campaign::new("together", CompanyId(0), Vec::new());
+    campaign.route = Route::of(vec![group(3), Part::One(Arc::new(buyer("alone")))]);
+    scene.facts.campaign = Arc::new(campaign);
+
+    let mut first = 0;
+    for call in 0..2000 {
+        let seed = call.to_string();
+        let decision = decide(
+            &scene.directory,
+            scene.now,
+            seed.as_bytes(),
+            &scene.facts,
+            &Unknown,
+        );
+        let joined = |place| decision.joined.is_joined(place);
+        match &ids(&decision)
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()[..]
+        {
+            ["a", "b", "alone"] => {
+                assert!(!joined(0) && joined(1) && !joined(2));
+                first += 1;
+            }
+            ["alone", "a", "b"] => assert!(!joined(0) && !joined(1) && joined(2)),
+            other => panic!("{other:?}"),
+        }
+        let verdicts: Vec<_> = decision.looks[0]
+            .iter()
+            .map(|(_, one)| one.label())
+            .collect();
+        assert_eq!(verdicts.iter().filter(|one| **one == "paused").count(), 1);
+    }
+    assert!((1420..1580).contains(&first), "3 to 1: {first}");
 }
 
 #[test]

@@ -21,8 +21,8 @@ fn a_line_holds_everything_in_a_fixed_order() {
             r#"{{"uuid":"{}","began":"2026-01-02T03:04:04.500Z","outcome":"completed","status":200,"hung_up_by":"caller","#,
             r#""trunk":"acme","user":"alice","dialled":"+18885550100","caller":null,"campaign":"roofs","afid":"7","sid":null,"#,
             r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
-            r#""attempts":[{{"buyer":"first","gateway":"192.0.2.9:5060","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy"}},"#,
-            r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered"}}],"#,
+            r#""attempts":[{{"buyer":"first","gateway":"192.0.2.9:5060","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy","together":null}},"#,
+            r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered","together":null}}],"#,
             r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down","limit":null}}],"media":null,"routing":null,"node":"edge-1","generation":3}}"#,
             "\n"
         ),
@@ -196,6 +196,7 @@ pub(crate) fn sample() -> (Anchor, Record) {
             Attempt {
                 gateway: buyer("first").gateways[0].clone(),
                 buyer: buyer("first"),
+                together: None,
                 call_id: Box::from(b"b1".as_slice()),
                 began: at(5),
                 ended: at(45),
@@ -205,6 +206,7 @@ pub(crate) fn sample() -> (Anchor, Record) {
             Attempt {
                 gateway: buyer("second").gateways[0].clone(),
                 buyer: buyer("second"),
+                together: None,
                 call_id: Box::from(b"b2".as_slice()),
                 began: at(45),
                 ended: at(3500),

@@ -18,6 +18,7 @@ use strowger::hooks::trigger::Trigger;
 use strowger::routing::buyer::Buyer;
 use strowger::routing::campaign::{Answer, Exit, Route};
 use strowger::routing::caps::{CapOn, Most, Quota};
+use strowger::routing::route::Part;
 use strowger::routing::rules::Rules;
 use strowger::routing::zone::Zone;
 use strowger::types::condition::Conditions;
@@ -38,6 +39,7 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         groups: Vec::new(),
         refusal: None,
         keys: Vec::new(),
+        is_together: false,
     };
     change(&mut site);
     Desk::changed(&spec, |policy| {
@@ -53,7 +55,10 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         }
         let all = members.iter().map(|one| (one.id.clone(), Arc::clone(one)));
         directory.buyers = all.collect();
-        campaign.route = Route::new(members);
+        campaign.route = match site.is_together {
+            true => Route::by_priority(members.into_iter().map(Part::One).collect()),
+            false => Route::new(members),
+        };
         if let Some(answer) = &site.refusal {
             campaign.exits.no_match = Some(Exit::Reject(answer.clone()));
         }
@@ -73,6 +78,8 @@ pub(super) struct Site {
     refusal: Option<Answer>,
     /// Keys of others who write of calls and callers.
     pub(super) keys: Vec<PostKey>,
+    /// Its buyers are called at once.
+    is_together: bool,
 }
 
 impl Site {
@@ -326,6 +333,46 @@ fn a_selected_ping_that_holds_the_call_is_waited_for_and_the_buyer_may_look_at_i
     let said = desk.tell(reply(ticket, 200, r#"{"accepted": "yes"}"#));
 
     assert_eq!(ladder(&said), ["b1 INVITE"]);
+}
+
+#[test]
+fn of_several_at_once_each_waits_for_its_own_ping_and_only_the_winner_is_told_of_as_answered() {
+    let mut desk = desk(3, |site| {
+        site.is_together = true;
+        site.hooks.push(Hook {
+            trigger: Trigger::Selected,
+            url: "http://crm.example/?b=[buyer_id]",
+            holds: true,
+            after: 0,
+        });
+        site.hook(Trigger::Answered, "http://crm.example/won?b=[buyer_id]");
+    });
+    let said = desk.say(CARRIER, &invite());
+    assert_eq!(ladder(&said), ["carrier 100 INVITE"]);
+    let asked: Vec<_> = (0..3).map(|_| asked(&mut desk)).collect();
+    let urls: Vec<_> = asked.iter().map(|(_, url)| url.as_str()).collect();
+    let expected = ["c0b0", "c0b1", "c0b2"].map(|id| format!("http://crm.example/?b={id}"));
+    assert_eq!(urls, expected, "one for each, all at once");
+
+    let said = desk.tell(reply(asked[1].0, 200, "{}"));
+    assert_eq!(ladder(&said), ["b1 INVITE"], "the others wait for theirs");
+    let second = find(&said, "b1 INVITE");
+    let said = desk.tell(reply(asked[0].0, 200, "{}"));
+    assert_eq!(ladder(&said), ["b0 INVITE"]);
+    desk.say_from(buyer(0), &answer(&find(&said, "b0 INVITE"), 180, "eve"));
+    let said = desk.say_from(buyer(1), &answer(&second, 200, "bob"));
+
+    assert_eq!(
+        ladder(&said),
+        ["b0 CANCEL", "b0 ACK", "carrier 200 INVITE"],
+        "the ACK goes to the Contact, which all have in common here"
+    );
+    let (_, url) = self::asked(&mut desk);
+    assert_eq!(url, "http://crm.example/won?b=c0b1");
+    assert!(desk.fetches.is_empty());
+    // The third one's ping is of no use any more.
+    assert!(desk.tell(reply(asked[2].0, 200, "{}")).is_empty());
+    assert!(desk.pass_millis(6_000).iter().all(|one| one.to != buyer(2)));
 }
 
 #[test]

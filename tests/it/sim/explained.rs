@@ -10,6 +10,7 @@ use strowger::routing::callers::{CallerList, Lists};
 use strowger::routing::campaign::{Answer, Exit, Repeat, RepeatPolicy, Route};
 use strowger::routing::caps::Unknown;
 use strowger::routing::directory::{Terms, TermsId};
+use strowger::routing::route::{Part, Together};
 use strowger::routing::rules::{After, Once, Rules};
 use strowger::types::condition::Conditions;
 use strowger::types::ids::CallUuid;
@@ -28,7 +29,7 @@ const SEEDS: u64 = 10_000;
 
 #[test]
 fn what_is_explained_is_what_happens() {
-    let (mut called, mut refused, mut exits, mut past) = (0, 0, 0, 0);
+    let (mut called, mut refused, mut exits, mut past, mut at_once) = (0, 0, 0, 0, 0);
     for seed in 0..SEEDS {
         let mut dice = Dice::new(seed);
         let buyers = 1 + usize::try_from(dice.below(6)).expect("few");
@@ -56,7 +57,11 @@ fn what_is_explained_is_what_happens() {
                     reason: Some("closed".into()),
                 }));
             }
-            campaign.route = Route::new(members);
+            campaign.route = match dice.below(4) {
+                0 => Route::by_priority(members.into_iter().map(Part::One).collect()),
+                1 => grouped(&mut dice, members),
+                _ => Route::new(members),
+            };
             campaign.repeat = Repeat {
                 policy: dice.pick(&[
                     RepeatPolicy::Normal,
@@ -81,12 +86,20 @@ fn what_is_explained_is_what_happens() {
 
         let mut said = desk.say(CARRIER, &invite());
         // Everybody who is called declines, so that all of the order is seen.
-        while let Some(place) = (0..buyers).find(|place| {
-            let line = format!("b{place} INVITE");
-            ladder(&said).contains(&line)
-        }) {
-            let offered = find(&said, &format!("b{place} INVITE"));
-            said = desk.say_from(buyer(place), &answer(&offered, 486, "bob"));
+        loop {
+            let called = (0..buyers).map(|place| (place, format!("b{place} INVITE")));
+            let called: Vec<_> = called
+                .filter(|(_, line)| ladder(&said).contains(line))
+                .collect();
+            if called.is_empty() {
+                break;
+            }
+            let mut next = Vec::new();
+            for (place, line) in called {
+                let offered = find(&said, &line);
+                next.extend(desk.say_from(buyer(place), &answer(&offered, 486, "bob")));
+            }
+            said = next;
         }
         let record = &desk.records[0];
         let from = record.caller.expect("it is shown").to_string();
@@ -106,6 +119,26 @@ fn what_is_explained_is_what_happens() {
         let live: Vec<&str> = record.attempts.iter().map(|one| &*one.buyer.id).collect();
         let order: Vec<&str> = explained.order.iter().map(|one| &*one.buyer).collect();
         assert_eq!(live, order, "seed {seed}: {explained}");
+        // Those of one step are called in the same breath, and no others.
+        let is_together = |place: usize| {
+            let mut others = explained
+                .order
+                .iter()
+                .filter(|one| one.step == explained.order[place].step);
+            others.nth(1).is_some()
+        };
+        for (place, one) in record.attempts.iter().enumerate() {
+            assert_eq!(
+                one.together.is_some(),
+                is_together(place),
+                "seed {seed}: {explained}"
+            );
+        }
+        at_once += record
+            .attempts
+            .iter()
+            .filter(|one| one.together.is_some())
+            .count();
         if let Some(answer) = &explained.refused {
             assert_eq!(record.status, answer.status, "seed {seed}: {explained}");
             refused += 1;
@@ -134,9 +167,22 @@ fn what_is_explained_is_what_happens() {
     }
     // Else not much was tried.
     assert!(
-        called > 5_000 && refused > 500 && exits > 200 && past > 1_000,
-        "{called} {refused} {exits} {past}"
+        called > 5_000 && refused > 500 && exits > 200 && past > 1_000 && at_once > 1_000,
+        "{called} {refused} {exits} {past} {at_once}"
     );
+}
+
+/// The first two are called together, with a priority and perhaps a weight of their own.
+fn grouped(dice: &mut Dice, mut members: Vec<Arc<Buyer>>) -> Route {
+    let rest = members.split_off(members.len().min(2));
+    let group = Together {
+        id: "group".into(),
+        priority: i32::try_from(dice.below(3)).expect("small"),
+        weight: dice.chance(50).then_some(2),
+        members,
+    };
+    let rest = rest.into_iter().map(Part::One);
+    Route::of([Part::Together(group)].into_iter().chain(rest).collect())
 }
 
 /// A buyer with rules of its own.

@@ -369,7 +369,7 @@ fn what_a_caller_says_while_its_call_waits_is_answered() {
 }
 
 /// Answers the oldest question.
-fn give(desk: &mut Desk, verdict: Verdict) -> Vec<super::desk::Said> {
+pub(crate) fn give(desk: &mut Desk, verdict: Verdict) -> Vec<super::desk::Said> {
     let questions = desk.questions.as_mut().expect("they are kept");
     let (ticket, claimant) = questions.remove(0);
     if verdict == Verdict::Granted {

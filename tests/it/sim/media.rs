@@ -20,7 +20,7 @@ use super::text::Msg;
 /// Where the caller and the buyers hear media.
 const CALLER_MEDIA: &str = "192.0.2.10:30000";
 
-fn sdp(who: &str, media: &str, attributes: &str) -> String {
+pub(crate) fn sdp(who: &str, media: &str, attributes: &str) -> String {
     let media = addr(media);
     format!(
         "v=0\r\no={who} 7 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
@@ -34,7 +34,7 @@ fn offer() -> Msg {
     invite().with_sdp(&sdp("ann", CALLER_MEDIA, ""))
 }
 
-fn buyer_media(place: usize) -> String {
+pub(crate) fn buyer_media(place: usize) -> String {
     format!("198.51.100.{}:4000{place}", 10 + place)
 }
 

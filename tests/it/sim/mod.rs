@@ -42,6 +42,7 @@ mod phone;
 mod plan;
 pub(crate) mod policy;
 mod posted;
+mod race;
 mod relayed;
 mod replayed;
 mod rfc;

@@ -19,6 +19,7 @@ use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     CampaignId, Company, Directory, Line, Source, SourceId, TermsId,
 };
+use strowger::routing::route::{Part, Route};
 use strowger::routing::trunk::{CompanyId, MediaTerms, Plane, Refer, Trunk};
 use strowger::sip::flow::Transport;
 use strowger::sip::locate::Wanted;
@@ -58,6 +59,7 @@ pub(crate) struct BuyerSpec {
     pub(crate) address: SocketAddr,
     /// Further gateways, each behind those before it.
     pub(crate) others: Vec<SocketAddr>,
+    pub(crate) priority: i32,
     pub(crate) ring: Duration,
     pub(crate) silence: Duration,
     pub(crate) probe: Option<Duration>,
@@ -80,6 +82,7 @@ impl BuyerSpec {
             name: name.to_owned(),
             address,
             others: Vec::new(),
+            priority: 1,
             ring: Duration::from_secs(30),
             silence: Duration::from_secs(4),
             probe: None,
@@ -113,6 +116,10 @@ pub(crate) struct TrustSpec {
 pub(crate) struct PolicySpec {
     /// Number `n` (see [`number`]) goes to the buyers in place `n`.
     pub(crate) lines: Vec<Vec<BuyerSpec>>,
+    /// Lines whose buyers are called at once.
+    pub(crate) together: Vec<usize>,
+    /// How many are called at once at most.
+    pub(crate) at_once: usize,
     /// Hosts besides the domains below, as open as `ip.example.com`.
     pub(crate) hosts: Vec<String>,
     /// Addresses listed besides the carrier's.
@@ -152,6 +159,8 @@ impl Default for PolicySpec {
     fn default() -> Self {
         Self {
             lines: Vec::new(),
+            together: Vec::new(),
+            at_once: 10,
             hosts: Vec::new(),
             sources: Vec::new(),
             call_time: Duration::from_secs(3600),
@@ -252,6 +261,7 @@ impl PolicySpec {
             },
             overload: Overload::default(),
             hunt: HuntBudget {
+                at_once: self.at_once,
                 attempts: 10,
                 time: Duration::from_secs(120),
                 pdd: Duration::from_secs(3),
@@ -354,7 +364,11 @@ impl PolicySpec {
             let all = &mut directory.buyers;
             all.extend(buyers.iter().map(|one| (one.id.clone(), one.clone())));
             let id = format!("campaign-{place}");
-            let campaign = Campaign::new(&id, CompanyId(0), buyers);
+            let parts = buyers.iter().cloned().map(Part::One).collect();
+            let mut campaign = Campaign::new(&id, CompanyId(0), buyers);
+            if self.together.contains(&place) {
+                campaign.route = Route::by_priority(parts);
+            }
             directory.campaigns.push(Arc::new(campaign));
         }
         for alias in &self.aliases {
@@ -382,6 +396,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         })
     });
     Arc::new(Buyer {
+        priority: spec.priority,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
         caps: spec.caps,

@@ -33,6 +33,8 @@ pub(crate) struct Scenario {
     pub(crate) is_far: bool,
     /// INVITEs that the roamer may leave open (0: any number), and all callers together.
     pub(crate) half_open: (u32, Option<u32>),
+    /// How many buyers are called at once at most.
+    pub(crate) at_once: usize,
     /// How long the answer to a question for a place takes, in milliseconds; `None`: it comes in the same breath.
     pub(crate) counting: Option<(u64, u64)>,
 }
@@ -46,6 +48,8 @@ pub(crate) struct CallPlan {
     pub(crate) uri: String,
     pub(crate) caller: Plan,
     pub(crate) buyers: Vec<BuyerPlan>,
+    /// Those of one priority are called at once.
+    pub(crate) is_together: bool,
 }
 
 /// One buyer of a call.
@@ -125,22 +129,45 @@ impl Scenario {
             caps: draw_caps(dice),
             is_relayed: dice.chance(50),
             is_far: false,
+            at_once: 10,
             counting: dice.pick(&[None, None, Some((0, 30)), Some((0, 2500))]),
             half_open: (
                 dice.pick(&[0, 0, 1, 64]),
                 dice.pick(&[None, None, None, Some(1), Some(2)]),
             ),
         };
-        Self {
+        let mut scenario = Self {
             is_far: dice.chance(35),
             ..scenario
+        };
+        // With dice of its own, so that the seeds from before stand for what they did.
+        scenario.draw_together(&mut Dice::new(seed ^ 0x7065_6574));
+        scenario
+    }
+
+    /// Some calls ring at all of their buyers at once, or at all but the last.
+    fn draw_together(&mut self, dice: &mut Dice) {
+        self.at_once = dice.pick(&[10, 10, 10, 2]);
+        for call in &mut self.calls {
+            call.is_together = dice.chance(45);
+            let is_split = dice.chance(30);
+            if let Some(last) = call.buyers.last_mut()
+                && call.is_together
+                && is_split
+            {
+                last.spec.priority = 2;
+            }
         }
     }
 
     pub(crate) fn policy(&self) -> PolicySpec {
         let buyers = |call: &CallPlan| call.buyers.iter().map(|one| one.spec.clone()).collect();
+        let lines = self.calls.iter().enumerate();
+        let together = lines.filter(|(_, call)| call.is_together);
         PolicySpec {
             lines: self.calls.iter().map(buyers).collect(),
+            together: together.map(|(line, _)| line).collect(),
+            at_once: self.at_once,
             call_time: self.call_time,
             session: self.session,
             refer: self.refer,
@@ -220,6 +247,7 @@ fn draw_call(dice: &mut Dice, call: usize) -> CallPlan {
         from,
         uri: format!("sip:{user}@{host}"),
         caller,
+        is_together: false,
         buyers: (0..buyers)
             .map(|buyer| draw_buyer(dice, call, buyer))
             .collect(),

@@ -57,6 +57,8 @@ const SEEN: &[&str] = &[
     "buyer_error",
     "unreachable",
     "cancelled",
+    "several_at_once",
+    "lost_race",
     "no_credentials",
     "wrong_password",
     "stale_nonce",

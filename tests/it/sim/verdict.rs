@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use strowger::call::record::{AttemptResult, Outcome, Record, Side};
+use strowger::call::record::{Attempt, AttemptResult, Outcome, Record, Side};
 
 use super::leg::Leg;
 use super::policy::number;
@@ -25,6 +25,8 @@ pub(crate) struct CallWatch {
     pub(crate) is_far: bool,
     /// Where the caller is.
     pub(crate) from: SocketAddr,
+    /// Its buyers of one priority are called at once.
+    is_together: bool,
     dialled: String,
 }
 
@@ -32,6 +34,7 @@ pub(crate) struct CallWatch {
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) addresses: Vec<SocketAddr>,
+    priority: i32,
 }
 
 impl CallWatch {
@@ -46,6 +49,7 @@ impl CallWatch {
             buyers: buyers
                 .map(|buyer| Named {
                     name: buyer.spec.name.clone(),
+                    priority: buyer.spec.priority,
                     addresses: buyer.gateways().map(|(address, _)| address).collect(),
                 })
                 .collect(),
@@ -55,6 +59,7 @@ impl CallWatch {
             is_far,
             first_final: 0,
             from: plan.from,
+            is_together: plan.is_together,
             dialled: plan
                 .uri
                 .split([':', '@'])
@@ -68,6 +73,42 @@ impl CallWatch {
 /// Where a buyer stands in its call's list.
 fn place_of(name: &str, call: &CallWatch) -> Option<usize> {
     call.buyers.iter().position(|buyer| *buyer.name == *name)
+}
+
+/// Whether the buyers were called in their order.
+fn is_in_order(attempts: &[Attempt], call: &CallWatch) -> bool {
+    let is_trunk_failure = |one: &Attempt| {
+        one.result == AttemptResult::Unreachable
+            || matches!(one.status, Some(408 | 500 | 502 | 503 | 504))
+    };
+    if !call.is_together {
+        // The next gateway of a buyer only if the trunk to the one before failed.
+        return attempts.is_sorted_by(|one, next| {
+            let places = [one, next].map(|attempt| place_of(&attempt.buyer.id, call));
+            places[0] < places[1] || (places[0] == places[1] && is_trunk_failure(one))
+        });
+    }
+    let priority_of = |one: &Attempt| {
+        let place = place_of(&one.buyer.id, call);
+        place.map(|place| call.buyers[place].priority)
+    };
+    let of_each = call.buyers.iter().all(|buyer| {
+        let own: Vec<_> = attempts
+            .iter()
+            .filter(|one| *one.buyer.id == *buyer.name)
+            .collect();
+        own.windows(2).all(|two| is_trunk_failure(two[0]))
+    });
+    // Nobody is called before all of a lower priority are done with.
+    let of_all = attempts.windows(2).all(|two| {
+        let is_later = priority_of(&two[0]) < priority_of(&two[1]);
+        priority_of(&two[0]) <= priority_of(&two[1])
+            && (!is_later
+                || attempts.iter().all(|one| {
+                    priority_of(one) >= priority_of(&two[1]) || one.ended <= two[1].began
+                }))
+    });
+    of_each && of_all
 }
 
 /// What is wrong with a record, at the moment it is written.
@@ -92,14 +133,19 @@ pub(crate) fn check_record(
         .filter(|call_id| !call_id.is_empty())
         .collect();
     must(made == call.offers, "and other attempts than INVITEs");
-    // The next gateway of a buyer only if the trunk to the one before failed.
-    let in_order = attempts.is_sorted_by(|one, next| {
-        let places = [one, next].map(|attempt| place_of(&attempt.buyer.id, call));
-        let is_trunk_failure = one.result == AttemptResult::Unreachable
-            || matches!(one.status, Some(408 | 500 | 502 | 503 | 504));
-        places[0] < places[1] || (places[0] == places[1] && is_trunk_failure)
-    });
-    must(in_order, "and buyers out of order");
+    must(is_in_order(attempts, call), "and buyers out of order");
+    let is_joined = |one: &Attempt| one.together.is_some();
+    must(
+        call.is_together || !attempts.iter().any(is_joined),
+        "and called together though nobody was to be",
+    );
+    let has_lost = |one: &Attempt| one.result == AttemptResult::LostRace;
+    // The winner's answer may wait for a PRACK that never comes.
+    let is_left = |one: &Attempt| one.result == AttemptResult::Cancelled;
+    must(
+        call.is_answered || attempts.iter().any(is_left) || !attempts.iter().any(has_lost),
+        "and lost though nobody has won",
+    );
     let mut gateways: Vec<_> = attempts.iter().map(|one| &one.gateway.name).collect();
     gateways.sort();
     must(

@@ -506,6 +506,13 @@ impl Watch {
         if record.attempts.windows(2).any(is_again) {
             self.tally.add("second_gateway");
         }
+        let met = |one: &Attempt| {
+            let mut others = record.attempts.iter();
+            others.any(|other| other.buyer.id != one.buyer.id && other.began == one.began)
+        };
+        if record.attempts.iter().any(met) {
+            self.tally.add("several_at_once");
+        }
         let call_id = String::from_utf8_lossy(&record.call_id).into_owned();
         let Some(leg) = self.legs.get(&call_id) else {
             // An INVITE that a stranger damaged, at a place where strangers may call.

@@ -36,7 +36,7 @@ fn with_login() -> Desk {
     })
 }
 
-fn challenge(request: &Msg, realm: &str, algorithms: &[&str]) -> Msg {
+pub(crate) fn challenge(request: &Msg, realm: &str, algorithms: &[&str]) -> Msg {
     algorithms.iter().fold(request.reply(401, "bob"), |reply, algorithm| {
         let value =
             format!("Digest realm=\"{realm}\", nonce=\"n1\", qop=\"auth,auth-int\", algorithm={algorithm}");
