@@ -464,7 +464,9 @@ sid = "sub7"
             .expect("text");
         }
         for (place, buyer) in self.buyers.iter().enumerate() {
-            write_buyer(&mut text, place, buyer);
+            // Who is called at once has one priority.
+            let priority = if self.dial == "together" { 0 } else { place };
+            write_buyer(&mut text, priority, buyer);
         }
         text += &self.more;
         text
@@ -484,7 +486,7 @@ sid = "sub7"
     }
 }
 
-fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
+fn write_buyer(text: &mut String, priority: usize, buyer: &Buyer) {
     let Buyer {
         id,
         address,
@@ -505,7 +507,7 @@ fn write_buyer(text: &mut String, place: usize, buyer: &Buyer) {
 [[buyer]]
 id = "{id}"
 company = "acme"
-priority = {place}
+priority = {priority}
 ring_timeout = "{ring_timeout}"
 response_timeout = "{response_timeout}"
 refer = "{refer}"

@@ -704,15 +704,12 @@ fn only_the_winner_is_told_of_as_the_one_who_answered() {
     race.says(0, 180);
     race.says(1, 200);
 
-    let answered: Vec<_> = race
-        .desk
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Answered { buyer, .. } => Some(buyer.id.to_string()),
-            _ => None,
-        })
-        .collect();
+    let mut answered = Vec::new();
+    for event in &race.desk.events {
+        if let Event::Answered { buyer, .. } = event {
+            answered.push(buyer.id.to_string());
+        }
+    }
     assert_eq!(answered, ["c0b1"]);
 }
 
