@@ -364,10 +364,8 @@ impl Call {
         let record = self.record.as_mut();
         if let Some(story) = record.and_then(|record| record.story.as_mut())
             && let Some(winner) = winner
-            && story.progress.buyer.as_ref() != Some(&winner.id)
         {
-            // Another one was chosen after it.
-            story.note_buyer(winner);
+            story.note_winner(winner);
         }
         self.note_taken(now, core);
     }

@@ -172,6 +172,13 @@ impl Story {
         self.progress.buyer_number = number.map(Into::into);
     }
 
+    /// This buyer has the call; others may have been chosen after it.
+    pub(crate) fn note_winner(&mut self, winner: &Buyer) {
+        if self.progress.buyer.as_ref() != Some(&winner.id) {
+            self.note_buyer(winner);
+        }
+    }
+
     /// The webhooks of a trigger that fire now.
     pub(crate) fn due(&self, core: &Core, now: Instant, trigger: Trigger) -> Vec<Arc<Webhook>> {
         let Some(hooks) = &self.hooks else {

@@ -159,19 +159,13 @@ impl<'w> Walk<'w> {
                 }
                 if let Step::Over(end) = self.turn(buyer) {
                     // Whoever is cancelled may have lost to another one.
-                    over = match (over, end) {
-                        (None | Some(End::AsItDid), end) => Some(end),
-                        (Some(end), _) => Some(end),
-                    };
+                    over = over.filter(|end| *end != End::AsItDid).or(Some(end));
                 }
             }
             if let Some(end) = over {
-                let mut buyers = lineup.buyers.iter();
-                if let End::Taken(id) = &end
-                    && let Some(winner) = buyers.find(|buyer| buyer.id == *id)
-                {
-                    // Others were chosen after it, and have lost.
-                    self.story.note_buyer(winner);
+                let won = |one: &&Arc<Buyer>| matches!(&end, End::Taken(id) if *id == one.id);
+                if let Some(winner) = lineup.buyers.iter().find(won) {
+                    self.story.note_winner(winner);
                 }
                 return end;
             }
