@@ -11,6 +11,7 @@
 //! there the replay ends ([`End::Unknown`]). What webhooks answered and others wrote is taken as it came, also where today's
 //! webhooks would ask something else.
 
+mod remembers;
 mod walk;
 
 use std::sync::Arc;

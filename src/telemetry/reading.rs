@@ -417,3 +417,6 @@ fn side(label: &str) -> Option<&'static str> {
         .map(Side::label)
         .find(|known| *known == label)
 }
+
+#[cfg(test)]
+mod tests;

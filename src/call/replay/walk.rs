@@ -6,15 +6,14 @@ use std::time::Duration;
 use crate::call::call::Call;
 use crate::call::course::Turn;
 use crate::call::memory;
-use crate::call::memory::Memory;
 use crate::call::policy::Policy;
+use crate::call::replay::remembers::Remembers;
 use crate::call::replay::{End, Fate, Happened, Held, Known, Replayed, WhyPassed};
 use crate::call::route::{cause_of_hunt, sum_up};
 use crate::call::story::Story;
 use crate::call::tried::Hunted;
 use crate::hooks::after::{self, Firing};
 use crate::hooks::conversion::{Conversion, Ended, Talk};
-use crate::hooks::past::Past;
 use crate::hooks::trigger::Trigger;
 use crate::hooks::window::MOST_PINGS;
 use crate::routing::book::Claim;
@@ -26,7 +25,6 @@ use crate::routing::screen::Kept;
 use crate::routing::trunk::Trunk;
 use crate::routing::window::Span;
 use crate::types::moment::Moment;
-use crate::types::number::Number;
 use crate::types::tag::Tags;
 
 /// How far it is.
@@ -53,32 +51,6 @@ pub(super) struct Walk<'w> {
     fired: Vec<(Arc<str>, Moment)>,
 }
 
-/// What is remembered of the caller, this call included.
-struct Remembers<'w> {
-    memory: Option<&'w (Memory, bool)>,
-    asks: bool,
-    fired: &'w [(Arc<str>, Moment)],
-}
-
-impl Past for Remembers<'_> {
-    fn is_known(&self) -> bool {
-        // What nobody asked for then is as with a caller who never called.
-        !self.asks || self.memory.is_none_or(|(_, is_known)| *is_known)
-    }
-
-    fn last_fired(&self, webhook: &str, _: Number) -> Option<Moment> {
-        let own = self.fired.iter().filter(|(id, _)| **id == *webhook);
-        let own = own.map(|(_, at)| *at).max();
-        let memory = self.memory.filter(|_| self.asks);
-        own.max(memory.and_then(|(memory, _)| memory.last_fired(webhook)))
-    }
-
-    fn last_converted(&self, group: &str, buyer: &str, _: Number) -> Option<Moment> {
-        let (memory, _) = self.memory.filter(|_| self.asks)?;
-        memory.last_converted(group, buyer)
-    }
-}
-
 /// What became of a buyer's turn.
 enum Step {
     Next,
@@ -92,7 +64,9 @@ impl<'w> Walk<'w> {
         (call, known): (&'w Happened, &'w Known),
         story: Story,
     ) -> Self {
-        let asks = !memory::window(policy, &story.facts.campaign).is_zero();
+        let window = memory::window(policy, &story.facts.campaign);
+        let has_tags = policy.hooks.keys().stores_for(&story.facts.company);
+        let asks = !window.is_zero() || has_tags;
         Self {
             asks: asks && story.facts.caller.is_some(),
             fired: Vec::new(),
@@ -443,6 +417,10 @@ impl<'w> Walk<'w> {
         let Some(hooks) = self.story.hooks.clone() else {
             return (None, Vec::new());
         };
+        if talk.is_some() && !self.story.facts.campaign.settle.is_zero() {
+            // That is found out later, and no record tells it.
+            return (None, Vec::new());
+        }
         let buyer = self.story.progress.buyer.clone();
         let talk = talk.map(|time| Talk {
             buyer: buyer.as_deref().unwrap_or_default(),
