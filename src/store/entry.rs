@@ -80,8 +80,6 @@ coded_kinds!(Entry<'a> {
     5 => Queued(entry),
     6 => Delivered(entry),
     7 => Revived(entry),
-    40 => Dropped(entry),
-    41 => Tagged(entry),
     8 => Stored(entry),
     9 => Used(entry),
     10 => Converted(entry),
@@ -95,6 +93,8 @@ coded_kinds!(Entry<'a> {
     23 => Listed(entry),
     30 => Posted(entry),
     31 => Awaited(entry),
+    40 => Dropped(entry),
+    41 => Tagged(entry),
 });
 
 /// See [`Entry::Admitted`]. All that a record needs if the edge does not live to write it.

@@ -30,7 +30,10 @@ fn kinds_keep_their_numbers_and_others_are_no_entries() {
         })
         .collect();
 
-    assert_eq!(kinds, (1..=14).chain(20..=23).collect::<Vec<_>>());
+    assert_eq!(
+        kinds,
+        (1..=14).chain(20..=23).chain(40..=41).collect::<Vec<_>>()
+    );
     assert_eq!(Entry::decode(&[0]), Err(NotAnEntry));
     assert_eq!(Entry::decode(&[15, 0, 0]), Err(NotAnEntry));
 }
@@ -135,16 +138,6 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             id: DeliveryId(9),
             at,
         }),
-        Entry::Tagged(Tagged {
-            uuid,
-            tags: vec![KnownTag {
-                key: "age",
-                value: "66",
-                origin: "hook",
-            }]
-            .into(),
-        }),
-        Entry::Dropped(DeliveryId(9)),
         Entry::Stored(Stored {
             company: "acme",
             caller: "+15550199",
@@ -201,6 +194,16 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             at,
             checked: Some(at),
             drift: "in_sync",
+        }),
+        Entry::Dropped(DeliveryId(9)),
+        Entry::Tagged(Tagged {
+            uuid,
+            tags: vec![KnownTag {
+                key: "age",
+                value: "66",
+                origin: "hook",
+            }]
+            .into(),
         }),
     ]
 }
