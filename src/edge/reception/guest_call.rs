@@ -23,6 +23,9 @@ pub(in crate::edge) struct GuestCall {
     pub(super) company: u64,
     /// The campaign number.
     pub(super) number: String,
+    /// Whether another application has handed it over: it says so once, when the call comes in.
+    #[serde(default)]
+    pub(super) is_handed_over: bool,
     /// Who calls.
     pub(super) caller: Option<String>,
     /// What is known of it besides.

@@ -5,6 +5,7 @@ use crate::edge::reception::voice::{Asked, Turned};
 use crate::edge::reception::{ENTERED, Entered, REMEMBERED, Reception, Shut};
 use crate::store::Entry;
 use crate::store::entry::Noted;
+use crate::twilio::connect::is_hand_off;
 use crate::twilio::front_door::Service;
 use crate::twilio::ivr::{End, Flow, Place, Turn, Urls, queue_music};
 use crate::twilio::sid::CallSid;
@@ -31,6 +32,10 @@ impl Reception {
             }
             return Ok(Response::of(hangup([])));
         };
+        if service == Service::IvrMenu && is_hand_off(asked.form) {
+            // Its payload comes with this request only.
+            self.receive(now, asked)?;
+        }
         let turn = turn(flow, service, asked);
         if !turn.tags.is_empty() {
             self.enter(now, leg, asked, turn.tags)?;

@@ -115,6 +115,7 @@ impl Turned {
 struct Wanted {
     company: CompanyKey,
     number: Number,
+    is_handed_over: bool,
     tags: Tags,
     /// A hand-off, and how often it was.
     seen: Option<((CompanyKey, CallSid), Seen)>,
@@ -137,6 +138,10 @@ impl Reception {
         let leg = incoming.leg;
         let known = book.calls.get(now, &leg).cloned();
         let mut entered = Tags::default();
+        let before = known.as_ref().filter(|call| call.is_handed_over);
+        for (key, value) in before.into_iter().flat_map(|call| &call.tags) {
+            let _ = entered.add(key, value, Origin::HandOff);
+        }
         for (key, value) in book.entered.get(now, &leg).into_iter().flatten() {
             // What is no tag is not kept.
             let _ = entered.add(key, value, Origin::HandOff);
@@ -155,7 +160,7 @@ impl Reception {
             let document = asked.document(leg, call)?;
             return Ok(document);
         }
-        let wanted = asked.wanted(now, (&incoming, entered), |key| {
+        let wanted = asked.wanted(now, (&incoming, entered, before), |key| {
             book.hand_offs.get(now, key)
         })?;
         let calls = asked.twilio.calls;
@@ -166,6 +171,7 @@ impl Reception {
             org: asked.org.id.to_string(),
             company: wanted.company.0,
             number: wanted.number.to_string(),
+            is_handed_over: wanted.is_handed_over,
             caller: incoming.caller.map(|caller| caller.to_string()),
             tags: listed(&wanted.tags),
             expires: now.after(asked.twilio.ticket_time).millis(),
@@ -237,7 +243,7 @@ impl Asked<'_> {
     fn wanted<'s>(
         &self,
         now: Moment,
-        (incoming, mut tags): (&Incoming, Tags),
+        (incoming, mut tags, before): (&Incoming, Tags, Option<&GuestCall>),
         seen: impl FnOnce(&(CompanyKey, CallSid)) -> Option<&'s Seen>,
     ) -> Result<Wanted, Turned> {
         let mut add = |key: &str, value: &str| {
@@ -247,8 +253,13 @@ impl Asked<'_> {
         if incoming.attestation != Attestation::None {
             add("attestation", incoming.attestation.label());
         }
-        let (key, number, seen) = match &incoming.way {
-            Way::HandOff => {
+        let (key, number, seen) = match (&incoming.way, before) {
+            // Its payload came with the first request, and with no other.
+            (Way::Dialled(_) | Way::SoftPhone { .. }, Some(call)) => {
+                let number = call.number().ok_or(Turned::NumberUnknown)?;
+                (CompanyKey(call.company), number, None)
+            }
+            (Way::HandOff, _) => {
                 let hand_off = Claim::read(self.form)?.verify(self)?;
                 let key = (hand_off.company, hand_off.original_call);
                 let seen = seen(&key);
@@ -271,7 +282,7 @@ impl Asked<'_> {
                 }
                 (hand_off.company, hand_off.number, seen)
             }
-            Way::Dialled(number) | Way::SoftPhone { wanted: number, .. } => {
+            (Way::Dialled(number) | Way::SoftPhone { wanted: number, .. }, None) => {
                 if let Way::SoftPhone { identity, .. } = &incoming.way {
                     add("soft_phone", identity);
                 }
@@ -298,6 +309,7 @@ impl Asked<'_> {
         Ok(Wanted {
             company: key,
             number,
+            is_handed_over: incoming.way == Way::HandOff || before.is_some(),
             tags,
             seen,
         })

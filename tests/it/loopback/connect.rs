@@ -412,6 +412,49 @@ fn what_callers_enter_becomes_tags_and_reaches_the_decision() {
     no_canary(site.folder.path());
 }
 
+/// The payload comes with the first request, and the answers to the menu without it.
+#[test]
+fn a_call_that_is_handed_over_may_go_through_a_menu() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    prepare(&site);
+    site.append(FLOW);
+    let edge = site.start();
+    let twilio = Sender {
+        token: "canary-flow-token-0123456789",
+        ..Sender::of(&edge)
+    };
+    let account = ("AccountSid", "AC00000000000000000000000000000004");
+    let mut fields = hand_off(41, &[]);
+    fields.retain(|(name, _)| *name != "AccountSid");
+    fields.push(account);
+    let menu = twilio.post("/connect/webhook/twilio/ivr-menu?orgid=flow-org", &fields);
+    assert!(menu.body.contains("Press 1"), "{}", menu.body);
+    let leg = leg(41);
+    let then = |digits| {
+        [
+            account,
+            ("CallSid", &*leg),
+            ("From", "+14155550123"),
+            ("To", "AP0123456789abcdef0123456789abcdef"),
+            ("Digits", digits),
+        ]
+    };
+    let input = "/connect/webhook/twilio/ivr-menu-input?orgid=flow-org&step=product&asked=0";
+    assert!(twilio.post(input, &then("1")).body.contains("zip code"));
+    let input = "/connect/webhook/twilio/ivr-input?orgid=flow-org&step=zip&asked=0";
+    let dialled = dial(&twilio.post(input, &then("90210")));
+
+    let mut caller = Carrier::new(edge.addresses()[0]);
+    caller.call_by(&caller.invite_with(NUMBER, ("X-Strowger-Ticket", &dialled.ticket)));
+    caller.hang_up();
+    edge.stop();
+    let tags = site.records()[0]["routing"]["tags"].to_string();
+    for said in [ORIGINAL, "us-90210", "solar"] {
+        assert!(tags.contains(said), "{said}: {tags}");
+    }
+}
+
 /// An organisation with a flow.
 const FLOW: &str = r#"
 [[twilio.org]]
