@@ -46,10 +46,14 @@ pub(super) fn of(serves: Serves) -> Tables {
 
 impl Counter {
     pub(super) fn new(office: &Arc<Office>, serves: Serves) -> Self {
-        let metrics = &office.panel.metrics;
+        let [admin, vendors] = &office.counts;
+        let counts = match serves {
+            Serves::Admin => admin,
+            Serves::Vendors => vendors,
+        };
         Self {
             serves,
-            counts: Arc::new(HttpCounts::new(metrics, serves == Serves::Vendors)),
+            counts: Arc::clone(counts),
             tables: of(serves),
             office: Arc::clone(office),
         }

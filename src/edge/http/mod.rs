@@ -74,6 +74,8 @@ const HEAVY: usize = 2;
 /// What the rooms of the service share.
 pub(super) struct Office {
     pub(super) panel: Arc<Panel>,
+    /// What is counted of each side, administrators' first.
+    counts: [Arc<HttpCounts>; 2],
     /// What is counted of webhooks.
     pub(super) vendors: VendorCounts,
     /// The way to the supervisor.
@@ -137,6 +139,10 @@ impl Office {
             let _ = HttpCounts::new(&panel.metrics, is_vendors);
         }
         Self {
+            counts: [false, true].map(|is_vendors| {
+                let counts = HttpCounts::new(&panel.metrics, is_vendors);
+                Arc::new(counts)
+            }),
             vendors: VendorCounts::new(&panel.metrics),
             panel: Arc::clone(panel),
             changer,
