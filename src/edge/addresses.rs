@@ -6,8 +6,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
+use tracing::info;
 
 use crate::call::policy::Policy;
+use crate::edge::Edge;
 use crate::net::sockets;
 use crate::sip::flow::ListenerId;
 
@@ -226,6 +228,35 @@ impl fmt::Display for Way {
             "requests leave by {source}, and ask for answers at {advertised}: list both addresses, or behind \
              NAT the public one"
         )
+    }
+}
+
+impl Edge {
+    /// Says where it listens, and that it is ready.
+    pub(super) fn announce(&self) {
+        for listener in &self.listeners {
+            info!(
+                transport = listener.transport.name(),
+                bind = %listener.bind,
+                advertise = %listener.advertise,
+                "listening"
+            );
+        }
+        match self.http {
+            Some(address) => info!(%address, "metrics and health are served"),
+            None => info!("no [http]: metrics and health are not served"),
+        }
+        for address in self.http_addresses() {
+            info!(%address, "HTTP is served");
+        }
+        let node = &self.node;
+        info!(
+            node = node.name,
+            version = env!("CARGO_PKG_VERSION"),
+            shards = node.shards,
+            generation = self.generation,
+            "ready"
+        );
     }
 }
 

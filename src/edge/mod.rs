@@ -67,7 +67,7 @@ use std::thread::JoinHandle;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::error;
 
 use crate::call::input::Which;
 use crate::call::policy::{Listener, Policy};
@@ -454,32 +454,6 @@ impl Edge {
                 error!(shard, "shard takes no orders");
             }
         }
-    }
-
-    fn announce(&self) {
-        for listener in &self.listeners {
-            info!(
-                transport = listener.transport.name(),
-                bind = %listener.bind,
-                advertise = %listener.advertise,
-                "listening"
-            );
-        }
-        match self.http {
-            Some(address) => info!(%address, "metrics and health are served"),
-            None => info!("no [http]: metrics and health are not served"),
-        }
-        for address in self.http_addresses() {
-            info!(%address, "HTTP is served");
-        }
-        let node = &self.node;
-        info!(
-            node = node.name,
-            version = env!("CARGO_PKG_VERSION"),
-            shards = node.shards,
-            generation = self.generation,
-            "ready"
-        );
     }
 }
 
