@@ -134,10 +134,6 @@ impl Office {
     ) -> Self {
         let mut guesses = Guesses::new(LOCKERS);
         guesses.set_rule(TRIES, LOCK);
-        // So that their names show, whichever side is served.
-        for is_vendors in [false, true] {
-            let _ = HttpCounts::new(&panel.metrics, is_vendors);
-        }
         Self {
             counts: [false, true].map(|is_vendors| {
                 let counts = HttpCounts::new(&panel.metrics, is_vendors);

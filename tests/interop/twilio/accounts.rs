@@ -191,7 +191,7 @@ key_secret = "key-secret-0123456789abcdef"
 
 [twilio]
 public_url = "{BASE}"
-sip = "127.0.0.1:5060"
+sip = "sip.example.com:5060"
 transport = "udp"
 api_url = "{url}"
 strict_identity = true

@@ -182,7 +182,7 @@ def live(question):
         "changed": read.voice_url if changed.sid == read.sid else None,
         "left": len(numbers.list(page_size=1)),
         "missing": code(lambda: numbers(bought.sid).fetch()),
-        "refused": code(lambda: stranger.incoming_phone_numbers.list()),
+        "refused": code(lambda: stranger.incoming_phone_numbers(bought.sid).fetch()),
     }
 
 

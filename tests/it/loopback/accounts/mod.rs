@@ -64,7 +64,7 @@ allow = ["127.0.0.0/8"]
 
 [twilio]
 public_url = "{BASE}"
-sip = "127.0.0.1:5060"
+sip = "sip.example.com:5060"
 transport = "udp"
 api_url = "{url}"
 {SEAL_KEYS}
