@@ -82,6 +82,7 @@ impl<'c> Judge<'c> {
         if let Err(barred) = rules.callers.check(self.facts.caller) {
             return Some(Verdict::Denied(barred));
         }
+        self.memo.learn(rules.conditions.keys());
         if let Err(mismatch) = rules.conditions.matches(&self.memo) {
             return Some(Verdict::Mismatch(mismatch));
         }

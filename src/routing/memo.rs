@@ -1,7 +1,5 @@
 //! What is known of a call, each name of it worked out once: a route's buyers ask for the same few over and over.
 
-use std::cell::RefCell;
-
 use smallvec::SmallVec;
 
 use crate::types::tag::Lookup;
@@ -9,7 +7,7 @@ use crate::types::tag::Lookup;
 /// Remembers what `facts` answered. For as long as they do not change.
 pub(super) struct Memo<'f> {
     facts: &'f dyn Lookup,
-    known: RefCell<SmallVec<[Known; 4]>>,
+    known: SmallVec<[Known; 4]>,
 }
 
 /// The values of one name.
@@ -24,26 +22,31 @@ impl<'f> Memo<'f> {
     pub(super) fn new(facts: &'f dyn Lookup) -> Self {
         Self {
             facts,
-            known: RefCell::default(),
+            known: SmallVec::new(),
         }
+    }
+
+    /// Works these names out, so that they need not be when they are looked up.
+    pub(super) fn learn<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            if self.of(name).is_none() {
+                self.known.push(Known::of(name, self.facts));
+            }
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<&Known> {
+        self.known
+            .iter()
+            .find(|known| *known.name == *name.as_bytes())
     }
 }
 
 impl Lookup for Memo<'_> {
     fn look_up(&self, name: &str, found: &mut dyn FnMut(&str)) {
-        // Whoever asks for a name while told of another gets it from the source.
-        let Ok(mut known) = self.known.try_borrow_mut() else {
-            return self.facts.look_up(name, found);
-        };
-        let place = known
-            .iter()
-            .position(|known| *known.name == *name.as_bytes());
-        let place = place.unwrap_or_else(|| {
-            known.push(Known::of(name, self.facts));
-            known.len() - 1
-        });
-        if let Some(known) = known.get(place) {
-            known.each(found);
+        match self.of(name) {
+            Some(known) => known.each(found),
+            None => self.facts.look_up(name, found),
         }
     }
 }
@@ -94,13 +97,16 @@ mod tests {
     #[test]
     fn each_name_is_worked_out_once_and_answered_alike() {
         let asked = Asked(Cell::new(0));
-        let memo = Memo::new(&asked);
+        let mut memo = Memo::new(&asked);
         for _ in 0..3 {
+            memo.learn(["geo", "age"].into_iter());
             let mut values = Vec::new();
             memo.look_up("geo", &mut |value| values.push(value.to_owned()));
             memo.look_up("age", &mut |_| panic!("it has none"));
             assert_eq!(values, ["us-ny", "", "212"]);
         }
         assert_eq!(asked.0.get(), 2);
+        memo.look_up("zip", &mut |_| panic!("it has none"));
+        assert_eq!(asked.0.get(), 3, "what was not learnt is asked for");
     }
 }
