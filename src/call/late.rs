@@ -141,6 +141,10 @@ pub struct Settled {
     pub is_converted: bool,
     /// What the publisher gets, and what the buyer pays; `None`: nothing is said.
     pub worth: Option<(Money, Money)>,
+    /// Whether the publisher gets nothing, as it had this caller before, whatever is said later.
+    pub is_payout_duplicate: bool,
+    /// Whether the buyer pays nothing, for the same reason.
+    pub is_revenue_duplicate: bool,
 }
 
 /// What follows from something that was said, or from the time.
@@ -413,11 +417,14 @@ impl Late {
         if !conversion.is_settled() {
             return;
         }
-        let worth = conversion.converted().map(|converted| converted.worth);
+        let converted = conversion.converted();
+        let worth = converted.map(|converted| converted.worth);
         let settled = Settled {
             group: conversion.group.clone().unwrap_or_default(),
             is_converted: worth.is_some(),
             worth: worth.map(|worth| (worth.payout, worth.revenue)),
+            is_payout_duplicate: converted.is_some_and(|one| one.is_payout_duplicate),
+            is_revenue_duplicate: converted.is_some_and(|one| one.is_revenue_duplicate),
         };
         if let (true, Some(buyer)) = (settled.is_converted, &self.buyer) {
             change.counted = book::late(buyer, self.chosen, CapOn::Conversion);
@@ -426,15 +433,14 @@ impl Late {
         change.settled = Some(settled);
     }
 
-    /// It has converted, and is worth something else.
+    /// It has converted, and is worth something else; what a duplicate is worth stays nothing.
     fn reprice(&mut self, settled: Settled, posted: &Posted, change: &mut Change) {
         let Some(before) = settled.worth.filter(|_| settled.is_converted) else {
             return;
         };
-        let worth = (
-            posted.payout.unwrap_or(before.0),
-            posted.revenue.unwrap_or(before.1),
-        );
+        let payout = posted.payout.filter(|_| !settled.is_payout_duplicate);
+        let revenue = posted.revenue.filter(|_| !settled.is_revenue_duplicate);
+        let worth = (payout.unwrap_or(before.0), revenue.unwrap_or(before.1));
         if worth == before {
             return;
         }

@@ -258,9 +258,8 @@ impl<F: Clone> Memories<F> {
     pub fn ask(&mut self, question: &Question, follower: F) -> Memory {
         let entries = self.callers.entry(question.of.clone()).or_default();
         let others = entries.iter().map(|entry| &entry.call);
-        let mut calls: Vec<_> = others.rev().filter(|call| call.is_worth()).collect();
-        calls.truncate(MOST_EARLIER);
-        let calls = calls.into_iter().cloned().collect();
+        let worth = others.rev().filter(|call| call.is_worth());
+        let calls = worth.take(MOST_EARLIER).cloned().collect();
         entries.push(Entry {
             call: question.call.clone(),
             follower: Some(follower),

@@ -127,7 +127,7 @@ impl<'d> Case<'d> {
         };
         let counters = counters(section, policy, desk);
         let answers = answers(section, policy, desk);
-        let memory = memory(section, at.unwrap_or_default(), desk);
+        let memory = memory(section, at.unwrap_or_default(), policy, desk);
         let mut tags = Vec::new();
         for (key, found) in section.entries("tags", desk) {
             for value in texts(found, desk) {
@@ -217,16 +217,17 @@ impl<'d> Case<'d> {
                 self.differs(place, &is, &want.to_string(), desk);
             }
         }
-        self.check_verdicts(&said, desk);
+        self.check_verdicts(&said, policy, desk);
         self.check_tags(&said, desk);
         self.check_headers(&said, desk);
-        self.check_webhooks(&said, desk);
+        self.check_webhooks(&said, policy, desk);
     }
 
-    fn check_verdicts(&self, said: &Explanation, desk: &mut Desk<'_>) {
+    fn check_verdicts(&self, said: &Explanation, policy: &Policy, desk: &mut Desk<'_>) {
         let looks = said.looks.iter().flat_map(|look| &look.buyers);
         let all: Vec<_> = looks.chain(&said.passed).collect();
         for (buyer, found) in self.expect.entries("verdicts", desk) {
+            known_buyer(buyer, policy, desk);
             let Some(want) = text(found, desk) else {
                 continue;
             };
@@ -272,7 +273,7 @@ impl<'d> Case<'d> {
         }
     }
 
-    fn check_webhooks(&self, said: &Explanation, desk: &mut Desk<'_>) {
+    fn check_webhooks(&self, said: &Explanation, policy: &Policy, desk: &mut Desk<'_>) {
         let selected = said.order.iter().flat_map(|buyer| &buyer.webhooks);
         let fired: Vec<&HookSaid> = said.start_webhooks.iter().chain(selected).collect();
         let urls = |id: &str| {
@@ -292,6 +293,7 @@ impl<'d> Case<'d> {
             }
         }
         for id in self.expect.list("silent", desk) {
+            known_webhook(id, policy, desk);
             if let Some(url) = urls(id.value).first() {
                 let is = format!("`{}` asks {url}", id.value);
                 self.differs(id.place, &is, "that it does not fire", desk);
@@ -378,11 +380,7 @@ fn answers(section: &Section<'_>, policy: &Policy, desk: &mut Desk<'_>) -> Vec<A
         let Some(webhook) = webhook else {
             continue;
         };
-        let mut known = policy.hooks.webhooks();
-        if !known.any(|known| *known.id == *webhook.value) {
-            let what = format!("there is no webhook `{}`", webhook.value.escape_debug());
-            desk.fault(webhook.place, what, "the id of a [[webhook]]");
-        }
+        known_webhook(webhook, policy, desk);
         answers.push(Answered {
             webhook: webhook.value.to_owned(),
             status: u16::try_from(status).unwrap_or(200),
@@ -392,7 +390,32 @@ fn answers(section: &Section<'_>, policy: &Policy, desk: &mut Desk<'_>) -> Vec<A
     answers
 }
 
-fn memory(section: &Section<'_>, at: Moment, desk: &mut Desk<'_>) -> Memory {
+// What is said of a name that nobody has would hold whatever happens.
+
+fn known_webhook(id: Spot<&str>, policy: &Policy, desk: &mut Desk<'_>) {
+    let mut known = policy.hooks.webhooks();
+    if !known.any(|known| *known.id == *id.value) {
+        let what = format!("there is no webhook `{}`", id.value.escape_debug());
+        desk.fault(id.place, what, "the id of a [[webhook]]");
+    }
+}
+
+fn known_buyer(id: Spot<&str>, policy: &Policy, desk: &mut Desk<'_>) {
+    if !policy.directory.buyers.contains_key(id.value) {
+        let what = format!("there is no buyer `{}`", id.value.escape_debug());
+        desk.fault(id.place, what, "the id of a [[buyer]]");
+    }
+}
+
+fn known_campaign(id: Spot<&str>, policy: &Policy, desk: &mut Desk<'_>) {
+    let mut known = policy.directory.campaigns.iter();
+    if !known.any(|known| *known.id == *id.value) {
+        let what = format!("there is no campaign `{}`", id.value.escape_debug());
+        desk.fault(id.place, what, "the id of a [[campaign]]");
+    }
+}
+
+fn memory(section: &Section<'_>, at: Moment, policy: &Policy, desk: &mut Desk<'_>) -> Memory {
     let mut memory = Memory::default();
     let calls = section.sections("past", &keys::CASE_PAST, desk);
     for (call, number) in calls.into_iter().zip(1..=u8::MAX) {
@@ -405,6 +428,8 @@ fn memory(section: &Section<'_>, at: Moment, desk: &mut Desk<'_>) -> Memory {
         let group = call.text("converted", desk);
         let answered = at.before(ago);
         if let (Some(campaign), Some(buyer)) = (campaign, buyer) {
+            known_campaign(campaign, policy, desk);
+            known_buyer(buyer, policy, desk);
             memory.add(Remembered {
                 answered: Some((buyer.value.into(), answered)),
                 converted: group.map(|group| (group.value.into(), answered)),

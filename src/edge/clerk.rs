@@ -337,13 +337,7 @@ impl Work {
             warn!(call = %uuid, "a conversion is given up: its campaign is gone, or its record cannot be read");
             return self.lane.append(&Entry::Converted(Converted {
                 uuid,
-                conversion: Conversion {
-                    at: now,
-                    group: "",
-                    is_converted: false,
-                    payout: None,
-                    revenue: None,
-                },
+                conversion: Conversion::none(now),
                 claims: List::default(),
                 deliveries: List::default(),
             }));
@@ -413,6 +407,8 @@ impl Work {
                     is_converted: settled.is_converted,
                     payout: payout.as_deref(),
                     revenue: revenue.as_deref(),
+                    is_payout_duplicate: settled.is_payout_duplicate,
+                    is_revenue_duplicate: settled.is_revenue_duplicate,
                 },
                 claims: claims.into(),
                 deliveries: deliveries.into(),

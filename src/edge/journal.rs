@@ -80,10 +80,13 @@ pub(super) fn append_record(
 /// How a call converted, if that is known.
 fn conversion(story: &Story, at: Moment) -> Option<Conversion<'_>> {
     let conversion = story.conversion.as_ref()?;
+    let converted = conversion.converted();
     conversion.is_settled().then_some(Conversion {
         at,
         group: conversion.group.as_deref().unwrap_or_default(),
-        is_converted: conversion.converted().is_some(),
+        is_converted: converted.is_some(),
+        is_payout_duplicate: converted.is_some_and(|one| one.is_payout_duplicate),
+        is_revenue_duplicate: converted.is_some_and(|one| one.is_revenue_duplicate),
         payout: story.progress.payout.as_deref(),
         revenue: story.progress.revenue.as_deref(),
     })
@@ -197,6 +200,8 @@ pub(super) fn read_settled(kept: &KeptConversion) -> Settled {
         group: (*kept.group).into(),
         is_converted: kept.is_converted,
         worth: amount(&kept.payout).zip(amount(&kept.revenue)),
+        is_payout_duplicate: kept.is_payout_duplicate,
+        is_revenue_duplicate: kept.is_revenue_duplicate,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::edge::postroom::StreamSettings;
 use crate::media::ng;
 use crate::media::plan::Patience;
 use crate::sip::flow::Transport;
+use crate::types::secret::Secret;
 
 /// What was opened or started from the settings and cannot be changed while it runs.
 pub(super) struct Fixed {
@@ -33,6 +34,7 @@ pub(super) struct Fixed {
     storage: Option<Storage>,
     media: Media,
     has_rtpengine: bool,
+    seal_keys: Vec<(Box<str>, Secret)>,
 }
 
 impl Fixed {
@@ -61,12 +63,25 @@ impl Fixed {
                 ..settings.policy.media.clone()
             },
             has_rtpengine: settings.policy.media.rtpengine.is_any(),
+            seal_keys: settings
+                .twilio
+                .as_ref()
+                .map(|twilio| twilio.accounts.seal_keys.clone())
+                .unwrap_or_default(),
         }
     }
 
     /// Where this node keeps what it is given.
     pub(super) fn data_dir(&self) -> Option<&Path> {
         self.storage.as_ref().map(|storage| &*storage.data_dir)
+    }
+
+    /// Whether `other` has the same keys, in the same order.
+    fn seals_like(&self, other: &Self) -> bool {
+        let pairs = self.seal_keys.iter().zip(&other.seal_keys);
+        let mut same =
+            pairs.map(|((id, key), (other, of))| id == other && key.is_equal(of.expose()));
+        self.seal_keys.len() == other.seal_keys.len() && same.all(|same| same)
     }
 
     /// The sections in which `other` differs.
@@ -82,6 +97,7 @@ impl Fixed {
             ("http_client", self.http_client == other.http_client),
             ("store", self.storage == other.storage),
             ("media", self.media == other.media),
+            ("twilio.seal_key", self.seals_like(other)),
             // Whoever asks them is started at the start.
             (
                 "media.rtpengine",

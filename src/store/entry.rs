@@ -241,9 +241,13 @@ pub struct Conversion<'a> {
     pub payout: Option<&'a str>,
     /// What the buyer pays: decimal, `None`: nothing is said.
     pub revenue: Option<&'a str>,
+    /// Whether the publisher gets nothing, as it had this caller before, whatever is said later.
+    pub is_payout_duplicate: bool,
+    /// Whether the buyer pays nothing, for the same reason.
+    pub is_revenue_duplicate: bool,
 }
 
-coded!(Conversion<'a> { at, group, is_converted, payout, revenue });
+coded!(Conversion<'a> { at, group, is_converted, payout, revenue, is_payout_duplicate, is_revenue_duplicate });
 
 /// See [`Entry::Converted`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -100,6 +100,26 @@ pub struct KeptConversion {
     pub payout: Option<Box<str>>,
     /// What the buyer pays, decimal.
     pub revenue: Option<Box<str>>,
+    /// Whether the publisher gets nothing, as it had this caller before, whatever is said later.
+    pub is_payout_duplicate: bool,
+    /// Whether the buyer pays nothing, for the same reason.
+    pub is_revenue_duplicate: bool,
+}
+
+impl Conversion<'_> {
+    /// None, in no group, as nobody can tell any more.
+    #[must_use]
+    pub fn none(at: Moment) -> Self {
+        Self {
+            at,
+            group: "",
+            is_converted: false,
+            payout: None,
+            revenue: None,
+            is_payout_duplicate: false,
+            is_revenue_duplicate: false,
+        }
+    }
 }
 
 impl From<Conversion<'_>> for KeptConversion {
@@ -110,6 +130,8 @@ impl From<Conversion<'_>> for KeptConversion {
             is_converted: conversion.is_converted,
             payout: conversion.payout.map(Into::into),
             revenue: conversion.revenue.map(Into::into),
+            is_payout_duplicate: conversion.is_payout_duplicate,
+            is_revenue_duplicate: conversion.is_revenue_duplicate,
         }
     }
 }

@@ -314,6 +314,8 @@ fn a_callers_earlier_calls_are_known_with_what_became_of_them() {
         is_converted: true,
         payout: Some("7"),
         revenue: Some("12.50"),
+        is_payout_duplicate: false,
+        is_revenue_duplicate: true,
     };
     bench.write(
         1,
@@ -1025,6 +1027,8 @@ fn converted(call: u8) -> Entry<'static> {
             is_converted: true,
             payout: Some("4"),
             revenue: None,
+            is_payout_duplicate: false,
+            is_revenue_duplicate: false,
         },
         claims: List::default(),
         deliveries: List::default(),

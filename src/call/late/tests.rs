@@ -37,6 +37,46 @@ fn a_postback_that_is_awaited_converts_the_call_once_and_its_webhooks_fire_in_or
 }
 
 #[test]
+fn what_a_duplicate_is_worth_stays_nothing_however_often_amounts_are_said() {
+    let policy = policy("revenue_dedupe = \"720h\"\n");
+    let mut late = late(&policy, Stage::Awaited("sale".into()));
+    let mut posting = Posting::default();
+    posting
+        .read_form(b"converted=true&payout=41&revenue=75")
+        .expect("a form");
+
+    let first = late.handle_post(at(60), &Before, &posting);
+    let settled = first.settled.expect("it converted");
+    assert_eq!(amounts(&settled), Some(("41.00".into(), "0.00".into())));
+
+    let mut again = Late::new(
+        &policy,
+        remains(),
+        since(Stage::Settled(Some(settled)), Posted::default()),
+    )
+    .expect("its company is there");
+    let same = again.handle_post(at(61), &Before, &posting);
+    assert_eq!(same.settled, None);
+    posting.read_form(b"payout=42").expect("a form");
+    let more = again.handle_post(at(62), &Before, &posting);
+    let settled = more.settled.expect("the publisher gets more");
+    assert_eq!(amounts(&settled), Some(("42.00".into(), "0.00".into())));
+}
+
+/// The caller converted with every buyer an hour before.
+struct Before;
+
+impl Past for Before {
+    fn last_fired(&self, _: &str, _: Number) -> Option<Moment> {
+        None
+    }
+
+    fn last_converted(&self, _: &str, _: &str, _: Number) -> Option<Moment> {
+        Some(BEGAN)
+    }
+}
+
+#[test]
 fn each_postback_is_a_delivery_of_its_own() {
     let policy = policy("");
     let mut late = late(&policy, Stage::Settled(None));
@@ -103,6 +143,8 @@ fn other_amounts_count_after_that_and_no_webhook_of_the_conversion_fires_again()
         group: "sale".into(),
         is_converted: true,
         worth: Some((money("40"), money("60"))),
+        is_payout_duplicate: false,
+        is_revenue_duplicate: false,
     };
     let mut late = late(&policy, Stage::Settled(Some(settled)));
 

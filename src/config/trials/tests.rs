@@ -55,7 +55,7 @@ buyer = ""
 order = []
 status = 486
 reason = "all_capped"
-verdicts = { sunny = "concurrency", moony = "group_cap", other = "not asked" }
+verdicts = { sunny = "concurrency", moony = "group_cap" }
 
 [[case]]
 name = "a number of nobody's"
@@ -115,6 +115,41 @@ silent = ["crm"]
     ];
     let expected = expected.map(|line| format!("conf/strowger.route.toml:{line}"));
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_is_said_of_a_name_that_nobody_has_is_a_fault() {
+    let tried = tried(
+        r#"
+[[case]]
+name = "names"
+to = "+12125550101"
+at = "2024-11-04T09:00:00-05:00"
+[case.expect]
+buyer = "moony"
+verdicts = { other = "not asked" }
+silent = ["crn"]
+
+[[case]]
+name = "earlier calls"
+to = "+12125550101"
+at = "2024-11-04T09:00:00-05:00"
+past = [{ campaign = "wind", buyer = "nobody", ago = "2d" }]
+[case.expect]
+buyer = "moony"
+"#,
+    );
+
+    let faults = tried.faults.iter().map(ToString::to_string);
+    let faults = faults.collect::<Vec<_>>().join("\n");
+    for name in [
+        "campaign `wind`",
+        "buyer `nobody`",
+        "buyer `other`",
+        "webhook `crn`",
+    ] {
+        assert!(faults.contains(&format!("there is no {name}")), "{faults}");
+    }
 }
 
 #[test]

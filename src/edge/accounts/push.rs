@@ -135,7 +135,10 @@ impl Pushes {
         ];
         let answer = self.post(&fcm.url, &headers, &message, deadline).await;
         match answer {
-            Ok(answer) if answer.status == 404 => Attempt::Over(Pushed::Gone),
+            // Only what it says of the phone itself: 404 is also the answer of a wrong URL.
+            Ok(answer) if answer.status == 404 && reason(&answer) == Some("UNREGISTERED") => {
+                Attempt::Over(Pushed::Gone)
+            }
             Ok(answer) if answer.status == 401 => {
                 self.google.drop_it().await;
                 Attempt::Refused
@@ -170,8 +173,10 @@ impl Pushes {
         let url = format!("{}/3/device/{}", apns.url, segment(&binding.address));
         let answer = self.post(&url, &headers, body, deadline).await;
         match answer {
-            Ok(answer) if answer.status == 410 || reason(&answer) == Some("BadDeviceToken") => {
-                Attempt::Over(Pushed::Gone)
+            Ok(answer) if answer.status == 410 => Attempt::Over(Pushed::Gone),
+            // So it is, too, if we have asked the service for trials.
+            Ok(answer) if reason(&answer) == Some("BadDeviceToken") => {
+                Attempt::Over(Pushed::Failed("bad_device"))
             }
             Ok(answer) if is_of_token(&answer) => {
                 self.apple.drop_it().await;
@@ -213,7 +218,7 @@ fn judge(answer: Result<u16, Failure>) -> Attempt {
     }
 }
 
-/// Why Apple has not taken it.
+/// Why the service has not taken it.
 fn reason(answer: &Asked) -> Option<&str> {
     REASONS
         .into_iter()
@@ -221,7 +226,8 @@ fn reason(answer: &Asked) -> Option<&str> {
 }
 
 fn is_of_token(answer: &Asked) -> bool {
-    answer.status == 403 && reason(answer) == Some("ExpiredProviderToken")
+    let of_token = ["ExpiredProviderToken", "InvalidProviderToken"];
+    answer.status == 403 && reason(answer).is_some_and(|reason| of_token.contains(&reason))
 }
 
 fn bearer(token: &[u8]) -> Box<str> {
@@ -256,7 +262,12 @@ fn data(body: &str) -> Option<String> {
     Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
 }
 
-const REASONS: [&str; 2] = ["BadDeviceToken", "ExpiredProviderToken"];
+const REASONS: [&str; 4] = [
+    "BadDeviceToken",
+    "ExpiredProviderToken",
+    "InvalidProviderToken",
+    "UNREGISTERED",
+];
 
 #[cfg(test)]
 mod tests {

@@ -97,6 +97,8 @@ impl Vendor {
     async fn turn(&self, account: AccountSid) -> Option<OwnedSemaphorePermit> {
         let gate = {
             let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody is at are made anew.
+            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
             let gate = gates.entry(account);
             Arc::clone(gate.or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_ONCE))))
         };

@@ -156,6 +156,8 @@ fn ended(call: &Remembered) -> Entry<'static> {
             is_converted: true,
             payout: None,
             revenue: None,
+            is_payout_duplicate: false,
+            is_revenue_duplicate: false,
         }),
         deliveries: Vec::new().into(),
     })

@@ -31,15 +31,26 @@ impl<K: Ord + Clone, V> Aging<K, V> {
         (*until > now).then_some(value)
     }
 
-    /// Whether there is room for another key beside `key`, once what is over is forgotten.
+    /// Whether there is room for `key` among `most`, once what is over is forgotten.
     pub(super) fn has_room(&mut self, now: Moment, most: usize, key: &K) -> Result<(), Full> {
         while self.ends.first().is_some_and(|(end, _)| *end <= now) {
-            if let Some((_, key)) = self.ends.pop_first() {
-                self.values.remove(&key);
-            }
+            self.forget_first();
         }
         let fits = self.values.len() < most || self.values.contains_key(key);
         fits.then_some(()).ok_or(Full)
+    }
+
+    /// Makes room for `key` among `most`: what would be over first is forgotten for it.
+    pub(super) fn make_room(&mut self, now: Moment, most: usize, key: &K) {
+        while self.has_room(now, most, key).is_err() && !self.ends.is_empty() {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, key)) = self.ends.pop_first() {
+            self.values.remove(&key);
+        }
     }
 
     /// Remembers it, in place of what was.
@@ -70,6 +81,21 @@ mod tests {
         assert_eq!(aging.get(at(19), &"a"), Some(&2));
         assert_eq!(aging.has_room(at(20), 1, &"c"), Ok(()));
         assert_eq!(aging.get(at(0), &"a"), None);
+    }
+
+    #[test]
+    fn what_is_over_first_makes_room_for_what_is_new() {
+        let mut aging = Aging::default();
+        for (end, key) in [(30, "a"), (10, "b"), (20, "c")] {
+            aging.insert(at(end), key, ());
+        }
+
+        aging.make_room(at(0), 3, &"a");
+        assert!(aging.get(at(0), &"b").is_some(), "it has its place already");
+        aging.make_room(at(0), 2, &"d");
+
+        let known = ["a", "b", "c"].map(|key| aging.get(at(0), &key).is_some());
+        assert_eq!(known, [true, false, false]);
     }
 
     fn at(millis: i64) -> Moment {

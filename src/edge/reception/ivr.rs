@@ -87,7 +87,7 @@ impl Reception {
         tags: Entered,
     ) -> Result<(), Shut> {
         let mut book = self.book();
-        book.entered.has_room(now, asked.twilio.calls, &leg)?;
+        book.entered.make_room(now, asked.twilio.calls, &leg);
         let mut entered = book.entered.get(now, &leg).cloned().unwrap_or_default();
         for tag in tags {
             if entered.len() < MOST && !entered.contains(&tag) {

@@ -152,7 +152,7 @@ impl Reception {
             return Ok(());
         }
         let most = twilio.calls.saturating_mul(HEARD_PER_CALL);
-        book.heard.has_room(now, most, &key)?;
+        book.heard.make_room(now, most, &key);
         let until = now.after(REMEMBERED);
         let heard = Noted {
             realm: HEARD,
@@ -259,6 +259,9 @@ const REMEMBERED: Duration = Duration::from_secs(2 * 86_400);
 
 /// Callbacks that are remembered, for each call that may be.
 const HEARD_PER_CALL: usize = 16;
+
+/// Hand-offs that are remembered, for each call that may be: they are small, and kept for longer.
+const HAND_OFFS_PER_CALL: usize = 16;
 
 #[cfg(test)]
 mod tests {

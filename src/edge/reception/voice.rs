@@ -1,13 +1,16 @@
 //! A call that comes in: what it is, and the document that sends it to our own edge.
 
 use thiserror::Error;
+use tracing::error;
 
 use crate::call::policy::Policy;
 use crate::config::twilio::{Org, Twilio};
 use crate::edge::notebook::NotKept;
 use crate::edge::reception::aging::Full;
 use crate::edge::reception::guest_call::{GuestCall, listed};
-use crate::edge::reception::{HAND_OFFS, REMEMBERED, Reception, Shut, write_key, write_seen};
+use crate::edge::reception::{
+    HAND_OFFS, HAND_OFFS_PER_CALL, REMEMBERED, Reception, Shut, write_key, write_seen,
+};
 use crate::routing::screen::{self, screen};
 use crate::store::Entry;
 use crate::store::entry::Noted;
@@ -164,7 +167,7 @@ impl Reception {
             book.hand_offs.get(now, key)
         })?;
         let calls = asked.twilio.calls;
-        book.calls.has_room(now, calls, &leg)?;
+        book.calls.make_room(now, calls, &leg);
         let uuid = CallUuid::new(&mut book.entropy);
         let mut call = GuestCall {
             uuid: uuid.to_string(),
@@ -191,7 +194,8 @@ impl Reception {
         let until = now.after(REMEMBERED);
         match wanted.seen {
             Some((key, seen)) => {
-                book.hand_offs.has_room(now, calls, &key)?;
+                let most = calls.saturating_mul(HAND_OFFS_PER_CALL);
+                book.hand_offs.has_room(now, most, &key)?;
                 let end = seen.first.after(asked.twilio.limits.remembered);
                 let note = Entry::Noted(Noted {
                     realm: HAND_OFFS,
@@ -232,8 +236,11 @@ impl Reception {
         let mut call = call.clone();
         call.note(now, what, outcome.next().label(), None);
         let until = now.after(REMEMBERED);
-        self.keep_call(until, leg, &call, &[])?;
-        book.calls.insert(until, leg, call);
+        // What the call goes on with does not hang on whether it can be written down.
+        match self.keep_call(until, leg, &call, &[]) {
+            Ok(()) => book.calls.insert(until, leg, call),
+            Err(_) => error!(%leg, "how a call went on could not be written down"),
+        }
         Ok(response)
     }
 }

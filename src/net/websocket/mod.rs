@@ -156,6 +156,7 @@ async fn attend_with(
                 },
                 None => (GOING_AWAY, Ended::Dismissed),
             },
+            () = time::sleep_until(until) => (NORMAL, Ended::Dismissed),
             count = stream.stream.read(&mut piece) => {
                 let bytes = count.ok().filter(|count| *count > 0);
                 let Some(bytes) = bytes.and_then(|count| piece.get(..count)) else {
@@ -168,7 +169,6 @@ async fn attend_with(
                     Err(over) => over,
                 }
             },
-            () = time::sleep_until(until) => (NORMAL, Ended::Dismissed),
             () = time::sleep_until(end) => {
                 if is_asked {
                     return Ended::Silent;

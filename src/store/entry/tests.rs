@@ -75,6 +75,8 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
         is_converted: true,
         payout: Some("12.50"),
         revenue: None,
+        is_payout_duplicate: true,
+        is_revenue_duplicate: false,
     };
     vec![
         Entry::Admitted(Admitted {

@@ -141,15 +141,15 @@ fn who_shows_no_right_key_learns_nothing_and_is_shut_out_after_some_tries() {
     let path = format!("/calls/{uuid}/postback?a=1");
     let shown = [("Authorization", &*format!("Bearer {key}"))];
     assert_eq!(client.ask("GET", &path, &shown, b"").status, 200);
-    for _ in 0..10 {
-        assert_eq!(ask(&uuid, &wrong).status, 404);
-    }
+    // The right one excuses no wrong ones: after ten of them, nobody is listened to.
+    let guesses = (0..10).take_while(|_| ask(&uuid, &wrong).status == 404);
+    assert!(guesses.count() < 10);
     let locked = ask(&uuid, &key);
     assert_eq!((locked.status, locked.header("retry-after")), (429, "60"));
     let metrics = edge.metrics();
     for line in [
         "strowger_postbacks_total{result=\"live\"} 1",
-        "strowger_postbacks_total{result=\"locked\"} 1",
+        "strowger_postbacks_total{result=\"locked\"} 2",
         "strowger_postbacks_total{result=\"no_key\"} 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
