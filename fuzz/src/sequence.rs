@@ -385,6 +385,8 @@ impl Run {
             0 => self.tell(Input::Hangup(Which::All)),
             1 => self.tell(Input::Drain(true)),
             2 => self.tell(Input::Policy(Arc::new(policy(2)))),
+            3 => self.tell(Input::Shut(true)),
+            4 => self.tell(Input::Shut(false)),
             _ => self.tell(Input::Drain(false)),
         }
     }

@@ -47,7 +47,7 @@ impl Arriving<'_, '_> {
         gate: &mut Gate,
         registry: &mut Registry,
         key: ServerKey,
-        is_draining: bool,
+        closed: Option<Refusal>,
         bytes: &[u8],
     ) -> Option<ShardId> {
         let caller = match self.authenticate(core, gate) {
@@ -56,7 +56,7 @@ impl Arriving<'_, '_> {
             Err(Rejected::Elsewhere(shard)) => return Some(shard),
         };
         self.welcome()
-            .begin_for(core, registry, key, is_draining, bytes, caller);
+            .begin_for(core, registry, key, closed, bytes, caller);
         None
     }
 
@@ -66,12 +66,12 @@ impl Arriving<'_, '_> {
         core: &mut Core,
         registry: &mut Registry,
         key: ServerKey,
-        is_draining: bool,
+        closed: Option<Refusal>,
         bytes: &[u8],
         caller: Caller,
     ) {
-        if is_draining {
-            self.refuse_known(core, key, Refusal::Draining, 503);
+        if let Some(why) = closed {
+            self.refuse_known(core, key, why, 503);
             return;
         }
         let from_tag = self.essentials.from.tag().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::call::Engine;
 use crate::call::a_leg::{AwaitAck, Early, Waited};
 use crate::call::bridge::{Leg, Talking};
 use crate::call::bye::{Challenged, Why, send_bye};
@@ -13,6 +14,7 @@ use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
 use crate::call::face::Face;
 use crate::call::headers::Crossing;
+use crate::call::input::Which;
 use crate::call::record::{Outcome, Side};
 use crate::dialog::Dialog;
 use crate::routing::buyer::Buyer;
@@ -97,6 +99,22 @@ impl Ending {
     }
 }
 
+impl Engine {
+    /// The operator ends calls.
+    pub(super) fn hang_up(&mut self, now: Instant, which: Which) {
+        let keys = match which {
+            Which::One(uuid) => self.registry.named(uuid).into_iter().collect(),
+            Which::All => self.registry.keys(),
+        };
+        for key in keys {
+            if let Some(call) = self.registry.call(key) {
+                call.stop(now, &mut self.core, Outcome::Stopped);
+            }
+            self.registry.attend(now, key);
+        }
+    }
+}
+
 impl Call {
     /// One side sent BYE (already answered): ends the other.
     pub(crate) fn handle_bye(
@@ -155,15 +173,15 @@ impl Call {
         self.end_sides(now, core, &[Side::Caller, Side::Buyer], Why::Ours(outcome));
     }
 
-    /// Ends the call, whatever its state, because the operator says so.
-    pub(crate) fn stop(&mut self, now: Instant, core: &mut Core) {
+    /// Ends the call, whatever its state, because of what has nothing to do with it.
+    pub(crate) fn stop(&mut self, now: Instant, core: &mut Core, outcome: Outcome) {
         match &self.state {
             State::Asking(_) | State::Hunting(_) => {
-                self.drop_asking(now, core, Outcome::Stopped);
+                self.drop_asking(now, core, outcome);
                 self.cancel_attempts(now, core);
-                self.fail(now, core, Outcome::Stopped, Side::Edge);
+                self.fail(now, core, outcome, Side::Edge);
             }
-            State::Talking(_) => self.hang_up(now, core, Outcome::Stopped, Side::Edge),
+            State::Talking(_) => self.hang_up(now, core, outcome, Side::Edge),
             State::Ending(_) | State::Gone => {}
         }
     }

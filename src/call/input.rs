@@ -65,8 +65,13 @@ pub enum Input<'a> {
     Clock(Moment),
     /// A new policy; calls under way keep the one they began with.
     Policy(Arc<Policy>),
-    /// From now on new calls are refused with 503 (`true`) or taken again (`false`).
+    /// From now on new calls are refused with 503 because the edge is going down (`true`) or taken again (`false`).
     Drain(bool),
+    /// From now on new calls are refused with 503 because nothing could be kept of them (`true`) or taken again (`false`).
+    Shut(bool),
+    /// This call was let in a moment ago, and could not be written down: it gets 503. Nothing that was said for it has left; its
+    /// requests come back as [`Unsendable`](Self::Unsendable) afterwards.
+    Unkept(CallUuid),
     /// End this call, or all of them, as if both sides had hung up.
     Hangup(Which),
     /// The answer to [`Output::Reserve`](crate::call::output::Output).

@@ -37,7 +37,7 @@
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
 //! | a call's media, where it is relayed | `media`, our ports `gates`, what is asked of rtpengine `lodger` |
-//! | a handler that has panicked | `rescue` |
+//! | a handler that has panicked | `rescue`, a journal that cannot be written `unkept` |
 //! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
 
@@ -102,6 +102,7 @@ pub mod story;
 mod transfer;
 mod tried;
 mod turn;
+mod unkept;
 mod unwanted;
 mod whereabouts;
 mod within;
@@ -116,7 +117,7 @@ use crate::call::core::{CallKey, Core};
 use crate::call::elsewhere::HandedOn;
 use crate::call::gates::Gates;
 use crate::call::health::Health;
-use crate::call::input::{Input, MediaLost, Which};
+use crate::call::input::{Input, MediaLost};
 use crate::call::output::{Event, Gauges, Output};
 use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
@@ -124,6 +125,7 @@ use crate::call::probes::Probes;
 use crate::call::refuse::{Shed, room};
 use crate::call::registry::Registry;
 use crate::call::rescue::tripwire;
+use crate::call::unkept::Closed;
 use crate::media::ng::ask::Told;
 use crate::media::plan::SessionId;
 use crate::sip::build::{ReplyHead, Writer};
@@ -150,7 +152,7 @@ pub struct Engine {
     handed_on: HandedOn,
     /// Empty but on the first shard, which asks for all.
     probes: Probes,
-    is_draining: bool,
+    closed: Closed,
     /// New calls are refused while the datagram at hand is.
     shed: Option<Shed>,
 }
@@ -182,7 +184,7 @@ impl Engine {
             core,
             policy,
             probes,
-            is_draining: false,
+            closed: Closed::default(),
             shed: None,
         }
     }
@@ -228,7 +230,9 @@ impl Engine {
             }
             Input::Clock(moment) => self.core.set_clock(now, moment),
             Input::Policy(policy) => self.handle_policy(now, policy),
-            Input::Drain(is_on) => self.is_draining = is_on,
+            Input::Drain(is_on) => self.closed.is_draining = is_on,
+            Input::Shut(is_on) => self.closed.is_shut = is_on,
+            Input::Unkept(uuid) => self.handle_unkept(now, uuid),
             Input::Hangup(which) => self.hang_up(now, which),
             Input::Reserved { ticket, verdict } => self.handle_reserved(now, ticket, verdict),
             Input::Fetched { ticket, reply } => {
@@ -453,19 +457,6 @@ impl Engine {
         }
         self.probes
             .handle_timeout(now, &mut self.core, &self.policy);
-    }
-
-    fn hang_up(&mut self, now: Instant, which: Which) {
-        let keys = match which {
-            Which::One(uuid) => self.registry.named(uuid).into_iter().collect(),
-            Which::All => self.registry.keys(),
-        };
-        for key in keys {
-            if let Some(call) = self.registry.call(key) {
-                call.stop(now, &mut self.core);
-            }
-            self.registry.attend(now, key);
-        }
     }
 
     /// The other shard that a request is for: the owner of its dialog, by our tag in To; or the judge

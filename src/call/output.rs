@@ -417,6 +417,8 @@ pub enum Refusal {
     OldCSeq,
     /// The node is going down (503).
     Draining,
+    /// Nothing could be kept of the call (503).
+    Unkept,
     /// A table is full (503).
     Overload,
     /// There is too much to do (503).
@@ -466,6 +468,7 @@ impl Refusal {
             Self::NoDialog => "no_dialog",
             Self::OldCSeq => "old_cseq",
             Self::Draining => "draining",
+            Self::Unkept => "unkept",
             Self::Overload => "overload",
             Self::Shed => "shed",
             Self::Internal => "internal",

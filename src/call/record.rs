@@ -251,6 +251,8 @@ pub enum Outcome {
     TimeLimit,
     /// Ended by the operator, or by the end of the drain.
     Stopped,
+    /// It could not be written down that it was let in.
+    Unkept,
     /// We could not build a message we needed.
     Internal,
 }
@@ -284,6 +286,7 @@ impl Outcome {
             Self::NoMedia => "no_media",
             Self::TimeLimit => "time_limit",
             Self::Stopped => "stopped",
+            Self::Unkept => "unkept",
             Self::Internal => "internal",
         }
     }

@@ -264,11 +264,11 @@ impl<'e, 'm> Arriving<'e, 'm> {
     }
 
     /// OPTIONS to ourselves: whether we take calls (§11).
-    pub(crate) fn answer_options(&self, core: &mut Core, is_draining: bool) {
+    pub(crate) fn answer_options(&self, core: &mut Core, closed: Option<Refusal>) {
         if self.is_shunned {
             self.silence(core, Refusal::UnknownAddress);
-        } else if is_draining {
-            self.refuse(core, Refusal::Draining, 503);
+        } else if let Some(why) = closed {
+            self.refuse(core, why, 503);
         } else {
             let more = |writer: &mut Writer<'_>| {
                 writer

@@ -95,7 +95,7 @@ impl Engine {
                         &mut self.gate,
                         &mut self.registry,
                         key,
-                        self.is_draining,
+                        self.closed.why(),
                         bytes,
                     )
                 } else {
@@ -108,7 +108,7 @@ impl Engine {
                     return;
                 }
             }
-            Method::Options => arriving.answer_options(&mut self.core, self.is_draining),
+            Method::Options => arriving.answer_options(&mut self.core, self.closed.why()),
             Method::Bye | Method::Prack | Method::Update | Method::Info => {
                 arriving.refuse(&mut self.core, Refusal::NoDialog, 481);
             }

@@ -2,10 +2,11 @@
 //! limit, what is to be delivered.
 //!
 //! The shard commits before the messages of a wake-up leave, so what a carrier or a buyer has heard is in the journal, whatever
-//! becomes of the process. The end of a call is not here: its record goes by way of the thread that writes records, and a call
+//! becomes of the process; what happens when it cannot commit is told in `exits`. The end of a call is not here: its record goes by way of the thread that writes records, and a call
 //! without one is ended at the next start.
 
 use std::borrow::Cow;
+use std::mem;
 
 use tracing::error;
 
@@ -28,6 +29,8 @@ pub(super) struct Diary {
     lane: Lane,
     /// The last commit has failed, and it was said.
     is_stuck: bool,
+    /// Something was refused since the last commit.
+    has_lost: bool,
 }
 
 impl Diary {
@@ -35,11 +38,15 @@ impl Diary {
         Self {
             lane,
             is_stuck: false,
+            has_lost: false,
         }
     }
 
-    /// Whether calls may be let in: what happens to them can be kept.
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether calls may be let in: what happens to them can be kept. If the last commit has failed, tries again.
+    pub(super) fn is_open(&mut self) -> bool {
+        if self.is_stuck {
+            self.commit();
+        }
         self.lane.is_open()
     }
 
@@ -167,10 +174,12 @@ impl Diary {
         }
     }
 
-    /// Hands what was taken down to the kernel. What it does not take stays, and is tried again the next time: `false`.
+    /// Hands what was taken down to the kernel. `false`: it does not take it, and what was taken down stays and is tried again the next
+    /// time; or something found no room.
     pub(super) fn commit(&mut self) -> bool {
         let result = self.lane.commit();
-        let is_kept = result.is_ok();
+        let has_lost = mem::take(&mut self.has_lost);
+        let is_kept = result.is_ok() && !has_lost;
         match result {
             Ok(()) => self.is_stuck = false,
             Err(error) => {
@@ -183,12 +192,18 @@ impl Diary {
         is_kept
     }
 
+    #[cfg(test)]
+    pub(super) fn lane(&mut self) -> &mut Lane {
+        &mut self.lane
+    }
+
     fn append(&mut self, entry: &Entry<'_>) {
-        if let Err(refused) = self.lane.append(entry)
-            && !self.is_stuck
-        {
-            // The store counts it.
-            error!(%refused, "something that has happened is not kept");
+        if let Err(refused) = self.lane.append(entry) {
+            self.has_lost = true;
+            if !self.is_stuck {
+                // The store counts it.
+                error!(%refused, "something that has happened is not kept");
+            }
         }
     }
 }

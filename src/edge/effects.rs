@@ -13,11 +13,11 @@ use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::record::{MediaAt, Record};
 use crate::edge::diary::Diary;
+use crate::edge::exits::{Departure, Exits};
 use crate::edge::guard::{Guard, Notice, Standing, Tidings};
 use crate::edge::inbox::{Letter, Mailbox, Order};
 use crate::edge::ledger::Till;
 use crate::edge::media::MediaDesk;
-use crate::edge::postroom::Postroom;
 use crate::edge::posts::{Heard, PostLetter, Posts};
 use crate::edge::recall::RecallDesk;
 use crate::edge::rtpengine;
@@ -29,9 +29,8 @@ use crate::edge::writers::Records;
 use crate::media::ng::ask::Failure;
 use crate::net::clock;
 use crate::net::resolver::{Asker, Told};
-use crate::net::streams::Lines;
-use crate::net::udp::{Batches, Port, Report, Unsendable};
-use crate::sip::flow::{Flow, Transport};
+use crate::net::udp::{Batches, Port, Unsendable};
+use crate::sip::flow::Flow;
 use crate::sip::frame;
 use crate::sip::glance::Glance;
 use crate::telemetry::log::{Allowance, Narrator};
@@ -41,11 +40,7 @@ use crate::types::ids::{CallUuid, ShardId};
 /// Everything that a shard's outputs act on.
 pub(super) struct Effects {
     own: ShardId,
-    ports: Vec<Port>,
-    /// Place in `ports`, by [`ListenerId`](crate::sip::flow::ListenerId); `None`: it is one of streams.
-    places: Vec<Option<usize>>,
-    /// TCP and TLS; `None`: nobody listens there.
-    lines: Option<Arc<Lines<Postroom>>>,
+    exits: Exits,
     /// By [`ShardId`], the own one included.
     shards: Vec<Mailbox>,
     records: Option<Records>,
@@ -70,7 +65,6 @@ pub(super) struct Effects {
     narrator: Narrator,
     guard: Guard,
     valve: Valve,
-    report: Report,
     failures: Allowance,
 }
 
@@ -100,9 +94,7 @@ impl Effects {
         } = ways;
         Self {
             own,
-            places: places(&ports),
-            ports,
-            lines,
+            exits: Exits::new(ports, lines),
             shards,
             records,
             diary,
@@ -118,13 +110,12 @@ impl Effects {
             guard,
             valve,
             narrator: Narrator::default(),
-            report: Report::default(),
             failures: Allowance::default(),
         }
     }
 
     pub(super) fn ports(&mut self) -> &mut [Port] {
-        &mut self.ports
+        &mut self.exits.ports
     }
 
     /// Takes a place of a trunk or a buyer for a call, if there is one.
@@ -152,9 +143,14 @@ impl Effects {
         }
     }
 
-    /// Whether what happens to a new call could not be kept.
-    pub(super) fn is_shut(&self) -> bool {
-        self.diary.as_ref().is_some_and(|diary| !diary.is_open())
+    /// Whether what happens to a new call could not be kept; looks whether the disk takes by now what it has not.
+    pub(super) fn is_shut(&mut self) -> bool {
+        self.diary.as_mut().is_some_and(|diary| !diary.is_open())
+    }
+
+    /// The engine is about to be told something: all that comes of it belongs together.
+    pub(super) fn begin_turn(&mut self) {
+        self.exits.begin_turn();
     }
 
     /// The engine is about to be told what somebody says of calls.
@@ -165,7 +161,7 @@ impl Effects {
     /// Does one thing; messages wait for the [`flush`](Self::flush).
     pub(super) fn perform(&mut self, now: Instant, output: Output) {
         match output {
-            Output::Transmit { flow, bytes } => self.send(flow, bytes),
+            Output::Transmit { flow, bytes } => self.exits.push(Departure::Message(flow, bytes)),
             Output::Forward { shard, flow, bytes } => {
                 // A number that is no shard's, or our own, was made up by a peer.
                 let owner = self.shards.get(usize::from(shard.0));
@@ -188,7 +184,7 @@ impl Effects {
             }
             Output::Recall { ticket, question } => self.recall.ask(ticket, question),
             Output::Remember(news) => self.recall.remember(&news),
-            Output::Fetch { ticket, request } => self.webhooks.ping(ticket, request),
+            Output::Fetch { ticket, request } => self.exits.push(Departure::Ping(ticket, request)),
             Output::Deliver { uuid, deliveries } => match &mut self.diary {
                 Some(diary) => diary.queue(clock::moment(), uuid, &deliveries),
                 None => self.webhooks.deliver(uuid, deliveries),
@@ -232,6 +228,9 @@ impl Effects {
                 self.keep(&event);
                 if let Some(diary) = &mut self.diary {
                     diary.handle_event(clock::moment(), &event);
+                    if let Event::Started { uuid, .. } = &event {
+                        self.exits.note_new(*uuid);
+                    }
                 }
                 self.tally.handle_event(&event);
                 if let Event::Refused { flow, .. } | Event::Malformed { flow, .. } = &event {
@@ -288,26 +287,9 @@ impl Effects {
         }
     }
 
-    fn send(&mut self, flow: Flow, bytes: Bytes) {
-        let is_sent = match flow.transport {
-            Transport::Udp => {
-                let place = self.places.get(usize::from(flow.listener.0)).copied();
-                let port = place.flatten().and_then(|place| self.ports.get_mut(place));
-                port.map(|port| port.send(flow.remote, bytes, &mut self.report))
-            }
-            Transport::Tcp | Transport::Tls => {
-                let lines = self.lines.as_ref();
-                lines.and_then(|lines| lines.send(flow, bytes).ok())
-            }
-        };
-        if is_sent.is_none() {
-            self.report.refuse(flow);
-        }
-    }
-
     /// Ends a connection whose peer is not heard any more.
     pub(super) fn hang_up(&self, flow: Flow) {
-        if let Some(lines) = &self.lines {
+        if let Some(lines) = &self.exits.lines {
             lines.end(flow);
         }
     }
@@ -316,7 +298,7 @@ impl Effects {
     fn keep(&self, event: &Event) {
         if let Event::Started { flow, .. } = event
             && flow.transport.is_reliable()
-            && let Some(lines) = &self.lines
+            && let Some(lines) = &self.exits.lines
         {
             lines.keep(*flow);
         }
@@ -425,18 +407,23 @@ impl Effects {
     pub(super) fn flush(&mut self, batches: &mut Batches) {
         let is_kept = self.diary.as_mut().is_none_or(Diary::commit);
         self.posts.settle(is_kept);
+        let webhooks = &self.webhooks;
+        self.exits
+            .depart(is_kept, |ticket, request| webhooks.ping(ticket, request));
         for (now, record) in mem::take(&mut self.ended) {
             self.finish(now, record);
         }
-        for port in &mut self.ports {
-            port.flush(batches, &mut self.report);
+        let Exits { ports, report, .. } = &mut self.exits;
+        for port in ports {
+            port.flush(batches, report);
         }
     }
 
     /// Takes what ICMP said to the port at `index`; `true`: there may be more.
     pub(super) fn take_errors(&mut self, index: usize) -> bool {
-        match self.ports.get_mut(index) {
-            Some(port) => port.take_errors(&mut self.report),
+        let Exits { ports, report, .. } = &mut self.exits;
+        match ports.get_mut(index) {
+            Some(port) => port.take_errors(report),
             None => false,
         }
     }
@@ -444,9 +431,9 @@ impl Effects {
     /// The next flow that failed. The other shards are told too: the kernel hands an ICMP error to
     /// any of the sockets that share the port.
     pub(super) fn poll_failed(&mut self, now: Instant) -> Option<Flow> {
-        let flow = self.report.failed.pop()?;
+        let flow = self.exits.report.failed.pop()?;
         if !self.failures.is_left(now, FAILURES) {
-            self.report.failed.clear();
+            self.exits.report.failed.clear();
             return None;
         }
         for (index, shard) in self.shards.iter().enumerate() {
@@ -459,15 +446,25 @@ impl Effects {
 
     /// The next request of ours that cannot be sent, whatever else can be along its flow.
     pub(super) fn poll_unsendable(&mut self, now: Instant) -> Option<Bytes> {
-        let Unsendable { flow, bytes, error } = self.report.unsendable.pop()?;
+        let Unsendable { flow, bytes, error } = self.exits.report.unsendable.pop()?;
         self.narrator
             .handle_unsendable(now, flow.remote, bytes.len(), &error);
         Some(bytes)
     }
 
+    /// The next call that was let in and could not be written down: nothing that was said for it has left.
+    pub(super) fn poll_unkept(&mut self) -> Option<CallUuid> {
+        self.exits.poll_unkept()
+    }
+
+    /// The next request of such a call; it is asked for once the engine knows of all of them.
+    pub(super) fn poll_unsent(&mut self) -> Option<Bytes> {
+        self.exits.poll_unsent()
+    }
+
     /// Makes this wake-up's counts visible.
     pub(super) fn publish(&mut self, received: u64) {
-        let report = &mut self.report;
+        let report = &mut self.exits.report;
         self.tally.add_received(received);
         self.tally.add_sent(mem::take(&mut report.sent));
         let (blocked, refused) = (
@@ -481,37 +478,28 @@ impl Effects {
     }
 }
 
-/// Where the port of each listener lies.
-fn places(ports: &[Port]) -> Vec<Option<usize>> {
-    let mut places = Vec::new();
-    for (place, port) in ports.iter().enumerate() {
-        let listener = usize::from(port.listener().0);
-        if places.len() <= listener {
-            places.resize(listener + 1, None);
-        }
-        if let Some(entry) = places.get_mut(listener) {
-            *entry = Some(place);
-        }
-    }
-    places
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::fs::{File, OpenOptions};
     use std::net::{SocketAddr, UdpSocket};
     use std::path::Path;
 
     use mio::{Poll, Token};
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::call::output::Origin;
     use crate::call::policy::Overload;
     use crate::config;
     use crate::config::Texts;
     use crate::edge::inbox::{Inbox, inbox};
     use crate::edge::ledger::Ledger;
     use crate::net::clock;
-    use crate::sip::flow::{ListenerId, PeerId};
+    use crate::sip::flow::{ListenerId, PeerId, Transport};
+    use crate::store::{Options, Store};
     use crate::telemetry::metrics::Metrics;
+    use crate::types::moment::Moment;
 
     #[test]
     fn what_another_shard_owns_is_handed_to_it_and_to_nobody_else() {
@@ -566,6 +554,8 @@ mod tests {
         let now = clock::now();
 
         bench.effects.perform(now, Output::Transmit { flow, bytes });
+        assert_eq!(bench.effects.poll_failed(now), None, "it waits");
+        bench.effects.flush(&mut Batches::new());
 
         assert_eq!(bench.effects.poll_failed(now), Some(flow));
         assert_eq!(bench.effects.poll_failed(now), None);
@@ -576,14 +566,89 @@ mod tests {
     }
 
     #[test]
+    fn while_the_journal_cannot_be_written_nobody_hears_of_new_calls_and_the_others_go_on() {
+        let mut bench = Bench::new();
+        let folder = tempfile::tempdir().unwrap();
+        let (options, at) = (Options::default(), Moment::from_millis(0));
+        let mut store = Store::open(folder.path(), 1, options, at).unwrap();
+        bench.effects.diary = store.lanes.pop().map(Diary::new);
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = bench.swap_file(Arc::new(full));
+        let (new, old) = (Peer::new(), Peer::new());
+        let lost = Flow {
+            transport: Transport::Tcp,
+            ..old.flow
+        };
+        let uuid = CallUuid::from_bytes([7; 16]);
+
+        // One input begins a call, the other one is about another call.
+        bench.effects.begin_turn();
+        bench.says(new.flow, "SIP/2.0 100 Trying");
+        bench.effects.perform(
+            clock::now(),
+            Output::Event(Event::Started {
+                uuid,
+                trunk: "one".into(),
+                flow: new.flow,
+                dialled: None,
+                call_id: b"one".as_slice().into(),
+                origin: Origin {
+                    generation: 1,
+                    user: None,
+                    company: None,
+                    campaign: None,
+                    afid: None,
+                    sid: None,
+                    caller: None,
+                },
+            }),
+        );
+        bench.says(new.flow, "INVITE sip:one");
+        bench.says(lost, "INVITE sip:two");
+        bench.effects.begin_turn();
+        bench.says(old.flow, "BYE sip:one");
+        assert!(!bench.effects.is_shut(), "nobody knows yet");
+        bench.effects.flush(&mut Batches::new());
+
+        assert_eq!(new.heard(), [""; 0]);
+        assert_eq!(old.heard(), ["BYE sip:one"]);
+        assert_eq!(bench.effects.poll_failed(clock::now()), None);
+        assert_eq!(bench.effects.poll_unkept(), Some(uuid));
+        assert_eq!(bench.effects.poll_unkept(), None);
+        let unsent = [(); 3].map(|()| bench.effects.poll_unsent());
+        assert_eq!(unsent[0].as_deref(), Some(b"INVITE sip:two".as_slice()));
+        assert_eq!(unsent[1].as_deref(), Some(b"INVITE sip:one".as_slice()));
+        assert_eq!(unsent[2], None);
+        assert!(bench.effects.is_shut());
+
+        // It is refused, and is no new call any more.
+        bench.effects.begin_turn();
+        bench.says(new.flow, "SIP/2.0 503 Service Unavailable");
+        bench.effects.flush(&mut Batches::new());
+        assert_eq!(new.heard(), ["SIP/2.0 503 Service Unavailable"]);
+        assert_eq!(bench.effects.poll_unkept(), None);
+
+        let length = |folder: &TempDir| {
+            let journal = fs::read_dir(folder.path().join("journal")).unwrap();
+            let lengths = journal.map(|file| file.unwrap().metadata().unwrap().len());
+            lengths.sum::<u64>()
+        };
+        let before = length(&folder);
+        bench.swap_file(file);
+        assert!(!bench.effects.is_shut(), "it is tried again");
+        assert!(length(&folder) > before, "what waited is written");
+    }
+
+    #[test]
     fn a_flood_of_failures_is_not_told() {
         let mut bench = Bench::new();
-        let now = clock::now();
+        let (now, mut batches) = (clock::now(), Batches::new());
         let mut told = 0;
         for port in 1..=300 {
             let flow = flow(Transport::Tcp, SocketAddr::from(([192, 0, 2, 1], port)));
             let bytes = Bytes::from_static(b"INVITE");
             bench.effects.perform(now, Output::Transmit { flow, bytes });
+            bench.effects.flush(&mut batches);
             told += usize::from(bench.effects.poll_failed(now).is_some());
         }
 
@@ -656,9 +721,45 @@ mod tests {
             }
         }
 
+        /// Has the journal written into another file.
+        fn swap_file(&mut self, file: Arc<File>) -> Arc<File> {
+            let diary = self.effects.diary.as_mut();
+            diary.unwrap().lane().swap_file(file)
+        }
+
+        fn says(&mut self, flow: Flow, text: &'static str) {
+            let bytes = Bytes::from_static(text.as_bytes());
+            self.effects
+                .perform(clock::now(), Output::Transmit { flow, bytes });
+        }
+
         fn shows(&self, line: &str) {
             let text = self.metrics.render();
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+    }
+
+    /// Somebody who listens.
+    struct Peer {
+        socket: UdpSocket,
+        flow: Flow,
+    }
+
+    impl Peer {
+        fn new() -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let flow = flow(Transport::Udp, socket.local_addr().unwrap());
+            Self { socket, flow }
+        }
+
+        fn heard(&self) -> Vec<String> {
+            let mut buffer = [0; 99];
+            let texts = std::iter::from_fn(|| {
+                let length = self.socket.recv(&mut buffer).ok()?;
+                Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+            });
+            texts.collect()
         }
     }
 

@@ -371,6 +371,7 @@ fn weight(why: Refusal) -> Weight {
         | Refusal::Merged
         | Refusal::OldCSeq
         | Refusal::Draining
+        | Refusal::Unkept
         | Refusal::Overload
         | Refusal::TrunkCalls
         | Refusal::TrunkCps

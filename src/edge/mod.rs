@@ -27,6 +27,7 @@ mod disk;
 mod drain;
 mod earlier;
 mod effects;
+mod exits;
 pub mod explain;
 mod guard;
 mod hall;

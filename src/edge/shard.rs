@@ -52,6 +52,9 @@ const SLACK: Duration = Duration::from_millis(5);
 /// How long the engine counts the time of day for itself.
 const CLOCK_PERIOD: Duration = Duration::from_secs(10);
 
+/// How often a journal that cannot be written is tried again, if nothing else wakes the shard.
+const RETRY: Duration = Duration::from_millis(250);
+
 /// Letters handled per wake-up at most, so that sockets and timers have their turn.
 const LETTER_BATCH: usize = 256;
 
@@ -147,6 +150,7 @@ impl Shard {
             now = clock::now();
             self.pace.note(now);
             self.tell_time(now);
+            self.mind_journal(now);
             // Orders first: what was ordered before a datagram was sent holds for it.
             self.read_inbox(now);
             let received = self.receive(now)?;
@@ -155,7 +159,6 @@ impl Shard {
             }
             self.flush(now)?;
             self.effects.publish(received);
-            self.mind_journal(now);
         }
         Ok(())
     }
@@ -171,9 +174,9 @@ impl Shard {
     /// Takes no new calls while nothing can be kept of them.
     fn mind_journal(&mut self, now: Instant) {
         let is_shut = self.effects.is_shut();
-        if is_shut != self.is_shut && !self.is_draining {
+        if is_shut != self.is_shut {
             self.is_shut = is_shut;
-            self.step(now, Input::Drain(is_shut));
+            self.step(now, Input::Shut(is_shut));
         }
     }
 
@@ -202,6 +205,10 @@ impl Shard {
             self.engine
                 .poll_timeout()
                 .map(|due| due.saturating_duration_since(now).max(SLACK))
+                .into_iter()
+                // What waits for the journal waits for nothing else.
+                .chain(self.is_shut.then_some(RETRY))
+                .min()
         };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -377,7 +384,7 @@ impl Shard {
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         self.effects.flush(&mut self.batches);
         for _ in 0..FAILURE_ROUNDS {
-            let mut has_failed = false;
+            let mut has_failed = self.give_up_unkept(now);
             while let Some(flow) = self.effects.poll_failed(now) {
                 has_failed = true;
                 self.step(now, Input::TransportFailed { flow });
@@ -412,6 +419,22 @@ impl Shard {
         Ok(())
     }
 
+    /// Gives up the calls that were let in and could not be written down, and lets no other one in; `true`: there are some.
+    fn give_up_unkept(&mut self, now: Instant) -> bool {
+        let mut has_any = false;
+        while let Some(uuid) = self.effects.poll_unkept() {
+            has_any = true;
+            self.step(now, Input::Unkept(uuid));
+        }
+        while let Some(bytes) = self.effects.poll_unsent() {
+            self.step(now, Input::Unsendable { bytes: &bytes });
+        }
+        if has_any {
+            self.mind_journal(now);
+        }
+        has_any
+    }
+
     fn step(&mut self, now: Instant, input: Input<'_>) {
         if let Err(panic) = attempt(&mut self.engine, now, input) {
             panic.rescue(&mut self.engine, now, None);
@@ -422,6 +445,7 @@ impl Shard {
 
 /// Does all that the engine says. A question for a place is answered in the same breath.
 fn drain(engine: &mut Engine, effects: &mut Effects, now: Instant) {
+    effects.begin_turn();
     while let Some(output) = engine.poll_output() {
         let Output::Reserve {
             ticket,

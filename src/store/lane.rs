@@ -147,6 +147,12 @@ impl Lane {
         self.position + self.buffer.len() as u64
     }
 
+    /// Has all that is written from now on go to another file, and says which it was.
+    #[cfg(test)]
+    pub(crate) fn swap_file(&mut self, file: Arc<File>) -> Arc<File> {
+        std::mem::replace(&mut self.file, file)
+    }
+
     fn fail(&self, error: io::Error) -> io::Error {
         self.track.fail();
         error

@@ -22,7 +22,8 @@
 //! * **Each delivery is made at least once,** or given up after the last of its attempts and kept for people to look at
 //!   ([`Shelf::dead`]). Those of one call go one after another.
 //! * **A disk that is full or fails** stops new calls ([`Lane::is_open`]), and no call that is under way: what they have to say
-//!   waits in memory, up to a bound, and is written when the disk takes it.
+//!   waits in memory, up to a bound, and is written when the disk takes it. Whoever has a lane says nothing of a call to the
+//!   world whose beginning it could not commit.
 //!
 //! # The order of entries
 //!

@@ -50,6 +50,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::NoDialog,
     Refusal::OldCSeq,
     Refusal::Draining,
+    Refusal::Unkept,
     Refusal::Overload,
     Refusal::Shed,
     Refusal::Internal,
@@ -85,6 +86,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoMedia,
     Outcome::TimeLimit,
     Outcome::Stopped,
+    Outcome::Unkept,
     Outcome::Internal,
 ];
 

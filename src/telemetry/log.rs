@@ -407,6 +407,7 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::NoDialog
         | Refusal::OldCSeq
         | Refusal::Draining
+        | Refusal::Unkept
         | Refusal::Overload
         | Refusal::Shed
         | Refusal::Internal

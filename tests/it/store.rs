@@ -9,6 +9,8 @@ mod traffic;
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,9 @@ use strowger::types::moment::Moment;
 
 /// Says to the test binary that it is the process that is to die, and where its data is.
 const DATA: &str = "STROWGER_TEST_STORE";
+
+/// A disk of its own, so small that it is soon full.
+const MOUNT: &str = r#"mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@""#;
 
 /// Lanes of a store: two for those who call, one for all else.
 const LANES: u16 = 3;
@@ -37,11 +42,49 @@ fn child(test: &str, data: &Path) -> Command {
 }
 
 /// `Some`: this is the process that is to die.
-fn data_of_the_child() -> Option<PathBuf> {
+pub(crate) fn data_of_the_child() -> Option<PathBuf> {
     env::var_os(DATA)
         .as_deref()
         .map(OsStr::to_owned)
         .map(PathBuf::from)
+}
+
+/// Runs the test of this name again on a disk of its own that is soon full, at `folder`; it says `all is well` at its end.
+/// Root is needed for that, or a namespace of users.
+pub(crate) fn run_on_a_small_disk(test: &str, folder: &Path) {
+    let inner = child(test, folder);
+    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let way = ways.into_iter().find(|way| {
+        let tried = Command::new("unshare").args(*way).arg("true").output();
+        tried.is_ok_and(|output| output.status.success())
+    });
+    let way = way.expect("a disk of its own needs root, or user namespaces");
+    let output = Command::new("unshare")
+        .args(way)
+        .args(["sh", "-c", MOUNT, "sh"])
+        .arg(folder)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env(DATA, folder)
+        .output()
+        .expect("unshare runs");
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("all is well"), "{said}");
+}
+
+/// Fills the disk to the last byte.
+pub(crate) fn fill(path: &Path) {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("there is room");
+    for size in [65_536, 4096, 512, 1] {
+        let piece = vec![b'x'; size];
+        while file.write_all(&piece).is_ok() {}
+    }
 }
 
 /// Opens the store as all of them do: with files that are so small that many are begun.

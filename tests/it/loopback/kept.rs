@@ -485,7 +485,7 @@ fn keep(site: &Site) -> PathBuf {
 }
 
 /// The figure of this name that an edge shows.
-fn count(edge: &Edge, name: &str) -> Option<u64> {
+pub(super) fn count(edge: &Edge, name: &str) -> Option<u64> {
     let text = edge.metrics();
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().parse().ok()

@@ -6,6 +6,7 @@ mod connect;
 mod crash;
 mod directory;
 mod dns;
+mod full;
 mod hostile;
 mod kept;
 mod killed;

@@ -54,6 +54,7 @@ mod tally;
 pub(crate) mod text;
 mod transfer;
 mod traps;
+mod unkept;
 mod verdict;
 mod watch;
 pub(crate) mod world;

@@ -235,6 +235,7 @@ pub(crate) fn check_record(
         Outcome::Stopped => must(is_stopped, "by nobody"),
         Outcome::MediaSilent => must(false, "but all went well"),
         Outcome::MediaFailed | Outcome::NoMedia => must(call.is_far, "but all went well"),
+        Outcome::Unkept => must(false, "but all was kept"),
         Outcome::Internal => must(false, "fault"),
     }
     must(

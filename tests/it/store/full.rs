@@ -1,22 +1,17 @@
 //! A disk that is full: no call is let in, what has been taken down waits, and all of it is there when there is room again.
 
 use std::fs;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 
 use strowger::store::entry::{Ended, Entry};
 use strowger::store::{Lane, Store};
 use strowger::types::ids::CallUuid;
 
-use crate::store::{DATA, LANES, child, data_of_the_child, now, open};
+use crate::store::{LANES, data_of_the_child, fill, now, open, run_on_a_small_disk};
 
 const TEST: &str = "store::full::a_full_disk_stops_new_calls_and_loses_nothing";
-
-/// A disk of its own, so small that it is soon full; root is needed for that, or a namespace of users.
-const MOUNT: &str = r#"mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@""#;
 
 #[test]
 fn a_full_disk_stops_new_calls_and_loses_nothing() {
@@ -24,26 +19,7 @@ fn a_full_disk_stops_new_calls_and_loses_nothing() {
         return run(&data);
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let inner = child(TEST, folder.path());
-    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
-    let way = ways.into_iter().find(|way| {
-        let tried = Command::new("unshare").args(*way).arg("true").output();
-        tried.is_ok_and(|output| output.status.success())
-    });
-    let way = way.expect("a disk of its own needs root, or user namespaces");
-    let output = Command::new("unshare")
-        .args(way)
-        .args(["sh", "-c", MOUNT, "sh"])
-        .arg(folder.path())
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env(DATA, folder.path())
-        .output()
-        .expect("unshare runs");
-
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("all is well"), "{said}");
+    run_on_a_small_disk(TEST, folder.path());
 }
 
 /// On the small disk.
@@ -127,16 +103,4 @@ fn check(store: &Store, disk: &Path) {
     let audit = store.shelf.audit().expect("the tables are well");
     assert_eq!(audit.differences(), Vec::<String>::new());
     assert_eq!((audit.records, audit.early), (200, 200));
-}
-
-fn fill(path: &Path) {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .expect("there is room");
-    for size in [65_536, 4096, 512, 1] {
-        let piece = vec![b'x'; size];
-        while file.write_all(&piece).is_ok() {}
-    }
 }
