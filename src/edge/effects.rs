@@ -199,6 +199,7 @@ impl Effects {
                     taken,
                     is_full,
                     is_barred,
+                    is_unkept: false,
                 };
                 self.posts.take(heard, self.diary.as_mut());
             }
@@ -487,6 +488,7 @@ mod tests {
 
     use mio::{Poll, Token};
     use tempfile::TempDir;
+    use tokio::sync::oneshot;
 
     use super::*;
     use crate::call::output::Origin;
@@ -495,6 +497,8 @@ mod tests {
     use crate::config::Texts;
     use crate::edge::inbox::{Inbox, inbox};
     use crate::edge::ledger::Ledger;
+    use crate::hooks::keys::Pass;
+    use crate::hooks::postback::{About, Post, Posting};
     use crate::net::clock;
     use crate::sip::flow::{ListenerId, PeerId, Transport};
     use crate::store::{Options, Store};
@@ -640,6 +644,32 @@ mod tests {
     }
 
     #[test]
+    fn a_postback_that_finds_no_room_in_the_journal_is_not_said_to_be_taken() {
+        let mut bench = Bench::new();
+        let folder = tempfile::tempdir().unwrap();
+        let (options, at) = (Options::default(), Moment::from_millis(0));
+        let mut store = Store::open(folder.path(), 1, options, at).unwrap();
+        bench.effects.diary = store.lanes.pop().map(Diary::new);
+        let mut batches = Batches::new();
+        assert!(!bench.post("fits").is_unkept);
+        // What is taken down is more than may wait, and the disk takes it all the same.
+        let long = "x".repeat(900_000);
+        let answers: Vec<_> = (0..12).map(|_| bench.begin_post(&long)).collect();
+        bench.effects.flush(&mut batches);
+        let heard: Vec<Heard> = answers
+            .into_iter()
+            .map(|mut one| one.try_recv().unwrap())
+            .collect();
+
+        assert!(
+            heard
+                .iter()
+                .all(|heard| heard.is_unkept && heard.taken.is_empty())
+        );
+        assert!(!bench.post("fits again").is_unkept);
+    }
+
+    #[test]
     fn a_flood_of_failures_is_not_told() {
         let mut bench = Bench::new();
         let (now, mut batches) = (clock::now(), Batches::new());
@@ -725,6 +755,34 @@ mod tests {
         fn swap_file(&mut self, file: Arc<File>) -> Arc<File> {
             let diary = self.effects.diary.as_mut();
             diary.unwrap().lane().swap_file(file)
+        }
+
+        /// Somebody says something of a call that this shard has, and waits.
+        fn begin_post(&mut self, text: &str) -> oneshot::Receiver<Heard> {
+            let uuid = CallUuid::from_bytes([7; 16]);
+            let (answer, answered) = oneshot::channel();
+            self.effects.begin_post(PostLetter {
+                post: Arc::new(Post {
+                    about: About::Call(uuid),
+                    pass: Pass::of_call("acme".into()),
+                    posting: Posting::of_tags(&[("key".into(), text.into())]),
+                }),
+                answer,
+            });
+            let taken = [uuid].into_iter().collect();
+            let posted = Output::Posted {
+                taken,
+                is_full: false,
+                is_barred: false,
+            };
+            self.effects.perform(clock::now(), posted);
+            answered
+        }
+
+        fn post(&mut self, text: &str) -> Heard {
+            let mut answered = self.begin_post(text);
+            self.effects.flush(&mut Batches::new());
+            answered.try_recv().unwrap()
         }
 
         fn says(&mut self, flow: Flow, text: &'static str) {

@@ -17,7 +17,7 @@ use crate::types::ids::CallUuid;
 /// One question to one shard.
 pub(super) struct PostLetter {
     pub(super) post: Arc<Post>,
-    /// Dropped without a word: what was taken could not be written down.
+    /// Dropped without a word: the shard is gone.
     pub(super) answer: oneshot::Sender<Heard>,
 }
 
@@ -30,6 +30,25 @@ pub(super) struct Heard {
     pub(super) is_full: bool,
     /// A call of its that is meant is out of reach.
     pub(super) is_barred: bool,
+    /// What was taken could not be written down, or nothing can: it counts for nobody who is not told that it does.
+    pub(super) is_unkept: bool,
+}
+
+impl PostLetter {
+    /// Says that nothing can be written down; the engine has not heard of it.
+    pub(super) fn refuse(self) {
+        // Whoever asked may have stopped waiting.
+        let _ = self.answer.send(Heard::UNKEPT);
+    }
+}
+
+impl Heard {
+    const UNKEPT: Self = Self {
+        taken: SmallVec::new_const(),
+        is_full: false,
+        is_barred: false,
+        is_unkept: true,
+    };
 }
 
 /// A shard's questions that are not answered yet.
@@ -61,10 +80,9 @@ impl Posts {
     /// What was taken is written down, or could not be.
     pub(super) fn settle(&mut self, is_kept: bool) {
         for (answer, heard) in self.taken.drain(..) {
-            if is_kept || heard.taken.is_empty() {
-                // Whoever asked may have stopped waiting.
-                let _ = answer.send(heard);
-            }
+            let is_told = is_kept || heard.taken.is_empty();
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(if is_told { heard } else { Heard::UNKEPT });
         }
     }
 }
@@ -86,7 +104,7 @@ mod tests {
         let mut lost = ask(&mut posts, true);
         let mut not_here = ask(&mut posts, false);
         posts.settle(false);
-        assert!(lost.try_recv().is_err());
+        assert_eq!(lost.try_recv(), Ok(Heard::UNKEPT));
         assert_eq!(not_here.try_recv(), Ok(Heard::default()));
     }
 

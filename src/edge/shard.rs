@@ -335,6 +335,7 @@ impl Shard {
                     let recalled = *recalled;
                     self.step(now, Input::Recalled { ticket, recalled });
                 }
+                Some(Letter::Posted(letter)) if self.is_shut => letter.refuse(),
                 Some(Letter::Posted(letter)) => {
                     let post = Arc::clone(&letter.post);
                     self.effects.begin_post(letter);

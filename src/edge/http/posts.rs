@@ -78,7 +78,9 @@ enum Fault {
     Full,
     /// There is nothing to keep it in.
     NoStore,
-    /// It cannot be written down now, or the call is in between.
+    /// It cannot be written down now.
+    Unkept,
+    /// There is too much to do, or the call is in between.
     Busy,
 }
 
@@ -243,7 +245,8 @@ impl Office {
                 }
                 Late::Full => return Err(Fault::Full),
                 Late::NotYet if clock::now() < until => time::sleep(PAUSE).await,
-                Late::NotYet | Late::Unkept => return Err(Fault::Busy),
+                Late::Unkept => return Err(Fault::Unkept),
+                Late::NotYet => return Err(Fault::Busy),
             }
         }
     }
@@ -262,12 +265,14 @@ impl Office {
             }
         }
         let (mut is_taken, mut is_full, mut is_barred) = (false, false, false);
+        let mut is_unkept = false;
         for answered in answers {
             match answered.await {
                 Ok(heard) => {
                     is_taken |= !heard.taken.is_empty();
                     is_full |= heard.is_full;
                     is_barred |= heard.is_barred;
+                    is_unkept |= heard.is_unkept;
                 }
                 Err(_) => is_busy = true,
             }
@@ -277,6 +282,7 @@ impl Office {
             _ if is_taken => Ok(true),
             (true, _, _) => Err(Fault::Full),
             (false, true, _) => Err(PostingFault::NotFound.into()),
+            (false, false, _) if is_unkept => Err(Fault::Unkept),
             (false, false, true) => Err(Fault::Busy),
             (false, false, false) => Ok(false),
         }
@@ -382,6 +388,7 @@ impl Fault {
             Self::Rate => "rate",
             Self::Full => "too_many",
             Self::NoStore => "no_store",
+            Self::Unkept => "unkept",
             Self::Busy => "busy",
         }
     }
@@ -418,6 +425,10 @@ impl Fault {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "nothing is kept here for later calls".to_owned(),
             ),
+            Self::Unkept => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "it cannot be written down now, and does not count: say it again".to_owned(),
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "it cannot be taken now: say it again".to_owned(),
@@ -428,7 +439,7 @@ impl Fault {
             Self::Posting(PostingFault::NoKey) => {
                 answer::set(&mut answer, WWW_AUTHENTICATE, "Bearer realm=\"strowger\"");
             }
-            Self::Rate | Self::Busy => answer::set(&mut answer, RETRY_AFTER, "1"),
+            Self::Rate | Self::Unkept | Self::Busy => answer::set(&mut answer, RETRY_AFTER, "1"),
             Self::Posting(_)
             | Self::Locked
             | Self::BodyType
