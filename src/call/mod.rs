@@ -8,7 +8,7 @@
 //! | which call a message is for | `requests`, `responses` |
 //! | who may call | `authenticate`, and what becomes of the call `admit` |
 //! | what another shard must judge | `elsewhere` |
-//! | what those get who may not | `refuse` |
+//! | what those get who may not | `refuse`, and why `refusal` |
 //! | how many INVITEs one sender may leave open | `half_open` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
 //! | reliable provisional responses, on both legs | `provisional`, offers after them `early_offer` |
@@ -87,6 +87,7 @@ mod race;
 pub mod recall;
 pub mod record;
 mod refer;
+mod refusal;
 pub mod refuse;
 mod registry;
 mod relay;
