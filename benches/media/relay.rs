@@ -87,11 +87,7 @@ fn serve(
         },
         is_shared: mode == "shared",
     };
-    // With a shared port, all sessions must be at home where it is.
-    let id = |number: u16| match mode {
-        "shared" => SessionId(u64::from(number) * settings.threads as u64 + u64::from(port / 2)),
-        _ => SessionId(u64::from(number)),
-    };
+    let id = |number: u16| SessionId(u64::from(number));
     for number in 0..sessions {
         let [caller, buyer] = [1, 2].map(|net| phone(net, number));
         let near = end(gate(number * 4), caller);

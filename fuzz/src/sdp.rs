@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use strowger::media::commons::Commons;
 use strowger::media::plan::{Gate, Party, SessionId, Sources};
 use strowger::media::sdp::read::{MAX_LINES, MAX_MEDIA, MAX_TEXT, Sdp};
 use strowger::media::sdp::trim::{Cut, trim};
@@ -37,8 +38,14 @@ pub fn sdp(data: &[u8]) {
             }
             check_ports(&session, &ports);
         }
+        if session.take_moved().is_some() {
+            let answer = moved(session.told(Party::Buyer));
+            let _ = session.confirm(Party::Buyer, &answer, &mut ports);
+        }
         session.end(&mut ports);
         assert!(ports.taken.is_empty());
+        let mut claims = ports.commons.iter().map(|one| one.counts().claims);
+        assert!(claims.all(|claims| claims == 0));
     }
 }
 
@@ -142,7 +149,8 @@ fn check_ports(session: &Session, ports: &Ports) {
     let mut named = BTreeSet::new();
     for stream in session.plan().streams {
         for end in stream.ends {
-            assert!(named.insert(end.gate) && ports.taken.contains(&end.gate));
+            let gate = end.gate;
+            assert!(gate.is_shared || (named.insert(gate) && ports.taken.contains(&gate)));
         }
     }
 }
@@ -164,26 +172,39 @@ fn terms(srtp: Srtp) -> Terms {
         other_media: OtherMedia::Relay,
         srtp,
         sources: Sources::Announced,
-        is_shared: false,
+        // Whoever listens at one place on two lines cannot share a port with itself.
+        is_shared: srtp != Srtp::Refuse,
         is_ipv6: srtp == Srtp::Require,
     }
 }
 
-#[derive(Default)]
 struct Ports {
     taken: BTreeSet<Gate>,
     next: u16,
     dice: u64,
+    commons: [Commons; 2],
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        let commons = |address: IpAddr| Commons::new(address, address, [60_000, 60_002]);
+        Self {
+            taken: BTreeSet::new(),
+            next: 0,
+            dice: 0,
+            commons: [commons(OWN_4.into()), commons(OWN_6.into())],
+        }
+    }
 }
 
 impl Supply for Ports {
-    fn take(&mut self, is_ipv6: bool, is_shared: bool) -> Option<Gate> {
+    fn take(&mut self, is_ipv6: bool) -> Option<Gate> {
         self.next += 2;
         let address = if is_ipv6 { OWN_6.into() } else { OWN_4.into() };
         let gate = Gate {
             address,
             port: self.next,
-            is_shared,
+            is_shared: false,
         };
         assert!(self.taken.insert(gate));
         Some(gate)
@@ -191,6 +212,11 @@ impl Supply for Ports {
 
     fn give_back(&mut self, gate: Gate) {
         assert!(self.taken.remove(&gate));
+    }
+
+    fn commons(&mut self, is_ipv6: bool) -> Option<&mut Commons> {
+        let [v4, v6] = &mut self.commons;
+        Some(if is_ipv6 { v6 } else { v4 })
     }
 
     fn told(&self, gate: Gate) -> IpAddr {

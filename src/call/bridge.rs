@@ -18,6 +18,7 @@ use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::lodger::Parked;
 use crate::call::media::{self, Carried, Role};
+use crate::call::moving::Move;
 use crate::call::provisional::reread_response;
 use crate::call::record::{Outcome, Side};
 use crate::call::relay::Relay;
@@ -42,6 +43,8 @@ pub(crate) struct Talking {
     pub(crate) relays: Vec<Relay>,
     /// A transfer under way.
     pub(crate) transfer: Option<Box<Transfer>>,
+    /// A side that is to be told of other ports.
+    pub(crate) moving: Option<Box<Move>>,
     /// Transfers so far.
     pub(crate) transfers: u8,
     /// When the call has lasted too long.
@@ -111,6 +114,7 @@ impl Talking {
                 let awaiting = leg.awaiting.as_ref().map(AwaitAck::poll_timeout);
                 awaiting.into_iter().chain(leg.session_due())
             })
+            .chain(self.move_due())
             .chain([self.until])
             .min()
     }
@@ -125,7 +129,8 @@ impl Talking {
             None => {
                 let is_busy = |leg: &Leg| leg.awaiting.is_some() || leg.is_refreshing_by_invite();
                 let is_joining = self.transfer.as_ref().is_some_and(|one| one.is_joining());
-                let is_busy = is_joining || is_busy(&self.caller) || is_busy(&self.buyer);
+                let is_busy =
+                    is_joining || self.is_moving() || is_busy(&self.caller) || is_busy(&self.buyer);
                 is_busy.then_some((491, None))
             }
         }
@@ -273,9 +278,11 @@ impl Call {
             who: attempt.buyer,
             relays: Vec::new(),
             transfer: None,
+            moving: None,
             transfers: 0,
             until: now + self.policy.limits.call_time,
         }));
+        self.move_on(now, core);
         self.locate_peers(now, core);
     }
 
@@ -360,6 +367,7 @@ impl Call {
             other.note_told(&request.head);
         }
         self.state = State::Talking(talking);
+        self.move_on(now, core);
     }
 
     /// Resends what waits for an ACK; a side that never acknowledges is lost.
@@ -381,6 +389,7 @@ impl Call {
         } else if talking.until <= now {
             self.hang_up(now, core, Outcome::TimeLimit, Side::Edge);
         } else {
+            self.handle_move_timeout(now, core);
             self.handle_session_timeout(now, core);
         }
     }

@@ -121,6 +121,8 @@ pub(crate) enum Owner {
     Refresh(CallKey),
     /// Client: a re-INVITE that brings another party.
     Transfer(CallKey),
+    /// Client: a re-INVITE that tells a side of other ports of ours.
+    Move(CallKey),
     /// Client: OPTIONS to the gateway in this place of the list of probes.
     Probe(u32),
 }

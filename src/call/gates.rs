@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::call::policy::{Media, Mouth};
+use crate::media::commons::{Commons, Counts};
 use crate::media::plan::Gate;
-use crate::media::ports::{Pool, Stock};
+use crate::media::ports::{Pool, Stock, owner, pairs};
 use crate::media::session::Supply;
 use crate::types::ids::{Entropy, ShardId};
 
@@ -20,20 +21,24 @@ pub(crate) struct Gates {
 struct Ward {
     mouth: Mouth,
     pool: Pool,
+    /// `None`: none are shared.
+    commons: Option<Commons>,
 }
 
 impl Gates {
     /// What is there is fixed at start: a port cannot be taken away from a call.
     pub(crate) fn new(media: &Media, shard: ShardId) -> Self {
+        let own = usize::from(shard.0);
+        let commons = |mouth: Mouth| {
+            let all = pairs(media.shared_ports.clone()?);
+            let ports = all.filter(|port| owner(*port, media.shards) == own);
+            Some(Commons::new(mouth.bind, mouth.advertise, ports))
+        };
         let ward = |mouth: Option<Mouth>| {
             mouth.map(|mouth| Ward {
                 mouth,
-                pool: Pool::new(
-                    media.ports.clone(),
-                    (usize::from(shard.0), media.shards),
-                    None,
-                    media.rest,
-                ),
+                commons: commons(mouth),
+                pool: Pool::new(media.ports.clone(), (own, media.shards), None, media.rest),
             })
         };
         Self {
@@ -56,6 +61,19 @@ impl Gates {
             sum.free += stock.free;
             sum.resting += stock.resting;
             sum.in_use += stock.in_use;
+        }
+        sum
+    }
+
+    /// What was found on shared ports.
+    pub(crate) fn shared(&self) -> Counts {
+        let mut sum = Counts::default();
+        for ward in [&self.v4, &self.v6].into_iter().flatten() {
+            let counts = ward.commons.as_ref().map(Commons::counts);
+            let counts = counts.unwrap_or_default();
+            sum.claims += counts.claims;
+            sum.clashes += counts.clashes;
+            sum.none += counts.none;
         }
         sum
     }
@@ -83,14 +101,14 @@ pub(crate) struct Clerk<'c> {
 }
 
 impl Supply for Clerk<'_> {
-    fn take(&mut self, is_ipv6: bool, is_shared: bool) -> Option<Gate> {
+    fn take(&mut self, is_ipv6: bool) -> Option<Gate> {
         let random = (self.entropy.next_u64() >> 32) as u32;
         let ward = self.gates.ward(is_ipv6)?;
         let port = ward.pool.take(self.now, random)?;
         Some(Gate {
             address: ward.mouth.bind,
             port,
-            is_shared,
+            is_shared: false,
         })
     }
 
@@ -99,6 +117,12 @@ impl Supply for Clerk<'_> {
         if let Some(ward) = self.gates.wards().find(is_here) {
             ward.pool.give_back(self.now, gate.port);
         }
+    }
+
+    fn commons(&mut self, is_ipv6: bool) -> Option<&mut Commons> {
+        let Gates { v4, v6 } = &mut *self.gates;
+        let ward = if is_ipv6 { v6 } else { v4 };
+        ward.as_mut()?.commons.as_mut()
     }
 
     fn told(&self, gate: Gate) -> IpAddr {

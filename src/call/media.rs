@@ -310,6 +310,30 @@ pub(crate) fn note_answered(anchored: &mut Anchored, core: &mut Core) {
     }
 }
 
+impl Anchored {
+    /// Takes the answer of a side to what it was told anew.
+    pub(crate) fn confirm(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        from: Side,
+        head: &Head<'_>,
+    ) -> Result<(), Unfit> {
+        let Self::Relay(anchor) = self else {
+            return Ok(());
+        };
+        let place = session_description(head).map_err(Unfit::Unfound)?;
+        let sdp = place.and_then(|place| head.body().get(place));
+        let sdp = sdp.ok_or(Unfit::Fault(Fault::NoOffer))?;
+        let confirmed = anchor
+            .session
+            .confirm(from.into(), sdp, &mut core.clerk(now));
+        confirmed.map_err(Unfit::Fault)?;
+        anchor.tell(core);
+        Ok(())
+    }
+}
+
 impl Anchor {
     fn carry(
         &mut self,
@@ -335,6 +359,7 @@ impl Anchor {
             ..self.patience
         };
         if self.told.as_ref() != Some(&plan) {
+            self.session.note_planned(&plan);
             core.output(Output::Media {
                 id: self.id,
                 plan: Box::new(plan.clone()),

@@ -32,6 +32,7 @@
 //! | an answered call: its two dialogs, ACKs | `bridge` |
 //! | requests within a call | `within`, those that are relayed `relay` |
 //! | what becomes of their answers | `agreement` |
+//! | a side that is to send its media elsewhere | `moving` |
 //! | a transfer that we carry out | `refer`, `transfer`, the call that finds the other party `seek` |
 //! | session timers | `session` |
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
@@ -74,6 +75,7 @@ pub mod late;
 mod lodger;
 mod media;
 pub mod memory;
+mod moving;
 mod next;
 pub mod output;
 mod peers;
@@ -302,6 +304,7 @@ impl Engine {
             client_transactions: self.core.layer.client_count(),
             timers: self.core.layer.timer_count(),
             media_ports: self.core.gates.stock(),
+            media_shared: self.core.gates.shared(),
             ..Gauges::default()
         };
         self.registry.count(&mut gauges);

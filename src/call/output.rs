@@ -13,6 +13,7 @@ use crate::call::record::{Outcome, Record, Side};
 use crate::call::story::{Delivery, FiredResult};
 use crate::hooks::model::Webhook;
 use crate::hooks::request::Request;
+use crate::media::commons::Counts;
 use crate::media::ng::ask::Ask;
 use crate::media::plan::{Plan, SessionId};
 use crate::media::ports::Stock;
@@ -380,4 +381,6 @@ pub struct Gauges {
     pub timers: usize,
     /// Pairs of ports for media; but for those that rest, none is taken at rest.
     pub media_ports: Stock,
+    /// Who is heard on shared ports; what was found when somebody was to be is counted from the start on.
+    pub media_shared: Counts,
 }

@@ -19,6 +19,7 @@ pub use crate::dialog::session_timer::Terms;
 use crate::hooks::model::Hooks;
 use crate::media::ng;
 use crate::media::plan::Patience;
+use crate::media::ports;
 use crate::routing::buyer::Gateway;
 use crate::routing::directory::Directory;
 use crate::routing::trunk::{CompanyId, Trunk};
@@ -103,6 +104,8 @@ pub struct Media {
     pub v6: Option<Mouth>,
     /// Ports, in pairs that begin with an even one.
     pub ports: RangeInclusive<u16>,
+    /// Ports that many calls use at a time, in such pairs; `None`: there are none.
+    pub shared_ports: Option<RangeInclusive<u16>>,
     /// How many shards share them out.
     pub shards: usize,
     /// How long a port is left alone after a call.
@@ -122,6 +125,7 @@ impl Default for Media {
             v4: None,
             v6: None,
             ports: 20_000..=29_999,
+            shared_ports: None,
             shards: 1,
             rest: Duration::from_secs(30),
             patience: Patience {
@@ -141,6 +145,16 @@ impl Media {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.v4.is_some() || self.v6.is_some()
+    }
+
+    /// All pairs that many calls use: the address and the even port.
+    pub fn shared_pairs(&self) -> impl Iterator<Item = (IpAddr, u16)> {
+        let mouths = [self.v4, self.v6].into_iter().flatten();
+        mouths.flat_map(|mouth| {
+            let ports = self.shared_ports.iter();
+            let pairs = ports.flat_map(|range| ports::pairs(range.clone()));
+            pairs.map(move |port| (mouth.bind, port))
+        })
     }
 
     /// Whether any is relayed, by whomever.

@@ -407,6 +407,7 @@ impl Call {
             });
         }
         self.state = State::Talking(talking);
+        self.move_on(now, core);
         self.locate_peers(now, core);
     }
 
@@ -482,6 +483,7 @@ impl Call {
             return;
         };
         talking.drop_refreshes(now, core);
+        talking.drop_move(now, core);
         for relay in mem::take(&mut talking.relays) {
             core.answer(now, relay.server, &relay.reply, relay.unanswered(), None);
             if relay.asks_by_invite {

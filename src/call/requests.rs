@@ -298,6 +298,7 @@ impl Engine {
             | Owner::Prack(_)
             | Owner::Probe(_)
             | Owner::Refresh(_)
+            | Owner::Move(_)
             | Owner::Transfer(_) => None,
         };
         let tag = match &call {

@@ -54,6 +54,7 @@ impl Engine {
             | Owner::Closing(key)
             | Owner::Prack(key)
             | Owner::Refresh(key)
+            | Owner::Move(key)
             | Owner::Transfer(key) => self.registry.call(key),
             Owner::Nobody
             | Owner::Abandoned(_)
@@ -80,6 +81,10 @@ impl Engine {
             }
             (Owner::Refresh(key), Some(call)) => {
                 call.handle_refresh_response(now, core, id, response, &essentials);
+                self.registry.attend(now, key);
+            }
+            (Owner::Move(key), Some(call)) => {
+                call.handle_move_response(now, core, id, response, &essentials);
                 self.registry.attend(now, key);
             }
             (Owner::Transfer(key), Some(call)) => {
@@ -136,6 +141,7 @@ impl Engine {
             let (Owner::Attempt(key)
             | Owner::RelayOut(key)
             | Owner::Refresh(key)
+            | Owner::Move(key)
             | Owner::Transfer(key)
             | Owner::Closing(key)) = owner
             else {
@@ -153,6 +159,9 @@ impl Engine {
                 }
                 Owner::Refresh(_) => {
                     call.handle_refresh_failure(now, &mut self.core, id, is_lost);
+                }
+                Owner::Move(_) => {
+                    call.handle_move_failure(now, &mut self.core, id, is_lost);
                 }
                 Owner::Transfer(_) => {
                     call.handle_transfer_refused(now, &mut self.core, id, !is_lost);

@@ -485,7 +485,7 @@ fn method_of(is_invite: bool) -> Method<'static> {
 
 /// How long to wait after a 491 (RFC 3261 §14.1), in steps of 10 ms: 2.1 s to 4 s if the Call-ID is ours, which it is
 /// towards a buyer, else up to 2 s.
-fn glare_pause(core: &mut Core, side: Side) -> Duration {
+pub(crate) fn glare_pause(core: &mut Core, side: Side) -> Duration {
     let steps = match side {
         Side::Buyer => 210 + core.entropy.next_u64() % 191,
         Side::Caller | Side::Edge => core.entropy.next_u64() % 201,

@@ -155,6 +155,7 @@ pub(super) const MEDIA: Shape = Shape {
         "bind",
         "advertise",
         "ports",
+        "shared_ports",
         "rest",
         "start",
         "silence",
@@ -199,7 +200,9 @@ pub(super) const BUYER_MEDIA: Shape = Shape {
     keys: PEER_MEDIA,
 };
 
-const PEER_MEDIA: &[&str] = &["plane", "sources", "networks", "codecs", "other", "srtp"];
+const PEER_MEDIA: &[&str] = &[
+    "plane", "ports", "sources", "networks", "codecs", "other", "srtp",
+];
 
 pub(super) const COMPANY: Shape = Shape {
     name: "company",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::call::policy::{Media, Mouth};
-use crate::config::desk::Desk;
+use crate::config::desk::{Desk, Place};
 use crate::config::keys;
 use crate::config::listen::Listeners;
 use crate::config::networks::Networks;
@@ -16,6 +16,7 @@ use crate::config::raw::{Section, Shape, Spot};
 use crate::media::ng;
 use crate::media::ng::ask::Rtpengine;
 use crate::media::plan::{Patience, Sources};
+use crate::media::ports::pairs;
 use crate::media::session::{OtherMedia, Srtp, Terms};
 use crate::routing::trunk::{MediaTerms, Plane};
 
@@ -79,6 +80,7 @@ pub(super) fn read(
         })
     };
     let (v4, v6) = (mouth(true), mouth(false));
+    let ports = ports(&section, shards, desk).unwrap_or(default.ports);
     let longest = Duration::ZERO..=DAY;
     let mut time = |key, default: Option<Duration>| {
         let default = default.unwrap_or_default();
@@ -95,7 +97,8 @@ pub(super) fn read(
     Media {
         v4,
         v6,
-        ports: ports(&section, shards, desk).unwrap_or(default.ports),
+        shared_ports: shared_ports(&section, shards, &ports, desk),
+        ports,
         shards,
         rest: section.duration("rest", default.rest, Duration::ZERO..=HOUR, desk),
         patience,
@@ -195,6 +198,24 @@ pub(super) fn terms(
     } else {
         Sources::Announced
     };
+    let shared = section.choice("ports", PORTS, desk);
+    let shared = shared.filter(|shared| shared.value);
+    if let Some(shared) = shared {
+        if media.shared_ports.is_none() {
+            desk.absent(
+                shared.place,
+                "has no shared ports",
+                "add shared_ports to [media], a few that nothing else uses: \"19000-19007\"",
+            );
+        }
+        if is_learned.is_some_and(|found| found.value) {
+            desk.fault(
+                shared.place,
+                "cannot be with sources = \"learned\": on a shared port a call is known by the address that it announces",
+                "one of the two",
+            );
+        }
+    }
     let names = section.list("codecs", desk);
     if section.has("codecs") && names.is_empty() {
         section.missing_or_empty("codecs", "for example [\"PCMU\", \"PCMA\"]", desk);
@@ -219,6 +240,7 @@ pub(super) fn terms(
             .choice("srtp", SRTP, desk)
             .map_or_else(Srtp::default, |found| found.value),
         sources,
+        is_shared: shared.is_some() && media.shared_ports.is_some(),
         ..agreed.terms
     };
     agreed
@@ -273,7 +295,58 @@ fn host_of(advertise: &str) -> Option<IpAddr> {
 }
 
 fn ports(section: &Section<'_>, shards: usize, desk: &mut Desk<'_>) -> Option<RangeInclusive<u16>> {
-    let text = section.text("ports", desk)?;
+    let (place, range) = range(section, "ports", desk)?;
+    let pairs = pairs(range.clone()).count();
+    if pairs < shards * LEAST_PAIRS {
+        desk.fault(
+            place,
+            format!("{pairs} pairs of ports are too few"),
+            format!("{LEAST_PAIRS} pairs for each shard at least; a call takes two"),
+        );
+        return None;
+    }
+    Some(range)
+}
+
+/// Ports that many calls share.
+fn shared_ports(
+    section: &Section<'_>,
+    shards: usize,
+    own: &RangeInclusive<u16>,
+    desk: &mut Desk<'_>,
+) -> Option<RangeInclusive<u16>> {
+    let (place, range) = range(section, "shared_ports", desk)?;
+    let count = pairs(range.clone()).count();
+    if range.start() <= own.end() && own.start() <= range.end() {
+        desk.fault(
+            place,
+            format!(
+                "some of them are among `ports`, {}-{}",
+                own.start(),
+                own.end()
+            ),
+            "ports that no call has for itself",
+        );
+        return None;
+    }
+    if !(shards..=MOST_SHARED_PAIRS).contains(&count) {
+        desk.fault(
+            place,
+            format!("{count} pairs of ports cannot be shared out"),
+            format!("one pair for each shard at least, and {MOST_SHARED_PAIRS} at most"),
+        );
+        return None;
+    }
+    Some(range)
+}
+
+/// A range of ports.
+fn range<'t>(
+    section: &Section<'t>,
+    key: &'static str,
+    desk: &mut Desk<'_>,
+) -> Option<(Place, RangeInclusive<u16>)> {
+    let text = section.text(key, desk)?;
     let range = text.value.split_once('-').and_then(|(first, last)| {
         let first: u16 = first.trim().parse().ok()?;
         let last: u16 = last.trim().parse().ok()?;
@@ -287,20 +360,13 @@ fn ports(section: &Section<'_>, shards: usize, desk: &mut Desk<'_>) -> Option<Ra
         );
         return None;
     };
-    let pairs = (usize::from(*range.end()) - usize::from(*range.start())).div_ceil(2);
-    if pairs < shards * LEAST_PAIRS {
-        desk.fault(
-            text.place,
-            format!("{pairs} pairs of ports are too few"),
-            format!("{LEAST_PAIRS} pairs for each shard at least; a call takes two"),
-        );
-        return None;
-    }
-    Some(range)
+    Some((text.place, range))
 }
 
 /// Pairs of ports that a shard has at least.
 const LEAST_PAIRS: usize = 8;
+/// Pairs that are shared at most: each shard has its own, and a few of them are enough for any number of calls.
+const MOST_SHARED_PAIRS: usize = 1024;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 const PLANES: &[(&str, Plane)] = &[
@@ -310,10 +376,11 @@ const PLANES: &[(&str, Plane)] = &[
 ];
 const RELAYS: &[(&str, Plane)] = &[("relay", Plane::Relay), ("rtpengine", Plane::Rtpengine)];
 /// What only our own relay goes by.
-const OF_THE_RELAY: [&str; 8] = [
+const OF_THE_RELAY: [&str; 9] = [
     "bind",
     "advertise",
     "ports",
+    "shared_ports",
     "rest",
     "start",
     "silence",
@@ -326,6 +393,7 @@ const RTPENGINE_ADDRESS: &str = "\"192.0.2.20:2223\"";
 const MOST_RTPENGINES: usize = 16;
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
 const PINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(60);
+const PORTS: &[(&str, bool)] = &[("own", false), ("shared", true)];
 const SOURCES: &[(&str, bool)] = &[("announced", false), ("learned", true)];
 const OTHERS: &[(&str, OtherMedia)] =
     &[("relay", OtherMedia::Relay), ("refuse", OtherMedia::Refuse)];

@@ -1037,6 +1037,36 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "domains = [",
+        "media = { ports = \"shared\" }\ndomains = [",
+        "trunk.media.ports: has no shared ports",
+    ),
+    (
+        "domains = [",
+        "media = { ports = \"shared\", sources = \"learned\" }\ndomains = [",
+        "trunk.media.ports: cannot be with sources = \"learned\"",
+    ),
+    (
+        "domains = [",
+        "media = { ports = \"both\" }\ndomains = [",
+        "trunk.media.ports: `both` is not known",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nports = \"20000-20099\"\nshared_ports = \"20098-20101\"\n[[listen]]",
+        "media.shared_ports: some of them are among `ports`, 20000-20099",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nshared_ports = \"19001-19002\"\n[[listen]]",
+        "media.shared_ports: 0 pairs of ports cannot be shared out",
+    ),
+    (
+        "[[listen]]",
+        "[media]\nshared_ports = \"19000\"\n[[listen]]",
+        "media.shared_ports: `19000` is no range of ports",
+    ),
+    (
+        "domains = [",
         "media = { plane = \"kamailio\" }\ndomains = [",
         "trunk.media.plane: `kamailio` is not known",
     ),

@@ -68,6 +68,8 @@ struct Media {
     addresses: Vec<IpAddr>,
     /// The first and the last port.
     ports: Option<(u16, u16)>,
+    /// The same of those that many calls use.
+    shared_ports: Option<(u16, u16)>,
     /// Where the rtpengines are asked that relay, too, or instead. Their media addresses are theirs to know.
     rtpengines: Vec<SocketAddr>,
     note: &'static str,
@@ -140,6 +142,11 @@ impl Media {
         Self {
             relayed: media.is_any(),
             ports: is_open.then(|| (*media.ports.start(), *media.ports.end())),
+            shared_ports: media
+                .shared_ports
+                .as_ref()
+                .filter(|_| is_open)
+                .map(|range| (*range.start(), *range.end())),
             addresses,
             rtpengines: rtpengines.map(|one| one.address).collect(),
             note: match (is_open, media.rtpengine.is_any()) {
@@ -198,7 +205,11 @@ impl fmt::Display for Addresses {
             }
         }
         if let Some((first, last)) = self.media.ports {
-            writeln!(f, "\nMedia, UDP ports {first} to {last}:")?;
+            write!(f, "\nMedia, UDP ports {first} to {last}")?;
+            if let Some((first, last)) = self.media.shared_ports {
+                write!(f, ", and {first} to {last}, which calls share")?;
+            }
+            writeln!(f, ":")?;
             for address in &self.media.addresses {
                 writeln!(f, "  {address}")?;
             }

@@ -99,6 +99,7 @@ impl Panel {
         let gauges = self.gauges();
         self.metrics.set_gauges(&gauges);
         self.media.set_ports(gauges.media_ports);
+        self.media.set_shared(gauges.media_shared);
         // Each shard hears of the others' bans.
         let banned = self.boards.iter().map(|board| board.banned());
         self.metrics.set_banned(banned.max().unwrap_or_default());

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::call::policy::Policy;
 use crate::call::story::Reply;
 use crate::edge::guard::Notice;
 use crate::edge::posts::PostLetter;
+use crate::media::commons::Counts;
 use crate::media::ng::ask::Told as MediaTold;
 use crate::media::plan::SessionId;
 use crate::media::ports::Stock;
@@ -241,6 +242,10 @@ pub(super) struct Board {
     timers: AtomicUsize,
     /// Free, resting, in use.
     media_ports: [AtomicUsize; 3],
+    /// Addresses on shared ports.
+    media_claims: AtomicUsize,
+    /// Clashes there, and those of them after which no shared pair was to be had.
+    media_clashes: [AtomicU64; 2],
     banned: AtomicUsize,
     /// In microseconds.
     worst_wait: AtomicUsize,
@@ -267,10 +272,15 @@ impl Board {
             (free, gauges.media_ports.free),
             (resting, gauges.media_ports.resting),
             (in_use, gauges.media_ports.in_use),
+            (&self.media_claims, gauges.media_shared.claims),
             (&self.banned, banned),
             (&self.worst_wait, worst_wait),
         ];
         for (shown, value) in pairs {
+            shown.store(value, Ordering::Relaxed);
+        }
+        let Counts { clashes, none, .. } = gauges.media_shared;
+        for (shown, value) in self.media_clashes.iter().zip([clashes, none]) {
             shown.store(value, Ordering::Relaxed);
         }
         // Last: whoever sees it sees the calls that were let in before.
@@ -302,6 +312,7 @@ impl Board {
             client_transactions,
             timers,
             media_ports: ports,
+            media_shared: shared,
         } = sum;
         let Stock {
             free,
@@ -309,6 +320,10 @@ impl Board {
             in_use,
         } = ports;
         let [shown_free, shown_resting, shown_in_use] = &self.media_ports;
+        let clashes = [&mut shared.clashes, &mut shared.none];
+        for (sum, shown) in clashes.into_iter().zip(&self.media_clashes) {
+            *sum += shown.load(Ordering::Relaxed);
+        }
         let pairs = [
             (calls_ringing, &self.calls_ringing),
             (calls_talking, &self.calls_talking),
@@ -319,6 +334,7 @@ impl Board {
             (free, shown_free),
             (resting, shown_resting),
             (in_use, shown_in_use),
+            (&mut shared.claims, &self.media_claims),
         ];
         for (sum, shown) in pairs {
             *sum += shown.load(Ordering::Relaxed);

@@ -13,7 +13,7 @@ use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::rtpengine::{RtpengineDesk, Rtpengines};
 use crate::edge::writers::Records;
 use crate::media::ng;
-use crate::media::plan::{Plan, SessionId};
+use crate::media::plan::{Gate, Plan, SessionId};
 use crate::net::relay::{Event, Relay, Settings};
 use crate::telemetry::media::MediaCounts;
 use crate::telemetry::rtpengine::RtpengineCounts;
@@ -93,6 +93,14 @@ fn start(
         keeps_digits: media.keeps_digits,
     };
     let relay = Relay::start(settings, counts, move |event| tell(&mailboxes, event))?;
+    for (address, port) in media.shared_pairs() {
+        let gate = Gate {
+            address,
+            port,
+            is_shared: true,
+        };
+        relay.share(gate).map_err(io::Error::other)?;
+    }
     Ok(Arc::new(relay))
 }
 

@@ -8,7 +8,7 @@
 //! | what a packet is | [`rtp`], [`rtcp`] |
 //! | how a stream was, and how it sounded | [`watch`], [`quality`] |
 //! | who has been quiet for too long | [`vigil`] |
-//! | which ports a call gets | [`ports`] |
+//! | which ports a call gets | [`ports`], and on those that it shares, who is who [`commons`] |
 //! | what is known of a call's media when it is over | [`figures`] |
 //! | what a party says of its media, and how that is passed on | [`sdp`] |
 //! | what is agreed with both parties of a call | [`session`], of one at an rtpengine [`session::far`] |
@@ -16,6 +16,7 @@
 //! | what rtpengine is asked, and what it answers | [`ng`], in [`bencode`] |
 
 pub mod bencode;
+pub mod commons;
 pub mod figures;
 pub mod ng;
 pub mod passage;

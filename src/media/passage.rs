@@ -210,6 +210,17 @@ impl Passage {
         }
     }
 
+    /// Whether a packet of RTP has come from a party by this way, or of RTCP if that is what it is for.
+    #[must_use]
+    pub fn has_heard(&self, way: Way) -> bool {
+        let sides = self.streams.get(usize::from(way.stream));
+        let side = sides.and_then(|sides| sides.get(way.party.index()));
+        side.is_some_and(|side| match way.is_control {
+            true => side.rtcp > 0,
+            false => side.packets > 0,
+        })
+    }
+
     /// Counts a packet that came to the port of a party, from elsewhere at its address, and was not asked about further.
     pub fn count_foreign(&mut self, way: Way) {
         let sides = self.streams.get_mut(usize::from(way.stream));

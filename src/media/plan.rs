@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::types::ids::ShardId;
 
 /// A party of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Party {
     /// Who called.
     Caller,
@@ -85,7 +85,8 @@ pub struct Gate {
     pub address: IpAddr,
     /// The RTP port; RTCP's is the one after it.
     pub port: u16,
-    /// Whether many calls use it, told apart by where their packets come from.
+    /// Whether many calls use it, told apart by where their packets come from. All shared gates of a call are one
+    /// [owner's](crate::media::ports::owner).
     pub is_shared: bool,
 }
 
@@ -127,7 +128,7 @@ pub struct End {
 }
 
 /// Where a party listens, as its SDP says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Remote {
     /// RTP.
     pub rtp: SocketAddr,

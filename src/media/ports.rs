@@ -42,10 +42,7 @@ impl Pool {
         limit: Option<usize>,
         rest: Duration,
     ) -> Self {
-        let (first, last) = range.into_inner();
-        // The pair must be whole: an even port, and the odd one after it still in the range.
-        let evens = (first..=last).filter(|port| port % 2 == 0 && *port < last && *port > 0);
-        let free: Vec<u16> = evens.skip(index).step_by(of.max(1)).collect();
+        let free: Vec<u16> = pairs(range).skip(index).step_by(of.max(1)).collect();
         Self {
             limit: limit.unwrap_or(free.len()),
             free,
@@ -119,6 +116,18 @@ impl Pool {
         }
         was_taken != is_taken
     }
+}
+
+/// The even ports of the pairs in `range`. A pair must be whole: an even port, and the odd one after it still in the range.
+pub fn pairs(range: RangeInclusive<u16>) -> impl Iterator<Item = u16> {
+    let last = *range.end();
+    range.filter(move |port| port % 2 == 0 && *port < last && *port > 0)
+}
+
+/// Whose a shared pair is, of so many: the shard's with this number, and the relay's thread with the same.
+#[must_use]
+pub fn owner(port: u16, of: usize) -> usize {
+    usize::from(port / 2) % of.max(1)
 }
 
 /// Pairs of all ports.

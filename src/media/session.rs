@@ -21,7 +21,9 @@ pub mod terms;
 
 mod answer;
 mod beside;
+mod held;
 mod line;
+mod moved;
 mod offer;
 mod seal;
 mod told;
@@ -31,6 +33,7 @@ use smallvec::SmallVec;
 use crate::media::plan::{Party, Patience, Plan, SessionId, Sources};
 use crate::media::sdp::read::Sdp;
 pub use crate::media::session::fault::Fault;
+use crate::media::session::held::Held;
 use crate::media::session::line::{Both, Lines, give_back};
 pub use crate::media::session::terms::{OtherMedia, Srtp, Supply, Terms};
 use crate::media::session::told::Told;
@@ -45,6 +48,14 @@ pub struct Session {
     /// Whether the caller was told an answer that the present buyer has to fit.
     is_bound: bool,
     is_answered: bool,
+    /// Whether the relay has it.
+    is_planned: bool,
+    /// Whether that is where no ports are shared.
+    is_apart: bool,
+    /// Who has to be told anew where it is to send.
+    moved: Option<Party>,
+    /// Its places on shared ports.
+    held: Held,
 }
 
 /// One party.
@@ -76,6 +87,10 @@ impl Session {
             exchange: Exchange::Idle,
             is_bound: false,
             is_answered: false,
+            is_planned: false,
+            is_apart: false,
+            moved: None,
+            held: Held::default(),
         }
     }
 
@@ -102,6 +117,8 @@ impl Session {
         self.lines = lines;
         self.exchange = Exchange::Idle;
         *self.legs.of_mut(Party::Buyer) = Some(Leg::new(terms));
+        self.moved = None;
+        self.keep_held(supply);
     }
 
     /// Takes the offer of `from` and gives what the other party is to be offered. It takes the place of an offer that
@@ -141,6 +158,7 @@ impl Session {
             },
             Err(_) => before,
         };
+        self.keep_held(supply);
         result
     }
 
@@ -174,7 +192,14 @@ impl Session {
         let sdp = Sdp::read(sdp)?;
         let mut agreed = offered.clone();
         let is_told = by == Party::Caller && (self.is_bound || is_repeated);
-        let told = self.stage_answer(from, &sdp, &mut agreed, is_told, supply)?;
+        let told = match self.stage_answer(from, &sdp, &mut agreed, is_told, supply) {
+            Ok(told) => told,
+            Err(fault) => {
+                give_back(&agreed, &[&self.lines, self.offered()], supply);
+                self.keep_held(supply);
+                return Err(fault);
+            }
+        };
         let before = match std::mem::replace(&mut self.exchange, Exchange::Settled { by }) {
             Exchange::Offered { lines, .. } => lines,
             Exchange::Idle | Exchange::Settled { .. } => Lines::new(),
@@ -182,6 +207,7 @@ impl Session {
         give_back(&before, &[&agreed, &self.lines], supply);
         give_back(&self.lines, &[&agreed], supply);
         self.lines = agreed;
+        self.keep_held(supply);
         self.forget_spare_keys();
         Ok(told)
     }
@@ -191,6 +217,7 @@ impl Session {
         if let Exchange::Offered { lines, .. } = &self.exchange {
             give_back(lines, &[&self.lines], supply);
             self.exchange = Exchange::Idle;
+            self.keep_held(supply);
         }
     }
 
@@ -231,6 +258,17 @@ impl Session {
     pub fn end(mut self, supply: &mut impl Supply) {
         self.forget_offer(supply);
         give_back(&self.lines, &[], supply);
+        self.lines = Lines::new();
+        self.keep_held(supply);
+    }
+
+    /// The relay was told this plan. One that it has where no ports are shared stays there.
+    pub fn note_planned(&mut self, plan: &Plan) {
+        let mut ends = plan.streams.iter().flat_map(|stream| &stream.ends);
+        if !self.is_planned {
+            self.is_planned = true;
+            self.is_apart = !ends.any(|end| end.gate.is_shared);
+        }
     }
 
     /// Forgets keys that were offered and not taken, once no other answer can take them.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram};
 
+use crate::media::commons::Counts;
 use crate::media::figures::Figures;
 use crate::media::passage::Why;
 use crate::media::ports::Stock;
 use crate::media::vigil::Quiet;
 use crate::telemetry::metrics::{
-    MEDIA_BYTES, MEDIA_DROPS, MEDIA_JITTER, MEDIA_LOSS, MEDIA_MOS, MEDIA_PACKETS, MEDIA_PORTS,
-    MEDIA_QUIET, MEDIA_SESSIONS, Metrics,
+    MEDIA_BYTES, MEDIA_CLASHES, MEDIA_DROPS, MEDIA_JITTER, MEDIA_LOSS, MEDIA_MOS, MEDIA_PACKETS,
+    MEDIA_PORTS, MEDIA_QUIET, MEDIA_SESSIONS, MEDIA_SHARED, Metrics,
 };
 
 /// Metrics of the relay.
@@ -23,6 +24,9 @@ pub struct MediaCounts {
     unsent: [Counter; UNSENT.len()],
     quiet: [(&'static str, Counter); 4],
     ports: [Gauge; 3],
+    claims: Gauge,
+    /// By what the party got instead: another shared pair, a pair of its own.
+    clashes: [Counter; 2],
     jitter: Histogram,
     loss: Histogram,
     mos: Histogram,
@@ -43,6 +47,8 @@ impl MediaCounts {
             quiet: quiet.map(|who| (who, metrics.counter(&MEDIA_QUIET, Some(who)))),
             ports: ["free", "resting", "in_use"]
                 .map(|state| metrics.labelled_gauge(&MEDIA_PORTS, state)),
+            claims: metrics.gauge(&MEDIA_SHARED),
+            clashes: ["shared", "own"].map(|got| metrics.counter(&MEDIA_CLASHES, Some(got))),
             jitter: metrics.histogram(&MEDIA_JITTER),
             loss: metrics.histogram(&MEDIA_LOSS),
             mos: metrics.histogram(&MEDIA_MOS),
@@ -55,6 +61,14 @@ impl MediaCounts {
         for (gauge, count) in self.ports.iter().zip(counts) {
             gauge.set(count as f64);
         }
+    }
+
+    /// Says who is heard on shared ports, added up over all shards, and how often somebody else had the address there.
+    pub fn set_shared(&self, counts: Counts) {
+        self.claims.set(counts.claims as f64);
+        let [shared, own] = &self.clashes;
+        shared.absolute(counts.clashes.saturating_sub(counts.none));
+        own.absolute(counts.none);
     }
 }
 

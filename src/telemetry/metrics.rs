@@ -102,6 +102,8 @@ families! {
     LOOK_UPS = Counter "strowger_dns_look_ups_total" ["result"] "Names looked up: found, not there, or without an answer.";
     MEDIA_SESSIONS = Gauge "strowger_media_sessions" [] "Calls whose media is relayed now.";
     MEDIA_PORTS = Gauge "strowger_media_ports" ["state"] "Pairs of media ports: to be had, resting after use, and in use.";
+    MEDIA_SHARED = Gauge "strowger_media_shared_addresses" [] "Addresses of peers that are heard on shared media ports now.";
+    MEDIA_CLASHES = Counter "strowger_media_clashes_total" ["got"] "Times that a party announced an address which another call has on the shared port, by what it got: another one, or a pair of its own.";
     MEDIA_PACKETS = Counter "strowger_media_packets_total" ["kind"] "Media packets passed on.";
     MEDIA_BYTES = Counter "strowger_media_bytes_total" [] "Bytes of media packets passed on, without UDP and IP.";
     MEDIA_DROPS = Counter "strowger_media_drops_total" ["why"] "Media packets that were not passed on.";

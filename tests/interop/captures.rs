@@ -33,27 +33,56 @@ fn what_sipp_plays_comes_out_bit_for_bit() {
         let sent = payloads(&capture);
         assert!(sent.len() >= 5, "{name}: {} packets", sent.len());
 
-        let (heard, record) = play(&file, Duration::from_millis(time));
+        let (heard, record) = play(&file, Duration::from_millis(time), OWN);
 
-        // Loopback loses nothing, but may swap.
-        let (sent_once, heard_once): (BTreeSet<_>, BTreeSet<_>) =
-            (sent.iter().collect(), heard.iter().collect());
-        assert_eq!(heard.len(), sent.len(), "{name}: {record}");
-        assert!(
-            heard_once == sent_once,
-            "{name}: other bytes than were sent"
-        );
-        let media = &record["media"]["caller"];
-        assert_eq!(media["packets"], sent.len(), "{media}");
-        assert_eq!(media["dropped"], 0, "{media}");
-        assert_eq!(media["digits"], digits, "{media}");
+        comes_out(name, &sent, &heard, (&record, digits));
     }
 }
 
-/// Plays a capture from the carrier to the buyer. Gives all that the buyer got, and the call's record.
-fn play(capture: &Path, time: Duration) -> (Vec<Vec<u8>>, serde_json::Value) {
-    let mut site = Site::new().relayed("");
-    let address = site.buyer("first");
+#[test]
+fn what_sipp_plays_comes_out_bit_for_bit_of_a_shared_port() {
+    let Some(corpus) = shared_corpus() else {
+        show("../shared is missing: its captures were NOT played; set STROWGER_SHARED to its path");
+        return;
+    };
+    let file = corpus.join("media/dtmf_2833_5.pcap");
+    let sent = payloads(&fs::read(&file).expect("a capture"));
+
+    let (heard, record) = play(&file, Duration::from_millis(1500), SHARED);
+
+    comes_out("shared", &sent, &heard, (&record, "5"));
+}
+
+const OWN: &str = "";
+const SHARED: &str = "ports = \"shared\"";
+
+/// Asserts that all that was sent was heard, and that the record says so.
+fn comes_out(
+    name: &str,
+    sent: &[Vec<u8>],
+    heard: &[Vec<u8>],
+    (record, digits): (&serde_json::Value, &str),
+) {
+    // Loopback loses nothing, but may swap.
+    let (sent_once, heard_once): (BTreeSet<_>, BTreeSet<_>) =
+        (sent.iter().collect(), heard.iter().collect());
+    assert_eq!(heard.len(), sent.len(), "{name}: {record}");
+    assert!(
+        heard_once == sent_once,
+        "{name}: other bytes than were sent"
+    );
+    let media = &record["media"]["caller"];
+    assert_eq!(media["packets"], sent.len(), "{media}");
+    assert_eq!(media["dropped"], 0, "{media}");
+    assert_eq!(media["digits"], digits, "{media}");
+}
+
+/// Plays a capture from the carrier to the buyer, both of whom have these media terms. Gives all that the buyer got, and the
+/// call's record.
+fn play(capture: &Path, time: Duration, terms: &'static str) -> (Vec<Vec<u8>>, serde_json::Value) {
+    let mut site = Site::new().relayed(terms);
+    let address = site.next_buyer();
+    site.buyer_with("first", address, |buyer| buyer.media = terms);
     let edge = Edge::start(&site);
     let ear = UdpSocket::bind((address, MEDIA_PORT)).expect("the buyer's media port");
     ear.set_read_timeout(Some(Duration::from_millis(200)))
@@ -78,6 +107,13 @@ fn play(capture: &Path, time: Duration) -> (Vec<Vec<u8>>, serde_json::Value) {
     let record = edge.record();
     is_completed(&record, "first", "caller");
     edge.holds_no_call();
+    let own_in_use = edge.sum_of("strowger_media_ports{state=\"resting\"}");
+    assert_eq!(
+        own_in_use == 0.0,
+        terms == SHARED,
+        "{own_in_use} pairs rest"
+    );
+    assert_eq!(edge.sum_of("strowger_media_shared_addresses"), 0.0);
     (heard, record)
 }
 

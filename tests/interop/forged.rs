@@ -46,6 +46,9 @@ fn a_forged_stream_is_not_let_in_and_gets_nothing() {
                 networks,
             ));
         }
+        for _ in 0..2 {
+            attacks.push(sharing(&relay, attacks.len() as u8, start));
+        }
     }
     let folder = tempfile::tempdir().expect("folder");
     let mut peers = Vec::new();
@@ -287,16 +290,46 @@ fn ours(
         let read = |text: &&str| text.parse().expect("a network");
         Sources::Learned(networks.iter().map(read).collect())
     };
-    let gate = |port| Gate {
+    let gates = [25_000, 25_002].map(|port| Gate {
         address: Ipv4Addr::new(127, block(), number, 1).into(),
         port,
         is_shared: false,
-    };
+    });
     let mut announced = attack.caller.remote();
     if is_moved {
         announced.rtp.set_port(9);
         announced.rtcp.set_port(10);
     }
+    connect(relay, &mut attack, gates, (number, announced, sources));
+    attack
+}
+
+/// A call of our relay's on the port that it shares with all others of these.
+fn sharing(relay: &Relay, number: u8, start: u64) -> Attack {
+    let mut attack = Attack::new("strowger, shared ports".to_owned(), number, start);
+    attack.is_ours = true;
+    let gate = Gate {
+        address: Ipv4Addr::new(127, block(), 199, 1).into(),
+        port: 25_000,
+        is_shared: true,
+    };
+    let announced = attack.caller.remote();
+    connect(
+        relay,
+        &mut attack,
+        [gate; 2],
+        (number, announced, Sources::Announced),
+    );
+    attack
+}
+
+/// Sets the call up.
+fn connect(
+    relay: &Relay,
+    attack: &mut Attack,
+    gates: [Gate; 2],
+    (number, announced, sources): (u8, Remote, Sources),
+) {
     let end = |gate, remote, sources| End {
         gate,
         remote: Some(remote),
@@ -310,17 +343,16 @@ fn ours(
         crypto: None,
     };
     let ends = [
-        end(gate(25_000), announced, sources),
-        end(gate(25_002), attack.buyer.remote(), Sources::Announced),
+        end(gates[0], announced, sources),
+        end(gates[1], attack.buyer.remote(), Sources::Announced),
     ];
-    attack.gates = [25_000, 25_002].map(|port| SocketAddr::new(gate(port).address, port));
+    attack.gates = gates.map(|gate| SocketAddr::new(gate.address, gate.port));
     let plan = Plan {
         streams: smallvec![Stream { ends, is_rtp: true }],
         patience: Patience::default(),
     };
     let connected = relay.connect(SessionId(u64::from(number)), plan);
     assert!(connected.is_ok(), "{connected:?}");
-    attack
 }
 
 fn table(attacks: &[Attack]) -> String {

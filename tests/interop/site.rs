@@ -337,7 +337,9 @@ impl Site {
         });
         let media = match (&far, self.media) {
             (Some(far), _) => far,
-            (None, Some(_)) => "\n[media]\nports = \"30000-30099\"\ndigits = true",
+            (None, Some(_)) => {
+                "\n[media]\nports = \"30000-30099\"\nshared_ports = \"30100-30103\"\ndigits = true"
+            }
             (None, None) => "",
         };
         let trunk_media = self.media.unwrap_or("plane = \"direct\"");

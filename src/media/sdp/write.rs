@@ -73,6 +73,35 @@ pub fn rest_of(description: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
+/// Writes what follows `o=` in one of our descriptions once more: with another port on the line at `index`, and there, of
+/// our keys, with that of this tag alone.
+pub fn write_moved(out: &mut Vec<u8>, rest: &[u8], (index, port): (usize, u16), tag: Option<u32>) {
+    let mut count = 0;
+    for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b"m=") {
+            count += 1;
+        }
+        let is_there = count == index + 1;
+        if is_there && line.starts_with(b"m=") {
+            let mut words = line.splitn(3, |byte| *byte == b' ');
+            let (kind, rest) = (words.next(), words.nth(1));
+            out.extend_from_slice(kind.unwrap_or_default());
+            // Writing to a vector cannot fail.
+            let _ = write!(out, " {port} ");
+            out.extend_from_slice(rest.unwrap_or_default());
+            continue;
+        }
+        if is_there
+            && let Some(key) = line.strip_prefix(b"a=crypto:")
+            && let Some(tag) = tag
+            && word(key).0 != tag.to_string().as_bytes()
+        {
+            continue;
+        }
+        out.extend_from_slice(line);
+    }
+}
+
 /// Writes all that follows `o=`: `sdp` with one of `sections` for each media line.
 pub fn write_rest(out: &mut Vec<u8>, sdp: &Sdp<'_>, own: IpAddr, sections: &[Section]) {
     let secrets = addresses(sdp);

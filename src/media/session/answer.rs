@@ -1,12 +1,16 @@
 //! An answer: what holds from now on, and what the other party is told.
 
-use crate::media::plan::Party;
+use std::mem;
+
+use crate::media::plan::{Gate, Party, Remote, SessionId};
 use crate::media::sdp::format::{Format, Formats};
 use crate::media::sdp::media::{Direction, Media};
 use crate::media::sdp::read::{ReadError, Sdp};
 use crate::media::sdp::write::{Relayed, Section};
 use crate::media::session::fault::Fault;
+use crate::media::session::held::{Held, commons_of, seat};
 use crate::media::session::line::{Line, Lines, Side};
+use crate::media::session::moved::Gates;
 use crate::media::session::offer::{carries_voice, numbers, own_address};
 use crate::media::session::seal;
 use crate::media::session::terms::Supply;
@@ -14,6 +18,9 @@ use crate::media::session::{Leg, Session};
 
 /// One media line of an answer, and all that counts for it.
 struct AnsweredLine<'x> {
+    session: SessionId,
+    /// Its place among the lines.
+    index: usize,
     from: Party,
     media: Media<'x, 'x>,
     /// As we offered it.
@@ -44,7 +51,12 @@ impl Session {
         supply: &mut impl Supply,
     ) -> Result<Vec<u8>, Fault> {
         let to = from.other();
-        let verdict = self.weigh(from, sdp, agreed, is_told, supply)?;
+        let before: Gates = agreed.iter().map(|line| *line.gates.of(from)).collect();
+        let mut held = mem::take(&mut self.held);
+        let verdict = self.weigh(from, sdp, (agreed, &mut held), is_told, supply);
+        self.held = held;
+        let verdict = verdict?;
+        self.note_moved(from, &before, agreed);
         let own = own_address(agreed, to, supply);
         let Some(Leg { told, .. }) = self.legs.of_mut(to) else {
             return Err(Fault::NoOffer);
@@ -59,9 +71,9 @@ impl Session {
         &self,
         from: Party,
         sdp: &Sdp<'_>,
-        agreed: &mut Lines,
+        (agreed, held): (&mut Lines, &mut Held),
         is_told: bool,
-        supply: &impl Supply,
+        supply: &mut impl Supply,
     ) -> Result<Verdict, Fault> {
         let (Some(own), Some(other)) = (self.legs.of(from), self.legs.of(from.other())) else {
             return Err(Fault::NoOffer);
@@ -81,6 +93,8 @@ impl Session {
         let lines = sdp.media().zip(offer.media()).zip(agreed.iter_mut());
         for (index, ((media, offer), line)) in lines.enumerate() {
             let answered = AnsweredLine {
+                session: self.id,
+                index,
                 from,
                 media,
                 offer,
@@ -90,6 +104,7 @@ impl Session {
             is_audio_told |= answered.is_told() && media.head.is_audio();
             match answered.stage(line, supply) {
                 Ok(relayed) => {
+                    held.note(self.id, (index, from), line, supply);
                     is_audio_live |= media.head.is_audio();
                     sections.push(Section::Relayed(relayed));
                 }
@@ -117,7 +132,7 @@ impl Session {
 
 impl AnsweredLine<'_> {
     /// Works it out into `line`.
-    fn stage(&self, line: &mut Line, supply: &impl Supply) -> Result<Relayed, Fault> {
+    fn stage(&self, line: &mut Line, supply: &mut impl Supply) -> Result<Relayed, Fault> {
         let to = self.from.other();
         let (Some(own_gate), Some(gate)) = (*line.gates.of(self.from), *line.gates.of(to)) else {
             return Err(Fault::Media);
@@ -147,6 +162,15 @@ impl AnsweredLine<'_> {
         side.is_mux = is_mux;
         side.direction = direction;
         side.srtp = srtp;
+        if let Some(remote) = side.remote() {
+            let own_gate = place(
+                (self.session, self.index, self.from),
+                own_gate,
+                remote,
+                supply,
+            )?;
+            *line.gates.of_mut(self.from) = Some(own_gate);
+        }
         let other = line.sides.of_mut(to);
         other.payloads = formats.iter().map(Format::payload).collect();
         if self.told.is_none() {
@@ -240,4 +264,26 @@ impl AnsweredLine<'_> {
         formats.retain(|format| told.iter().any(|own| is_same(own, format)));
         Ok(formats)
     }
+}
+
+/// Our ports towards a party that turns out to listen at `remote`: `gate`, unless it is shared and somebody else is heard
+/// from there.
+pub(super) fn place(
+    (session, index, party): (SessionId, usize, Party),
+    gate: Gate,
+    remote: Remote,
+    supply: &mut impl Supply,
+) -> Result<Gate, Fault> {
+    if !gate.is_shared {
+        return Ok(gate);
+    }
+    let seat = seat(session, (index, party));
+    let commons = commons_of(gate, supply).ok_or(Fault::NoPort)?;
+    if commons.is_free(seat, gate, remote) {
+        return Ok(gate);
+    }
+    if let Some(other) = commons.find(seat, Some(remote)) {
+        return Ok(other);
+    }
+    supply.take(gate.address.is_ipv6()).ok_or(Fault::NoPort)
 }

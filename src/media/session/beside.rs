@@ -12,6 +12,7 @@
 use std::mem;
 
 use crate::media::plan::Party;
+use crate::media::session::held::Held;
 use crate::media::session::line::give_back;
 use crate::media::session::{Exchange, Leg, Session, Supply, Terms};
 
@@ -29,15 +30,23 @@ impl Session {
             exchange: Exchange::Idle,
             is_bound: self.is_bound,
             is_answered: self.is_answered,
+            is_planned: self.is_planned,
+            is_apart: self.is_apart,
+            moved: None,
+            held: Held::default(),
         }
     }
 
     /// The buyer of `beside` is the one: what there was of others goes.
     pub fn adopt(&mut self, beside: Self, supply: &mut impl Supply) {
-        let before = mem::replace(self, beside);
+        let mut before = mem::replace(self, beside);
+        self.is_planned |= before.is_planned;
+        self.is_apart |= before.is_apart;
         let kept = [&*self.lines, self.offered()];
         give_back(before.offered(), &[&before.lines, kept[0], kept[1]], supply);
         give_back(&before.lines, &kept, supply);
+        self.keep_held(supply);
+        before.held.keep(before.id, [&[], &[]], supply);
     }
 
     /// The buyer of this session is not the one: its ports go back, but for those of the call's session `of`, if that is
@@ -46,5 +55,7 @@ impl Session {
         self.forget_offer(supply);
         let kept = of.map(|of| &*of.lines).unwrap_or_default();
         give_back(&self.lines, &[kept], supply);
+        self.lines.clear();
+        self.keep_held(supply);
     }
 }

@@ -103,7 +103,8 @@ impl Line {
 }
 
 impl Side {
-    fn remote(&self) -> Option<Remote> {
+    /// Where the party is heard from.
+    pub(crate) fn remote(&self) -> Option<Remote> {
         let (rtp, rtcp) = self.listens?;
         Some(Remote {
             rtp,
@@ -112,7 +113,7 @@ impl Side {
     }
 }
 
-/// Gives back the ports that are in `old` and no longer in any of `kept`.
+/// Gives back the ports that are in `old` and no longer in any of `kept`. Shared ones nobody has taken.
 pub(crate) fn give_back(old: &[Line], kept: &[&[Line]], supply: &mut impl Supply) {
     for (index, line) in old.iter().enumerate() {
         for party in Party::BOTH {
@@ -123,7 +124,7 @@ pub(crate) fn give_back(old: &[Line], kept: &[&[Line]], supply: &mut impl Supply
                 .iter()
                 .filter_map(|lines| lines.get(index))
                 .any(|line| *line.gates.of(party) == Some(gate));
-            if !is_kept {
+            if !is_kept && !gate.is_shared {
                 supply.give_back(gate);
             }
         }

@@ -1,11 +1,14 @@
 //! An offer: what the other party is offered, and what will hold if it takes that.
 
-use crate::media::plan::{Gate, Party};
+use std::mem;
+
+use crate::media::plan::{Gate, Party, Remote, SessionId};
 use crate::media::sdp::format::{Format, Formats, Numbers};
 use crate::media::sdp::media::{Direction, Media, Transport};
 use crate::media::sdp::read::Sdp;
 use crate::media::sdp::write::{Relayed, Section};
 use crate::media::session::fault::Fault;
+use crate::media::session::held::{Held, commons_of, seat};
 use crate::media::session::line::{Line, Lines, Side};
 use crate::media::session::seal::{self, Before};
 use crate::media::session::terms::{OtherMedia, Srtp, Supply, Terms};
@@ -13,6 +16,11 @@ use crate::media::session::{Leg, Session};
 
 /// One media line of an offer, and all that counts for it.
 struct OfferedLine<'x> {
+    session: SessionId,
+    /// Its place among the lines.
+    index: usize,
+    /// Whether no ports may be shared, whatever the terms say.
+    is_apart: bool,
     from: Party,
     media: Media<'x, 'x>,
     own: &'x Terms,
@@ -38,7 +46,10 @@ impl Session {
         supply: &mut impl Supply,
     ) -> Result<Vec<u8>, Fault> {
         let to = from.other();
-        let sections = self.open(from, sdp, staged, supply)?;
+        let mut held = mem::take(&mut self.held);
+        let sections = self.open(from, sdp, (staged, &mut held), supply);
+        self.held = held;
+        let sections = sections?;
         let own = own_address(staged, to, supply);
         match self.legs.of_mut(to) {
             Some(Leg { told, .. }) => Ok(told.tell(sdp, own, &sections, supply)),
@@ -50,7 +61,7 @@ impl Session {
         &self,
         from: Party,
         sdp: &Sdp<'_>,
-        staged: &mut Lines,
+        (staged, held): (&mut Lines, &mut Held),
         supply: &mut impl Supply,
     ) -> Result<Vec<Section>, Fault> {
         let (Some(own), Some(other)) = (self.legs.of(from), self.legs.of(from.other())) else {
@@ -69,6 +80,9 @@ impl Session {
         let mut refused = None;
         for (index, media) in sdp.media().enumerate() {
             let offered = OfferedLine {
+                session: self.id,
+                index,
+                is_apart: self.is_apart,
                 from,
                 media,
                 own: &own.terms,
@@ -80,6 +94,7 @@ impl Session {
             };
             let mut line = Line::default();
             let result = offered.stage(&mut line, supply);
+            held.note(self.id, (index, from), &line, supply);
             staged.push(line);
             sections.push(match result {
                 Ok(relayed) => Section::Relayed(relayed),
@@ -120,24 +135,23 @@ impl OfferedLine<'_> {
             ..said
         };
 
-        let is_ipv6 = listens.map(|(rtp, _)| rtp.is_ipv6());
-        *line.gates.of_mut(self.from) = Some(self.gate(self.from, is_ipv6, supply)?);
-        let gate = self.gate(to, None, supply)?;
-        *line.gates.of_mut(to) = Some(gate);
-        line.is_rtp = transport.is_rtp();
-
-        *line.sides.of_mut(self.from) = Side {
+        let said_before = self.side(self.from);
+        let side = Side {
             listens,
-            is_mux: self.side(self.from).is_some_and(|side| side.is_mux),
+            is_mux: said_before.is_some_and(|side| side.is_mux),
             direction,
             transport,
-            payloads: self
-                .side(self.from)
+            payloads: said_before
                 .map(|side| side.payloads.clone())
                 .unwrap_or_default(),
             offered: Vec::new(),
             srtp,
         };
+        *line.gates.of_mut(self.from) = Some(self.gate(self.from, side.remote(), supply)?);
+        let gate = self.gate(to, None, supply)?;
+        *line.gates.of_mut(to) = Some(gate);
+        line.is_rtp = transport.is_rtp();
+        *line.sides.of_mut(self.from) = side;
         let side = self.told_side(to, transport, &formats, supply);
         let relayed = Relayed {
             address: supply.told(gate),
@@ -219,11 +233,12 @@ impl OfferedLine<'_> {
             .ok_or(Fault::Codec)
     }
 
-    /// Our ports towards `party`: those that there are, if they are of the family that it uses.
+    /// Our ports towards `party`, which listens at `remote` if it has said so: those that there are, if they are of the
+    /// family that it uses, and if nobody else is heard from there on them.
     fn gate(
         &self,
         party: Party,
-        is_ipv6: Option<bool>,
+        remote: Option<Remote>,
         supply: &mut impl Supply,
     ) -> Result<Gate, Fault> {
         let terms = if party == self.from {
@@ -231,17 +246,27 @@ impl OfferedLine<'_> {
         } else {
             self.other
         };
-        let known = [self.agreed, self.pending]
-            .into_iter()
-            .flatten()
-            .filter_map(|line| *line.gates.of(party))
-            .find(|gate| is_ipv6.is_none_or(|is_ipv6| gate.address.is_ipv6() == is_ipv6));
-        if let Some(gate) = known {
+        let is_ipv6 = remote.map(|remote| remote.rtp.is_ipv6());
+        let seat = seat(self.session, (self.index, party));
+        let known = [self.agreed, self.pending].into_iter().flatten();
+        for gate in known.filter_map(|line| *line.gates.of(party)) {
+            let is_its = is_ipv6.is_none_or(|is_ipv6| gate.address.is_ipv6() == is_ipv6);
+            let is_free = remote.filter(|_| gate.is_shared).is_none_or(|remote| {
+                commons_of(gate, supply).is_some_and(|commons| commons.is_free(seat, gate, remote))
+            });
+            if is_its && is_free {
+                return Ok(gate);
+            }
+        }
+        let wants_ipv6 = is_ipv6.unwrap_or(terms.is_ipv6);
+        if terms.is_shared
+            && !self.is_apart
+            && let Some(commons) = supply.commons(wants_ipv6)
+            && let Some(gate) = commons.find(seat, remote)
+        {
             return Ok(gate);
         }
-        let gate = supply
-            .take(is_ipv6.unwrap_or(terms.is_ipv6), terms.is_shared)
-            .ok_or(Fault::NoPort)?;
+        let gate = supply.take(wants_ipv6).ok_or(Fault::NoPort)?;
         // There may be ports of the other family only: good for a party that has yet to choose, and for no other.
         if is_ipv6.is_some_and(|is_ipv6| gate.address.is_ipv6() != is_ipv6) {
             supply.give_back(gate);

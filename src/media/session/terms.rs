@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::media::commons::Commons;
 use crate::media::plan::{Gate, Sources};
 
 /// What holds towards one party.
@@ -17,7 +18,7 @@ pub struct Terms {
     pub srtp: Srtp,
     /// From where its packets are taken.
     pub sources: Sources,
-    /// Whether its calls share ports.
+    /// Whether its calls share ports: each of its media addresses is public, and as announced.
     pub is_shared: bool,
     /// Whether a party that has not told an address yet is offered IPv6.
     pub is_ipv6: bool,
@@ -48,10 +49,12 @@ pub enum Srtp {
 
 /// What a session needs from outside: ports and chance.
 pub trait Supply {
-    /// Ports for one media line, of that family if there are any; `None`: there are none left.
-    fn take(&mut self, is_ipv6: bool, is_shared: bool) -> Option<Gate>;
-    /// Ports that are not needed any more.
+    /// Ports for one media line alone, of that family if there are any; `None`: there are none left.
+    fn take(&mut self, is_ipv6: bool) -> Option<Gate>;
+    /// Ports that were taken and are not needed any more.
     fn give_back(&mut self, gate: Gate);
+    /// The shared ports of that family; `None`: there are none.
+    fn commons(&mut self, is_ipv6: bool) -> Option<&mut Commons>;
     /// The address that a party is told for `gate`.
     fn told(&self, gate: Gate) -> IpAddr;
     /// Fills `bytes` with what nobody can guess: keys, and names of sessions.

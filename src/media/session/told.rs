@@ -48,6 +48,18 @@ impl Told {
         self.text.to_vec()
     }
 
+    /// Has it told of another port of ours on the line at `index`, and of the key with this tag alone.
+    pub(crate) fn move_line(&mut self, index: usize, port: u16, tag: Option<u32>) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        origin.version += 1;
+        let mut text = Zeroizing::new(Vec::with_capacity(self.text.len() + 8));
+        write::write_origin(&mut text, origin);
+        write::write_moved(&mut text, write::rest_of(&self.text), (index, port), tag);
+        self.text = text;
+    }
+
     /// What it was told.
     pub(crate) fn text(&self) -> &[u8] {
         &self.text

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use crate::media::plan::{End, Gate, Plan, SessionId};
+use crate::media::ports::owner;
 use crate::net::relay::Unbound;
 
 /// The books of all workers.
@@ -21,6 +22,7 @@ pub(super) struct Books {
 /// What one session has.
 #[derive(Default)]
 pub(super) struct Entry {
+    worker: usize,
     gates: SmallVec<[Gate; 2]>,
     claims: SmallVec<[Claim; 2]>,
     new_gates: SmallVec<[Gate; 2]>,
@@ -30,6 +32,11 @@ pub(super) struct Entry {
 type Claim = (IpAddr, u16, SocketAddr);
 
 impl Entry {
+    /// The worker that has it.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
+    }
+
     /// The gates that have to be opened for it.
     pub(super) fn new_gates(&self) -> &[Gate] {
         &self.new_gates
@@ -37,15 +44,25 @@ impl Entry {
 }
 
 impl Books {
-    /// Says what `session` will have by `plan`; `is_at_home`: whether a shared gate is its worker's.
+    /// Says what `session` will have by `plan`, of so many workers. A session that shares ports from the start is their
+    /// worker's, others are shared out by number; all stay where they are.
     pub(super) fn check(
         &self,
         session: SessionId,
         plan: &Plan,
-        is_at_home: impl Fn(Gate) -> bool,
+        workers: usize,
     ) -> Result<Entry, Unbound> {
-        let mut entry = Entry::default();
         let ends = || plan.streams.iter().flat_map(|stream| &stream.ends);
+        let shared = ends().map(|end| end.gate).find(|gate| gate.is_shared);
+        let worker = match (self.sessions.get(&session), shared) {
+            (Some(entry), _) => entry.worker,
+            (None, Some(gate)) => owner(gate.port, workers),
+            (None, None) => (session.0 % workers.max(1) as u64) as usize,
+        };
+        let mut entry = Entry {
+            worker,
+            ..Entry::default()
+        };
         for end in ends() {
             let gate = end.gate;
             check_family(end)?;
@@ -59,7 +76,7 @@ impl Books {
                 }
                 continue;
             }
-            if !is_at_home(gate) {
+            if owner(gate.port, workers) != worker {
                 return Err(Unbound::Elsewhere { gate });
             }
             if !self.shared.contains(&gate) && !entry.new_gates.contains(&gate) {
@@ -104,15 +121,23 @@ impl Books {
         self.sessions.insert(session, entry);
     }
 
-    /// Strikes a session out; `false`: it is not there.
-    pub(super) fn close(&mut self, session: SessionId) -> bool {
-        let Some(entry) = self.sessions.remove(&session) else {
-            return false;
-        };
+    /// Strikes a session out, and says which worker had it; `None`: it is not there.
+    pub(super) fn close(&mut self, session: SessionId) -> Option<usize> {
+        let entry = self.sessions.remove(&session)?;
         for claim in &entry.claims {
             self.claims.remove(claim);
         }
-        true
+        Some(entry.worker)
+    }
+
+    /// Whether a shared gate is open.
+    pub(super) fn is_open(&self, gate: Gate) -> bool {
+        self.shared.contains(&gate)
+    }
+
+    /// Notes that a shared gate is open.
+    pub(super) fn share(&mut self, gate: Gate) {
+        self.shared.insert(gate);
     }
 
     /// Whether no session is left.

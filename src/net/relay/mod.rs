@@ -29,6 +29,7 @@ use thiserror::Error;
 
 use crate::media::figures::Figures;
 use crate::media::plan::{Gate, Party, Plan, SessionId};
+use crate::media::ports::owner;
 use crate::media::vigil::Quiet;
 use crate::net::relay::books::Books;
 use crate::net::relay::orders::{Opened, Order, Orders};
@@ -100,7 +101,7 @@ pub enum Unbound {
         /// The party's address.
         source_address: SocketAddr,
     },
-    /// A shared port is another worker's: see [`Relay::is_at_home`].
+    /// A shared port is another worker's than the call is.
     #[error("shared port {} is not this call's worker's", .gate.port)]
     Elsewhere {
         /// The shared pair.
@@ -176,28 +177,15 @@ impl Relay {
     ///
     /// When that cannot be; the plan before, if there was one, stays.
     pub fn connect(&self, session: SessionId, plan: Plan) -> Result<(), Unbound> {
-        let (number, desk) = self.desk(session).ok_or(Unbound::Busy)?;
         let mut books = self.books();
-        let entry = books.check(session, &plan, |gate| self.worker_of(gate) == number)?;
+        let entry = books.check(session, &plan, self.desks.len())?;
+        let desk = self.desks.get(entry.worker()).ok_or(Unbound::Busy)?;
         if !desk.orders.has_room() {
             return Err(Unbound::Busy);
         }
         let mut opened = Vec::with_capacity(entry.new_gates().len());
         for gate in entry.new_gates() {
-            let open = |port| {
-                let address = SocketAddr::new(gate.address, port);
-                sockets::bind_media(address, self.dscp, gate.is_shared)
-            };
-            let pair =
-                open(gate.port).and_then(|rtp| Ok((rtp, open(gate.port.saturating_add(1))?)));
-            let (rtp, rtcp) = pair.map_err(|source| Unbound::Port {
-                gate: *gate,
-                source,
-            })?;
-            opened.push(Opened {
-                gate: *gate,
-                sockets: [rtp, rtcp],
-            });
+            opened.push(self.open(*gate)?);
         }
         books.enter(session, entry);
         // While the books are held, so that whoever has an address on a shared port after another has it there, too.
@@ -213,23 +201,44 @@ impl Relay {
     /// has heard nothing.
     pub fn close(&self, session: SessionId, done: Done) {
         let mut books = self.books();
-        match self.desk(session) {
-            Some((_, desk)) if books.close(session) => {
-                desk.orders.give(Order::Close { session, done });
-            }
-            _ => {
+        let worker = books.close(session);
+        match worker.and_then(|worker| self.desks.get(worker)) {
+            Some(desk) => desk.orders.give(Order::Close { session, done }),
+            None => {
                 drop(books);
                 done(Figures::default());
             }
         }
     }
 
-    /// Whether a shared gate may be in a plan of this session: shared ports and sessions are shared out among the
-    /// workers, by number.
-    #[must_use]
-    pub fn is_at_home(&self, session: SessionId, gate: Gate) -> bool {
-        self.desk(session)
-            .is_some_and(|(number, _)| number == self.worker_of(gate))
+    /// Opens a shared gate before any plan has it, so that one that cannot be had shows at once. It stays open.
+    ///
+    /// # Errors
+    ///
+    /// When a port cannot be opened.
+    pub fn share(&self, gate: Gate) -> Result<(), Unbound> {
+        let worker = owner(gate.port, self.desks.len());
+        let desk = self.desks.get(worker).ok_or(Unbound::Busy)?;
+        let mut books = self.books();
+        if books.is_open(gate) {
+            return Ok(());
+        }
+        let opened = self.open(gate)?;
+        books.share(gate);
+        desk.orders.give(Order::Share(opened));
+        Ok(())
+    }
+
+    fn open(&self, gate: Gate) -> Result<Opened, Unbound> {
+        let open = |port| {
+            let address = SocketAddr::new(gate.address, port);
+            sockets::bind_media(address, self.dscp, gate.is_shared)
+        };
+        let pair = open(gate.port).and_then(|rtp| Ok([rtp, open(gate.port.saturating_add(1))?]));
+        match pair {
+            Ok(sockets) => Ok(Opened { gate, sockets }),
+            Err(source) => Err(Unbound::Port { gate, source }),
+        }
     }
 
     /// Whether a worker has ended, which only a fault of ours can cause.
@@ -237,15 +246,6 @@ impl Relay {
     pub fn is_broken(&self) -> bool {
         let mut threads = self.desks.iter().filter_map(|desk| desk.thread.as_ref());
         threads.any(JoinHandle::is_finished)
-    }
-
-    fn desk(&self, session: SessionId) -> Option<(usize, &Desk)> {
-        let number = (session.0 % self.desks.len().max(1) as u64) as usize;
-        Some((number, self.desks.get(number)?))
-    }
-
-    fn worker_of(&self, gate: Gate) -> usize {
-        usize::from(gate.port / 2) % self.desks.len().max(1)
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {

@@ -21,6 +21,8 @@ pub(super) enum Order {
         /// The sockets of gates that were not open.
         opened: Vec<Opened>,
     },
+    /// Take a shared gate in hand.
+    Share(Opened),
     /// End a session.
     Close { session: SessionId, done: Done },
 }

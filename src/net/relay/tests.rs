@@ -261,9 +261,6 @@ fn shared_ports_tell_calls_apart_by_where_packets_come_from() {
         .map(|_| house.call("127.0.0.1", "127.0.0.1"))
         .collect();
     for call in &mut calls {
-        while !house.relay.is_at_home(call.id, gate) {
-            call.id = house.next_id();
-        }
         call.gates = [gate; 2];
         call.connect(&house);
     }
@@ -283,6 +280,96 @@ fn shared_ports_tell_calls_apart_by_where_packets_come_from() {
         let figures = house.close(call);
         assert_eq!(figures.parties.map(|heard| heard.packets), [1, 1]);
     }
+}
+
+#[test]
+fn a_call_that_has_a_port_of_its_own_beside_a_shared_one_is_where_that_is() {
+    let house = House::new(3);
+    for _ in 0..6 {
+        let gate = Gate {
+            is_shared: true,
+            ..free_gate("::1")
+        };
+        house.relay.share(gate).unwrap();
+        let mut call = house.call("127.0.0.1", "::1");
+        call.gates[1] = gate;
+        call.connect(&house);
+        house.settle();
+
+        call.caller.rtp(1, &call);
+        call.buyer.rtp(1, &call);
+
+        call.buyer.expect(&packet(1, 1));
+        call.caller.expect(&packet(1, 2));
+        house.close(&call);
+    }
+}
+
+#[test]
+fn a_shared_port_is_opened_once_and_cannot_be_had_twice() {
+    let house = House::new(1);
+    let gate = Gate {
+        is_shared: true,
+        ..free_gate("127.0.0.1")
+    };
+
+    house.relay.share(gate).unwrap();
+    house.relay.share(gate).unwrap();
+
+    let other = House::new(1);
+    let taken = other.relay.share(gate).unwrap_err();
+    assert!(matches!(taken, Unbound::Port { .. }), "{taken}");
+}
+
+#[test]
+fn rtcp_beside_rtp_comes_by_one_shared_port_and_not_by_the_other() {
+    let house = House::new(1);
+    let gate = Gate {
+        is_shared: true,
+        ..free_gate("127.0.0.1")
+    };
+    let mut call = house.call("127.0.0.1", "127.0.0.1");
+    call.gates = [gate; 2];
+    let mut plan = call.plan();
+    for end in &mut plan.streams[0].ends {
+        let remote = end.remote.as_mut().unwrap();
+        remote.rtcp = remote.rtp;
+    }
+    house.relay.connect(call.id, plan).unwrap();
+    house.settle();
+
+    call.caller.send(&report(1), gate.port + 1);
+    call.caller.send(&report(2), gate.port);
+
+    call.buyer.expect(&report(2));
+    call.buyer.expect_nothing();
+    house.close(&call);
+}
+
+#[test]
+fn who_moves_by_a_new_plan_is_heard_from_there_alone() {
+    let house = House::new(1);
+    let gate = Gate {
+        is_shared: true,
+        ..free_gate("127.0.0.1")
+    };
+    let mut call = house.call("127.0.0.1", "127.0.0.1");
+    call.gates = [gate; 2];
+    call.connect(&house);
+    let moved = Phone::new("127.0.0.1", 1);
+    let before = std::mem::replace(&mut call.caller, moved);
+    call.connect(&house);
+    house.settle();
+
+    before.send(&packet(1, 1), gate.port);
+    call.caller.send(&packet(2, 1), gate.port);
+
+    call.buyer.expect(&packet(2, 1));
+    call.buyer.expect_nothing();
+    house.close(&call);
+    house.settle();
+    call.caller.send(&packet(3, 1), gate.port);
+    call.buyer.expect_nothing();
 }
 
 #[test]
@@ -431,9 +518,9 @@ impl House {
         receiver.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Returns when each worker (there are two at most) has done what it was told.
+    /// Returns when each worker (there are three at most) has done what it was told.
     fn settle(&self) {
-        for _ in 0..2 {
+        for _ in 0..3 {
             let call = self.call("127.0.0.1", "127.0.0.1");
             call.connect(self);
             self.close(&call);

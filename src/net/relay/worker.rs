@@ -206,12 +206,17 @@ impl Worker {
                 {
                     // Looking for whose it may be costs time, so it is done for some of them only.
                     self.allowance -= 1;
-                    let near = parties.keys().find(|place| place.ip() == source.ip());
-                    let near = near.and_then(|place| parties.get(place));
-                    if let Some((slot, way)) = near
-                        && let Some(session) = self.sessions.get_mut(*slot)
+                    // A party at this address that has not been heard yet may send from another port than it says.
+                    let near = parties.keys().filter(|place| place.ip() == source.ip());
+                    let mut near = near.filter_map(|place| parties.get(place).copied());
+                    let silent = near.find(|(slot, way)| {
+                        let session = self.sessions.get(*slot);
+                        session.is_some_and(|session| !session.passage.has_heard(*way))
+                    });
+                    if let Some((slot, way)) = silent
+                        && let Some(session) = self.sessions.get_mut(slot)
                     {
-                        session.passage.count_foreign(*way);
+                        session.passage.count_foreign(way);
                         let event = session.foreign(now, way.party, source);
                         event.into_iter().for_each(|event| (self.on_event)(event));
                     }

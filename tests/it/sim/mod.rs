@@ -50,6 +50,7 @@ mod scenario;
 mod seams;
 pub(crate) mod seeds;
 mod server;
+mod shared;
 mod tally;
 pub(crate) mod text;
 mod transfer;

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use strowger::call::record::{MediaAt, Record};
-use strowger::media::plan::{Gate, Plan, SessionId};
+use strowger::media::plan::{Gate, Plan, Remote, SessionId};
 
 /// What the relay was told.
 pub(crate) struct Relayed {
     is_on: bool,
-    plans: BTreeMap<SessionId, HashSet<Gate>>,
-    taken: HashMap<Gate, SessionId>,
+    plans: BTreeMap<SessionId, HashSet<Place>>,
+    taken: HashMap<Place, SessionId>,
 }
+
+/// Ports of a call alone, or who is heard where on those of many.
+type Place = (Gate, Option<Remote>);
 
 impl Relayed {
     pub(crate) fn new(is_on: bool) -> Self {
@@ -31,11 +34,16 @@ impl Relayed {
         self.release(id);
         let mut gates = HashSet::new();
         for end in plan.streams.iter().flat_map(|stream| &stream.ends) {
-            if !gates.insert(end.gate) {
-                return Err(format!("{:?} is planned twice", end.gate));
+            let place = match (end.gate.is_shared, end.remote) {
+                (false, _) => (end.gate, None),
+                (true, Some(remote)) => (end.gate, Some(remote)),
+                (true, None) => continue,
+            };
+            if !gates.insert(place) {
+                return Err(format!("{place:?} is planned twice"));
             }
-            if let Some(other) = self.taken.insert(end.gate, id) {
-                return Err(format!("{:?} is {other:?}'s", end.gate));
+            if let Some(other) = self.taken.insert(place, id) {
+                return Err(format!("{place:?} is {other:?}'s"));
             }
         }
         self.plans.insert(id, gates);

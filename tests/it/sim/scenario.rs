@@ -13,7 +13,7 @@ use super::policy::{
 use strowger::call::policy::{Media, Terms};
 use strowger::routing::buyer::XPhProfile;
 use strowger::routing::caps::Caps;
-use strowger::routing::trunk::Refer;
+use strowger::routing::trunk::{MediaTerms, Refer};
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub(crate) struct Scenario {
     pub(crate) caps: Caps,
     /// Media goes through our relay.
     pub(crate) is_relayed: bool,
+    /// Calls share ports there.
+    pub(crate) is_shared: bool,
     /// Instead, it goes through an rtpengine.
     pub(crate) is_far: bool,
     /// INVITEs that the roamer may leave open (0: any number), and all callers together.
@@ -128,6 +130,7 @@ impl Scenario {
             call_time: dice.pick(&[20, 60, 90, 600]).pipe(Duration::from_secs),
             caps: draw_caps(dice),
             is_relayed: dice.chance(50),
+            is_shared: dice.chance(50),
             is_far: false,
             at_once: 10,
             counting: dice.pick(&[None, None, Some((0, 30)), Some((0, 2500))]),
@@ -160,8 +163,21 @@ impl Scenario {
         }
     }
 
+    /// What holds towards everybody.
+    fn media_terms(&self) -> MediaTerms {
+        let mut terms = MediaTerms::default();
+        terms.terms.is_shared = self.is_relayed && self.is_shared;
+        terms
+    }
+
     pub(crate) fn policy(&self) -> PolicySpec {
-        let buyers = |call: &CallPlan| call.buyers.iter().map(|one| one.spec.clone()).collect();
+        let buyers = |call: &CallPlan| {
+            let all = call.buyers.iter().map(|one| BuyerSpec {
+                media: self.media_terms(),
+                ..one.spec.clone()
+            });
+            all.collect()
+        };
         let lines = self.calls.iter().enumerate();
         let together = lines.filter(|(_, call)| call.is_together);
         PolicySpec {
@@ -175,11 +191,15 @@ impl Scenario {
             media: if self.is_far {
                 lodger::far()
             } else if self.is_relayed {
-                media::open(20_000, 29_999)
+                Media {
+                    shared_ports: self.is_shared.then_some(19_000..=19_003),
+                    ..media::open(20_000, 29_999)
+                }
             } else {
                 Media::default()
             },
             half_open: self.half_open,
+            trunk_media: self.media_terms(),
             ..PolicySpec::default()
         }
     }

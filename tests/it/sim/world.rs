@@ -539,6 +539,9 @@ impl World {
         // Ports that are free, or rest, are nobody's.
         gauges.media_ports.free = 0;
         gauges.media_ports.resting = 0;
+        // Clashes are counted for ever.
+        gauges.media_shared.clashes = 0;
+        gauges.media_shared.none = 0;
         if gauges != Gauges::default() {
             self.watch
                 .fault(format!("something is left behind: {gauges:?}"));

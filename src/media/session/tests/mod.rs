@@ -5,6 +5,7 @@ mod hold;
 mod lines;
 mod refused;
 mod sequence;
+mod shared;
 mod srtp;
 mod stable;
 mod topology;
@@ -14,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::*;
+use crate::media::commons::Commons;
 use crate::media::plan::{End, Gate};
 
 /// Ports from 10,000 on, and chance that can be foreseen.
@@ -24,6 +26,8 @@ pub(super) struct Ports {
     /// Whether there is no address but one of IPv4.
     pub(super) is_v4_only: bool,
     dice: u8,
+    /// Shared ports, of IPv4 and IPv6: 9000 and 9002 of each.
+    pub(super) commons: [Commons; 2],
 }
 
 impl Ports {
@@ -34,12 +38,16 @@ impl Ports {
             taken: BTreeSet::new(),
             is_v4_only: false,
             dice: 0,
+            commons: ["203.0.113.5", "2001:db8::5"].map(|text| {
+                let address: IpAddr = text.parse().unwrap();
+                Commons::new(address, address, [9_000, 9_002])
+            }),
         }
     }
 }
 
 impl Supply for Ports {
-    fn take(&mut self, is_ipv6: bool, is_shared: bool) -> Option<Gate> {
+    fn take(&mut self, is_ipv6: bool) -> Option<Gate> {
         if self.taken.len() >= self.most {
             return None;
         }
@@ -53,7 +61,7 @@ impl Supply for Ports {
         let gate = Gate {
             address,
             port: self.next,
-            is_shared,
+            is_shared: false,
         };
         self.next += 2;
         assert!(self.taken.insert(gate));
@@ -62,6 +70,11 @@ impl Supply for Ports {
 
     fn give_back(&mut self, gate: Gate) {
         assert!(self.taken.remove(&gate), "{gate:?} is not out");
+    }
+
+    fn commons(&mut self, is_ipv6: bool) -> Option<&mut Commons> {
+        let [v4, v6] = &mut self.commons;
+        Some(if is_ipv6 { v6 } else { v4 })
     }
 
     fn told(&self, gate: Gate) -> IpAddr {
@@ -147,6 +160,8 @@ impl Scene {
         self.session.end(&mut self.ports);
 
         assert!(self.ports.taken.is_empty(), "{:?}", self.ports.taken);
+        let claims = self.ports.commons.each_ref().map(|one| one.counts().claims);
+        assert_eq!(claims, [0, 0], "on shared ports");
     }
 }
 

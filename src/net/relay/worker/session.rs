@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::media::figures::Figures;
 use crate::media::passage::{Passage, Way};
-use crate::media::plan::{Gate, Party, Plan, SessionId};
+use crate::media::plan::{Gate, Party, Plan, Remote, SessionId};
 use crate::net::relay::Event;
 use crate::net::relay::orders::{Opened, Order};
 use crate::net::relay::worker::{Door, Doors, Owner, ROUND, Worker};
@@ -39,6 +39,10 @@ impl Worker {
                 plan,
                 opened,
             } => self.connect(now, session, &plan, opened),
+            Order::Share(Opened { gate, sockets }) => {
+                let doors = sockets.map(|socket| self.open(None, socket));
+                self.shared.insert(gate, doors);
+            }
             Order::Close { session, done } => done(self.close(session)),
         }
     }
@@ -63,7 +67,8 @@ impl Worker {
             }
         };
         for Opened { gate, sockets } in opened {
-            let doors = sockets.map(|socket| self.open(id, socket, gate.is_shared));
+            let of = (!gate.is_shared).then_some(id);
+            let doors = sockets.map(|socket| self.open(of, socket));
             if gate.is_shared {
                 self.shared.insert(gate, doors);
             } else if let Some(session) = self.sessions.get_mut(slot) {
@@ -85,22 +90,24 @@ impl Worker {
                 let own = session.own.iter().find(|(own, _)| *own == gate);
                 let found = own.map(|(_, doors)| doors).or(self.shared.get(&gate));
                 *doors = found.copied().unwrap_or([NO_DOOR; 2]);
-                let places = end.remote.map(|remote| [remote.rtp, remote.rtcp]);
+                // With RTCP beside RTP, nothing is the party's on the second port.
+                let control = |remote: Remote| Some(remote.rtcp).filter(|_| !remote.is_mux());
+                let places = end.remote.map(|remote| [Some(remote.rtp), control(remote)]);
                 for ((token, is_control), at) in doors.iter().zip([false, true]).zip(0..) {
                     let way = Way {
                         stream: number,
                         party,
                         is_control,
                     };
-                    let place = places.as_ref().and_then(|places| places.get::<usize>(at));
+                    let place = places.as_ref().and_then(|places| *places.get::<usize>(at)?);
                     match self.doors.get_mut(*token).map(|door| &mut door.owner) {
                         Some(Owner::One { session, way: old }) => {
                             (*session, *old) = (slot, way);
                         }
                         Some(Owner::Many(parties)) => {
                             if let Some(place) = place {
-                                parties.insert(*place, (slot, way));
-                                session.claims.push((*token, *place));
+                                parties.insert(place, (slot, way));
+                                session.claims.push((*token, place));
                             }
                         }
                         None => {}
@@ -122,20 +129,19 @@ impl Worker {
         });
     }
 
-    /// Listens on a socket from now on.
-    fn open(&mut self, session: SessionId, socket: UdpSocket, is_shared: bool) -> usize {
-        let owner = if is_shared {
-            Owner::Many(HashMap::new())
-        } else {
+    /// Listens on a socket from now on, which is this session's; `None`: it is for many.
+    fn open(&mut self, session: Option<SessionId>, socket: UdpSocket) -> usize {
+        let owner = match session {
+            None => Owner::Many(HashMap::new()),
             // Set before anything is read.
-            Owner::One {
+            Some(_) => Owner::One {
                 session: usize::MAX,
                 way: Way {
                     stream: 0,
                     party: Party::Caller,
                     is_control: false,
                 },
-            }
+            },
         };
         let descriptor = socket.as_raw_fd();
         let door = self.doors.insert(Door { socket, owner });
@@ -145,7 +151,7 @@ impl Worker {
             Interest::READABLE,
         );
         if let Err(error) = result {
-            self.tell_broken((!is_shared).then_some(session), error);
+            self.tell_broken(session, error);
         }
         door
     }
