@@ -12,7 +12,7 @@ use crate::types::moment::Moment;
 use crate::types::number::Number;
 
 /// Numbers of one org.
-const MOST: usize = 100_000;
+pub(super) const MOST: usize = 100_000;
 
 /// A number of an org.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,47 @@ impl Lines {
     pub(super) fn len(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
     }
+
+    /// How many an org has.
+    pub(super) fn of(&self, org: &str) -> usize {
+        self.0.get(org).map_or(0, BTreeMap::len)
+    }
+
+    pub(super) fn put(&mut self, org: &str, owned: Owned) {
+        let own = self.0.entry(org.into()).or_default();
+        own.insert(owned.line.sid, owned);
+    }
+}
+
+/// A number as it is written down.
+pub(super) struct Sheet<'o> {
+    owned: &'o Owned,
+    sid: String,
+    number: String,
+}
+
+impl<'o> Sheet<'o> {
+    pub(super) fn of(owned: &'o Owned) -> Self {
+        Self {
+            owned,
+            sid: owned.line.sid.to_string(),
+            number: owned.line.number.to_string(),
+        }
+    }
+
+    pub(super) fn entry<'e>(&'e self, org: &'e str) -> Entry<'e> {
+        let users: Vec<&str> = self.owned.users.iter().map(|user| &**user).collect();
+        Entry::Listed(Listed {
+            org,
+            sid: &self.sid,
+            number: &self.number,
+            mode: self.owned.line.mode.name(),
+            users: users.into(),
+            at: self.owned.at,
+            checked: self.owned.checked,
+            drift: self.owned.drift.name(),
+        })
+    }
 }
 
 impl Accounts {
@@ -103,30 +144,12 @@ impl Accounts {
         if own.map_or(0, BTreeMap::len) + new.count() > MOST {
             return Err(Unkept::Full);
         }
-        let texts: Vec<_> = all
-            .iter()
-            .map(|owned| {
-                let Line { sid, number, mode } = &owned.line;
-                (sid.to_string(), number.to_string(), mode.name())
-            })
-            .collect();
-        let entries = all.iter().zip(&texts).map(|(owned, (sid, number, mode))| {
-            let users: Vec<&str> = owned.users.iter().map(|user| &**user).collect();
-            Entry::Listed(Listed {
-                org,
-                sid,
-                number,
-                mode,
-                users: users.into(),
-                at: owned.at,
-                checked: owned.checked,
-                drift: owned.drift.name(),
-            })
-        });
-        let entries: Vec<_> = entries.collect();
+        let sheets: Vec<_> = all.iter().map(Sheet::of).collect();
+        let entries: Vec<_> = sheets.iter().map(|sheet| sheet.entry(org)).collect();
         books.write(&entries)?;
-        let own = books.lines.0.entry(org.into()).or_default();
-        own.extend(all.iter().map(|owned| (owned.line.sid, owned.clone())));
+        for owned in all {
+            books.lines.put(org, owned.clone());
+        }
         Ok(())
     }
 

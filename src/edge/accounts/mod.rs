@@ -4,6 +4,7 @@
 //! ```text
 //!   HTTP ──> books ── journal, commit ──> memory ──> answer           what is acknowledged outlives the process
 //!     │        phones, connections, lines
+//!     │        purchases
 //!     ├────> vendor ──> Twilio's REST API                              buys, sets up and lists numbers
 //!     └────> switchboard ──> sockets, push                             tells soft phones of calls
 //! ```
@@ -15,6 +16,7 @@ mod connections;
 mod lines;
 mod passes;
 mod phones;
+mod purchases;
 mod push;
 mod sockets;
 mod switchboard;
@@ -38,6 +40,7 @@ use crate::telemetry::metrics::Metrics;
 pub(super) use self::connections::Saved;
 pub(super) use self::lines::{Drift, Owned};
 pub(super) use self::phones::{BindingId, Registered};
+pub(super) use self::purchases::{Came, NoPurchase, PurchaseId};
 pub(super) use self::push::Pushes;
 pub(super) use self::sockets::Caller;
 pub(super) use self::switchboard::{Switchboard, Told};
@@ -90,6 +93,9 @@ impl Accounts {
         if let Some(shelf) = notebook.shelf() {
             books.phones.restore(now, shelf.bindings()?);
             books.lines.restore(shelf.lines()?);
+            books
+                .purchases
+                .restore(notebook.notes(now, purchases::REALM));
             let older = books.connections.restore(shelf.connections()?, &keys);
             books.notebook = Some(Arc::clone(notebook));
             let accounts = Self {

@@ -15,7 +15,6 @@ use tokio::time;
 use tracing::info;
 
 use crate::config::http::{Http, Serves};
-use crate::edge::accounts::Switchboard;
 use crate::edge::http::Office;
 use crate::edge::http::answer::{Answer, Refusal};
 use crate::edge::http::orgs::ORGS;
@@ -61,9 +60,9 @@ impl Counter {
 }
 
 impl Counter {
-    /// Who tells soft phones of calls, where they are served.
-    pub(super) fn switchboard(&self) -> Option<Arc<Switchboard>> {
-        (self.serves == Serves::Vendors).then(|| Arc::clone(&self.office.switchboard))
+    /// Where soft phones and orgs are served, whose work goes on for a moment when the service ends.
+    pub(super) fn vendor_office(&self) -> Option<Arc<Office>> {
+        (self.serves == Serves::Vendors).then(|| Arc::clone(&self.office))
     }
 }
 

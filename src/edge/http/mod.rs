@@ -15,6 +15,7 @@ mod answers;
 mod bearer;
 mod calls;
 mod directory;
+mod errands;
 mod explain;
 mod fields;
 mod front;
@@ -29,6 +30,7 @@ mod phone;
 mod phones;
 mod postings;
 mod posts;
+mod purchase;
 mod rates;
 mod table;
 mod upstream;
@@ -57,6 +59,7 @@ use crate::edge::admin::Panel;
 use crate::edge::clerk::ClerkDesk;
 use crate::edge::directory::Change;
 use crate::edge::http::bearer::{LOCK, LOCKERS, TRIES};
+use crate::edge::http::errands::Errands;
 use crate::edge::http::front::Counter;
 use crate::edge::http::rates::Rates;
 use crate::edge::reception::Reception;
@@ -90,6 +93,8 @@ pub(super) struct Office {
     pub(super) switchboard: Arc<Switchboard>,
     /// The way to Twilio.
     pub(super) vendor: Vendor,
+    /// What goes on without whoever asked for it.
+    errands: Errands,
     /// For what takes much memory, or reads whole lists: a few at a time.
     pub(super) heavy: Semaphore,
     terms: Mutex<Terms>,
@@ -147,6 +152,7 @@ impl Office {
             reception,
             switchboard,
             vendor,
+            errands: Errands::default(),
             heavy: Semaphore::new(HEAVY),
             terms: Mutex::new(Terms::of(given)),
             guesses: Mutex::new(guesses),
@@ -257,13 +263,14 @@ fn sidecar_thread(
         .build()?;
     let work = move || {
         let counts = Arc::clone(&counter.counts);
-        let switchboard = counter.switchboard();
+        let office = counter.vendor_office();
         let served = runtime.block_on(door::serve(doors, counter, counts, stopped));
         if let Err(error) = served {
             error!(%error, "HTTP is not served any more");
         }
-        if let Some(switchboard) = switchboard {
-            runtime.block_on(switchboard.close());
+        if let Some(office) = office {
+            let both = async { tokio::join!(office.switchboard.close(), office.errands.close()) };
+            runtime.block_on(both);
         }
         // Work that a request left behind has no one to tell.
         runtime.shutdown_background();

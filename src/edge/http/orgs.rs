@@ -1,12 +1,14 @@
 //! The table of routes for orgs: their programs, their users and their soft phones. They are served where vendors are.
 
-use axum::http::{Method, StatusCode};
+use std::sync::Arc;
 use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
 
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::member::{Kind, Member};
 use crate::edge::http::table::{Access, Asked, Reads, Route, SHORT};
-use crate::edge::http::{Office, phone, phones, upstream};
+use crate::edge::http::{Office, phone, phones, purchase, upstream};
 
 const PROGRAM: Access = Access::Member(Kind::Program);
 const USER: Access = Access::Member(Kind::User);
@@ -14,6 +16,9 @@ const PHONE: Access = Access::Member(Kind::Phone);
 
 /// For what is asked of a vendor, perhaps page by page.
 const LONG: Duration = Duration::from_secs(120);
+
+/// How long is waited for what such a change comes to: less, so that whoever waits is told that nobody knows.
+const PATIENCE: Duration = Duration::from_secs(110);
 
 const OBJECT: Reads = Reads {
     kinds: &["application/json"],
@@ -63,7 +68,7 @@ const REFUSED: (StatusCode, &str) = (
 );
 const UNCONNECTED: (StatusCode, &str) = (
     StatusCode::CONFLICT,
-    "The org is not connected, or the vendor refuses its credentials.",
+    "The org is not connected, the vendor refuses its credentials, or the number is being bought.",
 );
 const GONE_DARK: (StatusCode, &str) = (
     StatusCode::BAD_GATEWAY,
@@ -97,6 +102,25 @@ macro_rules! asking {
                     Some(member) => $room(office, member, asked).await,
                     None => answer::empty(StatusCode::UNAUTHORIZED),
                 }
+            })
+        }
+    };
+}
+
+/// The same, for a room that changes something there: it comes to its end, whoever hangs up.
+macro_rules! changing {
+    ($room:expr) => {
+        |office, asked| {
+            Box::pin(async move {
+                let own = Arc::clone(&office);
+                let errand = async move {
+                    let (office, asked): (&Office, &Asked) = (&own, &asked);
+                    match &asked.member {
+                        Some(member) => $room(office, member, asked).await,
+                        None => answer::empty(StatusCode::UNAUTHORIZED),
+                    }
+                };
+                office.errands.run(PATIENCE, errand).await
             })
         }
     };
@@ -200,7 +224,7 @@ pub(super) const ORGS: &[Route] = &[
         method: Method::GET,
         path: "/phone/numbers",
         name: "phone_numbers",
-        summary: "Lists the numbers of an org, as they are written down here.",
+        summary: "Lists the numbers of an org, as they are written down here, and purchases whose end is not known.",
         access: PROGRAM,
         body: None,
         query: &[],
@@ -222,7 +246,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: LONG,
         answers: NUMBERS,
-        run: asking!(phone::buy),
+        run: changing!(purchase::buy),
     },
     Route {
         method: Method::POST,
@@ -235,7 +259,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: LONG,
         answers: NUMBERS,
-        run: asking!(phone::add),
+        run: changing!(phone::add),
     },
     Route {
         method: Method::POST,
@@ -248,7 +272,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: LONG,
         answers: NUMBERS,
-        run: asking!(phone::route),
+        run: changing!(phone::route),
     },
     Route {
         method: Method::POST,

@@ -1,22 +1,23 @@
-//! What orgs do with phones: tokens for soft phones, numbers bought, taken over, set up, and compared with what Twilio has.
+//! What orgs do with phones: tokens for soft phones, numbers taken over, set up, and compared with what Twilio has.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::edge::accounts::{Drift, Owned, is_doubtful};
+use crate::edge::accounts::{Drift, Owned};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::fields::{Fields, Wrong};
 use crate::edge::http::member::Member;
+use crate::edge::http::purchase;
 use crate::edge::http::table::Asked;
 use crate::edge::http::upstream::{api_fault, not_connected, unkept_answer};
 use crate::edge::storeroom::moment;
 use crate::twilio::access_token::{Issuer, VoiceGrant, check_identity};
 use crate::twilio::integration::Integration;
 use crate::twilio::numbers::{Delta, Line, Mode, Remote, set_up};
-use crate::twilio::rest::{Api, NUMBERS, Page, Request, Wish};
+use crate::twilio::rest::{Api, NUMBERS, Page, Request};
 use crate::twilio::sid::NumberSid;
 use crate::types::number::Number;
 
@@ -115,49 +116,12 @@ fn mint(office: &Office, member: &Member, asked: &Asked) -> Result<(Box<str>, Va
     Ok((identity.into(), shown))
 }
 
-/// Shows the numbers of an org, as we have them.
+/// Shows the numbers of an org, as we have them, and the purchases whose end is not known.
 pub(super) fn list(office: &Office, member: &Member) -> Answer {
     let lines = office.switchboard.accounts.lines(&member.org.id);
     let items: Vec<Value> = lines.iter().map(shown).collect();
-    answer::json(StatusCode::OK, &json!({ "items": items }))
-}
-
-/// Buys a number, and sets it up.
-pub(super) async fn buy(office: &Office, member: &Member, asked: &Asked) -> Answer {
-    let known = ["phoneNumber", "areaCode", "mode", "users", "friendlyName"];
-    let fields = match Fields::read(&asked.body, &known) {
-        Ok(fields) => fields,
-        Err(wrong) => return wrong.answer(),
-    };
-    let order = match Order::read(&fields) {
-        Ok(order) => order,
-        Err(wrong) => return wrong.answer(),
-    };
-    let wish = match wish(&fields) {
-        Ok(wish) => wish,
-        Err(wrong) => return wrong.answer(),
-    };
-    let Some(integration) = office.connection_of(&member.org) else {
-        return not_connected();
-    };
-    let mut form = set_up(&member.twilio.base, &member.org.id, order.mode);
-    match fields.text("friendlyName", "a text") {
-        Ok(Some(name)) => form.push("FriendlyName", name),
-        Ok(None) => {}
-        Err(wrong) => return wrong.answer(),
-    }
-    let api = Api {
-        account: integration.account,
-    };
-    let request = api.buy_number(wish, form);
-    match office.ask(member, &integration, &request).await {
-        Ok(bought) => keep(office, member, &bought, order, StatusCode::CREATED),
-        Err(fault) if is_doubtful(&request, fault) => {
-            let what = "the vendor gave no answer: it may be bought; POST /phone/verify tells";
-            answer::fault(StatusCode::BAD_GATEWAY, "doubtful", what)
-        }
-        Err(fault) => api_fault(fault),
-    }
+    let all = json!({ "items": items, "purchases": purchase::open(office, member) });
+    answer::json(StatusCode::OK, &all)
 }
 
 /// Takes over a number that the account has already, and sets it up.
@@ -232,32 +196,37 @@ pub(super) async fn verify(office: &Office, member: &Member, _: &Asked) -> Answe
     let Some(integration) = office.connection_of(&member.org) else {
         return not_connected();
     };
+    let accounts = &office.switchboard.accounts;
+    // Those of now are settled by a list that is read from now on.
+    let doubtful = accounts.purchases(&member.org.id).into_iter();
+    let doubtful = doubtful.filter(|(_, purchase)| purchase.doubt.is_some());
+    let doubtful: Vec<_> = doubtful.map(|(id, _)| id).collect();
     let host = &member.twilio.accounts.api;
     let items = match office.vendor.numbers(host, &integration).await {
         Ok(items) => items,
         Err(fault) => return api_fault(fault),
     };
     let remotes: Vec<Remote> = items.iter().filter_map(Remote::read).collect();
-    let accounts = &office.switchboard.accounts;
     let lines = accounts.lines(&member.org.id);
     let lines: Vec<Line> = lines.into_iter().map(|owned| owned.line).collect();
     let delta = Delta::between(&remotes, &lines, &member.twilio.base, &member.org.id);
-    match accounts.check(moment(), &member.org.id, &delta) {
+    let checked = accounts.check(moment(), &member.org.id, &delta);
+    match checked.and_then(|()| accounts.settle_purchases(&member.org.id, &doubtful)) {
         Ok(()) => answer::json(StatusCode::OK, &delta.to_json()),
         Err(unkept) => unkept_answer(unkept),
     }
 }
 
 /// What is to become of a number.
-struct Order {
-    mode: Mode,
+pub(super) struct Order {
+    pub(super) mode: Mode,
     says_mode: bool,
     /// `None`: nothing is said of them.
     users: Option<Vec<Box<str>>>,
 }
 
 impl Order {
-    fn read(fields: &Fields) -> Result<Self, Wrong> {
+    pub(super) fn read(fields: &Fields) -> Result<Self, Wrong> {
         let right = "\"voice\" or \"ivr\"";
         let mode = fields.text("mode", right)?;
         let says_mode = mode.is_some();
@@ -279,22 +248,6 @@ impl Order {
                 Some(None) => return Err(Wrong::Member("users", right_users)),
             },
         })
-    }
-}
-
-fn wish(fields: &Fields) -> Result<Wish<'_>, Wrong> {
-    let right = "an E.164 number like \"+18005551234\", or `areaCode` with three digits";
-    let wrong = Wrong::Member("phoneNumber", right);
-    match (
-        fields.text("phoneNumber", right)?,
-        fields.text("areaCode", right)?,
-    ) {
-        (Some(number), None) => e164(number).map(Wish::Number).ok_or(wrong),
-        (None, Some(code)) => {
-            let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
-            is_code.then_some(Wish::AreaCode(code)).ok_or(wrong)
-        }
-        (Some(_), Some(_)) | (None, None) => Err(wrong),
     }
 }
 
@@ -337,12 +290,22 @@ fn keep(
     order: Order,
     status: StatusCode,
 ) -> Answer {
-    let Some(remote) = Remote::read(told) else {
+    let Some(owned) = owned(told, order) else {
         let what = "the vendor's answer is no number: POST /phone/verify tells what it has";
         return answer::fault(StatusCode::BAD_GATEWAY, "odd", what);
     };
+    let all = std::slice::from_ref(&owned);
+    match office.switchboard.accounts.list(&member.org.id, all) {
+        Ok(()) => answer::json(status, &shown(&owned)),
+        Err(unkept) => unkept_answer(unkept),
+    }
+}
+
+/// The number that Twilio has just told of; `None`: it is none.
+pub(super) fn owned(told: &Value, order: Order) -> Option<Owned> {
+    let remote = Remote::read(told)?;
     let now = moment();
-    let owned = Owned {
+    Some(Owned {
         line: Line {
             sid: remote.sid,
             number: remote.number,
@@ -352,19 +315,14 @@ fn keep(
         at: now,
         checked: Some(now),
         drift: Drift::None,
-    };
-    let all = std::slice::from_ref(&owned);
-    match office.switchboard.accounts.list(&member.org.id, all) {
-        Ok(()) => answer::json(status, &shown(&owned)),
-        Err(unkept) => unkept_answer(unkept),
-    }
+    })
 }
 
-fn e164(text: &str) -> Option<Number> {
+pub(super) fn e164(text: &str) -> Option<Number> {
     Number::from_e164(text.as_bytes()).filter(|_| text.starts_with('+'))
 }
 
-fn shown(owned: &Owned) -> Value {
+pub(super) fn shown(owned: &Owned) -> Value {
     json!({
         "id": owned.line.sid.to_string(),
         "phoneNumber": owned.line.number.to_string(),

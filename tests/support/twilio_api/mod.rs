@@ -5,8 +5,10 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use strowger::net::clock;
 use strowger::twilio::form::Form;
 
 /// The account that it serves, and the token of it.
@@ -30,6 +32,8 @@ struct Desk {
     /// What the description does not allow.
     violations: Vec<String>,
     token: String,
+    /// Whether those that are to wait do so still.
+    is_held: bool,
     under_way: usize,
     most_under_way: usize,
 }
@@ -43,7 +47,13 @@ pub(crate) enum Trouble {
     After(u16),
     /// It is carried out, and the connection closed without an answer.
     Silence,
+    /// It is carried out and answered when the test says so.
+    Held,
 }
+
+/// How long a test waits for something.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
 
 struct Asked {
     method: String,
@@ -65,6 +75,7 @@ impl TwilioApi {
             asked: Vec::new(),
             violations: Vec::new(),
             token: TOKEN.to_owned(),
+            is_held: true,
             under_way: 0,
             most_under_way: 0,
         }));
@@ -123,6 +134,20 @@ impl TwilioApi {
         self.desk().troubles.extend(troubles);
     }
 
+    /// Has those that wait go on, now and later.
+    pub(crate) fn let_go(&self) {
+        self.desk().is_held = false;
+    }
+
+    /// Waits until something was asked that begins so.
+    pub(crate) fn await_asked(&self, start: &str) {
+        let deadline = clock::now() + PATIENCE;
+        while !self.desk().asked.iter().any(|line| line.starts_with(start)) {
+            assert!(clock::now() < deadline, "{start} was not asked");
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// Has the account go by another token.
     pub(crate) fn set_token(&self, token: &str) {
         self.desk().token = token.to_owned();
@@ -174,6 +199,13 @@ fn serve(stream: TcpStream, desk: &Mutex<Desk>) {
         let (status, body) = match trouble {
             Some(Trouble::TooMany) => error(429, 20429, "Too Many Requests"),
             None => held(desk).answer(&asked),
+            Some(Trouble::Held) => {
+                let deadline = clock::now() + PATIENCE;
+                while held(desk).is_held && clock::now() < deadline {
+                    thread::sleep(PAUSE);
+                }
+                held(desk).answer(&asked)
+            }
             Some(Trouble::After(status)) => {
                 held(desk).answer(&asked);
                 (status, json!({"status": status}))

@@ -3,8 +3,11 @@
 mod kept;
 mod numbers;
 pub(crate) mod phones;
+mod purchases;
 mod service;
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -171,6 +174,16 @@ impl Member {
 
     pub(crate) fn get(&self, path: &str) -> Reply {
         self.ask("GET", path, b"")
+    }
+
+    /// Sends it off, and leaves the answer to whoever wants to wait for it.
+    pub(crate) fn send(&self, path: &str, body: &Value) -> TcpStream {
+        let headers = [("orgid", self.org), ("Content-Type", "application/json")];
+        let body = body.to_string();
+        let request = self.client.request("POST", path, &headers, body.as_bytes());
+        let mut stream = self.client.connect();
+        stream.write_all(&request).unwrap();
+        stream
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Reply {
