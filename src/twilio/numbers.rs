@@ -5,6 +5,8 @@
 //! POST /phone/verify:                                                     what is there is compared with it
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use crate::twilio::form::Form;
@@ -149,14 +151,16 @@ impl Delta {
     #[must_use]
     pub fn between(remotes: &[Remote], lines: &[Line], base: &PublicUrl, org: &str) -> Self {
         let mut delta = Self::default();
+        // An account may have a hundred thousand: each side is looked up, not gone through.
+        let theirs: BTreeMap<_, _> = remotes.iter().map(|one| (one.sid, one)).collect();
+        let ours: BTreeSet<_> = lines.iter().map(|line| line.sid).collect();
         for line in lines {
-            match remotes.iter().find(|remote| remote.sid == line.sid) {
+            match theirs.get(&line.sid) {
                 Some(remote) => delta.mismatch.extend(compare(remote, line, base, org)),
                 None => delta.missing_remote.push(line.clone()),
             }
         }
-        let is_unknown = |remote: &&Remote| !lines.iter().any(|line| line.sid == remote.sid);
-        let unknown = remotes.iter().filter(is_unknown);
+        let unknown = remotes.iter().filter(|remote| !ours.contains(&remote.sid));
         delta
             .unknown_local
             .extend(unknown.map(|remote| (remote.sid, remote.number)));

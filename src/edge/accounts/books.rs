@@ -10,9 +10,6 @@ use crate::edge::accounts::purchases::Purchases;
 use crate::edge::notebook::Notebook;
 use crate::store::Entry;
 
-/// Entries that are written at once: the journal has a bound for those that wait.
-const AT_ONCE: usize = 1_000;
-
 /// What is kept.
 #[derive(Default)]
 pub(super) struct Books {
@@ -30,13 +27,10 @@ impl Books {
         self.lines.of(org) + self.purchases.of(org) < lines::MOST
     }
 
-    /// Writes entries down. When it returns without an error, they outlive the process.
+    /// Writes entries down, a thousand or so at most. When it returns without an error, they outlive the process.
     pub(super) fn write(&self, entries: &[Entry<'_>]) -> Result<(), Unkept> {
         let notebook = self.notebook.as_ref().ok_or(Unkept::NoStore)?;
-        for some in entries.chunks(AT_ONCE) {
-            let kept = notebook.keep(some.iter().cloned());
-            kept.map_err(|_| Unkept::Disk)?;
-        }
-        Ok(())
+        let kept = notebook.keep(entries.iter().cloned());
+        kept.map_err(|_| Unkept::Disk)
     }
 }

@@ -38,7 +38,7 @@ use crate::telemetry::accounts::AccountCounts;
 use crate::telemetry::metrics::Metrics;
 
 pub(super) use self::connections::Saved;
-pub(super) use self::lines::{Drift, Owned};
+pub(super) use self::lines::Owned;
 pub(super) use self::phones::{BindingId, Registered};
 pub(super) use self::purchases::{Came, NoPurchase, PurchaseId};
 pub(super) use self::push::Pushes;

@@ -1,11 +1,12 @@
 //! What orgs do with phones: tokens for soft phones, numbers taken over, set up, and compared with what Twilio has.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::edge::accounts::{Drift, Owned};
+use crate::edge::accounts::Owned;
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::fields::{Fields, Wrong};
@@ -177,7 +178,6 @@ pub(super) async fn route(office: &Office, member: &Member, asked: &Asked) -> An
         } else {
             owned.line.mode
         },
-        users: order.users.or(Some(owned.users)),
         ..order
     };
     let form = set_up(&member.twilio.base, &member.org.id, order.mode);
@@ -201,16 +201,29 @@ pub(super) async fn verify(office: &Office, member: &Member, _: &Asked) -> Answe
     let doubtful = accounts.purchases(&member.org.id).into_iter();
     let doubtful = doubtful.filter(|(_, purchase)| purchase.doubt.is_some());
     let doubtful: Vec<_> = doubtful.map(|(id, _)| id).collect();
+    let before = accounts.lines(&member.org.id);
     let host = &member.twilio.accounts.api;
     let items = match office.vendor.numbers(host, &integration).await {
         Ok(items) => items,
         Err(fault) => return api_fault(fault),
     };
     let remotes: Vec<Remote> = items.iter().filter_map(Remote::read).collect();
-    let lines = accounts.lines(&member.org.id);
-    let lines: Vec<Line> = lines.into_iter().map(|owned| owned.line).collect();
-    let delta = Delta::between(&remotes, &lines, &member.twilio.base, &member.org.id);
-    let checked = accounts.check(moment(), &member.org.id, &delta);
+    let compared = accounts.lines(&member.org.id);
+    let lines: Vec<Line> = compared.iter().map(|owned| owned.line.clone()).collect();
+    let mut delta = Delta::between(&remotes, &lines, &member.twilio.base, &member.org.id);
+    // What was set up while the list was read may be on it as it was before, or not at all.
+    let compared = compared.into_iter().filter(|owned| {
+        let place = before.binary_search_by_key(&owned.line.sid, |own| own.line.sid);
+        let was = place.ok().and_then(|place| before.get(place));
+        was.is_some_and(|was| was.is_said_as(owned))
+    });
+    let compared: Vec<_> = compared.collect();
+    let sids: BTreeSet<_> = compared.iter().map(|owned| owned.line.sid).collect();
+    delta.missing_remote.retain(|line| sids.contains(&line.sid));
+    delta
+        .mismatch
+        .retain(|mismatch| sids.contains(&mismatch.sid));
+    let checked = accounts.check(moment(), (&member.org.id, &compared), &delta);
     match checked.and_then(|()| accounts.settle_purchases(&member.org.id, &doubtful)) {
         Ok(()) => answer::json(StatusCode::OK, &delta.to_json()),
         Err(unkept) => unkept_answer(unkept),
@@ -222,7 +235,7 @@ pub(super) struct Order {
     pub(super) mode: Mode,
     says_mode: bool,
     /// `None`: nothing is said of them.
-    users: Option<Vec<Box<str>>>,
+    pub(super) users: Option<Vec<Box<str>>>,
 }
 
 impl Order {
@@ -290,32 +303,21 @@ fn keep(
     order: Order,
     status: StatusCode,
 ) -> Answer {
-    let Some(owned) = owned(told, order) else {
+    let Some(line) = line(told, order.mode) else {
         let what = "the vendor's answer is no number: POST /phone/verify tells what it has";
         return answer::fault(StatusCode::BAD_GATEWAY, "odd", what);
     };
-    let all = std::slice::from_ref(&owned);
-    match office.switchboard.accounts.list(&member.org.id, all) {
-        Ok(()) => answer::json(status, &shown(&owned)),
+    let accounts = &office.switchboard.accounts;
+    match accounts.list(moment(), &member.org.id, (line, order.users)) {
+        Ok(owned) => answer::json(status, &shown(&owned)),
         Err(unkept) => unkept_answer(unkept),
     }
 }
 
 /// The number that Twilio has just told of; `None`: it is none.
-pub(super) fn owned(told: &Value, order: Order) -> Option<Owned> {
-    let remote = Remote::read(told)?;
-    let now = moment();
-    Some(Owned {
-        line: Line {
-            sid: remote.sid,
-            number: remote.number,
-            mode: order.mode,
-        },
-        users: order.users.unwrap_or_default(),
-        at: now,
-        checked: Some(now),
-        drift: Drift::None,
-    })
+pub(super) fn line(told: &Value, mode: Mode) -> Option<Line> {
+    let Remote { sid, number, .. } = Remote::read(told)?;
+    Some(Line { sid, number, mode })
 }
 
 pub(super) fn e164(text: &str) -> Option<Number> {

@@ -5,12 +5,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::edge::accounts::{Came, NoPurchase, PurchaseId, is_doubtful};
+use crate::edge::accounts::{Came, NoPurchase, Owned, PurchaseId, is_doubtful};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::fields::{Fields, Wrong};
 use crate::edge::http::member::Member;
-use crate::edge::http::phone::{Order, e164, owned, shown};
+use crate::edge::http::phone::{Order, e164, line, shown};
 use crate::edge::http::table::Asked;
 use crate::edge::http::upstream::{api_fault, not_connected, unkept_answer};
 use crate::edge::storeroom::moment;
@@ -55,9 +55,10 @@ pub(super) async fn buy(office: &Office, member: &Member, asked: &Asked) -> Answ
         Err(why) => return not_begun(why),
     };
     let told = office.ask(member, &integration, &request).await;
-    let bought = told.map(|told| owned(&told, order));
+    let bought = told.map(|told| line(&told, order.mode));
     let (came, answer) = match bought {
-        Ok(Some(owned)) => {
+        Ok(Some(line)) => {
+            let owned = Owned::set_up(moment(), line, order.users.unwrap_or_default());
             let answer = answer::json(StatusCode::CREATED, &shown(&owned));
             (Came::Bought(owned), answer)
         }

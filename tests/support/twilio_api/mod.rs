@@ -47,7 +47,7 @@ pub(crate) enum Trouble {
     After(u16),
     /// It is carried out, and the connection closed without an answer.
     Silence,
-    /// It is carried out and answered when the test says so.
+    /// It is carried out, and answered when the test says so.
     Held,
 }
 
@@ -200,11 +200,12 @@ fn serve(stream: TcpStream, desk: &Mutex<Desk>) {
             Some(Trouble::TooMany) => error(429, 20429, "Too Many Requests"),
             None => held(desk).answer(&asked),
             Some(Trouble::Held) => {
+                let answer = held(desk).answer(&asked);
                 let deadline = clock::now() + PATIENCE;
                 while held(desk).is_held && clock::now() < deadline {
                     thread::sleep(PAUSE);
                 }
-                held(desk).answer(&asked)
+                answer
             }
             Some(Trouble::After(status)) => {
                 held(desk).answer(&asked);

@@ -1,11 +1,18 @@
 //! Connections and numbers, with a server that stands in for Twilio's API and refuses what that would.
 
+use std::time::Duration;
+
 use serde_json::json;
 use strowger::net::clock;
 use strowger::twilio::jwt;
+use strowger::twilio::numbers::{Delta, Line, Mode, Remote};
+use strowger::twilio::public_url::PublicUrl;
+use strowger::twilio::sid::NumberSid;
 use strowger::types::moment::Moment;
+use strowger::types::number::Number;
 use strowger::types::secret::Secret;
 
+use super::super::client::reply;
 use super::{API_SECRET, CANARIES, JWT_SECRET, Member, Office, integration};
 use crate::twilio_api::{ACCOUNT, TOKEN, Trouble};
 
@@ -291,6 +298,70 @@ fn drift_is_told_number_by_number_and_a_push_brings_it_back() {
         .count();
     assert!(pages >= 2, "{pages}");
     assert_eq!(office.api.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn what_changes_while_the_list_is_read_is_no_drift() {
+    let office = Office::new(1000);
+    let edge = office.site.start();
+    let member = Member::of(&edge);
+    member.connect();
+    let bought = member
+        .post("/phone/numbers", &json!({"areaCode": "415"}))
+        .json();
+    let path = format!("/phone/numbers/{}/routing", bought["id"].as_str().unwrap());
+    office.api.trouble(&[Trouble::Held]);
+
+    let mut asked = member.send("/phone/verify", &json!({}));
+    let list = format!("GET /2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json?PageSize");
+    office.api.await_asked(&list);
+    assert_eq!(member.post(&path, &json!({"mode": "ivr"})).status, 200);
+    let more = member.post("/phone/numbers", &json!({"areaCode": "415"}));
+    assert_eq!(more.status, 201);
+    office.api.let_go();
+    let told = reply(&mut asked).json();
+
+    // The list is older than both, so it tells nothing of them.
+    assert_eq!(told["in_sync"], true, "{told}");
+    let listed = member.get("/phone/numbers").json();
+    let said = |place: usize, name: &str| listed["items"][place][name].clone();
+    assert_eq!(said(0, "mode"), "ivr");
+    assert_eq!(
+        (said(0, "drift"), said(1, "drift")),
+        (json!("in_sync"), json!("in_sync"))
+    );
+}
+
+#[test]
+fn the_numbers_of_a_large_account_are_compared_at_once() {
+    let base = PublicUrl::parse("https://edge.example.com").unwrap();
+    let lines: Vec<Line> = (0..100_000_u32)
+        .map(|last| Line {
+            sid: NumberSid::from_bits(last.into()),
+            number: Number::from_e164(format!("+1800{:07}", 2_000_000 + last).as_bytes()).unwrap(),
+            mode: Mode::Voice,
+        })
+        .collect();
+    let remotes: Vec<Remote> = lines
+        .iter()
+        .map(|line| {
+            let value = json!({
+                "sid": NumberSid::from_bits(line.sid.bits() + 50_000).to_string(),
+                "phone_number": line.number.to_string(),
+            });
+            Remote::read(&value).unwrap()
+        })
+        .collect();
+
+    let began = clock::now();
+    let delta = Delta::between(&remotes, &lines, &base, "my-org");
+    let took = clock::now() - began;
+
+    assert_eq!(delta.missing_remote.len(), 50_000);
+    assert_eq!(delta.unknown_local.len(), 50_000);
+    assert_eq!(delta.mismatch.len(), 50_000);
+    // Two seconds; a minute and more when each is looked for among all others.
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 #[test]
