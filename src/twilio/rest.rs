@@ -63,6 +63,17 @@ pub struct Api {
 }
 
 impl Api {
+    /// Reads the account itself: what has its credentials, may.
+    #[must_use]
+    pub fn account(self) -> Request {
+        Request {
+            method: Method::Get,
+            target: format!("/2010-04-01/Accounts/{}.json", self.account),
+            form: Form::default(),
+            repeat: Repeat::Harmless,
+        }
+    }
+
     /// Lists the account's numbers, the first page of so many (up to 1000).
     #[must_use]
     pub fn numbers(self, page: u16) -> Request {
@@ -344,6 +355,13 @@ impl Listing {
     pub fn into_items(self) -> Vec<Value> {
         self.items
     }
+}
+
+/// Whether the answer to [`Api::account`] is this account: then its credentials are those that it was asked with.
+#[must_use]
+pub fn is_account(api: Api, answer: &Value) -> bool {
+    let sid = answer.get("sid").and_then(Value::as_str);
+    sid.and_then(AccountSid::parse) == Some(api.account)
 }
 
 /// What the connection test says of the answer to [`Api::numbers`]: a list, even an empty one, is good.

@@ -47,11 +47,29 @@ impl Connections {
         older
     }
 
-    fn put(&mut self, org: &str, integration: Integration) {
+    fn put(&mut self, org: &str, integration: Integration) -> Arc<Integration> {
         self.shut.remove(org);
         self.by_account.retain(|_, other| **other != *org);
         self.by_account.insert(integration.account, org.into());
-        self.by_org.insert(org.into(), Arc::new(integration));
+        let integration = Arc::new(integration);
+        self.by_org.insert(org.into(), Arc::clone(&integration));
+        integration
+    }
+
+    fn claim(
+        &self,
+        org: &str,
+        body: &[u8],
+        may: impl Fn(AccountSid) -> bool,
+    ) -> Result<Integration, Unsaved> {
+        let before = self.by_org.get(org);
+        let integration = Integration::read(body, before.map(|before| &**before));
+        let integration = integration.map_err(Unsaved::Fault)?;
+        let owner = self.by_account.get(&integration.account);
+        if owner.is_some_and(|owner| **owner != *org) || !may(integration.account) {
+            return Err(Unsaved::Taken);
+        }
+        Ok(integration)
     }
 
     /// Those that are open, and those that are not.
@@ -64,10 +82,16 @@ impl Connections {
     }
 }
 
-/// What came of saving.
-pub(in crate::edge) enum Saved {
-    /// It is saved.
-    As(Arc<Integration>),
+/// A connection that was saved.
+pub(in crate::edge) struct Saved {
+    pub(in crate::edge) integration: Arc<Integration>,
+    /// The account that the org has left for it, whose soft phones are forgotten.
+    pub(in crate::edge) left: Option<AccountSid>,
+}
+
+/// Why a connection is not saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::edge) enum Unsaved {
     /// It cannot be read.
     Fault(IntegrationFault),
     /// Another org has this account.
@@ -77,42 +101,46 @@ pub(in crate::edge) enum Saved {
 }
 
 impl Accounts {
-    /// Saves the connection of an org: in the place of the one before it. `may` says whether the account can be this org's.
+    /// What an org wants to save, as far as we can judge that: whether the credentials are the account's, only Twilio can.
+    /// `may` says whether an account can be this org's.
+    pub(in crate::edge) fn claim(
+        &self,
+        org: &str,
+        body: &[u8],
+        may: impl Fn(AccountSid) -> bool,
+    ) -> Result<Integration, Unsaved> {
+        self.books().connections.claim(org, body, may)
+    }
+
+    /// Saves the connection of an org, in the place of the one before it, whose credentials are known to be the account's.
     pub(in crate::edge) fn connect(
         &self,
         now: Moment,
         org: &str,
         body: &[u8],
         may: impl Fn(AccountSid) -> bool,
-    ) -> Saved {
+    ) -> Result<Saved, Unsaved> {
         let mut books = self.books();
-        let before = books.connections.by_org.get(org).cloned();
-        let integration = match Integration::read(body, before.as_deref()) {
-            Ok(integration) => integration,
-            Err(fault) => return Saved::Fault(fault),
-        };
-        let owner = books.connections.by_account.get(&integration.account);
-        if owner.is_some_and(|owner| **owner != *org) || !may(integration.account) {
-            return Saved::Taken;
+        // Others may have saved something since it was looked at.
+        let integration = books.connections.claim(org, body, &may)?;
+        let before = books.connections.by_org.get(org);
+        let left = before.map(|before| before.account);
+        let left = left.filter(|left| *left != integration.account && may(*left));
+        let sealed = self.sealed(org, &integration).map_err(Unsaved::Unkept)?;
+        if let Some(left) = left {
+            // They were bound by this org. Whoever has the account next is somebody else.
+            let gone = books.forget_phones(&left.to_string());
+            gone.map_err(Unsaved::Unkept)?;
         }
-        let sealed = match self.sealed(org, &integration) {
-            Ok(sealed) => sealed,
-            Err(unkept) => return Saved::Unkept(unkept),
-        };
         let entry = Entry::Connected(Connected {
             org,
             at: now,
             key: self.keys.current().unwrap_or_default(),
             sealed: &sealed,
         });
-        if let Err(unkept) = books.write(&[entry]) {
-            return Saved::Unkept(unkept);
-        }
-        books.connections.put(org, integration);
-        match books.connections.by_org.get(org) {
-            Some(integration) => Saved::As(Arc::clone(integration)),
-            None => Saved::Unkept(Unkept::Disk),
-        }
+        books.write(&[entry]).map_err(Unsaved::Unkept)?;
+        let integration = books.connections.put(org, integration);
+        Ok(Saved { integration, left })
     }
 
     /// Seals the credentials of an org with the key of today.

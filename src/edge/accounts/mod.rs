@@ -37,7 +37,7 @@ use crate::store::{Keyring, Unread};
 use crate::telemetry::accounts::AccountCounts;
 use crate::telemetry::metrics::Metrics;
 
-pub(super) use self::connections::Saved;
+pub(super) use self::connections::Unsaved;
 pub(super) use self::lines::Owned;
 pub(super) use self::phones::{BindingId, Registered};
 pub(super) use self::purchases::{Came, NoPurchase, PurchaseId};

@@ -6,6 +6,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::edge::accounts::books::Books;
 use crate::edge::accounts::{Accounts, Unkept};
 use crate::store::entry::{Bound, Spot};
 use crate::store::{Entry, KeptBinding};
@@ -15,6 +16,9 @@ use crate::types::moment::Moment;
 
 /// Bindings of all users of all orgs.
 const MOST: usize = 200_000;
+
+/// Bindings that are forgotten in one go.
+const AT_ONCE: usize = 1_000;
 
 /// Names a binding, and tells nobody its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +131,12 @@ impl Phones {
         there
     }
 
+    fn of_account(&self, account: &str) -> Vec<BindingId> {
+        let users = self.by_user.range((account.into(), "".into())..);
+        let own = users.take_while(|((other, _), _)| **other == *account);
+        own.flat_map(|(_, ids)| ids).copied().collect()
+    }
+
     /// Forgets all whose time is over.
     fn sweep(&mut self, now: Moment) {
         let over = self.by_id.iter().filter(|(_, one)| one.expires <= now);
@@ -233,6 +243,20 @@ impl Accounts {
             .take(most)
             .map(|(id, one)| (*id, one.clone()))
             .collect()
+    }
+}
+
+impl Books {
+    /// Forgets all soft phones of an account.
+    pub(super) fn forget_phones(&mut self, account: &str) -> Result<(), Unkept> {
+        let ids = self.phones.of_account(account);
+        for some in ids.chunks(AT_ONCE) {
+            let there = some.iter().filter_map(|id| self.phones.by_id.get(id));
+            let entries: Vec<_> = there.map(|one| Entry::Unbound(spot(one))).collect();
+            self.write(&entries)?;
+            some.iter().for_each(|id| self.phones.remove(*id));
+        }
+        Ok(())
     }
 }
 

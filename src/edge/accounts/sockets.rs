@@ -146,6 +146,17 @@ impl Sockets {
         (told, before - told)
     }
 
+    /// Says farewell to all of an account; how many are left.
+    pub(super) fn dismiss(&self, account: &str) -> usize {
+        let mut table = self.table();
+        // Whoever waits for what is told sees the end now.
+        table
+            .by_user
+            .retain(|caller, _| *caller.account != *account);
+        table.count = table.by_user.values().map(BTreeMap::len).sum();
+        table.count
+    }
+
     /// Says farewell to all of them.
     pub(super) async fn close(&self) {
         let mut tasks = {

@@ -204,6 +204,11 @@ impl Switchboard {
         Ok(())
     }
 
+    /// Closes the connections of an account that its org has left.
+    pub(in crate::edge) fn dismiss(&self, account: &str) {
+        self.counts.set_sockets(self.sockets.dismiss(account));
+    }
+
     /// How many connections a user has.
     pub(in crate::edge) fn connections(&self, caller: &Caller) -> usize {
         self.sockets.of(caller)

@@ -81,6 +81,9 @@ impl Office {
         let identity = grants.get("identity").and_then(Value::as_str);
         let identity = identity.filter(|_| is_ours && may_be_called);
         let org = twilio.org(&id).ok_or(Refusal::WrongToken)?;
+        if !can_have(&twilio, org, integration.account) {
+            return Err(Refusal::WrongToken);
+        }
         Ok(Member {
             org: Arc::clone(org),
             identity: Some(identity.ok_or(Refusal::WrongToken)?.into()),
@@ -90,15 +93,23 @@ impl Office {
     }
 
     /// The account of an org, wherever that is written.
-    pub(super) fn account_of(&self, org: &Org) -> Option<AccountSid> {
-        let written = org.account.as_ref().map(|account| account.sid);
-        written.or_else(|| Some(self.connection_of(org)?.account))
+    pub(super) fn account_of(&self, member: &Member) -> Option<AccountSid> {
+        let written = member.org.account.as_ref().map(|account| account.sid);
+        written.or_else(|| Some(self.connection_of(member)?.account))
     }
 
     /// How an org is connected.
-    pub(super) fn connection_of(&self, org: &Org) -> Option<Arc<Integration>> {
-        self.switchboard.accounts.connection(&org.id)
+    pub(super) fn connection_of(&self, member: &Member) -> Option<Arc<Integration>> {
+        let saved = self.switchboard.accounts.connection(&member.org.id)?;
+        can_have(&member.twilio, &member.org, saved.account).then_some(saved)
     }
+}
+
+/// Whether an account can be this org's. What the configuration says of accounts counts, whatever was saved before it did.
+pub(super) fn can_have(twilio: &Twilio, org: &Org, account: AccountSid) -> bool {
+    let own = org.account.as_ref().map(|own| own.sid);
+    let owner = twilio.org_of(account);
+    own.is_none_or(|own| own == account) && owner.is_none_or(|owner| owner.id == org.id)
 }
 
 /// Whose token this is, of the org of this id.

@@ -132,21 +132,28 @@ pub(super) const ORGS: &[Route] = &[
         method: Method::POST,
         path: "/upstream/save-integration",
         name: "save_integration",
-        summary: "Saves the credentials of an org's account; they are sealed, and never shown.",
+        summary: "Saves the credentials of an org's account if the vendor takes them; they are sealed, and never shown.",
         access: PROGRAM,
         body: Some(OBJECT),
         query: &[],
         headers: ORG,
-        time: SHORT,
+        time: LONG,
         answers: &[
             (StatusCode::OK, "What is saved, without its secrets."),
-            (StatusCode::CONFLICT, "The account is another org's."),
+            (
+                StatusCode::NOT_FOUND,
+                "The vendor does not know the account.",
+            ),
+            (
+                StatusCode::CONFLICT,
+                "The account is another org's, or the vendor refuses its credentials.",
+            ),
+            REFUSED,
+            GONE_DARK,
             UNKEPT,
             SHUT,
         ],
-        run: |office, asked| {
-            Box::pin(async move { with(&asked, |member| upstream::save(&office, member, &asked)) })
-        },
+        run: asking!(upstream::save),
     },
     Route {
         method: Method::GET,

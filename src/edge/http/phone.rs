@@ -84,7 +84,7 @@ fn mint(office: &Office, member: &Member, asked: &Asked) -> Result<(Box<str>, Va
     let ttl = ttl.unwrap_or(TOKEN_TIME);
     let ttl = ttl.clamp(*TOKEN_TIMES.start(), *TOKEN_TIMES.end());
     let integration = office
-        .connection_of(&member.org)
+        .connection_of(member)
         .ok_or_else(|| Box::new(not_connected()))?;
     let Some((key, secret)) = integration.key.clone() else {
         let what = "the connection has no apiKey and apiKeySecret, which tokens are made with";
@@ -136,7 +136,7 @@ pub(super) async fn add(office: &Office, member: &Member, asked: &Asked) -> Answ
         Ok(order) => order,
         Err(wrong) => return wrong.answer(),
     };
-    let Some(integration) = office.connection_of(&member.org) else {
+    let Some(integration) = office.connection_of(member) else {
         return not_connected();
     };
     let sid = match find(office, member, &integration, &fields).await {
@@ -169,7 +169,7 @@ pub(super) async fn route(office: &Office, member: &Member, asked: &Asked) -> An
         let what = "this org has no such number: POST /phone/numbers/add takes one over";
         return answer::fault(StatusCode::NOT_FOUND, "no_number", what);
     };
-    let Some(integration) = office.connection_of(&member.org) else {
+    let Some(integration) = office.connection_of(member) else {
         return not_connected();
     };
     let order = Order {
@@ -193,7 +193,7 @@ pub(super) async fn route(office: &Office, member: &Member, asked: &Asked) -> An
 
 /// Compares what Twilio has with what we have.
 pub(super) async fn verify(office: &Office, member: &Member, _: &Asked) -> Answer {
-    let Some(integration) = office.connection_of(&member.org) else {
+    let Some(integration) = office.connection_of(member) else {
         return not_connected();
     };
     let accounts = &office.switchboard.accounts;

@@ -49,7 +49,7 @@ pub(super) fn register(office: &Office, member: &Member, asked: &Asked) -> Answe
         Ok(binding) => binding,
         Err(fault) => return answer::fault(bad(fault.status()), fault.label(), &fault.to_string()),
     };
-    let Some(account) = office.account_of(&member.org) else {
+    let Some(account) = office.account_of(member) else {
         return not_connected();
     };
     let own = member.identity.as_deref();
@@ -77,7 +77,7 @@ pub(super) fn register(office: &Office, member: &Member, asked: &Asked) -> Answe
 
 /// Forgets a soft phone.
 pub(super) fn unregister(office: &Office, member: &Member, asked: &Asked) -> Answer {
-    let Some(account) = office.account_of(&member.org) else {
+    let Some(account) = office.account_of(member) else {
         return not_connected();
     };
     let account = account.to_string();
@@ -98,7 +98,7 @@ pub(super) fn unregister(office: &Office, member: &Member, asked: &Asked) -> Ans
 
 /// Lists soft phones: those of a user, or of the org.
 pub(super) fn list(office: &Office, member: &Member, asked: &Asked) -> Answer {
-    let Some(account) = office.account_of(&member.org) else {
+    let Some(account) = office.account_of(member) else {
         return not_connected();
     };
     let account = account.to_string();
@@ -134,7 +134,7 @@ pub(super) fn socket(office: &Office, member: &Member, asked: &mut Asked) -> Ans
         let what = "the token is for no identity";
         return answer::fault(StatusCode::FORBIDDEN, "no_identity", what);
     };
-    let Some(account) = office.account_of(&member.org) else {
+    let Some(account) = office.account_of(member) else {
         return not_connected();
     };
     let accept = match websocket::greet(&asked.parts.headers) {

@@ -32,7 +32,7 @@ pub(super) async fn buy(office: &Office, member: &Member, asked: &Asked) -> Answ
         Ok(wish) => wish,
         Err(wrong) => return wrong.answer(),
     };
-    let Some(integration) = office.connection_of(&member.org) else {
+    let Some(integration) = office.connection_of(member) else {
         return not_connected();
     };
     let mut form = set_up(&member.twilio.base, &member.org.id, order.mode);

@@ -4,46 +4,59 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 
-use crate::edge::accounts::{Saved, Unkept};
+use crate::edge::accounts::{Unkept, Unsaved};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
-use crate::edge::http::member::Member;
+use crate::edge::http::member::{Member, can_have};
 use crate::edge::http::table::Asked;
 use crate::edge::storeroom::moment;
 use crate::twilio::integration::{Integration, Operation, TYPE};
-use crate::twilio::rest::{Api, ApiFault, NUMBERS, Page, Request};
+use crate::twilio::rest::{Api, ApiFault, NUMBERS, Page, Request, is_account};
 
-/// Saves a connection.
-pub(super) fn save(office: &Office, member: &Member, asked: &Asked) -> Answer {
-    let org = &member.org;
-    let owners = member.twilio.orgs.iter().filter(|other| other.id != org.id);
-    let saved = office
-        .switchboard
-        .accounts
-        .connect(moment(), &org.id, &asked.body, |account| {
-            let own = org.account.as_ref().map(|own| own.sid);
-            let mut others = owners
-                .clone()
-                .filter_map(|other| Some(other.account.as_ref()?.sid));
-            own.is_none_or(|own| own == account) && !others.any(|other| other == account)
-        });
-    match saved {
-        Saved::As(integration) => answer::json(StatusCode::OK, &integration.shown()),
-        Saved::Fault(fault) => {
+/// Saves a connection, if Twilio says that the credentials are the account's: whoever saves one gets its calls.
+pub(super) async fn save(office: &Office, member: &Member, asked: &Asked) -> Answer {
+    let (org, accounts) = (&member.org, &office.switchboard.accounts);
+    let may = |account| can_have(&member.twilio, org, account);
+    let claimed = match accounts.claim(&org.id, &asked.body, may) {
+        Ok(claimed) => claimed,
+        Err(why) => return unsaved(why),
+    };
+    let api = Api {
+        account: claimed.account,
+    };
+    match office.ask(member, &claimed, &api.account()).await {
+        Ok(answer) if is_account(api, &answer) => {}
+        Ok(_) => return api_fault(ApiFault::Odd),
+        Err(fault) => return api_fault(fault),
+    }
+    match accounts.connect(moment(), &org.id, &asked.body, may) {
+        Ok(saved) => {
+            if let Some(left) = saved.left {
+                office.switchboard.dismiss(&left.to_string());
+            }
+            answer::json(StatusCode::OK, &saved.integration.shown())
+        }
+        Err(why) => unsaved(why),
+    }
+}
+
+fn unsaved(why: Unsaved) -> Answer {
+    match why {
+        Unsaved::Fault(fault) => {
             answer::fault(StatusCode::BAD_REQUEST, fault.label(), &fault.to_string())
         }
-        Saved::Taken => answer::fault(
+        Unsaved::Taken => answer::fault(
             StatusCode::CONFLICT,
             "account_taken",
             "an org has one account, and an account one org: this one is another's",
         ),
-        Saved::Unkept(unkept) => unkept_answer(unkept),
+        Unsaved::Unkept(unkept) => unkept_answer(unkept),
     }
 }
 
 /// Shows how an org is connected.
 pub(super) fn show(office: &Office, member: &Member) -> Answer {
-    let connection = office.connection_of(&member.org);
+    let connection = office.connection_of(member);
     let shown: Vec<Value> = connection
         .iter()
         .map(|integration| integration.shown())
@@ -58,7 +71,7 @@ pub(super) async fn test(office: &Office, member: &Member, asked: &Asked) -> Ans
         let what = "there is TwilioProvider, and its operation listPhoneNumbers";
         return answer::fault(StatusCode::NOT_FOUND, "no_operation", what);
     };
-    let Some(integration) = office.connection_of(&member.org) else {
+    let Some(integration) = office.connection_of(member) else {
         return not_connected();
     };
     let account = integration.account;

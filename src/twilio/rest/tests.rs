@@ -162,6 +162,26 @@ fn answers_say_what_went_wrong() {
 }
 
 #[test]
+fn an_account_is_read_as_what_it_says_it_is() {
+    assert_eq!(
+        api().account().target,
+        "/2010-04-01/Accounts/AC00000000000000000000000000000001.json"
+    );
+    assert!(is_account(
+        api(),
+        &json!({"sid": "AC00000000000000000000000000000001", "status": "active"})
+    ));
+    for other in [
+        json!({"sid": "AC00000000000000000000000000000002"}),
+        json!({"sid": null}),
+        json!({}),
+        json!([]),
+    ] {
+        assert!(!is_account(api(), &other), "{other}");
+    }
+}
+
+#[test]
 fn a_connection_is_good_if_it_lists_numbers_even_none() {
     assert_eq!(
         connection_test(api(), Ok(&json!({"incoming_phone_numbers": []}))),

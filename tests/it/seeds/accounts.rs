@@ -114,9 +114,10 @@ fn the_master_token_never_reaches_a_browser() {
 
 #[test]
 fn multiple_accounts_per_org_are_not_supported() {
-    with_org(|_, member| {
+    with_org(|office, member| {
         let mut other = integration(TOKEN);
         other["config"]["accountSid"] = "AC00000000000000000000000000000009".into();
+        office.api.add_account("AC00000000000000000000000000000009");
         assert_eq!(
             member.post("/upstream/save-integration", &other).status,
             200

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use strowger::net::clock;
 use strowger::twilio::form::Form;
+use strowger::twilio::rest::authorization;
+use strowger::types::secret::Secret;
 
 /// The account that it serves, and the token of it.
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -31,6 +33,8 @@ struct Desk {
     asked: Vec<String>,
     /// What the description does not allow.
     violations: Vec<String>,
+    /// The accounts that there are; they share their numbers.
+    accounts: Vec<String>,
     token: String,
     /// Whether those that are to wait do so still.
     is_held: bool,
@@ -74,6 +78,7 @@ impl TwilioApi {
             troubles: VecDeque::new(),
             asked: Vec::new(),
             violations: Vec::new(),
+            accounts: vec![ACCOUNT.to_owned()],
             token: TOKEN.to_owned(),
             is_held: true,
             under_way: 0,
@@ -146,6 +151,11 @@ impl TwilioApi {
             assert!(clock::now() < deadline, "{start} was not asked");
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Has another account go by the same token.
+    pub(crate) fn add_account(&self, account: &str) {
+        self.desk().accounts.push(account.to_owned());
     }
 
     /// Has the account go by another token.
@@ -273,14 +283,19 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
 
 impl Desk {
     fn answer(&mut self, asked: &Asked) -> (u16, Value) {
-        let wanted = strowger::twilio::rest::authorization(
-            ACCOUNT,
-            &strowger::types::secret::Secret::new(self.token.as_bytes()),
-        );
-        if !wanted.is_equal(asked.authorization.as_bytes()) {
+        let token = Secret::new(self.token.as_bytes());
+        let account = self.accounts.iter().find(|account| {
+            let wanted = authorization(account, &token);
+            wanted.is_equal(asked.authorization.as_bytes())
+        });
+        let Some(account) = account.cloned() else {
             return error(401, 20003, "Authenticate");
-        }
-        match check(asked) {
+        };
+        match check(&account, asked) {
+            Ok((name, _, _)) if name == "account" => (
+                200,
+                json!({"sid": account, "status": "active", "type": "Full"}),
+            ),
             Ok((name, sid, fields)) => self.carry_out(&name, sid.as_deref(), &fields),
             Err(violation) => {
                 let told = format!("{} {}: {violation}", asked.method, asked.target);
@@ -371,11 +386,11 @@ impl Desk {
 }
 
 /// Which operation it is, whose, and with which fields.
-fn check(asked: &Asked) -> Result<(String, Option<String>, Form), String> {
+fn check(account: &str, asked: &Asked) -> Result<(String, Option<String>, Form), String> {
     let description = description();
     let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
     let base = description["base"].as_str().expect("a base");
-    let base = base.replace("{AccountSid}", ACCOUNT);
+    let base = base.replace("{AccountSid}", account);
     let below = path
         .strip_prefix(&base)
         .ok_or("another account or version")?;

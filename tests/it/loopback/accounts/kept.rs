@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::super::process::Process;
-use super::{CANARIES, Member, Office, SEAL_KEYS};
+use super::phones::{Phone, voice};
+use super::{CANARIES, Member, Office, SEAL_KEYS, integration};
+use crate::twilio_api::TOKEN;
 
 const FCM: &str = r#"
 [twilio.apns]
@@ -64,6 +66,39 @@ fn kill_9_loses_no_binding_no_number_and_no_credential() {
 fn kill(process: Process) {
     process.signal(libc::SIGKILL);
     drop(process);
+}
+
+#[test]
+fn soft_phones_are_the_orgs_and_not_of_whoever_has_its_account_next() {
+    let office = office();
+    let edge = office.site.start();
+    let member = Member::of(&edge);
+    assert_eq!(member.connect().status, 200);
+    let bound = member.post("/calls/bindings", &binding("user:bob", "a"));
+    assert_eq!(bound.status, 201, "{}", bound.body);
+    let mut phone = Phone::open(voice(&member, "user:bob"));
+    let mut other = member.with(&json!({}), "canary-jwt-secret-of-another");
+    other.org = "other-org";
+    let mut left = integration(TOKEN);
+    left["config"]["accountSid"] = "AC00000000000000000000000000000009".into();
+    office.api.add_account("AC00000000000000000000000000000009");
+
+    // The org goes to another account, and another org comes to this one.
+    let moved = member.post("/upstream/save-integration", &left);
+    assert_eq!(moved.status, 200, "{}", moved.body);
+    assert_eq!(other.connect().status, 200);
+
+    assert!(phone.is_closed());
+    let listed = other.get("/calls/bindings").json();
+    assert_eq!(listed["items"], json!([]));
+    let body = super::notification("client:user:bob", "WB1");
+    assert_eq!(super::notify(&other, &body).status, 404);
+    edge.stop();
+    let edge = office.site.start();
+    let mut other = Member::of(&edge).with(&json!({}), "canary-jwt-secret-of-another");
+    other.org = "other-org";
+    let listed = other.get("/calls/bindings").json();
+    assert_eq!(listed["items"], json!([]));
 }
 
 #[test]

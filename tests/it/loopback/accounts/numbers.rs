@@ -59,6 +59,37 @@ fn an_account_is_connected_tried_out_and_never_shown_again() {
 }
 
 #[test]
+fn an_account_is_connected_by_whom_the_vendor_knows_and_by_nobody_else() {
+    let office = Office::new(1000);
+    let edge = office.site.start();
+    let member = Member::of(&edge);
+    let save = |token| member.post("/upstream/save-integration", &integration(token));
+
+    let guessed = save("canary-auth-token-that-is-guessed");
+    assert_eq!(
+        (guessed.status, &guessed.json()["error"]),
+        (409, &json!("credentials"))
+    );
+    // Nobody says yes, and nobody says anything.
+    office.api.trouble(&[Trouble::After(404)]);
+    assert_eq!(save(TOKEN).status, 404);
+    office.api.trouble(&[Trouble::Silence; 4]);
+    assert_eq!(save(TOKEN).status, 502);
+    assert_eq!(
+        member.get("/upstream/integrations").json()["items"],
+        json!([])
+    );
+    let path = "/upstream/test/TwilioProvider/listPhoneNumbers";
+    assert_eq!(member.post(path, &json!({})).status, 409);
+
+    assert_eq!(save(TOKEN).status, 200);
+    // What is there stays if what is to take its place is wrong.
+    assert_eq!(save("canary-auth-token-that-is-guessed").status, 409);
+    assert_eq!(member.post(path, &json!({})).status, 200);
+    assert_eq!(office.api.violations(), Vec::<String>::new());
+}
+
+#[test]
 fn an_org_has_one_account_and_an_account_one_org() {
     let office = Office::new(1000);
     let edge = office.site.start();

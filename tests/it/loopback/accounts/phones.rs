@@ -406,6 +406,11 @@ impl Phone {
         body
     }
 
+    /// Whether the edge says farewell.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.read_frame().0 == 8
+    }
+
     fn read_frame(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 2];
         self.0.read_exact(&mut head).unwrap();
