@@ -81,7 +81,8 @@ impl Callback {
     pub fn read(service: Service, form: &Form) -> Option<Self> {
         let first = |name: &str| form.first(name).filter(|value| !value.is_empty());
         let number = |name: &str| first(name).and_then(|value| value.parse().ok());
-        let text = |name: &str| first(name).map(kept);
+        let text = |name: &str| first(name).map(|text| kept(text, MOST_TEXT));
+        let word = |name: &str| first(name).map(|word| kept(word, MOST_WORD));
         let news = match service {
             Service::Status => News::Status {
                 stage: first("CallStatus").and_then(Stage::parse)?,
@@ -92,24 +93,24 @@ impl Callback {
             },
             Service::RecordingStatus => News::Recording {
                 recording: first("RecordingSid").and_then(RecordingSid::parse)?,
-                status: text("RecordingStatus")?,
+                status: word("RecordingStatus")?,
                 seconds: number("RecordingDuration"),
                 url: text("RecordingUrl"),
             },
             Service::TranscriptionStatus => News::Transcription {
                 transcription: first("TranscriptionSid").and_then(TranscriptionSid::parse)?,
-                status: text("TranscriptionStatus").or_else(|| text("TranscriptionEvent"))?,
+                status: word("TranscriptionStatus").or_else(|| word("TranscriptionEvent"))?,
                 sequence: number("SequenceId"),
                 text: text("TranscriptionText").or_else(|| text("TranscriptionData")),
             },
             Service::IvrPaymentStatus => News::Payment {
-                result: text("Result").or_else(|| text("For"))?,
-                error: text("PayErrorCode").or_else(|| text("ErrorType")),
-                confirmation: text("PaymentConfirmationCode"),
+                result: word("Result").or_else(|| word("For"))?,
+                error: word("PayErrorCode").or_else(|| word("ErrorType")),
+                confirmation: word("PaymentConfirmationCode"),
                 attempt: number("Attempt"),
             },
             Service::Sms => {
-                let message = text("MessageSid").or_else(|| text("SmsSid"))?;
+                let message = word("MessageSid").or_else(|| word("SmsSid"))?;
                 let news = News::Message { message };
                 return Some(Self { leg: None, news });
             }
@@ -158,14 +159,22 @@ impl Callback {
     }
 }
 
-/// A text with an end, without what a terminal would obey.
-fn kept(text: &str) -> Box<str> {
-    let letters = text.chars().filter(|letter| !letter.is_control());
-    letters.take(MOST_TEXT).collect::<String>().into()
+/// A text with an end, without what a terminal would obey. One that goes on behind its end says so.
+fn kept(text: &str, most: usize) -> Box<str> {
+    let mut letters = text.chars().filter(|letter| !letter.is_control());
+    let mut kept: String = letters.by_ref().take(most).collect();
+    if letters.next().is_some() {
+        kept.push_str(CUT);
+    }
+    kept.into()
 }
 
-/// Characters of one text that are kept.
-const MOST_TEXT: usize = 4096;
+/// Characters of one text that are kept: a call has up to 64 of them.
+const MOST_TEXT: usize = 512;
+/// Characters of a word that are kept: it is in a key, and there are many of those.
+const MOST_WORD: usize = 64;
+/// What stands behind a text of which there was more.
+const CUT: &str = " [cut]";
 
 #[cfg(test)]
 mod tests {
@@ -271,8 +280,40 @@ mod tests {
         else {
             panic!("{callback:?}");
         };
-        assert_eq!(text.len(), MOST_TEXT);
-        assert!(!text.chars().any(char::is_control));
+        assert_eq!(text.len(), MOST_TEXT + CUT.len());
+        assert!(text.ends_with(CUT) && !text.chars().any(char::is_control));
+    }
+
+    #[test]
+    fn words_have_an_end_too_because_they_are_in_keys() {
+        for (name, length, is_cut) in [
+            ("TranscriptionStatus", MOST_WORD, false),
+            ("TranscriptionStatus", MOST_WORD + 1, true),
+            ("TranscriptionEvent", 60_000, true),
+        ] {
+            let long = "\u{1f600}".repeat(length);
+            let fields = [
+                ("CallSid", LEG),
+                ("TranscriptionSid", "TR00000000000000000000000000000001"),
+                (name, &long),
+            ];
+
+            let callback = read(Service::TranscriptionStatus, &fields).expect("a callback");
+
+            let key = callback.key();
+            assert!(key.len() < 400, "{key}");
+            assert_eq!(key.contains(CUT), is_cut, "{key}");
+        }
+        let long = "x".repeat(10_000);
+        let message = read(Service::Sms, &[("MessageSid", &long)]).expect("a callback");
+        assert!(message.key().len() < 100, "{}", message.key());
+        let fields = [
+            ("CallSid", LEG),
+            ("Result", &*long),
+            ("PaymentConfirmationCode", &long),
+        ];
+        let paid = read(Service::IvrPaymentStatus, &fields).expect("a callback");
+        assert!(format!("{paid:?}").len() < 400, "{paid:?}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) struct Told {
     what: String,
     /// What came of it.
     came: String,
-    /// Figures and texts of it.
+    /// Figures and texts of it; a text that was longer says so at its end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     more: Option<String>,
 }
@@ -158,10 +158,7 @@ fn more(news: &News) -> Option<String> {
             let both: Vec<String> = seconds.into_iter().chain(url).collect();
             (!both.is_empty()).then(|| both.join(", "))
         }
-        News::Transcription { text, .. } => {
-            let short = |text: &str| text.chars().take(MOST_TEXT).collect();
-            text.as_deref().map(short)
-        }
+        News::Transcription { text, .. } => text.as_deref().map(str::to_owned),
         News::Payment {
             error,
             confirmation,
@@ -178,5 +175,3 @@ fn more(news: &News) -> Option<String> {
 const LEGS: usize = 32;
 /// Tellings that are remembered of one call.
 const MOST_TOLD: usize = 64;
-/// Characters of what was said that are remembered.
-const MOST_TEXT: usize = 512;
