@@ -18,6 +18,7 @@ mod passes;
 mod phones;
 mod purchases;
 mod push;
+mod seen;
 mod sockets;
 mod switchboard;
 mod vendor;
@@ -29,6 +30,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Twilio;
 use crate::edge::accounts::books::Books;
+use crate::edge::accounts::seen::Seen;
 use crate::edge::disk;
 use crate::edge::notebook::Notebook;
 use crate::edge::storeroom::moment;
@@ -165,7 +167,8 @@ pub(super) fn open(
     let accounts = Arc::new(Accounts::open(notebook, keys)?);
     let counts = Arc::new(AccountCounts::new(metrics));
     let vendor = Vendor::new(client.clone(), Arc::clone(&counts));
-    let switchboard = Switchboard::new(accounts, Pushes::new(client), counts);
+    let seen = Seen::new(moment(), notebook);
+    let switchboard = Switchboard::new(accounts, Pushes::new(client), seen, counts);
     Ok((Arc::new(switchboard), vendor))
 }
 

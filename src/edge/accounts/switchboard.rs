@@ -1,12 +1,10 @@
 //! Tells soft phones of calls: whoever is there gets the notification as it came, each of them once.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -14,6 +12,7 @@ use tracing::{debug, warn};
 
 use crate::config::accounts as config;
 use crate::edge::accounts::push::Pushed;
+use crate::edge::accounts::seen::{Name, Once, Seen};
 use crate::edge::accounts::sockets::{Caller, NoPlace, Sockets};
 use crate::edge::accounts::{Accounts, Pushes};
 use crate::telemetry::accounts::AccountCounts;
@@ -22,9 +21,6 @@ use crate::types::moment::Moment;
 
 /// Pushes under way at most.
 const UNDER_WAY: usize = 2_048;
-
-/// Messages that are remembered at most, so that none is delivered twice.
-const REMEMBERED: usize = 100_000;
 
 /// How long pushes under way may take when the service ends.
 const PARTING: Duration = Duration::from_secs(3);
@@ -51,14 +47,15 @@ pub(in crate::edge) struct Switchboard {
     pushes: Arc<Pushes>,
     room: Arc<Semaphore>,
     tasks: Mutex<JoinSet<()>>,
-    seen: Mutex<Seen>,
+    seen: Seen,
     pub(super) counts: Arc<AccountCounts>,
 }
 
 impl Switchboard {
-    pub(in crate::edge) fn new(
+    pub(super) fn new(
         accounts: Arc<Accounts>,
         pushes: Pushes,
+        seen: Seen,
         counts: Arc<AccountCounts>,
     ) -> Self {
         Self {
@@ -67,7 +64,7 @@ impl Switchboard {
             pushes: Arc::new(pushes),
             room: Arc::new(Semaphore::new(UNDER_WAY)),
             tasks: Mutex::default(),
-            seen: Mutex::default(),
+            seen,
             counts,
         }
     }
@@ -117,25 +114,27 @@ impl Switchboard {
         if self.sockets.of(&caller) > 0 {
             bound.push(connected(&caller, now));
         }
-        let message = notification.message.as_deref();
-        let message = message.map(|message| name(&caller.account, message));
-        let is_again = message.is_some_and(|message| self.seen().has(message));
-        let answer = notification.answer(now, &bound, is_again);
+        let answer = notification.answer(now, &bound, false);
         if answer.status == 404 {
             return Told::Nobody;
         }
-        let queued = answer
-            .receivers
-            .iter()
-            .filter(|binding| self.hand_on(terms, &caller, binding, body))
-            .count();
-        if queued == 0 && !is_again {
-            return Told::Busy;
+        let hand_on = || {
+            let all = answer.receivers.iter();
+            let queued = all.filter(|binding| self.hand_on(terms, &caller, binding, body));
+            queued.count() > 0
+        };
+        let once = match notification.message.as_deref() {
+            Some(message) => {
+                let name = Name::of(&caller.account, message);
+                self.seen.once(now, name, hand_on)
+            }
+            None if hand_on() => Once::Now,
+            None => Once::Not,
+        };
+        match once {
+            Once::Now | Once::Before => Told::Done,
+            Once::Not => Told::Busy,
         }
-        if let Some(message) = message {
-            self.seen().put(message);
-        }
-        Told::Done
     }
 
     /// Whether it is on its way.
@@ -223,10 +222,6 @@ impl Switchboard {
         let pushes = async { while tasks.join_next().await.is_some() {} };
         let (_, ()) = tokio::join!(time::timeout(PARTING, pushes), self.sockets.close());
     }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Where a user with an open connection is.
@@ -238,38 +233,4 @@ fn connected(caller: &Caller, now: Moment) -> Binding {
         address: "connected".into(),
         expires: now.after(Duration::from_secs(1)),
     }
-}
-
-/// Messages that were handed on. The last [`REMEMBERED`] of them: Twilio repeats one within seconds.
-#[derive(Default)]
-struct Seen {
-    all: BTreeSet<[u8; 32]>,
-    order: VecDeque<[u8; 32]>,
-}
-
-impl Seen {
-    fn has(&self, message: [u8; 32]) -> bool {
-        self.all.contains(&message)
-    }
-
-    fn put(&mut self, message: [u8; 32]) {
-        if !self.all.insert(message) {
-            return;
-        }
-        self.order.push_back(message);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.all.remove(&oldest);
-        }
-    }
-}
-
-/// What a message is remembered by.
-fn name(account: &str, message: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update((account.len() as u64).to_be_bytes());
-    hash.update(account);
-    hash.update(message);
-    hash.finalize().into()
 }

@@ -69,6 +69,29 @@ fn kill(process: Process) {
 }
 
 #[test]
+fn kill_9_has_no_phone_told_twice_of_a_call() {
+    let office = office();
+    let process = Process::start(&office.site);
+    let member = Member::of_process(&process);
+    assert_eq!(member.connect().status, 200);
+    let body = |message| super::notification("client:user:bob", message);
+    let mut phone = Phone::open(voice(&member, "user:bob"));
+    assert_eq!(super::notify(&member, &body("WB1")).status, 200);
+    assert_eq!(phone.read(), body("WB1").as_bytes());
+
+    kill(process);
+    let process = Process::start(&office.site);
+    let member = Member::of_process(&process);
+    let mut phone = Phone::open(voice(&member, "user:bob"));
+
+    // The answer did not reach Twilio, say, so it tells it again.
+    for message in ["WB1", "WB2"] {
+        assert_eq!(super::notify(&member, &body(message)).status, 200);
+    }
+    assert_eq!(phone.read(), body("WB2").as_bytes());
+}
+
+#[test]
 fn soft_phones_are_the_orgs_and_not_of_whoever_has_its_account_next() {
     let office = office();
     let edge = office.site.start();
