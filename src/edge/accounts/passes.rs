@@ -8,8 +8,9 @@
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use crate::config::accounts::{Apns, ServiceAccount};
@@ -34,27 +35,46 @@ const MOST_ANSWER: usize = 64 * 1024;
 
 /// A token, while it holds.
 #[derive(Default)]
-pub(super) struct Pass(Mutex<Option<(Secret, Instant)>>);
+pub(super) struct Pass(Mutex<Option<Held>>);
+
+struct Held {
+    owner: Owner,
+    token: Secret,
+    until: Instant,
+}
+
+/// Who a token is of: another key, after a reload, has another.
+type Owner = [u8; 32];
 
 /// There is no token: why.
 pub(super) type NoPass = &'static str;
 
 impl Pass {
     /// Forgets the token: the service does not take it.
-    pub(super) async fn drop_it(&self) {
-        *self.0.lock().await = None;
+    pub(super) async fn drop_it(&self, token: &Secret) {
+        let mut held = self.0.lock().await;
+        // Others may have found that out before, and made a new one.
+        held.take_if(|held| held.token.is_equal(token.expose()));
     }
 
     /// Our token for Apple.
     pub(super) async fn apple(&self, now: Moment, apns: &Apns) -> Result<Secret, NoPass> {
         let mut held = self.0.lock().await;
-        if let Some((token, until)) = &*held
-            && clock::now() < *until
-        {
-            return Ok(token.clone());
+        let public = apns.key.public_key();
+        let owner = owner(&[
+            apns.team.as_bytes(),
+            apns.key_id.as_bytes(),
+            public.as_ref(),
+        ]);
+        if let Some(token) = fresh(held.as_ref(), owner) {
+            return Ok(token);
         }
         let token = apple_token(now, apns).ok_or("signing")?;
-        *held = Some((token.clone(), clock::now() + APPLE_TIME));
+        *held = Some(Held {
+            owner,
+            token: token.clone(),
+            until: clock::now() + APPLE_TIME,
+        });
         Ok(token)
     }
 
@@ -68,10 +88,9 @@ impl Pass {
     ) -> Result<Secret, NoPass> {
         // Whoever comes while it is fetched waits for it.
         let mut held = self.0.lock().await;
-        if let Some((token, until)) = &*held
-            && clock::now() < *until
-        {
-            return Ok(token.clone());
+        let owner = google_owner(account);
+        if let Some(token) = fresh(held.as_ref(), owner) {
+            return Ok(token);
         }
         let assertion = google_assertion(now, account).ok_or("signing")?;
         let form: Form = [("grant_type", GRANT), ("assertion", &assertion)]
@@ -100,9 +119,32 @@ impl Pass {
         let token = Secret::new(token.ok_or("token_odd")?.as_bytes());
         let seconds = value.get("expires_in").and_then(Value::as_u64);
         let time = Duration::from_secs(seconds.unwrap_or(ASSERTION_TIME).min(ASSERTION_TIME));
-        *held = Some((token.clone(), clock::now() + time.saturating_sub(EARLY)));
+        *held = Some(Held {
+            owner,
+            token: token.clone(),
+            until: clock::now() + time.saturating_sub(EARLY),
+        });
         Ok(token)
     }
+}
+
+fn fresh(held: Option<&Held>, owner: Owner) -> Option<Secret> {
+    let held = held.filter(|held| held.owner == owner && clock::now() < held.until);
+    held.map(|held| held.token.clone())
+}
+
+fn google_owner(account: &ServiceAccount) -> Owner {
+    let (email, url) = (account.email.as_bytes(), account.token_url.as_bytes());
+    owner(&[email, url, account.key.public_key().as_ref()])
+}
+
+fn owner(parts: &[&[u8]]) -> Owner {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 fn google_assertion(now: Moment, account: &ServiceAccount) -> Option<String> {
@@ -153,7 +195,7 @@ mod tests {
 
     use aws_lc_rs::rsa;
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
         RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
     };
 
@@ -161,16 +203,9 @@ mod tests {
 
     #[test]
     fn apple_can_check_our_token() {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let public =
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.public_key().as_ref().to_vec());
-        let apns = Apns {
-            url: "https://push.example.com".into(),
-            topic: "com.example.app.voip".into(),
-            team: "ABCDE12345".into(),
-            key_id: "ABC123DEFG".into(),
-            key: Arc::new(key),
-        };
+        let apns = apns("ABC123DEFG");
+        let public = apns.key.public_key().as_ref().to_vec();
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
 
         let token = apple_token(now(), &apns).unwrap();
 
@@ -200,6 +235,81 @@ mod tests {
         assert_eq!(header["alg"], "RS256");
         assert_eq!(claims["aud"], "https://oauth.example.com/token");
         assert_eq!(claims["exp"], 1_767_225_600 + 3600);
+    }
+
+    #[test]
+    fn a_token_is_of_the_key_that_it_was_made_with() {
+        on_a_runtime(async {
+            let (pass, old, new) = (Pass::default(), apns("ABC123DEFG"), apns("ABC123DEFG"));
+            let other = Apns {
+                key_id: "ABC123DEFH".into(),
+                ..old.clone()
+            };
+
+            let first = pass.apple(now(), &old).await.unwrap();
+            // A reload that changes nothing: Apple counts how many are made.
+            let again = pass.apple(now(), &old.clone()).await.unwrap();
+            assert!(first.is_equal(again.expose()));
+            // A reload with another key of the same name, and one with another name.
+            for apns in [&new, &other] {
+                let token = pass.apple(now(), apns).await.unwrap();
+                let text = str::from_utf8(token.expose()).unwrap();
+                let (signed, signature, header, _) = read(text);
+                let public = apns.key.public_key().as_ref().to_vec();
+                let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
+                assert!(public.verify(signed.as_bytes(), &signature).is_ok());
+                assert_eq!(header["kid"], *apns.key_id);
+            }
+        });
+    }
+
+    #[test]
+    fn who_finds_out_late_that_a_token_is_refused_drops_no_newer_one() {
+        on_a_runtime(async {
+            let (pass, apns) = (Pass::default(), apns("ABC123DEFG"));
+            let refused = pass.apple(now(), &apns).await.unwrap();
+            pass.drop_it(&refused).await;
+            let newer = pass.apple(now(), &apns).await.unwrap();
+
+            pass.drop_it(&refused).await;
+
+            let held = pass.apple(now(), &apns).await.unwrap();
+            assert!(held.is_equal(newer.expose()) && !held.is_equal(refused.expose()));
+        });
+    }
+
+    #[test]
+    fn a_service_account_is_told_from_others_by_its_key_too() {
+        let account = |email: &str| ServiceAccount {
+            email: email.into(),
+            token_url: "https://oauth.example.com/token".into(),
+            key: rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap(),
+        };
+        let (one, other) = (account("edge@example.com"), account("edge@example.com"));
+
+        assert_eq!(google_owner(&one), google_owner(&one));
+        assert_ne!(google_owner(&one), google_owner(&other));
+        let before = google_owner(&one);
+        let moved = ServiceAccount {
+            token_url: "https://oauth.example.com/other".into(),
+            ..one
+        };
+        assert_ne!(google_owner(&moved), before);
+    }
+
+    fn apns(key_id: &str) -> Apns {
+        Apns {
+            url: "https://push.example.com".into(),
+            topic: "com.example.app.voip".into(),
+            team: "ABCDE12345".into(),
+            key_id: key_id.into(),
+            key: Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
+        }
+    }
+
+    fn on_a_runtime(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(test);
     }
 
     /// What is signed, its signature, header and claims.

@@ -140,7 +140,7 @@ impl Pushes {
                 Attempt::Over(Pushed::Gone)
             }
             Ok(answer) if answer.status == 401 => {
-                self.google.drop_it().await;
+                self.google.drop_it(&token).await;
                 Attempt::Refused
             }
             answer => judge(answer.map(|answer| answer.status)),
@@ -179,7 +179,7 @@ impl Pushes {
                 Attempt::Over(Pushed::Failed("bad_device"))
             }
             Ok(answer) if is_of_token(&answer) => {
-                self.apple.drop_it().await;
+                self.apple.drop_it(&token).await;
                 Attempt::Refused
             }
             answer => judge(answer.map(|answer| answer.status)),
