@@ -6,13 +6,19 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// The vectors of this side: `STROWGER_SHARED`, else `../shared` beside the package. `None`: they are not on this machine.
+/// The vectors of this side: `STROWGER_SHARED`, else `../shared` beside the package. `None`, which is told: they are not on this
+/// machine.
+#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
 pub(crate) fn shared() -> Option<Value> {
     let shared = env::var_os("STROWGER_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
     );
-    let text = fs::read(shared.join("vectors/twilio.json")).ok()?;
+    let path = shared.join("vectors/twilio.json");
+    let Ok(text) = fs::read(&path) else {
+        eprintln!("NOT RUN: no {} (set STROWGER_SHARED)", path.display());
+        return None;
+    };
     Some(serde_json::from_slice(&text).expect("vectors are JSON"))
 }
 

@@ -124,6 +124,8 @@ def rest(question):
         numbers(question["sid"]).delete()
     elif what == "fetch":
         numbers(question["sid"]).fetch()
+    elif what == "account":
+        client.api.v2010.accounts(question["sid"]).fetch()
     elif what == "call":
         client.calls(question["sid"]).update(**values)
     elif what == "application":

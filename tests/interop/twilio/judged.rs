@@ -23,6 +23,8 @@ use strowger::types::secret::Secret;
 
 use super::judge::Judge;
 use super::requests::{Dice, Request};
+use crate::collection::shared_corpus;
+use crate::process::show;
 
 pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const APPLICATION: &str = "AP0123456789abcdef0123456789abcdef";
@@ -243,9 +245,12 @@ fn the_samples_of_the_documentation_hand_calls_over() {
     }
 }
 
-/// The samples of the documentation, each with who runs it; `None`: they are not at hand.
+/// The samples of the documentation, each with who runs it; `None`, which is told: they are not at hand.
 pub(super) fn samples() -> Option<[(Judge, String); 2]> {
-    let shared = crate::collection::shared_corpus()?;
+    let Some(shared) = shared_corpus() else {
+        show("../shared is missing: its samples were NOT run; set STROWGER_SHARED to its path");
+        return None;
+    };
     let folder = shared.parent().expect("its folder").join("seeds");
     let mut seeds = std::fs::read_dir(folder).expect("the seeds").flatten();
     let seed = seeds.find(|file| file.file_name().to_string_lossy().starts_with("000_"));
@@ -365,6 +370,7 @@ fn we_ask_of_the_api_what_the_library_asks() {
             api.set_number(number, routed),
         ),
         ("fetch", number.to_string(), json!({}), api.number(number)),
+        ("account", ACCOUNT.to_owned(), json!({}), api.account()),
         (
             "release",
             number.to_string(),
