@@ -314,10 +314,10 @@ impl Question<'_> {
         let mut place = 0;
         for step in 1.. {
             let most = lineup.joined.width(place, self.policy.hunt.at_once);
-            let Some(together) = lineup.buyers.get(place..place + most) else {
+            let Some(together) = lineup.buyers.run(place, most) else {
                 return;
             };
-            let width = width(self.trunk, together).max(1);
+            let width = width(self.trunk, &together).max(1);
             for buyer in together.iter().take(width) {
                 self.turn(said, story, (buyer, step));
             }

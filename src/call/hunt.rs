@@ -1,7 +1,6 @@
 //! The hunt: buyers in turn until one answers, and what each answer means for the next.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::call::b_leg::Attempt;
@@ -13,8 +12,7 @@ use crate::call::record::AttemptResult;
 use crate::call::route::Brief;
 use crate::call::turn::{Phase, TurnId};
 use crate::call::unwanted::Unwanted;
-use crate::routing::buyer::Buyer;
-use crate::routing::route::Joined;
+use crate::routing::route::{Joined, Order};
 use crate::routing::trunk::CompanyId;
 use crate::sip::locate::Wanted;
 use crate::sip::message::{Name, Response, ResponseEssentials};
@@ -25,7 +23,7 @@ pub(crate) struct Hunt {
     /// Who owns the call key.
     pub(crate) company: CompanyId,
     /// Those that are tried, in this order.
-    pub(crate) buyers: Arc<[Arc<Buyer>]>,
+    pub(crate) buyers: Order,
     /// Who of them is called at the same time as the one before.
     pub(crate) joined: Joined,
     /// Place of the next one whose turn has not begun.
@@ -49,7 +47,7 @@ pub(crate) struct Hunt {
 /// Who is tried, and for whom.
 pub(crate) struct Lineup {
     pub(crate) company: CompanyId,
-    pub(crate) buyers: Arc<[Arc<Buyer>]>,
+    pub(crate) buyers: Order,
     pub(crate) joined: Joined,
 }
 

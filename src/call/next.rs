@@ -24,7 +24,8 @@ use crate::call::places::{Claimant, PATIENCE};
 use crate::call::policy::Policy;
 use crate::call::record::{AttemptResult, Outcome, Side, WhySkipped};
 use crate::call::turn::{Phase, Selection, TurnId};
-use crate::routing::buyer::{Buyer, Gateway};
+use crate::routing::buyer::Gateway;
+use crate::routing::route::Order;
 use crate::sip::locate::Target;
 use crate::sip::message::{Essentials, Request};
 
@@ -189,16 +190,16 @@ impl Call {
             if hunt.next < buyers.len() && !hunt.is_last_resort {
                 let first = hunt.next;
                 let width = hunt.joined.width(first, self.policy.hunt.at_once);
-                let together = buyers.get(first..first + width).unwrap_or_default();
-                let width = self.width_of(together);
+                let together = buyers.run(first, width).unwrap_or_default();
+                let width = self.width_of(&together);
                 hunt.next += width;
                 hunt.has_rung = false;
                 let mut begun = SmallVec::new();
-                for buyer in together.iter().take(width) {
-                    if self.still_fits(now, core, buyer) {
+                for buyer in together.into_iter().take(width) {
+                    if self.still_fits(now, core, &buyer) {
                         let mut gateways = buyer.order(&self.uuid.text());
                         gateways.reverse();
-                        begun.push(hunting.begin_turn(buyer.clone(), gateways));
+                        begun.push(hunting.begin_turn(buyer, gateways));
                     }
                 }
                 match begun.len() {
@@ -430,7 +431,7 @@ fn first_to_come_back(
     now: Instant,
     core: &Core,
     policy: &Policy,
-    buyers: &[Arc<Buyer>],
+    buyers: &Order,
 ) -> Option<(usize, u8)> {
     let mut first = None;
     for (place, buyer) in buyers.iter().enumerate() {

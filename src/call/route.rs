@@ -331,7 +331,7 @@ impl Story {
         }
         let lineup = Lineup {
             company: campaign.company,
-            buyers: Arc::clone(&decision.order),
+            buyers: decision.order.clone(),
             joined: decision.joined.clone(),
         };
         self.refused.clone_from(&decision.refused);

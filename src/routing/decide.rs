@@ -21,7 +21,8 @@ use crate::routing::caps::Counters;
 use crate::routing::directory::Directory;
 use crate::routing::facts::Facts;
 use crate::routing::judge::Judge;
-use crate::routing::route::Joined;
+use crate::routing::questions::Answers;
+use crate::routing::route::{Joined, Order};
 use crate::routing::verdict::Verdict;
 use crate::routing::weight::Ranks;
 use crate::types::condition::Mismatch;
@@ -31,7 +32,7 @@ use crate::types::moment::Moment;
 #[derive(Debug, Clone)]
 pub struct Decision {
     /// The buyers in the order in which they are tried.
-    pub order: Arc<[Arc<Buyer>]>,
+    pub order: Order,
     /// Who of them is called at the same time as the one before.
     pub joined: Joined,
     /// Why there are none; `None`: there are.
@@ -146,7 +147,9 @@ pub fn recheck(
     campaign: &Campaign,
     buyer: &Buyer,
 ) -> Verdict {
-    Judge::new(now, facts, counters, campaign).judge(buyer)
+    let conditions = || buyer.rules.conditions.matches(facts);
+    let against = Judge::new(now, facts, counters, campaign).against(buyer, conditions);
+    against.unwrap_or(Verdict::Fits)
 }
 
 /// Whether what is known just before the call is offered is what the buyer wants to be known then.
@@ -165,7 +168,7 @@ struct Call<'c> {
 /// What a route came to.
 enum Outcome {
     /// These are tried, some of them at once.
-    Order(Arc<[Arc<Buyer>]>, Joined),
+    Order(Order, Joined),
     Nobody(Cause),
 }
 
@@ -232,7 +235,7 @@ impl Call<'_> {
             }
         }
         Decision {
-            order: Arc::default(),
+            order: Order::default(),
             joined: Joined::default(),
             refused: Some(Refused { cause, answer }),
             looks,
@@ -253,19 +256,24 @@ impl Call<'_> {
         let is_plain = route.is_plain() && campaign.repeat.policy == RepeatPolicy::Normal;
         if is_plain && self.facts.tried.is_empty() && !self.counters.is_known() {
             let joined = route.joined().clone();
-            return Outcome::Order(Arc::clone(route.buyers()), joined);
+            return Outcome::Order(Order::all(route.buyers()), joined);
         }
-        let ranks = Ranks::new(self.seed);
         let mut judge = Judge::new(self.now, self.facts, self.counters, campaign);
-        let mut verdicts = Vec::with_capacity(route.buyers().len());
-        let mut fitting = SmallVec::<[_; 64]>::new();
-        for (place, buyer) in route.buyers().iter().enumerate() {
-            let verdict = judge.judge(buyer);
-            if verdict.fits() {
-                let is_favourite = judge.favourite() == Some(&*buyer.id);
-                fitting.push((!is_favourite, route.turn(&ranks, place)));
+        let mut answers = Answers::new(route.questions(), self.facts);
+        // Most fit, and are not written twice.
+        let mut verdicts = vec![Verdict::Fits; route.buyers().len()];
+        let mut fitting = SmallVec::<[u32; 64]>::new();
+        let mut first = None;
+        for ((buyer, verdict), place) in route.buyers().iter().zip(&mut verdicts).zip(0..) {
+            match judge.against(buyer, || answers.of(place as usize)) {
+                Some(against) => *verdict = against,
+                None => {
+                    if judge.favourite() == Some(&*buyer.id) {
+                        first = Some(place);
+                    }
+                    fitting.push(place);
+                }
             }
-            verdicts.push(verdict);
         }
         let cause = verdicts.iter().filter_map(Verdict::cause).max();
         looks.push(Look {
@@ -277,20 +285,18 @@ impl Call<'_> {
         if fitting.is_empty() {
             return Outcome::Nobody(cause.map_or(Cause::NoBuyer, |(_, cause)| cause));
         }
-        fitting.sort_unstable();
-        let places = fitting.iter().map(|(_, (.., place))| *place);
-        let order = places.filter_map(|place| route.buyers().get(place).cloned());
+        let turns = route.turns(&Ranks::new(self.seed), &fitting, first);
         let mut joined = Joined::default();
         if *route.joined() != joined {
             let mut before = None;
-            let flags = fitting.iter().map(|(is_other, (_, _, party, _))| {
+            let flags = turns.iter().map(|turn| {
                 // Whoever is asked before all others is asked alone.
-                let party = is_other.then_some(*party);
+                let party = (!turn.is_first()).then(|| route.party(turn.place()));
                 party.is_some() && mem::replace(&mut before, party) == party
             });
             joined = Joined::new(flags.collect());
         }
-        Outcome::Order(order.collect(), joined)
+        Outcome::Order(route.order(&turns), joined)
     }
 }
 

@@ -8,18 +8,16 @@ use crate::routing::buyer::Buyer;
 use crate::routing::campaign::{Campaign, RepeatPolicy};
 use crate::routing::caps::{CapKind, Caps, Counters, Party, Quota};
 use crate::routing::facts::{Facts, PastCall};
-use crate::routing::memo::Memo;
 use crate::routing::verdict::{Reached, Verdict};
 use crate::routing::window::Span;
 use crate::routing::zone::{Local, Zone};
+use crate::types::condition::Mismatch;
 use crate::types::moment::Moment;
 
 /// What does not change while the buyers of one route are looked at.
 pub(super) struct Judge<'c> {
     now: Moment,
     facts: &'c Facts,
-    /// The same, for conditions.
-    memo: Memo<'c>,
     counters: &'c dyn Counters,
     campaign: &'c Campaign,
     /// Who had the caller before, if that matters.
@@ -47,7 +45,6 @@ impl<'c> Judge<'c> {
         Self {
             now,
             facts,
-            memo: Memo::new(facts),
             counters,
             campaign,
             original,
@@ -60,12 +57,12 @@ impl<'c> Judge<'c> {
         self.original.as_deref()
     }
 
-    /// The first reason against `buyer`, if there is one.
-    pub(super) fn judge(&mut self, buyer: &Buyer) -> Verdict {
-        self.against(buyer).unwrap_or(Verdict::Fits)
-    }
-
-    fn against(&mut self, buyer: &Buyer) -> Option<Verdict> {
+    /// The first reason against `buyer`; `None`: it may be tried. `conditions` says whether what it asks of the call holds.
+    pub(super) fn against(
+        &mut self,
+        buyer: &Buyer,
+        conditions: impl FnOnce() -> Result<(), Mismatch>,
+    ) -> Option<Verdict> {
         let rules = &buyer.rules;
         if self.facts.tried.contains(&buyer.id) {
             return Some(Verdict::Tried);
@@ -82,8 +79,7 @@ impl<'c> Judge<'c> {
         if let Err(barred) = rules.callers.check(self.facts.caller) {
             return Some(Verdict::Denied(barred));
         }
-        self.memo.learn(rules.conditions.keys());
-        if let Err(mismatch) = rules.conditions.matches(&self.memo) {
+        if let Err(mismatch) = conditions() {
             return Some(Verdict::Mismatch(mismatch));
         }
         self.came_before(buyer)

@@ -26,12 +26,10 @@ impl<'f> Memo<'f> {
         }
     }
 
-    /// Works these names out, so that they need not be when they are looked up.
-    pub(super) fn learn<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
-        for name in names {
-            if self.of(name).is_none() {
-                self.known.push(Known::of(name, self.facts));
-            }
+    /// Works this name out, so that it need not be when it is looked up.
+    pub(super) fn learn(&mut self, name: &str) {
+        if self.of(name).is_none() {
+            self.known.push(Known::of(name, self.facts));
         }
     }
 
@@ -99,7 +97,8 @@ mod tests {
         let asked = Asked(Cell::new(0));
         let mut memo = Memo::new(&asked);
         for _ in 0..3 {
-            memo.learn(["geo", "age"].into_iter());
+            memo.learn("geo");
+            memo.learn("age");
             let mut values = Vec::new();
             memo.look_up("geo", &mut |value| values.push(value.to_owned()));
             memo.look_up("age", &mut |_| panic!("it has none"));

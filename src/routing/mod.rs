@@ -16,6 +16,7 @@ pub mod facts;
 pub mod hours;
 mod judge;
 mod memo;
+mod questions;
 pub mod route;
 pub mod rules;
 pub mod screen;

@@ -8,8 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::routing::buyer::Buyer;
-use crate::routing::weight::{Rank, Ranks};
+use crate::routing::questions::Questions;
+use crate::routing::weight::Ranks;
 
 /// Buyers in the order of their priority, and what it takes to choose among them.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +21,7 @@ pub struct Route {
     /// How each buyer stands among the others; nobody: there is nothing to choose, and nobody is called together.
     stands: Box<[Stand]>,
     joined: Joined,
+    questions: Questions,
     is_plain: bool,
     memory: Duration,
 }
@@ -29,7 +33,7 @@ struct Stand {
     /// What its share of the calls of its priority goes by; `None`: they go as configured.
     weight: Option<(Arc<str>, u32)>,
     /// Place of the first of those that it is called together with; its own if it is called alone.
-    party: usize,
+    party: u32,
 }
 
 /// What a route is made of.
@@ -84,8 +88,29 @@ impl Part {
     }
 }
 
-/// Where a buyer of a route comes in the order of one call: the smallest first.
-pub(crate) type Turn = (i32, Option<Rank>, usize, usize);
+/// Where a buyer of a route comes in the order of one call, the smallest first. From the highest bit on: whether there is
+/// somebody who goes before all others (1), priority (32), rank (63), place in the route (32).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn(u128);
+
+impl Turn {
+    fn new(is_first: bool, priority: i32, rank: u64, place: u32) -> Self {
+        // With the sign turned around, numbers below zero come first.
+        let priority = priority.cast_unsigned() ^ (1 << 31);
+        let high = u128::from(!is_first) << 127 | u128::from(priority) << 95;
+        Self(high | u128::from(rank) << 32 | u128::from(place))
+    }
+
+    /// Whether it goes before all others, whatever its priority.
+    pub(crate) fn is_first(self) -> bool {
+        self.0 >> 127 == 0
+    }
+
+    /// The buyer's place in the route.
+    pub(crate) fn place(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 impl Route {
     /// A route to these buyers. Those of one priority go in this order, or by weight if one of them has a weight.
@@ -127,7 +152,7 @@ impl Route {
             let mut peers = parts.iter().filter(|one| one.priority() == priority);
             let goes_by_weight = peers.any(|one| one.weight().is_some());
             let weight = goes_by_weight.then(|| (part.id().clone(), part.weight().unwrap_or(1)));
-            let party = buyers.len();
+            let party = u32::try_from(buyers.len()).unwrap_or(u32::MAX);
             for (place, buyer) in part.members().iter().enumerate() {
                 buyers.push(Arc::clone(buyer));
                 joined.push(place > 0);
@@ -146,6 +171,7 @@ impl Route {
             stands.clear();
         }
         Self {
+            questions: Questions::of(buyers.iter().map(|buyer| &buyer.rules.conditions)),
             memory: memory.max().unwrap_or_default(),
             buyers: buyers.into(),
             stands: stands.into(),
@@ -178,17 +204,103 @@ impl Route {
         &self.joined
     }
 
-    /// Where the buyer at this place comes, in the call that `ranks` stand for.
-    pub(crate) fn turn(&self, ranks: &Ranks<'_>, place: usize) -> Turn {
-        match self.stands.get(place) {
-            Some(stand) => {
-                let weight = stand.weight.as_ref();
-                let rank = weight.map(|(id, weight)| ranks.rank(id, *weight));
-                (stand.priority, rank, stand.party, place)
-            }
-            // All are in order already.
-            None => (0, None, place, place),
+    /// What its buyers ask of calls.
+    pub(super) fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Of its buyers those of these turns, in their order.
+    pub(crate) fn order(&self, turns: &[Turn]) -> Order {
+        Order {
+            buyers: Arc::clone(&self.buyers),
+            places: Some(turns.iter().map(|turn| turn.place()).collect()),
         }
+    }
+
+    /// The buyers at these places in the order of the call that `ranks` stand for; `first` goes before all others.
+    pub(crate) fn turns(
+        &self,
+        ranks: &Ranks<'_>,
+        places: &[u32],
+        first: Option<u32>,
+    ) -> SmallVec<[Turn; 64]> {
+        let stands = places.iter().map(|place| self.stands.get(*place as usize));
+        let draws = stands.clone().map(|stand| {
+            let (id, weight) = stand?.weight.as_ref()?;
+            Some((ranks.draw(id), *weight))
+        });
+        let draws: SmallVec<[_; 64]> = draws.collect();
+        let turns = places.iter().zip(stands).zip(draws);
+        let turns = turns.map(|((place, stand), draw)| {
+            // Without stands, all are in order already.
+            let priority = stand.map(|stand| stand.priority).unwrap_or_default();
+            let rank = draw.map_or(0, |(draw, weight)| draw.rank(weight).bits());
+            Turn::new(Some(*place) == first, priority, rank, *place)
+        });
+        let mut turns: SmallVec<[_; 64]> = turns.collect();
+        turns.sort_unstable();
+        turns
+    }
+
+    /// Place of the first of those that the buyer at this place is called together with.
+    pub(crate) fn party(&self, place: u32) -> u32 {
+        let stand = self.stands.get(place as usize);
+        stand.map_or(place, |stand| stand.party)
+    }
+}
+
+/// Buyers in the order in which they are tried: some of a route's, which they share.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    buyers: Arc<[Arc<Buyer>]>,
+    /// Their places there; `None`: all of them, as they are.
+    places: Option<Arc<[u32]>>,
+}
+
+impl Order {
+    /// All of them, as they are.
+    #[must_use]
+    pub fn all(buyers: &Arc<[Arc<Buyer>]>) -> Self {
+        Self {
+            buyers: Arc::clone(buyers),
+            places: None,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.places {
+            Some(places) => places.len(),
+            None => self.buyers.len(),
+        }
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Who comes at this place.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Arc<Buyer>> {
+        match &self.places {
+            Some(places) => self.buyers.get(*places.get(place)? as usize),
+            None => self.buyers.get(place),
+        }
+    }
+
+    /// All of them, one after another.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Buyer>> {
+        (0..self.len()).filter_map(|place| self.get(place))
+    }
+
+    /// So many from this place on; `None`: there are fewer.
+    #[must_use]
+    pub fn run(&self, place: usize, count: usize) -> Option<SmallVec<[Arc<Buyer>; 1]>> {
+        let run = (place..place + count).map(|place| self.get(place).cloned());
+        run.collect()
     }
 }
 

@@ -10,6 +10,31 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Copy)]
 pub struct Rank(f64);
 
+/// What a candidate drew, whatever its weight. Who has many to rank draws for all of them first: the processor then works on
+/// several at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw(u64);
+
+impl Draw {
+    /// Where a candidate of this weight comes.
+    #[must_use]
+    pub fn rank(self, weight: u32) -> Rank {
+        // Within (0, 1]: 53 bits are what an f64 holds.
+        let share = (self.0 as f64 + 1.0) / ((1_u64 << 53) as f64 + 1.0);
+        // The logarithm of this crate is the same on every platform, bit for bit.
+        Rank(-libm::log(share) / f64::from(weight.max(1)))
+    }
+}
+
+impl Rank {
+    /// The rank as a number, in the same order.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        // Bits of numbers from 0 on are in the order of the numbers; the logarithm of 1 may be -0.
+        self.0.abs().to_bits()
+    }
+}
+
 /// Ranks candidates in the order that one seed stands for: SHA-256 of `seed|id`. Of candidates at the same priority, each
 /// comes first as often as its share of their weights says.
 pub struct Ranks<'s> {
@@ -30,14 +55,16 @@ impl<'s> Ranks<'s> {
         Self { seed, block }
     }
 
+    /// What the candidate `id` draws.
+    #[must_use]
+    pub fn draw(&self, id: &str) -> Draw {
+        Draw(self.block(id).map_or_else(|| self.long(id), first_of) >> 11)
+    }
+
     /// Where the candidate `id` comes.
     #[must_use]
     pub fn rank(&self, id: &str, weight: u32) -> Rank {
-        let bits = self.block(id).map_or_else(|| self.long(id), first_of) >> 11;
-        // Within (0, 1): 53 bits are what an f64 holds.
-        let share = (bits as f64 + 1.0) / ((1_u64 << 53) as f64 + 1.0);
-        // The logarithm of this crate is the same on every platform, bit for bit.
-        Rank(-libm::log(share) / f64::from(weight.max(1)))
+        self.draw(id).rank(weight)
     }
 
     /// The one block that is hashed, padded (FIPS 180-4, 5.1.1); `None`: there are more.

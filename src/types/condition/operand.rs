@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// The right side of `<`, `>`, `<=` and `>=`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Operand {
     /// A decimal number: `-12.50`.
     Number(Decimal),
@@ -30,7 +30,7 @@ impl Operand {
 }
 
 /// A decimal number as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Decimal {
     is_negative: bool,
     whole: Box<str>,
