@@ -17,6 +17,9 @@ REALM = "sip.bench.invalid"
 DEAD_CAMPAIGNS, DEAD_NUMBERS = 10, 100
 # In one configuration, webhooks decide about the calls of the first campaigns, and take their time.
 SLOW_CAMPAIGNS = 50
+# In another one, each call has a choice: so many buyers, of which half take it, and none is closed for longer than a minute.
+CHOICE = 10
+ZONES = ("America/New_York", "America/Chicago", "America/Denver", "UTC")
 # Ports that nothing else of the benchmark uses; they rest for a second, so that there are enough at 1,000 calls/s.
 MEDIA = """[media]
 ports = "20000-29999"
@@ -49,8 +52,24 @@ def write(work, ports):
     edge(work, ports, lines, campaigns, users, prefixes, "udp", "relayed", MEDIA)
     slow = [dict(c, buyers=[(name, f"127.0.0.1:{ports.slow_buyer}") for name, _ in c["buyers"]]) for c in campaigns[:SLOW_CAMPAIGNS]]
     edge(work, ports, lines, slow + campaigns[SLOW_CAMPAIGNS:], users, prefixes, "udp", "hooks", hooks(ports))
+    choice = [dict(c, buyers=[(f"buyer{place}", buyer) for place in range(CHOICE)]) for c in campaigns]
+    edge(work, ports, lines, choice, users, prefixes, "udp", "routing", rules=rules, tags="age:66;product:solar")
     put(f"{work}/slow.csv", (n for n, c in lines if c < SLOW_CAMPAIGNS))
     put(f"{work}/quick.csv", (n for n, c in lines if SLOW_CAMPAIGNS <= c < live))
+
+
+def rules(place):
+    """What the buyer at this place of a campaign asks of calls."""
+    return f"""priority = 1
+weight = {1 + place % 3}
+tags = ["age:>=65", "product:{'solar' if place % 2 else 'roofs'}"]
+hours = ["daily not 04:00-04:01"]
+time_zone = "{ZONES[place % len(ZONES)]}"
+max_calls = 100000
+
+[buyer.caps]
+day = 100000000
+"""
 
 
 def hooks(ports):
@@ -93,13 +112,15 @@ def kamailio(work, lines, campaigns, users, prefixes):
     put(f"{work}/address.txt", (f"1 {prefix.replace('/', ' ')} 0 trunk{i}" for i, prefix in enumerate(prefixes)))
 
 
-def edge(work, ports, lines, campaigns, users, prefixes, transport, name=None, more=""):
-    """The edge's configuration for buyers by `transport`, called by that or by `name`, with `more` sections."""
+def edge(work, ports, lines, campaigns, users, prefixes, transport, name=None, more="", rules="priority = {}\n".format, tags=""):
+    """The edge's configuration for buyers by `transport`, called by that or by `name`, with `more` sections, `rules` of each buyer by its
+    place and `tags` of all numbers."""
+    name = name or transport
     texts = lambda values: ", ".join(f'"{value}"' for value in values)
-    logins = ",\n".join(f'  {{ name = "{name}", password = "{password}" }}' for name, password in users)
-    put(f"{work}/edge/numbers.csv", ["number,campaign,afid,sid"] + [
-        ",".join((n, campaigns[c]["id"], campaigns[c]["afid"], campaigns[c]["sid"])) for n, c in lines])
-    with open(f"{work}/edge/strowger-{name or transport}.toml", "w") as file:
+    logins = ",\n".join(f'  {{ name = "{user}", password = "{password}" }}' for user, password in users)
+    put(f"{work}/edge/numbers-{name}.csv", ["number,campaign,afid,sid,tags"] + [
+        ",".join((n, campaigns[c]["id"], campaigns[c]["afid"], campaigns[c]["sid"], tags)) for n, c in lines])
+    with open(f"{work}/edge/strowger-{name}.toml", "w") as file:
         file.write(f"""\
 [node]
 name = "bench"
@@ -156,13 +177,13 @@ users = [
 ]
 
 [[numbers]]
-file = "numbers.csv"
+file = "numbers-{name}.csv"
 """)
         for afid in sorted({campaign["afid"] for campaign in campaigns}):
             file.write(f'\n[[publisher]]\nafid = "{afid}"\ncompany = "bench"\n')
         for campaign in campaigns:
-            ids = [f"{name}-{campaign['id']}" for name, _ in campaign["buyers"]]
+            ids = [f"{user}-{campaign['id']}" for user, _ in campaign["buyers"]]
             file.write(f'\n[[campaign]]\nid = "{campaign["id"]}"\ncompany = "bench"\nbuyers = [{texts(ids)}]\n')
-            for place, (id, (name, address)) in enumerate(zip(ids, campaign["buyers"])):
-                file.write(f'\n[[buyer]]\nid = "{id}"\ncompany = "bench"\nuri = "sip:{name}{campaign["id"]}@127.0.0.1"\n'
-                           f'address = "{address}"\ntransport = "{transport}"\npriority = {place}\n')
+            for place, (id, (user, address)) in enumerate(zip(ids, campaign["buyers"])):
+                file.write(f'\n[[buyer]]\nid = "{id}"\ncompany = "bench"\nuri = "sip:{user}{campaign["id"]}@127.0.0.1"\n'
+                           f'address = "{address}"\ntransport = "{transport}"\n{rules(place)}')
