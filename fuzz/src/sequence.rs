@@ -435,6 +435,7 @@ impl Run {
                 Output::Forward { .. }
                 | Output::Probed { .. }
                 | Output::Posted { .. }
+                | Output::Abroad(..)
                 | Output::Resolve(_)
                 | Output::Media { .. }
                 | Output::AskMedia(_) => {}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strowger::twilio::callback::Callback;
 use strowger::twilio::connect::{Claim, Companies, CompanyKey, Refusal, Standing};
-use strowger::twilio::dial::{Leg, MOST_ATTEMPTS, Outcome, Plan};
+use strowger::twilio::dial::{Outcome, after_edge};
 use strowger::twilio::form::{Form, MOST_FIELDS};
 use strowger::twilio::front_door::Service;
 use strowger::twilio::ivr::Place;
@@ -13,7 +13,7 @@ use strowger::twilio::notification::{IdentityGrammar, Notification};
 use strowger::twilio::public_url::PublicUrl;
 use strowger::twilio::signature::{Algorithm, Content, Keys, Webhook, sign};
 use strowger::twilio::ticket::Ticket;
-use strowger::twilio::twiml::{Response, Target, hangup};
+use strowger::twilio::twiml::{Dial, Response, Target, hangup};
 use strowger::twilio::{jwt, numbers, rest};
 use strowger::types::moment::Moment;
 use strowger::types::number::Number;
@@ -142,23 +142,16 @@ fn check_answers(form: &Form) {
         number,
         send_digits: form.first("Digits").map(Into::into),
     };
-    let leg = Leg {
-        target,
-        ringing: Duration::from_secs(20),
-    };
-    let legs = [leg];
-    let plan = Plan {
-        legs: &legs,
+    let dial = Dial {
+        target: &target,
         caller_id: form.first("From"),
+        timeout: Duration::from_secs(20),
         time_limit: Duration::from_secs(60),
+        action: form.first("To").unwrap_or_default(),
         status: None,
-        fallback: form.first("To"),
     };
-    let outcome = Outcome::read(form);
-    for attempt in [0, 1, MOST_ATTEMPTS, usize::MAX] {
-        let (_, next) = plan.after(attempt, &outcome, &|attempt| attempt.to_string());
-        assert_eq!(next, None);
-    }
+    assert!(dial.verb().is_ok());
+    assert!(after_edge(&Outcome::read(form)).write().is_ok());
 }
 
 /// Every company signs with one secret, and owns every number.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::call::abroad::Stay;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::early_offer::Offers;
@@ -29,6 +30,8 @@ pub(crate) struct Early {
     pub(crate) server: Option<ServerId>,
     /// The call that is to be transferred.
     pub(crate) transfer: Option<CallKey>,
+    /// A vendor has the caller: there is no transaction either.
+    pub(crate) abroad: Option<Box<Stay>>,
     pub(crate) flow: Flow,
     pub(crate) reply: ReplyHead,
     /// The INVITE itself, for the next buyer.
@@ -135,6 +138,9 @@ impl Early {
 
     /// Refuses the INVITE with `status`; `why` goes into Reason (RFC 3326).
     pub(crate) fn refuse(&self, now: Instant, core: &mut Core, tag: &[u8], status: u16, why: &str) {
+        if let Some(stay) = &self.abroad {
+            stay.end(core, why, status);
+        }
         if let Some(of) = self.transfer {
             core.news.push_back(News::Failed { of, status });
         }
@@ -233,7 +239,7 @@ impl Call {
         let early = match &self.state {
             State::Hunting(hunting) => &hunting.early,
             State::Asking(asking) => &asking.early,
-            State::Talking(_) | State::Ending(_) | State::Gone => return,
+            State::Abroad(_) | State::Talking(_) | State::Ending(_) | State::Gone => return,
         };
         let status = Self::status_for(&self.trunk, outcome);
         early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
@@ -323,7 +329,7 @@ fn status_of(outcome: Outcome) -> u16 {
         Outcome::AllBusy | Outcome::AllCapped => 486,
         Outcome::Internal => 500,
         Outcome::Stopped | Outcome::Unkept | Outcome::NoMedia => 503,
-        Outcome::NoPrack => 504,
+        Outcome::NoPrack | Outcome::VendorSilent => 504,
         Outcome::MediaFailed => 500,
         // Answered: the caller has its 200.
         Outcome::Completed

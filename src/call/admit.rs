@@ -167,6 +167,7 @@ impl Arriving<'_, '_> {
         let early = Early {
             server: Some(server),
             transfer: None,
+            abroad: None,
             flow: self.flow,
             reply: ReplyHead::new(self.request, &self.flow),
             request: Bytes::copy_from_slice(bytes),

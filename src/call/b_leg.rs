@@ -116,6 +116,8 @@ pub(crate) enum NotSent {
     Unbuildable,
     /// The caller's media cannot be offered to it.
     Unfit,
+    /// Whoever is to call it may not know its credentials.
+    Withheld,
 }
 
 /// The longest request, in bytes, that is sent in a datagram where TCP can be had (RFC 3261 §18.1.1).
@@ -382,4 +384,4 @@ fn write_signed_to(writer: &mut Writer<'_>, dialled: &[u8], uri: &[u8]) {
 const LOOK_UP: Duration = Duration::from_secs(2);
 
 /// CSeq of an attempt's first INVITE.
-const FIRST_CSEQ: u32 = 1;
+pub(crate) const FIRST_CSEQ: u32 = 1;

@@ -22,6 +22,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::call::a_leg::Early;
+use crate::call::abroad::Abroad;
 use crate::call::aftermath::conclude;
 use crate::call::aside::Asides;
 use crate::call::bridge::Talking;
@@ -83,6 +84,8 @@ pub(crate) enum State {
     Hunting(Box<Hunting>),
     /// A buyer answered.
     Talking(Box<Talking>),
+    /// A buyer answered, and a vendor carries both legs.
+    Abroad(Box<Abroad>),
     /// It is over, but for answers that are still to come.
     Ending(Box<Ending>),
     /// Nothing is left.
@@ -132,7 +135,11 @@ impl Call {
             (Side::Buyer, State::Talking(talking)) => talking.who.refer,
             (
                 Side::Buyer,
-                State::Asking(_) | State::Hunting(_) | State::Ending(_) | State::Gone,
+                State::Asking(_)
+                | State::Hunting(_)
+                | State::Abroad(_)
+                | State::Ending(_)
+                | State::Gone,
             ) => Refer::Refuse,
         }
     }
@@ -155,7 +162,7 @@ impl Call {
             State::Ending(ending) => ending
                 .dialog(side)
                 .is_some_and(|dialog| dialog.is_of(call_id, tag)),
-            State::Gone => false,
+            State::Abroad(_) | State::Gone => false,
         }
     }
 
@@ -168,7 +175,7 @@ impl Call {
             State::Hunting(hunting) => hunting
                 .early_dialog(asked)
                 .is_some_and(|early| early.dialog.advance(cseq, flow)),
-            State::Gone => true,
+            State::Abroad(_) | State::Gone => true,
             State::Talking(talking) => talking.leg(side).dialog.advance(cseq, flow),
             State::Ending(ending) => ending
                 .dialog_mut(side)
@@ -181,7 +188,7 @@ impl Call {
         match &mut self.state {
             State::Asking(asking) => Some(&mut asking.early),
             State::Hunting(hunting) => Some(&mut hunting.early),
-            State::Talking(_) | State::Ending(_) | State::Gone => None,
+            State::Abroad(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         }
     }
 
@@ -191,17 +198,23 @@ impl Call {
             State::Asking(asking) => asking.poll_timeout(),
             State::Hunting(hunting) => hunting.poll_timeout(),
             State::Talking(talking) => {
-                let story = self
-                    .record
-                    .as_ref()
-                    .and_then(|record| record.story.as_ref());
-                let timer = story.and_then(|story| story.poll_timeout());
-                [talking.poll_timeout(), timer].into_iter().flatten().min()
+                let own = talking.poll_timeout();
+                [own, self.timer_due()].into_iter().flatten().min()
+            }
+            State::Abroad(abroad) => {
+                let own = Some(abroad.poll_timeout());
+                [own, self.timer_due()].into_iter().flatten().min()
             }
             State::Ending(ending) => ending.poll_timeout(),
             State::Gone => None,
         };
         [own, self.media.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// When a webhook of the campaign's is due.
+    fn timer_due(&self) -> Option<Instant> {
+        let story = self.record.as_ref()?.story.as_ref()?;
+        story.poll_timeout()
     }
 
     /// Lets every timer due at `now` fire.
@@ -220,6 +233,10 @@ impl Call {
             State::Talking(_) => {
                 self.fire_timers(now, core);
                 self.handle_talk_timeout(now, core);
+            }
+            State::Abroad(_) => {
+                self.fire_timers(now, core);
+                self.handle_abroad_timeout(now, core);
             }
             State::Ending(_) => self.handle_ending_timeout(now, core),
             State::Gone => {}

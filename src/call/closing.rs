@@ -162,7 +162,7 @@ impl Call {
                     self.handle_caller_gone(now, core, flow, request);
                 }
             }
-            State::Gone => {}
+            State::Abroad(_) | State::Gone => {}
         }
     }
 
@@ -182,6 +182,7 @@ impl Call {
                 self.fail(now, core, outcome, Side::Edge);
             }
             State::Talking(_) => self.hang_up(now, core, outcome, Side::Edge),
+            State::Abroad(_) => self.drop_abroad(now, core, outcome),
             State::Ending(_) | State::Gone => {}
         }
     }

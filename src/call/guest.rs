@@ -21,6 +21,11 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    /// The call of a ticket that our own HTTP side has written.
+    pub(crate) fn of(ticket: Ticket, company: CompanyId) -> Self {
+        Self { ticket, company }
+    }
+
     /// Its UUID, which it has had since our HTTP side heard of it.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         self.ticket.uuid.to_be_bytes()

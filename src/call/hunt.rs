@@ -172,6 +172,9 @@ impl Call {
                     self.handle_reserved(now, core, ticket, None);
                 }
                 Phase::Pinging(_) => self.end_pings(now, core, Some(turn)),
+                Phase::Trying(_) if hunting.early.abroad.is_some() => {
+                    self.handle_silence(now, core, turn);
+                }
                 Phase::Trying(attempt) => {
                     let is_silent = attempt.silent_until.is_some();
                     self.handle_attempt_timeout(now, core, turn, is_silent);
@@ -240,7 +243,7 @@ impl Call {
 
     /// What is tried after an attempt: another gateway of the same buyer if it was the trunk that failed, and not
     /// before the callee was reached; else the next buyer.
-    fn next_after(&self, turn: TurnId, is_trunk_failure: bool) -> Next {
+    pub(crate) fn next_after(&self, turn: TurnId, is_trunk_failure: bool) -> Next {
         match self.state.attempt(turn) {
             Some(attempt) if is_trunk_failure && !attempt.has_rung => Next::Gateway,
             Some(_) | None => Next::Buyer,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::call::errand::Said;
 use crate::call::memory::Recalled;
 use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
@@ -117,6 +118,8 @@ pub enum Input<'a> {
     },
     /// The answer to [`Output::AskMedia`](crate::call::output::Output).
     MediaTold(Told),
+    /// What a vendor tells of a call that it carries; answered by `Output::Abroad`, now or later.
+    Abroad(CallUuid, Said),
     /// The time that `Engine::poll_timeout` asked for has come.
     Timeout,
 }

@@ -419,7 +419,7 @@ impl Call {
                 self.fail(now, core, outcome, by);
             }
             State::Talking(_) => self.hang_up(now, core, outcome, by),
-            State::Ending(_) | State::Gone => {}
+            State::Abroad(_) | State::Ending(_) | State::Gone => {}
         }
     }
 

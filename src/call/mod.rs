@@ -38,11 +38,14 @@
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
 //! | a call's media, where it is relayed | `media`, our ports `gates`, what is asked of rtpengine `lodger` |
+//! | a call that a vendor carries | `abroad`, whom it calls `abroad_leg`, by which words `errand`
 //! | a handler that has panicked | `rescue`, a journal that cannot be written `unkept` |
 //! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
 
 mod a_leg;
+pub mod abroad;
+mod abroad_leg;
 mod admit;
 mod aftermath;
 mod again;
@@ -60,6 +63,7 @@ pub mod course;
 mod credentials;
 mod early_offer;
 mod elsewhere;
+pub mod errand;
 pub mod explain;
 mod face;
 mod facts;
@@ -260,6 +264,7 @@ impl Engine {
             } => self.handle_probed(buyer, gateway, is_lost),
             Input::Media { id, lost } => self.handle_media(now, id, lost),
             Input::MediaTold(told) => self.handle_media_told(now, told),
+            Input::Abroad(uuid, said) => self.handle_said(now, uuid, said),
             Input::Timeout => self.handle_timeout(now),
         }
         self.deliver_reports(now);

@@ -189,7 +189,12 @@ impl Call {
             let hunt = &mut hunting.hunt;
             if hunt.next < buyers.len() && !hunt.is_last_resort {
                 let first = hunt.next;
-                let width = hunt.joined.width(first, self.policy.hunt.at_once);
+                // A vendor calls one after another.
+                let most = match hunting.early.abroad {
+                    Some(_) => 1,
+                    None => self.policy.hunt.at_once,
+                };
+                let width = hunt.joined.width(first, most);
                 let together = buyers.run(first, width).unwrap_or_default();
                 let width = self.width_of(&together);
                 hunt.next += width;
@@ -239,7 +244,10 @@ impl Call {
     ) -> Pushed {
         let (policy, trunk) = (self.policy.clone(), self.trunk.clone());
         let companies = &policy.directory.companies;
-        let Hunting { hunt, turns, .. } = hunting;
+        let Hunting {
+            hunt, turns, early, ..
+        } = hunting;
+        let is_abroad = early.abroad.is_some();
         let is_alone = turns.len() == 1;
         let Some(turn) = turns.iter_mut().find(|turn| turn.id == id) else {
             return Pushed::Over;
@@ -258,6 +266,11 @@ impl Call {
                 return Pushed::Over;
             };
             turn.tried = place;
+            if gateway.phone.is_some() && !is_abroad {
+                let why = WhySkipped::Judged(PHONE_ONLY);
+                self.skip(now, core, (&buyer, Some(gateway)), why);
+                continue;
+            }
             let standing = core.health.standing(now, &policy.health, &buyer, gateway);
             if further.is_none() && standing != Standing::Up && !hunt.is_last_resort {
                 self.skip(now, core, (&buyer, Some(gateway)), WhySkipped::GatewayDown);
@@ -293,7 +306,10 @@ impl Call {
             let Some(company) = companies.get(usize::from(hunt.company.0)) else {
                 return Pushed::Spent;
             };
-            let target = further.or_else(|| first_target(core, gateway, &mut turn.places));
+            let target = match is_abroad {
+                true => None,
+                false => further.or_else(|| first_target(core, gateway, &mut turn.places)),
+            };
             let carried = match target {
                 Some(target) => {
                     let meeting = Meeting {
@@ -343,6 +359,7 @@ impl Call {
                 sender: hunt.sender,
             };
             let made = match target {
+                _ if is_abroad => offer.send_abroad(now, core, &buyer, gateway),
                 Some(_) if carried.is_err() => Err(NotSent::Unfit),
                 Some(target) => offer.make(now, core, &buyer, gateway, target),
                 None => offer.look_up(now, core, &buyer, gateway),
@@ -365,6 +382,7 @@ impl Call {
                 Err(NotSent::Unreachable) => AttemptResult::Unreachable,
                 Err(NotSent::Unbuildable) => AttemptResult::BuyerError,
                 Err(NotSent::Unfit) => AttemptResult::MediaMismatch,
+                Err(NotSent::Withheld) => AttemptResult::BuyerAuth,
             };
             let whose = (&buyer, gateway, turn.together);
             let entry = self.note_attempt(whose, now, Box::default());
@@ -402,6 +420,8 @@ impl Call {
     }
 }
 
+/// Why a gateway is passed over that is a telephone: only a vendor can call there.
+const PHONE_ONLY: &str = "phone_only";
 /// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
 const TCP_PAUSE: Duration = Duration::from_secs(3600);
 /// The body that a buyer gets: what was made of the caller's, or that itself.

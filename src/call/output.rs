@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::call::errand::Step;
 use crate::call::memory::{News, Of, Question};
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::TrunkId;
@@ -100,8 +101,7 @@ pub enum Output {
         /// A call that is meant is out of reach.
         is_barred: bool,
     },
-    /// Keep the tags of a call that goes on, in place of those that were kept: if nobody lives to see its end, its webhooks fire
-    /// all the same.
+    /// Keep the tags of a call that goes on, in place of those kept before: its webhooks fire though nobody sees its end.
     Keep {
         /// The call.
         uuid: CallUuid,
@@ -131,6 +131,8 @@ pub enum Output {
     Resolve(Arc<Wanted>),
     /// Count it, and perhaps log it.
     Event(Event),
+    /// What a vendor is to do with this call, which it carries.
+    Abroad(CallUuid, Step),
     /// The call is over; this is what remains of it. Exactly one per call.
     Record(Box<Record>),
 }
@@ -295,7 +297,7 @@ pub enum Event {
         /// From answer to end; zero if it was never answered.
         talk: Duration,
     },
-    /// A message of ours could not be built: a fault of ours, or of the configuration.
+    /// A message of ours could not be built: our fault, or the configuration's.
     Unbuildable,
     /// A handler has panicked, a fault of ours: the call that it worked on is given up.
     Panicked,

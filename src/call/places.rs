@@ -291,7 +291,7 @@ impl Call {
                 matches!(&asking.wanted, Wanted::Trunk(own, _) if *own == ticket)
             }
             State::Hunting(_) => self.turn_asking(ticket).is_some(),
-            State::Talking(_) | State::Ending(_) | State::Gone => false,
+            State::Abroad(_) | State::Talking(_) | State::Ending(_) | State::Gone => false,
         }
     }
 

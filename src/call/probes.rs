@@ -50,7 +50,8 @@ impl Probes {
             let Some(every) = buyer.probe else {
                 continue;
             };
-            for gateway in &buyer.gateways {
+            let gateways = buyer.gateways.iter();
+            for gateway in gateways.filter(|one| one.phone.is_none()) {
                 let is_it = |probe: &Probe| {
                     probe.buyer.id == buyer.id && probe.gateway.name == gateway.name
                 };

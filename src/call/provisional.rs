@@ -383,7 +383,11 @@ impl Call {
         let held = match &mut self.state {
             State::Hunting(hunting) if is_asking || hunting.early.is_exchanging() => None,
             State::Hunting(hunting) => hunting.take_held(),
-            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
+            State::Asking(_)
+            | State::Talking(_)
+            | State::Abroad(_)
+            | State::Ending(_)
+            | State::Gone => None,
         };
         let Some(held) = held else {
             if let (Some(next), Some(early)) = (next, self.early_mut()) {

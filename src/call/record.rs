@@ -235,6 +235,8 @@ pub enum Outcome {
     AllBusy,
     /// The caller asked for reliable provisional responses, and never acknowledged one.
     NoPrack,
+    /// A vendor that carries the call has not told what came of its leg to a buyer.
+    VendorSilent,
     /// Answered, but the caller's ACK never came.
     NoAck,
     /// Answered, then a side stopped answering requests.
@@ -278,6 +280,7 @@ impl Outcome {
             Self::NoAnswer => "no_answer",
             Self::AllBusy => "all_busy",
             Self::NoPrack => "no_prack",
+            Self::VendorSilent => "vendor_silent",
             Self::NoAck => "no_ack",
             Self::LegLost => "leg_lost",
             Self::SessionExpired => "session_expired",

@@ -97,7 +97,7 @@ impl Registry {
     pub(crate) fn insert(&mut self, now: Instant, call: Box<Call>) {
         let key = call.key;
         self.arrivals.insert(call.arrival.clone(), key);
-        if call.policy.hooks.is_posted_to() {
+        if call.policy.hooks.is_posted_to() || call.is_abroad() {
             self.enlist(&call);
         }
         self.calls.insert(call);
@@ -232,7 +232,7 @@ impl Registry {
         for (_, call) in &self.calls {
             match call.state {
                 State::Asking(_) | State::Hunting(_) => gauges.calls_ringing += 1,
-                State::Talking(_) => gauges.calls_talking += 1,
+                State::Talking(_) | State::Abroad(_) => gauges.calls_talking += 1,
                 State::Ending(_) | State::Gone => gauges.calls_ending += 1,
             }
         }

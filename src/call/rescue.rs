@@ -84,6 +84,7 @@ impl Call {
                 self.fail(now, core, Outcome::Internal, Side::Edge);
             }
             State::Talking(_) => self.hang_up(now, core, Outcome::Internal, Side::Edge),
+            State::Abroad(_) => self.drop_abroad(now, core, Outcome::Internal),
             State::Ending(_) | State::Gone => {}
         }
         self.settle(now, core, Outcome::Internal, 500, Side::Edge);

@@ -23,8 +23,10 @@ use crate::call::within::AskedWithin;
 use crate::dialog::session_timer::Asked;
 use crate::routing::buyer::Buyer;
 use crate::sip::build::{ReplyHead, Writer};
+use crate::sip::flow::Transport;
 use crate::sip::message::{Method, Response};
 use crate::types::ids::{CallUuid, Mark};
+use crate::types::number::Number;
 
 impl Engine {
     /// A REFER that we carry out.
@@ -92,7 +94,13 @@ impl Call {
     fn seek(now: Instant, core: &mut Core, key: CallKey, referral: Referral) -> Option<Self> {
         let uuid = CallUuid::new(&mut core.entropy);
         let caller_mark = core.mark(key.slot);
-        let invite = write_invite(core, key, &referral)?;
+        let wish = Wish {
+            host: referral.policy.advertised(referral.flow.listener),
+            transport: referral.flow.transport,
+            target: referral.target,
+            caller: referral.caller,
+        };
+        let invite = write_invite(core, key, &wish)?;
         let request = reread(&invite)?;
         let essentials = request.essentials().ok()?;
         let Referral {
@@ -143,6 +151,7 @@ impl Call {
         let early = Early {
             server: None,
             transfer: Some(of),
+            abroad: None,
             flow,
             reply: ReplyHead::new(&request, &flow),
             request: invite.clone(),
@@ -212,14 +221,21 @@ impl Call {
     }
 }
 
+/// What a caller wants who has sent no INVITE.
+pub(crate) struct Wish<'w> {
+    /// Where it would have sent it.
+    pub(crate) host: &'w str,
+    pub(crate) transport: Transport,
+    pub(crate) target: Number,
+    /// `None`: it is withheld.
+    pub(crate) caller: Option<Number>,
+}
+
 /// The INVITE that a caller would have sent: the number it has, the number it wants, and no offer, for nobody has one yet.
-fn write_invite(core: &mut Core, key: CallKey, referral: &Referral) -> Option<Bytes> {
-    let host = referral
-        .policy
-        .advertised(referral.flow.listener)
-        .to_owned();
-    let wanted = format!("sip:{}@{host}", referral.target);
-    let caller = match referral.caller {
+pub(crate) fn write_invite(core: &mut Core, key: CallKey, wish: &Wish<'_>) -> Option<Bytes> {
+    let host = wish.host;
+    let wanted = format!("sip:{}@{host}", wish.target);
+    let caller = match wish.caller {
         Some(number) => format!("<sip:{number}@{host}>;tag="),
         None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=".to_owned(),
     };
@@ -230,7 +246,7 @@ fn write_invite(core: &mut Core, key: CallKey, referral: &Referral) -> Option<By
     );
     let mut writer = Writer::request(&mut core.buffer, Method::Invite, wanted.as_bytes());
     writer
-        .via(referral.flow.transport, &host, &branch)
+        .via(wish.transport, host, &branch)
         .number("Max-Forwards", 70)
         .parts("From", &[caller.as_bytes(), &tag])
         .parts("To", &[b"<", wanted.as_bytes(), b">"])

@@ -172,14 +172,18 @@ impl State {
     pub(crate) fn attempt(&self, turn: TurnId) -> Option<&Attempt> {
         match self {
             Self::Hunting(hunting) => hunting.turn(turn)?.attempt(),
-            Self::Asking(_) | Self::Talking(_) | Self::Ending(_) | Self::Gone => None,
+            Self::Asking(_) | Self::Talking(_) | Self::Abroad(_) | Self::Ending(_) | Self::Gone => {
+                None
+            }
         }
     }
 
     pub(crate) fn attempt_mut(&mut self, turn: TurnId) -> Option<&mut Attempt> {
         match self {
             Self::Hunting(hunting) => hunting.turn_mut(turn)?.attempt_mut(),
-            Self::Asking(_) | Self::Talking(_) | Self::Ending(_) | Self::Gone => None,
+            Self::Asking(_) | Self::Talking(_) | Self::Abroad(_) | Self::Ending(_) | Self::Gone => {
+                None
+            }
         }
     }
 
@@ -187,7 +191,9 @@ impl State {
     pub(crate) fn turns(&self) -> &[Turn] {
         match self {
             Self::Hunting(hunting) => &hunting.turns,
-            Self::Asking(_) | Self::Talking(_) | Self::Ending(_) | Self::Gone => &[],
+            Self::Asking(_) | Self::Talking(_) | Self::Abroad(_) | Self::Ending(_) | Self::Gone => {
+                &[]
+            }
         }
     }
 }
@@ -203,7 +209,11 @@ impl Call {
     pub(crate) fn tries_with(&self, mark: Mark) -> bool {
         match &self.state {
             State::Hunting(hunting) => hunting.attempts().any(|one| one.mark == mark),
-            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => false,
+            State::Asking(_)
+            | State::Talking(_)
+            | State::Abroad(_)
+            | State::Ending(_)
+            | State::Gone => false,
         }
     }
 

@@ -58,7 +58,7 @@ impl Call {
                 self.answer_early_request(now, core, asked, &reply);
                 return;
             }
-            State::Ending(_) | State::Gone => {
+            State::Abroad(_) | State::Ending(_) | State::Gone => {
                 core.answer(now, server, &reply, 481, None);
                 return;
             }

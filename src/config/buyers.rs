@@ -124,16 +124,27 @@ fn login(
             );
         }
     }
+    let is_shared = section.flag("share_login", false, desk);
     let present = (section.has("username"), section.has("password"));
     match present {
         (true, false) => section.missing("password", "`username` needs it", desk),
         (false, true) => section.missing("username", "`password` needs it", desk),
+        (false, false) if section.has("share_login") => {
+            section.missing(
+                "username",
+                "`share_login` is of no use without a login",
+                desk,
+            );
+        }
         (false, false) if section.has("realm") => {
             section.missing("username", "`realm` is of no use without a login", desk);
         }
         (true, true) | (false, false) => {}
     }
-    let mut hosts = gateways.unwrap_or_default().iter().map(|one| &*one.host);
+    let gateways = gateways.unwrap_or_default().iter();
+    let mut hosts = gateways
+        .filter(|one| one.phone.is_none())
+        .map(|one| &*one.host);
     let host = hosts.next().unwrap_or_default();
     if present == (true, true) && !section.has("realm") && hosts.any(|other| other != host) {
         section.missing(
@@ -146,6 +157,7 @@ fn login(
         username: username?.value.into(),
         password: password?.value,
         realm: realm.map_or(host, |realm| realm.value).into(),
+        is_shared,
     })
 }
 

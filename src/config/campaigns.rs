@@ -98,6 +98,9 @@ impl<'d> Campaigns<'d> {
             callers: callers::of(section, cast.callers, desk),
             repeat: repeat(section, desk),
             settle: settle(section, desk),
+            is_direct: section
+                .choice("twilio", TWILIO, desk)
+                .is_some_and(|found| found.value),
             dedupe: section.duration(
                 "dedupe",
                 Duration::ZERO,
@@ -325,6 +328,8 @@ fn settle(section: &Section<'_>, desk: &mut Desk<'_>) -> Duration {
 }
 
 /// Whether all buyers of one priority are called at once.
+/// Who calls the buyers for calls that come by Twilio's webhooks.
+const TWILIO: &[(&str, bool)] = &[("edge", false), ("direct", true)];
 const DIAL: &[(&str, bool)] = &[("in_turn", false), ("together", true)];
 
 fn repeat(section: &Section<'_>, desk: &mut Desk<'_>) -> Repeat {

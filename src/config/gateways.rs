@@ -13,6 +13,7 @@ use crate::routing::buyer::{Gateway, MOST_GATEWAYS};
 use crate::sip::flow::Transport;
 use crate::sip::locate::Wanted;
 use crate::sip::uri::{SipUri, Uri};
+use crate::types::number::Number;
 
 /// Reads the gateways of the buyer in `section`, in order of priority; `None` if one of them cannot be read.
 pub(super) fn read(
@@ -67,13 +68,22 @@ pub(super) fn read(
 /// Reads one gateway; the table of a buyer with one way to it looks the same, but for its rank.
 fn read_one(section: &Section<'_>, listeners: &Listeners, desk: &mut Desk<'_>) -> Option<Gateway> {
     let is_own_table = section.place.section == keys::GATEWAY.name;
-    let uri = uri(section, desk);
-    let written = section.text("address", desk);
     let (mut priority, mut weight) = (1, 1);
     if is_own_table {
         priority = section.integer("priority", 1, -1_000_000..=1_000_000, desk);
         weight = section.count("weight", 1, 1..=1_000_000, desk);
     }
+    if let Some(text) = section.text("uri", desk)
+        && text.value.starts_with(TEL)
+    {
+        return Some(Gateway {
+            priority: i32::try_from(priority).unwrap_or(1),
+            weight: u32::try_from(weight).unwrap_or(1),
+            ..phone(section, text, desk)?
+        });
+    }
+    let uri = uri(section, desk);
+    let written = section.text("address", desk);
     let transport = uri.as_ref().map(|uri| transport(section, uri, desk));
     let tls_name = tls_name(section, desk);
     let (uri, transport) = (uri?, transport?);
@@ -118,6 +128,29 @@ fn read_one(section: &Section<'_>, listeners: &Listeners, desk: &mut Desk<'_>) -
         weight,
         ..Gateway::udp(uri.text, &uri.host, address.value)
     })
+}
+
+/// A telephone, which a vendor calls for us.
+fn phone(section: &Section<'_>, text: Spot<&str>, desk: &mut Desk<'_>) -> Option<Gateway> {
+    for key in ["address", "transport", "tls_name"] {
+        if section.has(key) {
+            desk.fault(
+                section.place_of(key),
+                "is of no use for a telephone",
+                "leave it out, or write a SIP URI",
+            );
+        }
+    }
+    let digits = text.value.strip_prefix(TEL).unwrap_or_default();
+    let number = Number::from_e164(digits.as_bytes());
+    if number.is_none() {
+        desk.fault(
+            text.place,
+            format!("`{}` is no telephone", text.value.escape_debug()),
+            "for example \"tel:+18005551234\"",
+        );
+    }
+    Some(Gateway::telephone(number?))
 }
 
 /// A buyer's URI, checked.
@@ -308,6 +341,9 @@ fn check_address(
         );
     }
 }
+
+/// What the URI of a telephone begins with (RFC 3966).
+const TEL: &str = "tel:";
 
 /// Stands for the address of a gateway that is looked up.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

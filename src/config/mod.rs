@@ -280,7 +280,7 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     let buyers = directory.buyers.values();
     for gateway in buyers.flat_map(|buyer| &buyer.gateways) {
         let address = gateway.address.ip().into();
-        if gateway.lookup.is_none()
+        if gateway.target().is_some()
             && let Some(first) = known.insert(address, Known::Buyer)
         {
             known.insert(address, first);

@@ -112,6 +112,7 @@ impl Addresses {
                     gateways: buyer
                         .gateways
                         .iter()
+                        .filter(|gateway| gateway.phone.is_none())
                         .map(|gateway| {
                             let flow = policy.flow_to(gateway);
                             Way {

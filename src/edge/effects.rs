@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::call::Engine;
 use crate::call::output::{Event, Output};
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::record::{MediaAt, Record};
+use crate::edge::abroad::AbroadDesk;
 use crate::edge::diary::Diary;
 use crate::edge::exits::{Departure, Exits};
 use crate::edge::guard::{Guard, Notice, Standing, Tidings};
@@ -57,6 +59,8 @@ pub(super) struct Effects {
     webhooks: WebhookDesk,
     /// Knows what is remembered of callers.
     recall: RecallDesk,
+    /// What is next with calls that a vendor carries.
+    abroad: AbroadDesk,
     /// Who has said something of calls, and waits.
     posts: Posts,
     /// Looks names up; `None`: nobody does.
@@ -90,6 +94,7 @@ impl Effects {
             rtpengine,
             webhooks,
             recall,
+            abroad,
             asker,
         } = ways;
         Self {
@@ -104,6 +109,7 @@ impl Effects {
             rtpengine,
             webhooks,
             recall,
+            abroad,
             posts: Posts::default(),
             asker,
             tally,
@@ -156,6 +162,11 @@ impl Effects {
     /// The engine is about to be told what somebody says of calls.
     pub(super) fn begin_post(&mut self, letter: PostLetter) {
         self.posts.begin(letter);
+    }
+
+    /// The engine is about to be told of a call that a vendor carries.
+    pub(super) fn begin_abroad(&mut self, heard: oneshot::Sender<()>) {
+        self.abroad.begin(heard);
     }
 
     /// Does one thing; messages wait for the [`flush`](Self::flush).
@@ -257,6 +268,7 @@ impl Effects {
                     }
                 }
             },
+            Output::Abroad(uuid, step) => self.abroad.take(uuid, step),
             // Its beginning is in the journal before its end is.
             Output::Record(record) if self.diary.is_some() => self.ended.push((now, record)),
             Output::Record(record) => self.finish(now, record),
@@ -411,6 +423,7 @@ impl Effects {
         let webhooks = &self.webhooks;
         self.exits
             .depart(is_kept, |ticket, request| webhooks.ping(ticket, request));
+        self.abroad.settle(is_kept);
         for (now, record) in mem::take(&mut self.ended) {
             self.finish(now, record);
         }
@@ -736,6 +749,7 @@ mod tests {
                         rtpengine: None,
                         webhooks: WebhookDesk::to_nobody(own.clone()),
                         recall: RecallDesk::alone(own),
+                        abroad: AbroadDesk::new(Arc::default()),
                         asker: None,
                     },
                     (None, None),

@@ -17,6 +17,7 @@ use crate::call::output::Gauges;
 use crate::call::places::Ticket;
 use crate::call::policy::Policy;
 use crate::call::story::Reply;
+use crate::edge::abroad::AbroadLetter;
 use crate::edge::guard::Notice;
 use crate::edge::posts::PostLetter;
 use crate::media::commons::Counts;
@@ -102,6 +103,8 @@ pub(super) enum Letter {
     },
     /// What somebody says of calls, which may be here.
     Posted(PostLetter),
+    /// What a vendor tells of a call that it carries.
+    Abroad(AbroadLetter),
     /// What the guard of this shard tells.
     Guard(ShardId, Notice),
 }

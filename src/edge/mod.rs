@@ -13,6 +13,7 @@
 //!            └────────────────────────────────────────────────┘
 //! ```
 
+mod abroad;
 mod accounts;
 mod addresses;
 mod admin;
@@ -74,6 +75,7 @@ use crate::call::input::Which;
 use crate::call::policy::{Listener, Policy};
 use crate::call::record::Record;
 use crate::config::{Node, Settings};
+use crate::edge::abroad::{AbroadDesk, Correspondence, Steps};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::bound::{Bound, ports, second_handles};
 use crate::edge::directory::Change;
@@ -274,7 +276,10 @@ impl Edge {
             objects,
         };
         let clerk = keeping.start_clerk(&panel)?;
-        let reception = Reception::new(storeroom::moment(), keeping.notebook(), disk::draw()?);
+        let steps: Arc<Steps> = Arc::default();
+        let abroad = Correspondence::new(Arc::clone(&steps), mailboxes.clone());
+        let known = (keeping.notebook(), abroad);
+        let reception = Reception::new(storeroom::moment(), known, disk::draw()?);
         let client = Client::new(http_client.clone(), &dns)?;
         let known = (given.twilio.as_deref(), &keeping.notebook());
         let desks = accounts::open(known, client, &metrics)?;
@@ -327,6 +332,7 @@ impl Edge {
                     rtpengine: edge.planes.rtpengines(&door.mailbox),
                     webhooks: WebhookDesk::new(courier.clone(), door.mailbox.clone()),
                     recall: edge.keeping.recalls(&door.mailbox),
+                    abroad: AbroadDesk::new(Arc::clone(&steps)),
                     asker: Some(asker.clone()),
                 },
                 (edge.keeping.records(), edge.keeping.take_diary()),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::call::abroad::TRUNK;
 use crate::call::policy::Policy;
 use crate::call::replay::{End, Fate, Replayed, WhyPassed, replay};
 use crate::hooks::conversion::Conversion;
@@ -86,14 +87,24 @@ pub fn run(
     Ok(summary)
 }
 
+/// The trunk of a call that a vendor has carried, which came by none.
+fn nobodys(policy: &Policy, recorded: &Recorded) -> Option<Arc<Trunk>> {
+    if recorded.trunk != TRUNK {
+        return None;
+    }
+    let directory = &policy.directory;
+    let line = directory.numbers.get(&recorded.call.dialled.ok()?)?;
+    let campaign = directory.campaigns.get(line.campaign.0 as usize)?;
+    Some(Arc::new(Trunk::new(TRUNK, campaign.company)))
+}
+
 impl Summary {
     /// Replays one call; `Some`: it would be another.
     pub fn take(&mut self, line: usize, policy: &Policy, recorded: &Recorded) -> Option<Changed> {
-        let trunk = policy
-            .trunks
-            .iter()
-            .find(|trunk| *trunk.id == *recorded.trunk);
-        let replayed = trunk.map(|trunk| replay(policy, trunk, &recorded.call));
+        let mut trunks = policy.trunks.iter();
+        let trunk = trunks.find(|trunk| *trunk.id == *recorded.trunk).cloned();
+        let trunk = trunk.or_else(|| nobodys(policy, recorded));
+        let replayed = trunk.map(|trunk| replay(policy, &trunk, &recorded.call));
         let changed = compare(line, recorded, replayed.as_ref());
         self.add(recorded, replayed.as_ref(), changed.is_some());
         changed

@@ -32,6 +32,7 @@ use crate::call::Engine;
 use crate::call::input::Input;
 use crate::call::output::Output;
 use crate::call::policy::Policy;
+use crate::edge::abroad::AbroadLetter;
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Letter, Order};
 use crate::edge::pace::Pace;
@@ -340,6 +341,10 @@ impl Shard {
                     let post = Arc::clone(&letter.post);
                     self.effects.begin_post(letter);
                     self.step(now, Input::Posted(&post));
+                }
+                Some(Letter::Abroad(AbroadLetter { call, said, heard })) => {
+                    self.effects.begin_abroad(heard);
+                    self.step(now, Input::Abroad(call, said));
                 }
                 Some(Letter::Media { id, lost }) => {
                     self.step(now, Input::Media { id, lost });

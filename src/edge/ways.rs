@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::edge::abroad::AbroadDesk;
 use crate::edge::inbox::Mailbox;
 use crate::edge::media::MediaDesk;
 use crate::edge::postroom::Postroom;
@@ -28,6 +29,8 @@ pub(super) struct Ways {
     pub(super) webhooks: WebhookDesk,
     /// To what is remembered of callers.
     pub(super) recall: RecallDesk,
+    /// To those who ask what is next with calls that a vendor carries.
+    pub(super) abroad: AbroadDesk,
     /// To DNS; `None`: names are not looked up.
     pub(super) asker: Option<Asker>,
 }

@@ -1,7 +1,7 @@
 //! A buyer: who may get the call, where, and how it is told.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::sip::flow::{PeerId, Transport};
 use crate::sip::locate::{Target, Wanted};
 pub use crate::sip::retreaver::Profile as XPhProfile;
 use crate::sip::rules::HeaderRules;
+use crate::types::number::Number;
 use crate::types::secret::Secret;
 
 /// One buyer, as configured.
@@ -134,6 +135,8 @@ pub struct Gateway {
     pub transport: Transport,
     /// What DNS is asked for instead, for a gateway that is known by name.
     pub lookup: Option<Arc<Wanted>>,
+    /// A telephone, which only a vendor that carries the call can call; all that is said of requests means nothing then.
+    pub phone: Option<Number>,
     /// The name that its certificate must show, if they go there by TLS.
     pub tls_name: Option<Arc<str>>,
     /// Lower goes first.
@@ -153,16 +156,29 @@ impl Gateway {
             address,
             transport: Transport::Udp,
             lookup: None,
+            phone: None,
             tls_name: None,
             priority: 1,
             weight: 1,
         }
     }
 
-    /// Where it is, if its configuration says so; `None`: DNS does.
+    /// A telephone.
+    #[must_use]
+    pub fn telephone(number: Number) -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Self {
+            name: number.to_string().into(),
+            phone: Some(number),
+            ..Self::udp(&format!("tel:{number}"), "", nowhere)
+        }
+    }
+
+    /// Where it is, if its configuration says so; `None`: DNS does, or it is a telephone.
     #[must_use]
     pub fn target(&self) -> Option<Target> {
-        self.lookup.is_none().then_some(Target {
+        let is_told = self.lookup.is_none() && self.phone.is_none();
+        is_told.then_some(Target {
             transport: self.transport,
             address: self.address,
         })
@@ -190,6 +206,8 @@ pub struct Login {
     pub password: Secret,
     /// The only realm that is answered.
     pub realm: Box<str>,
+    /// Whether a vendor that calls the buyer for us may know it.
+    pub is_shared: bool,
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct Campaign {
     pub dedupe: Duration,
     /// How long after its end a call's conversion is found out, so that what is said of it until then counts.
     pub settle: Duration,
+    /// Whether Twilio itself calls the buyers for calls that come by its webhooks; else it sends them to our own edge.
+    pub is_direct: bool,
 }
 
 impl Campaign {
@@ -50,6 +52,7 @@ impl Campaign {
             repeat: Repeat::default(),
             dedupe: Duration::ZERO,
             settle: Duration::ZERO,
+            is_direct: false,
         }
     }
 }

@@ -78,6 +78,7 @@ pub(super) const OUTCOMES: &[Outcome] = &[
     Outcome::NoAnswer,
     Outcome::AllBusy,
     Outcome::NoPrack,
+    Outcome::VendorSilent,
     Outcome::NoAck,
     Outcome::LegLost,
     Outcome::SessionExpired,
@@ -127,6 +128,7 @@ pub(super) const SKIP_REASONS: &[&str] = &[
     "not_original",
     "tried",
     "circuit_open",
+    "phone_only",
 ];
 
 /// How questions for what is remembered of a caller went.

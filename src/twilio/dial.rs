@@ -1,4 +1,4 @@
-//! What became of a leg that Twilio called for us, and whom to call next.
+//! What became of a leg that Twilio called for us, and what is next.
 //!
 //! Twilio asks at the `action` of `<Dial>`, and what we answer is all that still happens to the caller: a document is due
 //! whatever came of the leg.
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::twilio::form::Form;
 use crate::twilio::sid::CallSid;
-use crate::twilio::twiml::{Dial, Response, Target, hangup, redirect};
+use crate::twilio::twiml::{Response, hangup};
 
 /// What Twilio tells of a leg at the `action` of `<Dial>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,90 +172,10 @@ pub fn after_edge(outcome: &Outcome) -> Response {
     }
 }
 
-/// What a caller gets who is offered to one buyer after another by Twilio itself.
-#[derive(Clone, Copy)]
-pub struct Plan<'p> {
-    /// The buyers, in order, each with how long it rings.
-    pub legs: &'p [Leg],
-    /// Whom buyers see as the caller; `None`: who really calls.
-    pub caller_id: Option<&'p str>,
-    /// For how long they may talk.
-    pub time_limit: Duration,
-    /// Where Twilio tells how legs get on.
-    pub status: Option<&'p str>,
-    /// Where the caller goes if nobody takes the call; `None`: it is hung up.
-    pub fallback: Option<&'p str>,
-}
-
-/// One buyer of a [`Plan`].
-#[derive(Clone)]
-pub struct Leg {
-    /// Whom to call.
-    pub target: Target,
-    /// For how long.
-    pub ringing: Duration,
-}
-
-impl Plan<'_> {
-    /// The document for the attempt of this number (from 0), or for the next one that can be called at all; and the number
-    /// of the attempt that it is, `None` if nobody is left. `action` makes the URL at which that attempt's outcome is asked
-    /// for.
-    #[must_use]
-    pub fn document(
-        &self,
-        attempt: usize,
-        action: &dyn Fn(usize) -> String,
-    ) -> (Response, Option<usize>) {
-        let legs = self
-            .legs
-            .iter()
-            .enumerate()
-            .take(MOST_ATTEMPTS)
-            .skip(attempt);
-        for (number, leg) in legs {
-            let action = action(number);
-            let dial = Dial {
-                target: &leg.target,
-                caller_id: self.caller_id,
-                timeout: leg.ringing,
-                time_limit: self.time_limit,
-                action: &action,
-                status: self.status,
-            };
-            // What cannot be written cannot be called; `check` tells the operator.
-            if let Ok(verb) = dial.verb() {
-                return (Response::of(verb), Some(number));
-            }
-        }
-        let end = self.fallback.map_or_else(|| hangup([]), redirect);
-        (Response::of(end), None)
-    }
-
-    /// The document that follows the outcome of this attempt.
-    #[must_use]
-    pub fn after(
-        &self,
-        attempt: usize,
-        outcome: &Outcome,
-        action: &dyn Fn(usize) -> String,
-    ) -> (Response, Option<usize>) {
-        match outcome.next() {
-            Next::Another(_) => self.document(attempt.saturating_add(1), action),
-            Next::Finish | Next::Stop => (Response::of(hangup([])), None),
-            Next::Gone => (Response::default(), None),
-        }
-    }
-}
-
-/// Buyers that one caller is offered to.
-pub const MOST_ATTEMPTS: usize = 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::twilio::sip_uri::{SipUri, Transport};
     use crate::twilio::tests::tree;
-    use crate::types::number::Number;
 
     #[test]
     fn what_became_of_a_leg_says_what_is_next() {
@@ -322,60 +242,6 @@ mod tests {
     }
 
     #[test]
-    fn one_buyer_is_called_after_another_until_nobody_is_left() {
-        let legs = [leg("+18885550100"), unwritable(), leg("+18885550101")];
-        let plan = plan(&legs);
-        let action = |attempt: usize| format!("https://e.example.com/next?a={attempt}");
-
-        let (first, number) = plan.document(0, &action);
-        assert_eq!(
-            (called(&first), number),
-            ("+18885550100".to_owned(), Some(0))
-        );
-        let (second, number) = plan.after(0, &busy(), &action);
-        assert_eq!(
-            (called(&second), number),
-            ("+18885550101".to_owned(), Some(2))
-        );
-        assert_eq!(
-            tree(&second.write().unwrap())[3][0][1]["action"],
-            "https://e.example.com/next?a=2"
-        );
-
-        assert_eq!(
-            plan.after(2, &busy(), &action),
-            (Response::of(hangup([])), None)
-        );
-        assert_eq!(plan.after(usize::MAX, &busy(), &action).1, None);
-        let kind = Plan {
-            fallback: Some("https://e.example.com/sorry"),
-            ..plan
-        };
-        assert_eq!(
-            kind.after(2, &busy(), &action).0,
-            Response::of(redirect("https://e.example.com/sorry"))
-        );
-    }
-
-    #[test]
-    fn a_call_that_is_over_calls_nobody() {
-        let legs = [leg("+18885550100"), leg("+18885550101")];
-        let after = |fields: &[(&str, &str)]| {
-            let form: Form = fields.iter().copied().collect();
-            plan(&legs).after(0, &Outcome::read(&form), &|_| String::new())
-        };
-
-        let done = [("DialCallStatus", "completed"), ("DialBridged", "true")];
-        assert_eq!(after(&done), (Response::of(hangup([])), None));
-        assert_eq!(
-            after(&[("DialCallStatus", "canceled")]),
-            (Response::of(hangup([])), None)
-        );
-        let gone = [("DialCallStatus", "no-answer"), ("CallStatus", "completed")];
-        assert_eq!(after(&gone), (Response::default(), None));
-    }
-
-    #[test]
     fn who_handed_a_call_over_reads_what_became_of_it() {
         let after = |fields: &[(&str, &str)]| {
             let form: Form = fields.iter().copied().collect();
@@ -393,65 +259,5 @@ mod tests {
         assert_eq!(told(after(&[("DialCallStatus", "busy")])), "busy");
         assert_eq!(told(after(&[("DialCallStatus", "canceled")])), "cancelled");
         assert_eq!(after(&[("CallStatus", "completed")]), serde_json::json!([]));
-    }
-
-    #[test]
-    fn no_list_is_so_long_that_a_caller_rings_for_ever() {
-        let legs: Vec<_> = (0..50).map(|_| leg("+18885550100")).collect();
-
-        let attempts = (0..50).filter(|at| {
-            plan(&legs)
-                .after(*at, &busy(), &|_| String::new())
-                .1
-                .is_some()
-        });
-
-        assert_eq!(attempts.count(), MOST_ATTEMPTS - 1);
-    }
-
-    fn plan(legs: &[Leg]) -> Plan<'_> {
-        Plan {
-            legs,
-            caller_id: None,
-            time_limit: Duration::from_secs(3600),
-            status: None,
-            fallback: None,
-        }
-    }
-
-    fn leg(number: &str) -> Leg {
-        let number = Number::from_e164(number.as_bytes()).unwrap();
-        Leg {
-            target: Target::Number {
-                number,
-                send_digits: None,
-            },
-            ringing: Duration::from_secs(20),
-        }
-    }
-
-    fn unwritable() -> Leg {
-        let uri = SipUri {
-            user: "a".into(),
-            host: "no host".into(),
-            port: None,
-            transport: Transport::Udp,
-            edge: None,
-            headers: Vec::new(),
-            credentials: None,
-        };
-        Leg {
-            target: Target::Sip(uri),
-            ringing: Duration::from_secs(20),
-        }
-    }
-
-    fn busy() -> Outcome {
-        Outcome::read(&[("DialCallStatus", "busy")].into_iter().collect())
-    }
-
-    fn called(response: &Response) -> String {
-        let tree = tree(&response.write().unwrap());
-        tree[3][0][3][0][2].as_str().unwrap().to_owned()
     }
 }

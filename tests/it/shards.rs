@@ -219,7 +219,8 @@ impl Pair {
                 Output::Event(_)
                 | Output::Record(_)
                 | Output::Resolve(_)
-                | Output::Posted { .. } => {}
+                | Output::Posted { .. }
+                | Output::Abroad(..) => {}
             }
         }
         said

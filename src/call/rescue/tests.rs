@@ -246,7 +246,10 @@ impl Bench {
                     }
                     said.push(text);
                 }
-                Output::Probed { .. } | Output::Resolve(_) | Output::Posted { .. } => {}
+                Output::Probed { .. }
+                | Output::Resolve(_)
+                | Output::Posted { .. }
+                | Output::Abroad(..) => {}
                 Output::Reserve { ticket, .. } => {
                     self.places += 1;
                     let verdict = Verdict::Granted;

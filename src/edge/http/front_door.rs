@@ -10,7 +10,7 @@ use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::table::Asked;
 use crate::edge::http::vendor::Signed;
 use crate::edge::reception;
-use crate::edge::reception::Turned;
+use crate::edge::reception::{Made, Turned};
 use crate::edge::storeroom;
 use crate::twilio::callback::Callback;
 use crate::twilio::front_door::{self, DOCUMENT, Reply, Service};
@@ -18,7 +18,7 @@ use crate::twilio::sid::CallSid;
 use crate::twilio::twiml::Response;
 
 /// Answers a webhook.
-pub(super) fn answer(office: &Arc<Office>, asked: Asked) -> Answer {
+pub(super) async fn answer(office: &Arc<Office>, asked: Asked) -> Answer {
     let found = front_door::find(asked.parts.uri.path());
     let (Some((_, service)), Some(signed)) = (found, &asked.signed) else {
         return answer::empty(StatusCode::NOT_FOUND);
@@ -26,7 +26,7 @@ pub(super) fn answer(office: &Arc<Office>, asked: Asked) -> Answer {
     let now = storeroom::moment();
     if let Some(callback) = Callback::read(service, &signed.form) {
         let whose = (&*signed.twilio, &*signed.org);
-        if let Err(shut) = office.reception.hear(now, whose, &callback) {
+        if let Err(shut) = office.reception.hear(now, whose, &callback).await {
             return turned(office, signed, service, Turned::Shut(shut));
         }
     }
@@ -49,15 +49,24 @@ pub(super) fn answer(office: &Arc<Office>, asked: Asked) -> Answer {
         Service::IvrPaymentStatus if service.reply(&signed.form) == Reply::Document => {
             office.reception.lead(now, service, &asked)
         }
-        Service::IvrQueueMusic => Ok(office.reception.hold(&asked)),
+        Service::IvrQueueMusic => Ok(Made::Document(office.reception.hold(&asked))),
         Service::IvrAiOutbound | Service::IvrAiTransfer | Service::AiVoice => {
-            office.reception.assist(service, &asked)
+            let made = office.reception.assist(service, &asked);
+            made.map(Made::Document)
         }
         Service::Status
         | Service::Sms
         | Service::RecordingStatus
         | Service::TranscriptionStatus
         | Service::IvrPaymentStatus => return plain(service.reply(&signed.form)),
+    };
+    let made = match made {
+        Ok(Made::Document(response)) => Ok(response),
+        Ok(Made::Errand(errand)) => {
+            let clock = storeroom::moment;
+            office.reception.pursue(&asked, *errand, clock).await
+        }
+        Err(why) => Err(why),
     };
     match made {
         Ok(response) => document(&response),

@@ -98,7 +98,7 @@ pub(super) const VENDORS: &[Route] = &[
         headers: SIGNATURE,
         time: SHORT,
         answers: ANSWERED,
-        run: |office, asked| Box::pin(async move { front_door::answer(&office, asked) }),
+        run: |office, asked| Box::pin(async move { front_door::answer(&office, asked).await }),
     },
     Route {
         method: Method::POST,
@@ -111,7 +111,7 @@ pub(super) const VENDORS: &[Route] = &[
         headers: SIGNATURE,
         time: SHORT,
         answers: ANSWERED,
-        run: |office, asked| Box::pin(async move { front_door::answer(&office, asked) }),
+        run: |office, asked| Box::pin(async move { front_door::answer(&office, asked).await }),
     },
     Route {
         method: Method::GET,
@@ -124,6 +124,6 @@ pub(super) const VENDORS: &[Route] = &[
         headers: SIGNATURE,
         time: SHORT,
         answers: ANSWERED,
-        run: |office, asked| Box::pin(async move { front_door::answer(&office, asked) }),
+        run: |office, asked| Box::pin(async move { front_door::answer(&office, asked).await }),
     },
 ];

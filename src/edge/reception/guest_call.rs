@@ -32,10 +32,25 @@ pub(in crate::edge) struct GuestCall {
     pub(super) tags: Vec<(String, String)>,
     /// Until when its ticket holds, in milliseconds since the epoch.
     pub(super) expires: i64,
+    /// How far Twilio has come with its buyers, where it calls them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) direct: Option<Direct>,
     /// How far each leg is, as Twilio tells.
     pub(super) legs: BTreeMap<String, String>,
     /// What was told, in the order in which it came; the last ones, if there were too many.
     pub(super) told: Vec<Told>,
+}
+
+/// How far Twilio has come with a call's buyers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Direct {
+    /// The attempt that Twilio was last told to make; 0: none.
+    pub(super) attempt: u32,
+    /// The ids of the buyers that it was told to call, in order.
+    pub(super) tried: Vec<String>,
+    /// What the call came to; `None`: it goes on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) over: Option<String>,
 }
 
 /// One thing that was told.

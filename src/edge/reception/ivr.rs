@@ -1,7 +1,8 @@
 //! A caller on the way through a flow of prompts: where it is stands in the address that was asked, what it has entered is
 //! remembered until its call is routed.
 
-use crate::edge::reception::voice::{Asked, Turned};
+use crate::edge::reception::direct::Made;
+use crate::edge::reception::voice::{Asked, Purpose, Turned};
 use crate::edge::reception::{ENTERED, Entered, REMEMBERED, Reception, Shut};
 use crate::store::Entry;
 use crate::store::entry::Noted;
@@ -24,29 +25,32 @@ impl Reception {
         now: Moment,
         service: Service,
         asked: &Asked<'_>,
-    ) -> Result<Response, Turned> {
+    ) -> Result<Made, Turned> {
         let leg = leg(asked)?;
         let Some(flow) = &asked.org.voices.flow else {
             if service == Service::IvrMenu {
                 return self.receive(now, asked);
             }
-            return Ok(Response::of(hangup([])));
+            return Ok(Made::Document(Response::of(hangup([]))));
         };
         if service == Service::IvrMenu && is_hand_off(asked.form) {
             // Its payload comes with this request only.
-            self.receive(now, asked)?;
+            self.take_in(now, asked, Purpose::Register)?;
         }
         let turn = turn(flow, service, asked);
         if !turn.tags.is_empty() {
             self.enter(now, leg, asked, turn.tags)?;
         }
         match turn.end {
-            End::Asks | End::HangsUp => Ok(turn.response),
+            End::Asks | End::HangsUp => Ok(Made::Document(turn.response)),
             End::Connects => match self.receive(now, asked) {
-                Ok(dial) => Ok(turn.response.and(dial)),
+                Ok(made) => Ok(made.after(turn.response)),
                 // It has heard something, so it was answered: what is left is to end it.
                 Err(why) if turn.response != Response::default() => match why.document() {
-                    Some(_) => Ok(turn.response.then(hangup([("error", why.label())]))),
+                    Some(_) => {
+                        let end = hangup([("error", why.label())]);
+                        Ok(Made::Document(turn.response.then(end)))
+                    }
                     None => Err(why),
                 },
                 Err(why) => Err(why),

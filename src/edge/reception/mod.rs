@@ -7,10 +7,13 @@
 //!  status, recording ... ──> the call's own notes; a leg never goes backwards
 //! ```
 //!
+//! Calls of a campaign that says so go from Twilio to the buyers instead: see `direct`.
+//!
 //! What is decided is written down before it is answered, so that neither a hand-off nor a call is another one after
 //! `kill -9`. The SIP side decides who gets the call, by what the ticket says.
 
 mod aging;
+mod direct;
 mod guest_call;
 mod ivr;
 mod voice;
@@ -18,7 +21,9 @@ mod voice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::call::errand::Said;
 use crate::config::twilio::{Org, Twilio};
+use crate::edge::abroad::Correspondence;
 use crate::edge::notebook::{NotKept, Notebook};
 use crate::edge::reception::aging::{Aging, Full};
 use crate::store::Entry;
@@ -26,15 +31,18 @@ use crate::store::entry::Noted;
 use crate::twilio::callback::{Callback, News};
 use crate::twilio::connect::{CompanyKey, Seen};
 use crate::twilio::sid::CallSid;
-use crate::types::ids::Entropy;
+use crate::types::ids::{CallUuid, Entropy};
 use crate::types::moment::Moment;
 
+pub(in crate::edge) use self::direct::Made;
 pub(in crate::edge) use self::guest_call::GuestCall;
 pub(in crate::edge) use self::voice::{Asked, Turned};
 
 /// Where Twilio's calls are received.
 pub(in crate::edge) struct Reception {
     notebook: Arc<Notebook>,
+    /// The way to calls that Twilio carries itself.
+    abroad: Correspondence,
     book: Mutex<Book>,
 }
 
@@ -95,7 +103,11 @@ impl Reception {
     }
 
     /// With what was remembered when this process began; `seed`: 256 unpredictable bits.
-    pub(in crate::edge) fn new(now: Moment, notebook: Arc<Notebook>, seed: [u8; 32]) -> Self {
+    pub(in crate::edge) fn new(
+        now: Moment,
+        (notebook, abroad): (Arc<Notebook>, Correspondence),
+        seed: [u8; 32],
+    ) -> Self {
         let mut book = Book {
             calls: Aging::default(),
             hand_offs: Aging::default(),
@@ -125,6 +137,7 @@ impl Reception {
         }
         Self {
             notebook,
+            abroad,
             book: Mutex::new(book),
         }
     }
@@ -139,17 +152,31 @@ impl Reception {
     /// # Errors
     ///
     /// When it cannot be written down.
-    pub(in crate::edge) fn hear(
+    pub(in crate::edge) async fn hear(
+        &self,
+        now: Moment,
+        whose: (&Twilio, &Org),
+        callback: &Callback,
+    ) -> Result<(), Shut> {
+        if let Some((call, said)) = self.note_news(now, whose, callback)? {
+            let told = self.abroad.tell(call, said).await;
+            told.map_err(|_| Shut::NotKept)?;
+        }
+        Ok(())
+    }
+
+    /// Writes it down. `Some`: the call's shard is to hear of it.
+    fn note_news(
         &self,
         now: Moment,
         (twilio, org): (&Twilio, &Org),
         callback: &Callback,
-    ) -> Result<(), Shut> {
+    ) -> Result<Option<(CallUuid, Said)>, Shut> {
         let mut book = self.book();
         // A key names what it is about and not whose it is.
         let key: Box<str> = format!("{}:{}", org.id, callback.key()).into();
         if book.heard.get(now, &key).is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let most = twilio.calls.saturating_mul(HEARD_PER_CALL);
         book.heard.make_room(now, most, &key);
@@ -165,13 +192,15 @@ impl Reception {
         let Some((leg, mut call)) = found else {
             self.notebook.keep([Entry::Noted(heard)])?;
             book.heard.insert(until, key, ());
-            return Ok(());
+            return Ok(None);
         };
         call.hear(now, callback.leg, callback);
+        let said = direct::news_of(leg, &call, callback);
+        let uuid = CallUuid::from_bytes(call.uuid().to_be_bytes());
         self.keep_call(until, leg, &call, &[Entry::Noted(heard)])?;
         book.calls.insert(until, leg, call);
         book.heard.insert(until, key, ());
-        Ok(())
+        Ok(said.map(|said| (uuid, said)))
     }
 
     /// Writes down what a call is, and `more`.

@@ -7,7 +7,8 @@ use crate::call::policy::Policy;
 use crate::config::twilio::{Org, Twilio};
 use crate::edge::notebook::NotKept;
 use crate::edge::reception::aging::Full;
-use crate::edge::reception::guest_call::{GuestCall, listed};
+use crate::edge::reception::direct::Made;
+use crate::edge::reception::guest_call::{Direct, GuestCall, listed};
 use crate::edge::reception::{
     HAND_OFFS, HAND_OFFS_PER_CALL, REMEMBERED, Reception, Shut, write_key, write_seen,
 };
@@ -114,6 +115,15 @@ impl Turned {
     }
 }
 
+/// What a call is taken in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is connected now.
+    Connect,
+    /// It is connected later, and what comes with it comes now.
+    Register,
+}
+
 /// What a call is.
 struct Wanted {
     company: CompanyKey,
@@ -125,20 +135,31 @@ struct Wanted {
 }
 
 impl Reception {
-    /// The document for a call that comes in: to our own edge, with a ticket.
+    /// The document for a call that comes in: to our own edge, with a ticket, or to the buyers.
     ///
     /// # Errors
     ///
     /// When it is no call of ours, or cannot be written down.
-    pub(in crate::edge) fn receive(
+    pub(in crate::edge) fn receive(&self, now: Moment, asked: &Asked<'_>) -> Result<Made, Turned> {
+        self.take_in(now, asked, Purpose::Connect)
+    }
+
+    /// Takes a call in, for this purpose.
+    pub(super) fn take_in(
         &self,
         now: Moment,
         asked: &Asked<'_>,
-    ) -> Result<Response, Turned> {
+        purpose: Purpose,
+    ) -> Result<Made, Turned> {
         let incoming = Incoming::read(asked.form, &plan())?;
+        let leg = incoming.leg;
+        let begun = self.book().calls.get(now, &leg).cloned();
+        if let Some(call) = begun.filter(|call| call.direct.is_some() && *call.org == *asked.org.id)
+        {
+            return self.ask_again(now, leg, call, asked);
+        }
         let mut book = self.book();
         let book = &mut *book;
-        let leg = incoming.leg;
         let known = book.calls.get(now, &leg).cloned();
         let mut entered = Tags::default();
         let before = known.as_ref().filter(|call| call.is_handed_over);
@@ -156,12 +177,15 @@ impl Reception {
             // A leg is one account's.
             return Err(Turned::NumberUnknown);
         }
+        let is_direct = |number: Option<Number>| {
+            purpose == Purpose::Connect && number.is_some_and(|number| asked.is_direct(number))
+        };
         if let Some(call) = &known
             && call.expires > now.millis()
             && call.has_tags(&entered)
+            && !is_direct(call.number())
         {
-            let document = asked.document(leg, call)?;
-            return Ok(document);
+            return asked.document(leg, call).map(Made::Document);
         }
         let wanted = asked.wanted(now, (&incoming, entered, before), |key| {
             book.hand_offs.get(now, key)
@@ -169,6 +193,7 @@ impl Reception {
         let calls = asked.twilio.calls;
         book.calls.make_room(now, calls, &leg);
         let uuid = CallUuid::new(&mut book.entropy);
+        let is_direct = is_direct(Some(wanted.number));
         let mut call = GuestCall {
             uuid: uuid.to_string(),
             org: asked.org.id.to_string(),
@@ -178,19 +203,22 @@ impl Reception {
             caller: incoming.caller.map(|caller| caller.to_string()),
             tags: listed(&wanted.tags),
             expires: now.after(asked.twilio.ticket_time).millis(),
+            direct: is_direct.then(Direct::default),
             legs: known
                 .as_ref()
                 .map(|call| call.legs.clone())
                 .unwrap_or_default(),
             told: known.map(|call| call.told).unwrap_or_default(),
         };
-        call.note(
-            now,
-            "voice".to_owned(),
-            "sent_to_edge",
-            Some(uuid.to_string()),
-        );
-        let document = asked.document(leg, &call)?;
+        let came = match is_direct {
+            true => "sent_to_buyers",
+            false => "sent_to_edge",
+        };
+        call.note(now, "voice".to_owned(), came, Some(uuid.to_string()));
+        let made = match is_direct {
+            true => self.begin(leg, &call, asked, &[])?,
+            false => Made::Document(asked.document(leg, &call)?),
+        };
         let until = now.after(REMEMBERED);
         match wanted.seen {
             Some((key, seen)) => {
@@ -209,17 +237,17 @@ impl Reception {
             None => self.keep_call(until, leg, &call, &[])?,
         }
         book.calls.insert(until, leg, call);
-        Ok(document)
+        Ok(made)
     }
 
-    /// What follows a leg to our own edge: the end, for the edge has tried everybody.
-    pub(in crate::edge) fn finish(
-        &self,
-        now: Moment,
-        asked: &Asked<'_>,
-    ) -> Result<Response, Turned> {
+    /// What follows a leg to our own edge: the end, for the edge has tried everybody. What follows one to a buyer: the next.
+    ///
+    /// # Errors
+    ///
+    /// When there is a next one, and it cannot be written down.
+    pub(in crate::edge) fn finish(&self, now: Moment, asked: &Asked<'_>) -> Result<Made, Turned> {
         let outcome = Outcome::read(asked.form);
-        let response = after_edge(&outcome);
+        let response = Made::Document(after_edge(&outcome));
         let leg = asked.form.first("CallSid").and_then(CallSid::parse);
         let Some(leg) = leg else {
             return Ok(response);
@@ -228,6 +256,11 @@ impl Reception {
         let Some(call) = book.calls.get(now, &leg) else {
             return Ok(response);
         };
+        if call.direct.is_some() && *call.org == *asked.org.id {
+            let call = call.clone();
+            drop(book);
+            return self.follow(now, (leg, call), asked);
+        }
         let child = outcome.leg.map(|leg| leg.to_string()).unwrap_or_default();
         let what = format!("dial:{child}");
         if *call.org != *asked.org.id || call.has_told(&what) {
@@ -322,19 +355,41 @@ impl Asked<'_> {
         })
     }
 
-    /// The document that sends the call to our own edge.
-    fn document(&self, leg: CallSid, call: &GuestCall) -> Result<Response, Turned> {
+    /// Whether Twilio is to call the buyers of this number itself.
+    fn is_direct(&self, number: Number) -> bool {
+        let directory = &self.policy.directory;
+        let line = directory.numbers.get(&number);
+        let campaign = line.and_then(|line| directory.campaigns.get(line.campaign.0 as usize));
+        campaign.is_some_and(|campaign| campaign.is_direct)
+    }
+
+    /// What its ticket says of a call.
+    pub(super) fn ticket(&self, leg: CallSid, call: &GuestCall) -> Result<Ticket, Turned> {
         let number = call.number().ok_or(Turned::NumberUnknown)?;
-        let mut ticket = Ticket {
+        Ok(Ticket {
             uuid: call.uuid(),
             number,
             company: CompanyKey(call.company),
             caller: call.caller(),
             leg,
             expires: Moment::from_millis(call.expires),
+            tags: call
+                .tags
+                .iter()
+                .map(|(key, value)| (&**key, &**value))
+                .collect(),
+        })
+    }
+
+    /// The document that sends the call to our own edge.
+    fn document(&self, leg: CallSid, call: &GuestCall) -> Result<Response, Turned> {
+        let all = self.ticket(leg, call)?;
+        let mut ticket = Ticket {
             tags: Form::default(),
+            ..all
         };
         for (key, value) in &call.tags {
+            // In a header there is not room for all.
             if ticket.has_room_for(key, value) {
                 ticket.tags.push(key, value);
             }

@@ -262,7 +262,10 @@ fn call(edge: SocketAddr, ticket: &str) -> String {
 }
 
 /// A hand-off as it comes to us on this leg.
-fn hand_off<'f>(on: u128, more: &[(&'static str, &'f str)]) -> Vec<(&'static str, &'f str)> {
+pub(super) fn hand_off<'f>(
+    on: u128,
+    more: &[(&'static str, &'f str)],
+) -> Vec<(&'static str, &'f str)> {
     let mut fields = request(on, &signed(NUMBER, 1234));
     fields.extend(more);
     fields
@@ -299,11 +302,11 @@ fn signed(number: &str, company: u64) -> HandOff {
     }
 }
 
-fn leg(number: u128) -> String {
+pub(super) fn leg(number: u128) -> String {
     CallSid::from_bits(number).to_string()
 }
 
-fn sender(process: &Process) -> Sender {
+pub(super) fn sender(process: &Process) -> Sender {
     Sender {
         client: Client {
             address: *process.web.last().unwrap(),
@@ -320,7 +323,7 @@ fn start(buyer: &Buyer) -> (Site, Edge) {
     (site, edge)
 }
 
-fn prepare(site: &Site) {
+pub(super) fn prepare(site: &Site) {
     open(site, "");
     site.append(&TWILIO.replace("[twilio]", "[twilio]\nhand_off_legs = 3"));
     let text = fs::read_to_string(&site.config).unwrap();

@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 mod client;
 mod connect;
 mod crash;
+mod direct;
 mod directory;
 mod dns;
 mod full;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use strowger::call::Engine;
+use strowger::call::errand::Step;
 use strowger::call::input::Input;
 use strowger::call::memory::{Memories, Memory, Question, Recalled};
 use strowger::call::output::{Event, Gauges, Output};
@@ -22,7 +23,7 @@ use strowger::media::plan::{Plan, SessionId};
 use strowger::sip::error::ParseError;
 use strowger::sip::flow::{Flow, ListenerId, Transport};
 use strowger::sip::locate::Wanted;
-use strowger::types::ids::ShardId;
+use strowger::types::ids::{CallUuid, ShardId};
 use strowger::types::tag::Tags;
 
 use super::ledger::Ledger;
@@ -61,6 +62,8 @@ pub(crate) struct Desk {
     pub(crate) plans: Vec<(SessionId, Plan)>,
     /// What rtpengine was asked and has yet to answer, in order.
     pub(crate) asks: Vec<Ask>,
+    /// What a vendor was told to do, in order.
+    pub(crate) steps: Vec<(CallUuid, Step)>,
 }
 
 /// One thing that the engine said.
@@ -330,6 +333,7 @@ impl Desk {
             asked: Vec::new(),
             plans: Vec::new(),
             asks: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -378,6 +382,7 @@ impl Desk {
                 }),
                 Output::Forward { shard, .. } => panic!("a datagram for {shard:?}"),
                 Output::Probed { .. } => {}
+                Output::Abroad(uuid, step) => self.steps.push((uuid, step)),
                 Output::Posted { taken, is_full, .. } => self.posted.push((taken.len(), is_full)),
                 Output::Reserve {
                     ticket, claimant, ..

@@ -16,6 +16,7 @@
 //! STROWGER_SIM_SEED=4711 cargo test --test it sim:: -- --nocapture
 //! ```
 
+mod abroad;
 mod advertise;
 mod asked;
 mod campaigns;

@@ -65,6 +65,9 @@ pub(crate) struct BuyerSpec {
     pub(crate) probe: Option<Duration>,
     pub(crate) caps: Caps,
     pub(crate) has_login: bool,
+    pub(crate) shares_login: bool,
+    /// Its number, if it is a telephone.
+    pub(crate) phone: Option<String>,
     pub(crate) offers_reliable: bool,
     pub(crate) refer: Refer,
     pub(crate) profile: XPhProfile,
@@ -88,6 +91,8 @@ impl BuyerSpec {
             probe: None,
             caps: Caps::default(),
             has_login: false,
+            shares_login: false,
+            phone: None,
             offers_reliable: true,
             refer: Refer::Refuse,
             profile: XPhProfile::Raw,
@@ -395,6 +400,14 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
             ..Gateway::udp(&uri, &address.ip().to_string(), address)
         })
     });
+    let phone = spec.phone.as_deref().map(|phone| {
+        let number = Number::from_e164(phone.as_bytes()).expect("a number");
+        Arc::new(Gateway::telephone(number))
+    });
+    let gateways: Vec<_> = match phone {
+        Some(phone) => vec![phone],
+        None => gateways.collect(),
+    };
     Arc::new(Buyer {
         priority: spec.priority,
         ring_timeout: spec.ring,
@@ -405,6 +418,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
             username: USER.into(),
             password: Secret::new(PASSWORD.as_bytes()),
             realm: BUYER_REALM.into(),
+            is_shared: spec.shares_login,
         }),
         offers_reliable: spec.offers_reliable,
         refer: spec.refer,
@@ -419,7 +433,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         },
         is_trusted: spec.is_trusted,
         media: spec.media.clone(),
-        ..Buyer::new(&spec.name, gateways.collect())
+        ..Buyer::new(&spec.name, gateways)
     })
 }
 

@@ -216,6 +216,7 @@ pub(crate) fn check_record(
                 "with the wrong end",
             );
         }
+        Outcome::VendorSilent => must(false, "no vendor carries a call"),
         Outcome::NoPrack => must(call.is_unreliable && record.status == 504, "but it came"),
         Outcome::AllClosed
         | Outcome::NoMatch

@@ -379,7 +379,7 @@ impl World {
                 Output::Forward { shard, .. } => {
                     self.watch.fault(format!("a datagram for shard {shard:?}"));
                 }
-                Output::Probed { .. } | Output::Posted { .. } => {}
+                Output::Probed { .. } | Output::Posted { .. } | Output::Abroad(..) => {}
                 Output::Reserve {
                     ticket, claimant, ..
                 } => {

@@ -1,0 +1,463 @@
+//! A call abroad: a vendor carries both its legs, calls the buyers that we name, and tells what came of each. Decision, places,
+//! webhooks and record are those of every other call; only what would be said by SIP is said by `Step` and `Said` (`errand`).
+//!
+//! ```text
+//!   Said                      State                       Step
+//!   Begin ──────────────────> Asking ... Hunting ───────> Call 1        the first buyer
+//!   Left 1: busy ───────────> Hunting ──────────────────> Call 2        the next one of the same decision
+//!   Answered 2 ─────────────> Abroad                                    it counts; timers begin
+//!   Over 2 ─────────────────> gone, the record ─────────> End
+//!   nothing, for too long ──> gone, the record ─────────> End           as if it had been told
+//! ```
+//!
+//! What is told twice, or of an attempt that is over, changes nothing.
+
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::call::Engine;
+use crate::call::a_leg::Early;
+use crate::call::abroad_leg::result_of;
+use crate::call::call::{Call, State};
+use crate::call::core::{CallKey, Core};
+use crate::call::credentials::reread;
+use crate::call::errand::{Beginning, Closing, Said, Step};
+use crate::call::guest::Guest;
+use crate::call::media::Anchored;
+use crate::call::next::Sign;
+use crate::call::output::{Event, Output, Refusal};
+use crate::call::policy::Policy;
+use crate::call::record::{AttemptResult, Outcome, Record, Side};
+use crate::call::registry::Arrival;
+use crate::call::route::{Brief, Dialling};
+use crate::call::seek::{Wish, write_invite};
+use crate::call::turn::TurnId;
+use crate::hooks::postback::About;
+use crate::routing::trunk::Trunk;
+use crate::sip::build::ReplyHead;
+use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
+use crate::twilio::dial::Why;
+use crate::types::ids::CallUuid;
+
+/// What is kept of a call for as long as it is abroad.
+pub(crate) struct Stay {
+    uuid: CallUuid,
+    limit: Duration,
+    closing: Option<Closing>,
+}
+
+/// A call whose buyer has answered.
+pub(crate) struct Abroad {
+    stay: Box<Stay>,
+    attempt: u32,
+    until: Instant,
+}
+
+impl Abroad {
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.until
+    }
+}
+
+impl Stay {
+    /// What is known of the end, and was not known before.
+    fn expect(&mut self, closing: Closing) {
+        let known = self.closing.unwrap_or_default();
+        self.closing = Some(Closing {
+            talked: known.talked.or(closing.talked),
+            by: known.by.or(closing.by),
+        });
+    }
+
+    /// Tells whoever carries the call that there is nobody for it, or that it is over.
+    pub(crate) fn end(&self, core: &mut Core, why: &str, status: u16) {
+        core.output(Output::Abroad(self.uuid, Step::End(why.into(), status)));
+    }
+}
+
+impl Engine {
+    /// Somebody tells of a call that a vendor carries.
+    pub(super) fn handle_said(&mut self, now: Instant, uuid: CallUuid, said: Said) {
+        let known = self.registry.meant(About::Call(uuid)).first().copied();
+        match (known, said) {
+            // It was told twice.
+            (Some(_), Said::Begin(_)) => {}
+            (None, Said::Begin(beginning)) => {
+                if let Err(why) = self.begin_abroad(now, uuid, *beginning) {
+                    self.core.output(Output::Abroad(uuid, Step::Refused(why)));
+                }
+            }
+            (Some(key), said) => {
+                if let Some(call) = self.registry.call(key) {
+                    call.handle_said(now, &mut self.core, said);
+                }
+                self.registry.attend(now, key);
+            }
+            (None, _) => self.core.output(Output::Abroad(uuid, Step::Unknown)),
+        }
+    }
+
+    fn begin_abroad(
+        &mut self,
+        now: Instant,
+        uuid: CallUuid,
+        beginning: Beginning,
+    ) -> Result<(), Refusal> {
+        if self.is_draining {
+            return Err(Refusal::Draining);
+        }
+        if self.registry.is_full() {
+            self.core.event(Event::TableFull { table: "calls" });
+            return Err(Refusal::Overload);
+        }
+        let key = self.registry.next_key();
+        let call = Call::settle_abroad(now, &mut self.core, key, (uuid, &self.policy), beginning);
+        let call = call.ok_or(Refusal::Internal)?;
+        if !call.is_gone() {
+            self.registry.insert(now, Box::new(call));
+        }
+        Ok(())
+    }
+}
+
+impl Call {
+    /// Begins a call that a vendor carries. `None`: its company is not there any more, or a fault of ours.
+    fn settle_abroad(
+        now: Instant,
+        core: &mut Core,
+        key: CallKey,
+        (uuid, policy): (CallUuid, &Arc<Policy>),
+        beginning: Beginning,
+    ) -> Option<Self> {
+        let Beginning {
+            ticket,
+            tried,
+            limit,
+        } = beginning;
+        let (number, caller, leg) = (ticket.number, ticket.caller, ticket.leg);
+        let tickets = policy.tickets.as_ref()?;
+        let company = *tickets.companies.get(&ticket.company)?;
+        let trunk = Arc::new(Trunk::new(TRUNK, company));
+        let caller_mark = core.mark(key.slot);
+        let wish = Wish {
+            host: NOBODY,
+            transport: NOWHERE.transport,
+            target: number,
+            caller,
+        };
+        let invite = write_invite(core, key, &wish)?;
+        let request = reread(&invite)?;
+        let essentials = request.essentials().ok()?;
+        let guest = Guest::of(ticket, company);
+        let dialling = Dialling {
+            uuid,
+            policy,
+            trunk: &trunk,
+            dialled: Ok(number),
+            caller,
+            moment: core.moment(now),
+            guest: Some(&guest),
+        };
+        let mut screened = dialling.screen();
+        if let Some(story) = &mut screened.story {
+            story.facts.tried = tried;
+        }
+        let source = screened.source;
+        let record = Record {
+            uuid,
+            generation: policy.generation,
+            trunk: trunk.id.clone(),
+            user: None,
+            dialled: Some(number),
+            caller,
+            campaign: screened.campaign,
+            afid: source.as_ref().map(|source| source.afid.clone()),
+            sid: source.and_then(|source| source.sid),
+            call_id: leg.to_string().into_bytes().into(),
+            attempts: Vec::new(),
+            skipped: Vec::new(),
+            began: now,
+            rang: None,
+            answered: None,
+            ended: now,
+            outcome: Outcome::Internal,
+            status: 0,
+            hung_up_by: Side::Edge,
+            media: None,
+            figures: None,
+            story: screened.story,
+        };
+        let early = Early {
+            server: None,
+            transfer: None,
+            abroad: Some(Box::new(Stay {
+                uuid,
+                limit,
+                closing: None,
+            })),
+            flow: NOWHERE,
+            reply: ReplyHead::new(&request, &NOWHERE),
+            request: invite.clone(),
+            cseq: essentials.cseq,
+            contact: None,
+            provisional: None,
+            offers: None,
+        };
+        let plan = screened.plan.map(|kept| {
+            Box::new(Brief {
+                max_forwards: 69,
+                hops: 1,
+                sender: NOWHERE.remote.ip(),
+                kept,
+            })
+        });
+        let mut call = Self {
+            key,
+            home: key.slot,
+            uuid,
+            arrival: Arrival::new(essentials.call_id, b"", essentials.cseq),
+            policy: Arc::clone(policy),
+            trunk,
+            caller_mark,
+            buyer_mark: None,
+            trunk_place: None,
+            buyer_place: None,
+            turn_places: SmallVec::new(),
+            second_place: None,
+            media: Anchored::Direct,
+            asides: None,
+            record: Some(Box::new(record)),
+            state: State::Gone,
+            scheduled: SmallVec::new(),
+        };
+        call.launch(now, core, (early, None), plan, (&request, &essentials));
+        Some(call)
+    }
+
+    /// Whether a vendor carries it.
+    pub(crate) fn is_abroad(&self) -> bool {
+        match &self.state {
+            State::Asking(asking) => asking.early.abroad.is_some(),
+            State::Hunting(hunting) => hunting.early.abroad.is_some(),
+            State::Abroad(_) => true,
+            State::Talking(_) | State::Ending(_) | State::Gone => false,
+        }
+    }
+
+    fn handle_said(&mut self, now: Instant, core: &mut Core, said: Said) {
+        match said {
+            Said::Begin(_) => {}
+            Said::Answered(attempt) => {
+                if let Some(turn) = self.turn_abroad(attempt) {
+                    self.answer_abroad(now, core, turn, attempt);
+                }
+            }
+            Said::Left(attempt, why, status) => {
+                if let Some(turn) = self.turn_abroad(attempt) {
+                    self.leave_buyer(now, core, turn, (why, status));
+                }
+            }
+            Said::Over(attempt, talked, by) => self.close_abroad(now, core, attempt, (talked, by)),
+            Said::Closing(attempt, closing) => self.expect_end(now, attempt, closing),
+            Said::Gone => self.give_abroad_up(now, core),
+        }
+    }
+
+    /// The turn of the attempt that the vendor makes; `None`: it makes another one, or none.
+    fn turn_abroad(&self, attempt: u32) -> Option<TurnId> {
+        let made = self.record.as_ref()?.attempts.len();
+        let turn = self.state.turns().first()?;
+        let is_it = usize::try_from(attempt) == Ok(made) && turn.attempt().is_some();
+        is_it.then_some(turn.id).filter(|_| self.is_abroad())
+    }
+
+    /// The vendor's attempt came to nothing: the next one is due.
+    fn leave_buyer(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        turn: TurnId,
+        (why, status): (Why, Option<u16>),
+    ) {
+        let (result, is_broken) = result_of(why, status);
+        let next = self.next_after(turn, is_broken);
+        self.note_health(now, core, turn, Sign::of(next, None));
+        self.end_attempt(now, core, turn, status, result);
+        self.hunt_on(now, core, turn, next);
+    }
+
+    fn answer_abroad(&mut self, now: Instant, core: &mut Core, turn: TurnId, attempt: u32) {
+        self.note_health(now, core, turn, Sign::Works);
+        self.note_winner(now, core, turn, 200);
+        let State::Hunting(hunting) = mem::replace(&mut self.state, State::Gone) else {
+            return;
+        };
+        // It is abroad, so it has one.
+        if let Some(stay) = hunting.early.abroad {
+            let until = now + stay.limit + PATIENCE;
+            let closing = stay.closing.map(|_| now + LAST_WORD);
+            self.state = State::Abroad(Box::new(Abroad {
+                until: closing.unwrap_or(until),
+                stay,
+                attempt,
+            }));
+        }
+    }
+
+    /// They have talked for this long.
+    fn close_abroad(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        attempt: u32,
+        (talked, by): (Duration, Side),
+    ) {
+        if let Some(turn) = self.turn_abroad(attempt) {
+            // Nobody has told that it was answered.
+            self.answer_abroad(now, core, turn, attempt);
+        }
+        if matches!(&self.state, State::Abroad(abroad) if abroad.attempt == attempt) {
+            self.end_abroad(now, core, Some(talked), (Outcome::Completed, by));
+        }
+    }
+
+    /// Ends an answered call; what the vendor says of how long they talked counts more than when we heard of it.
+    fn end_abroad(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        talked: Option<Duration>,
+        (outcome, by): (Outcome, Side),
+    ) {
+        if let Some(record) = &mut self.record
+            && let Some(talked) = talked
+        {
+            let began = record.attempts.last().map_or(record.began, |one| one.began);
+            let answered = now.checked_sub(talked);
+            record.answered = Some(answered.map_or(began, |answered| answered.max(began)));
+        }
+        let state = mem::replace(&mut self.state, State::Gone);
+        self.settle(now, core, outcome, 200, by);
+        if let State::Abroad(abroad) = state {
+            abroad.stay.end(core, outcome.label(), 200);
+        }
+    }
+
+    /// Something has ended: the rest is told soon, or not at all.
+    fn expect_end(&mut self, now: Instant, attempt: u32, closing: Closing) {
+        let soon = now + LAST_WORD;
+        let turn = self.turn_abroad(attempt);
+        match &mut self.state {
+            State::Hunting(hunting) => {
+                let Some(turn) = turn else {
+                    return;
+                };
+                if let Some(stay) = &mut hunting.early.abroad {
+                    stay.expect(closing);
+                }
+                if let Some(due) = hunting.turn_mut(turn).and_then(|turn| turn.attempt_mut()) {
+                    due.ring_until = due.ring_until.min(soon);
+                }
+            }
+            State::Abroad(abroad) if abroad.attempt == attempt => {
+                abroad.until = abroad.until.min(soon);
+                abroad.stay.expect(closing);
+            }
+            State::Asking(_)
+            | State::Abroad(_)
+            | State::Talking(_)
+            | State::Ending(_)
+            | State::Gone => {}
+        }
+    }
+
+    /// The caller is gone.
+    fn give_abroad_up(&mut self, now: Instant, core: &mut Core) {
+        match &self.state {
+            State::Asking(_) | State::Hunting(_) => {
+                self.drop_asking(now, core, Outcome::CallerHungUp);
+                self.cancel_attempts(now, core);
+                self.fail(now, core, Outcome::CallerHungUp, Side::Caller);
+            }
+            State::Abroad(_) => {
+                self.end_abroad(now, core, None, (Outcome::Completed, Side::Caller));
+            }
+            State::Talking(_) | State::Ending(_) | State::Gone => {}
+        }
+    }
+
+    /// The vendor has not told what became of its attempt.
+    pub(crate) fn handle_silence(&mut self, now: Instant, core: &mut Core, turn: TurnId) {
+        let State::Hunting(hunting) = &self.state else {
+            return;
+        };
+        let closing = hunting.early.abroad.as_ref().and_then(|stay| stay.closing);
+        let made = self.record.as_ref().map(|record| record.attempts.len());
+        match closing {
+            Some(Closing {
+                talked: Some(talked),
+                by,
+            }) => {
+                let attempt = made.and_then(|made| u32::try_from(made).ok());
+                let by = by.unwrap_or(Side::Buyer);
+                self.close_abroad(now, core, attempt.unwrap_or_default(), (talked, by));
+            }
+            Some(Closing { talked: None, .. }) => self.give_abroad_up(now, core),
+            None => {
+                self.note_health(now, core, turn, Sign::Unclear);
+                self.end_attempt(now, core, turn, None, AttemptResult::NoAnswer);
+                self.fail(now, core, Outcome::VendorSilent, Side::Edge);
+            }
+        }
+    }
+
+    /// An answered call has lasted as long as it may, or its end is all that is left to be told.
+    pub(crate) fn handle_abroad_timeout(&mut self, now: Instant, core: &mut Core) {
+        let State::Abroad(abroad) = &self.state else {
+            return;
+        };
+        if abroad.until > now {
+            return;
+        }
+        let limit = abroad.stay.limit;
+        match abroad.stay.closing {
+            Some(Closing { talked, by }) => {
+                let by = by.unwrap_or(Side::Buyer);
+                self.end_abroad(now, core, talked, (Outcome::Completed, by));
+            }
+            None => {
+                let how = (Outcome::TimeLimit, Side::Edge);
+                self.end_abroad(now, core, Some(limit), how);
+            }
+        }
+    }
+
+    /// Ends an answered call for us: the vendor hears of it when it next asks.
+    pub(crate) fn drop_abroad(&mut self, now: Instant, core: &mut Core, outcome: Outcome) {
+        self.end_abroad(now, core, None, (outcome, Side::Edge));
+    }
+}
+
+/// The way to nobody: a vendor's caller has sent us no message.
+pub(crate) const NOWHERE: Flow = Flow {
+    transport: Transport::Udp,
+    listener: ListenerId(0),
+    remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    peer: PeerId::NOBODY,
+};
+
+/// What records and metrics name as the trunk of these calls.
+pub const TRUNK: &str = "twilio-direct";
+
+/// The host of an INVITE that nobody has sent.
+const NOBODY: &str = "abroad.invalid";
+
+/// How long after the time it has for a leg a vendor may take to tell what came of it: it asks for 15 s at most, and once more.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the outcome of a leg may come after the news that it is over.
+const LAST_WORD: Duration = Duration::from_secs(15);
