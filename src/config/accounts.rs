@@ -26,6 +26,8 @@ pub struct Accounts {
     pub api: Box<str>,
     /// Keys that credentials are sealed with, each with its name: the first one seals, all of them open.
     pub seal_keys: Vec<(Box<str>, Secret)>,
+    /// Whether it is looked at the start how the numbers of accounts are set up there.
+    pub is_checked: bool,
     /// How the callee's name in a call notification is read.
     pub identity: IdentityGrammar,
     /// What the path of call notifications ends with, so that others cannot guess it; `None`: nothing.
@@ -41,6 +43,7 @@ impl Default for Accounts {
         Self {
             api: rest::HOST.into(),
             seal_keys: Vec::new(),
+            is_checked: true,
             identity: IdentityGrammar::default(),
             path: None,
             fcm: None,
@@ -90,6 +93,7 @@ pub(super) fn read(section: &Section<'_>, desk: &mut Desk<'_>) -> Accounts {
     Accounts {
         api: url(section, "api_url", desk).unwrap_or(default.api),
         seal_keys: seal_keys(section, desk),
+        is_checked: section.flag("self_check", default.is_checked, desk),
         identity: match is_strict {
             true => IdentityGrammar::TwoParts,
             false => IdentityGrammar::AfterFirstColon,

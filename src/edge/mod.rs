@@ -49,6 +49,7 @@ mod reception;
 mod reload;
 pub mod replay;
 mod rtpengine;
+mod self_check;
 mod shard;
 mod storeroom;
 mod supervise;
@@ -90,6 +91,7 @@ use crate::edge::media::Planes;
 use crate::edge::postroom::{Postroom, StreamSettings};
 use crate::edge::reception::Reception;
 use crate::edge::reload::Fixed;
+use crate::edge::self_check::SelfCheck;
 use crate::edge::shard::Seat;
 use crate::edge::valve::Valve;
 use crate::edge::ways::Ways;
@@ -360,6 +362,7 @@ impl Edge {
         if !doors_of_http.is_empty() {
             edge.sidecar = Some(Sidecar::start(&doors_of_http, &edge.office)?);
         }
+        SelfCheck::start(&edge.office)?;
         edge.announce();
         Ok(edge)
     }

@@ -15,6 +15,7 @@ use crate::call::policy::Policy;
 use crate::call::replay::{End, Fate, Replayed, WhyPassed, replay};
 use crate::hooks::conversion::Conversion;
 use crate::hooks::trigger::Trigger;
+use crate::routing::trunk::Trunk;
 use crate::telemetry::reading::{self, Recorded, Unusable};
 use crate::telemetry::record::{conversion, decision};
 use crate::types::money::Money;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Gauge};
 
 use crate::telemetry::metrics::{
-    Metrics, NOTIFICATIONS, PHONE_SOCKETS, PHONE_SOCKETS_ENDED, PUSHES, VENDOR_API,
+    Metrics, NOTIFICATIONS, PHONE_SOCKETS, PHONE_SOCKETS_ENDED, PUSHES, SELF_CHECK, VENDOR_API,
 };
 
 /// Counts of what happens with accounts. Labels come from enums, so there is an end to them.
@@ -24,6 +24,7 @@ impl AccountCounts {
             (&NOTIFICATIONS, "delivered"),
             (&PHONE_SOCKETS_ENDED, "left"),
             (&VENDOR_API, "done"),
+            (&SELF_CHECK, "right"),
         ] {
             metrics.counter(family, Some(label)).increment(0);
         }
@@ -65,6 +66,13 @@ impl AccountCounts {
     pub fn add_socket(&self, why: &'static str) {
         self.metrics
             .counter(&PHONE_SOCKETS_ENDED, Some(why))
+            .increment(1);
+    }
+
+    /// Counts what is found of an address that is set up at Twilio.
+    pub fn add_finding(&self, finding: &'static str) {
+        self.metrics
+            .counter(&SELF_CHECK, Some(finding))
             .increment(1);
     }
 

@@ -129,6 +129,7 @@ families! {
     PUSHES = Counter "strowger_call_pushes_total" ["channel"] "Soft phones told of a call, or not, by channel and result.";
     PHONE_SOCKETS = Gauge "strowger_phone_sockets" [] "Soft phones that hold a connection open now.";
     PHONE_SOCKETS_ENDED = Counter "strowger_phone_sockets_ended_total" ["why"] "Connections of soft phones that have ended.";
+    SELF_CHECK = Counter "strowger_vendor_self_check_total" ["finding"] "Addresses set up at the vendors for our numbers, as they were found at the start.";
     VENDOR_API = Counter "strowger_vendor_api_requests_total" ["result"] "Requests to the vendors' API, by what came of them.";
     DIRECTORY_CHANGES = Counter "strowger_directory_changes_total" ["result"] "Changes of routing data that came over HTTP.";
     RELOADS = Counter "strowger_reloads_total" ["result"] "Reloads of the configuration.";

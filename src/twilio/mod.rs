@@ -9,7 +9,7 @@
 //!                                         +--> callback, progress: what happened; never backwards
 //!  JSON -----> signature --> notification: 200, 404 or 400, and who gets it (binding)
 //!  users ----> access_token (jwt)
-//!  accounts -> integration --> rest, numbers
+//!  accounts -> integration --> rest, numbers --> self_check
 //!
 //!  form, public_url, sid, sip_uri, xml, mac: what all of these are written in
 //! ```
@@ -34,6 +34,7 @@ pub mod numbers;
 pub mod progress;
 pub mod public_url;
 pub mod rest;
+pub mod self_check;
 pub mod sid;
 pub mod signature;
 pub mod sip_uri;

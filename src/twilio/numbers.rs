@@ -86,6 +86,14 @@ impl Remote {
             values: FIELDS.map(|(_, name)| text(name).unwrap_or_default().into()),
         })
     }
+
+    /// What is set up under this name, as answers call it; empty: nothing.
+    #[must_use]
+    pub fn value(&self, field: &str) -> &str {
+        let mut values = FIELDS.iter().zip(&self.values);
+        let found = values.find(|((_, name), _)| *name == field);
+        found.map_or("", |(_, value)| value)
+    }
 }
 
 /// What is sent to Twilio for a number of an org: three addresses, and that no application and no trunk stands before them.

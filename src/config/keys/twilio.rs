@@ -23,6 +23,7 @@ pub(in crate::config) const TWILIO: Shape = Shape {
         "require_sha256",
         "missing_body_hash",
         "api_url",
+        "self_check",
         "seal_key",
         "strict_identity",
         "notification_path",

@@ -48,6 +48,16 @@ impl Vendor {
         }
     }
 
+    /// Another one, for whoever asks on a thread of its own.
+    pub(in crate::edge) fn apart(&self) -> Self {
+        Self::new(self.client.clone(), Arc::clone(&self.counts))
+    }
+
+    /// Counts what is found of an address that is set up there.
+    pub(in crate::edge) fn add_finding(&self, finding: &'static str) {
+        self.counts.add_finding(finding);
+    }
+
     /// Asks at `host`, as often as it takes and is allowed.
     pub(in crate::edge) async fn ask(
         &self,

@@ -190,6 +190,7 @@ id = "acme"
 key_secret = "key-secret-0123456789abcdef"
 
 [twilio]
+self_check = false
 public_url = "{BASE}"
 sip = "sip.example.com:5060"
 transport = "udp"

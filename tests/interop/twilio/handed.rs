@@ -179,6 +179,7 @@ bind = "{edge}:9092"
 serves = "vendors"
 
 [twilio]
+self_check = false
 public_url = "{BASE}"
 sip = "{BY_ADDRESS}:5060"
 transport = "udp"

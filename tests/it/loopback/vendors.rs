@@ -24,6 +24,7 @@ bind = "127.0.0.1:0"
 serves = "vendors"
 
 [twilio]
+self_check = false
 public_url = "https://edge.example.com"
 sip = "sip.example.com:5060"
 transport = "udp"

@@ -66,6 +66,7 @@ allow = ["127.0.0.0/8"]
 {client}
 
 [twilio]
+self_check = false
 public_url = "{BASE}"
 sip = "sip.example.com:5060"
 transport = "udp"

@@ -549,3 +549,31 @@ fn no_secret_is_in_any_file_or_metric() {
         );
     }
 }
+
+#[test]
+fn what_is_wrong_at_twilio_is_found_at_the_start() {
+    let office = Office::new(1000);
+    let edge = office.site.start();
+    assert_eq!(Member::of(&edge).connect().status, 200);
+    edge.stop();
+    // One of a campaign's, and one that is nobody's here.
+    office.api.own("+12125550101");
+    office.api.own("+18005550001");
+    let text = std::fs::read_to_string(&office.site.config).unwrap();
+    let text = text.replace("self_check = false", "self_check = true");
+    std::fs::write(&office.site.config, text).unwrap();
+
+    let edge = office.site.start();
+
+    let until = clock::now() + std::time::Duration::from_secs(20);
+    let shows = |finding: &str| {
+        let line = format!("strowger_vendor_self_check_total{{finding=\"{finding}\"}} 1");
+        edge.metrics().lines().any(|shown| shown == line)
+    };
+    // The account in the configuration has another token than Twilio knows.
+    while !(shows("unset") && shows("failed")) {
+        assert!(clock::now() < until, "{}", edge.metrics());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(office.api.violations(), Vec::<String>::new());
+}
