@@ -11,6 +11,8 @@ import os
 import random
 import subprocess
 
+import webhooks
+
 NUMBERS, CAMPAIGNS, USERS = 10_000, 500, 200
 REALM = "sip.bench.invalid"
 # The first buyer of the last campaigns is dead, for whoever wants to see fail-over; the load does not dial these.
@@ -52,6 +54,7 @@ def write(work, ports):
     edge(work, ports, lines, campaigns, users, prefixes, "udp", "relayed", MEDIA)
     slow = [dict(c, buyers=[(name, f"127.0.0.1:{ports.slow_buyer}") for name, _ in c["buyers"]]) for c in campaigns[:SLOW_CAMPAIGNS]]
     edge(work, ports, lines, slow + campaigns[SLOW_CAMPAIGNS:], users, prefixes, "udp", "hooks", hooks(ports))
+    edge(work, ports, lines, campaigns, users, prefixes, "udp", "webhooks", webhooks.settings(ports), keeps="data-webhooks")
     choice = [dict(c, buyers=[(f"buyer{place}", buyer) for place in range(CHOICE)]) for c in campaigns]
     edge(work, ports, lines, choice, users, prefixes, "udp", "routing", rules=rules, tags="age:66;product:solar")
     put(f"{work}/slow.csv", (n for n, c in lines if c < SLOW_CAMPAIGNS))
@@ -112,9 +115,9 @@ def kamailio(work, lines, campaigns, users, prefixes):
     put(f"{work}/address.txt", (f"1 {prefix.replace('/', ' ')} 0 trunk{i}" for i, prefix in enumerate(prefixes)))
 
 
-def edge(work, ports, lines, campaigns, users, prefixes, transport, name=None, more="", rules="priority = {}\n".format, tags=""):
+def edge(work, ports, lines, campaigns, users, prefixes, transport, name=None, more="", rules="priority = {}\n".format, tags="", keeps=None):
     """The edge's configuration for buyers by `transport`, called by that or by `name`, with `more` sections, `rules` of each buyer by its
-    place and `tags` of all numbers."""
+    place and `tags` of all numbers; what it `keeps` goes into that folder."""
     name = name or transport
     texts = lambda values: ", ".join(f'"{value}"' for value in values)
     logins = ",\n".join(f'  {{ name = "{user}", password = "{password}" }}' for user, password in users)
@@ -126,6 +129,7 @@ def edge(work, ports, lines, campaigns, users, prefixes, transport, name=None, m
 name = "bench"
 shards = 1
 drain_limit = "1s"
+{f'data_dir = "{work}/edge/{keeps}"' if keeps else ""}
 
 [[listen]]
 transport = "udp"

@@ -20,6 +20,7 @@ class Ports:
         self.server, self.tls, self.http = first, first + 1, first + 2
         self.carrier, self.buyer, self.dead_buyer = first + 20, first + 30, first + 39
         self.slow_carrier, self.slow_buyer, self.hooks = first + 21, first + 31, first + 3
+        self.webhooks = first + 4
 
     def taken(self):
         """The ports that somebody else has: servers that share a port would share the load."""
