@@ -107,8 +107,8 @@ impl Engine {
         uuid: CallUuid,
         beginning: Beginning,
     ) -> Result<(), Refusal> {
-        if self.is_draining {
-            return Err(Refusal::Draining);
+        if let Some(why) = self.closed.why() {
+            return Err(why);
         }
         if self.registry.is_full() {
             self.core.event(Event::TableFull { table: "calls" });

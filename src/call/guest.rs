@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::call::core::Core;
 use crate::call::output::Refusal;
+use crate::call::record::VENDOR_LEG;
 use crate::call::refuse::Arriving;
 use crate::routing::trunk::{CompanyId, Tickets, Trunk};
 use crate::sip::message::Name;
@@ -44,7 +45,7 @@ impl Guest {
     /// Adds what is known of the call to its tags.
     pub(crate) fn tag(&self, tags: &mut Tags) {
         let leg = self.ticket.leg.to_string();
-        let said = self.ticket.tags.iter().chain([(LEG, &*leg)]);
+        let said = self.ticket.tags.iter().chain([(VENDOR_LEG, &*leg)]);
         for (key, value) in said {
             // Our own HTTP side has made them so that they are tags; what is none here is told to nobody.
             let _ = tags.add(key, value, Origin::HandOff);
@@ -93,6 +94,3 @@ impl Arriving<'_, '_> {
         }
     }
 }
-
-/// The tag that names the leg on which the caller came to Twilio, under which Twilio tells of the call.
-const LEG: &str = "twilio_call_sid";

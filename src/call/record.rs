@@ -65,6 +65,14 @@ pub struct Record {
     pub hung_up_by: Side,
 }
 
+impl Record {
+    /// The leg on which the caller came to a vendor, who tells of the call under that name; `None`: it came by none.
+    #[must_use]
+    pub fn vendor_leg(&self) -> Option<&str> {
+        self.story.as_ref()?.facts.tags.values(VENDOR_LEG).next()
+    }
+}
+
 /// Where the media of a call goes through, and what it is called there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaAt {
@@ -317,3 +325,6 @@ impl Side {
         }
     }
 }
+
+/// The tag that names the leg on which the caller came to Twilio, under which Twilio tells of the call.
+pub const VENDOR_LEG: &str = "twilio_call_sid";

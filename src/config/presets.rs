@@ -16,6 +16,9 @@ pub(super) enum Preset {
     Twilio,
     /// It tries elsewhere after 408, 480, 503 and 504, and never after 603.
     Telnyx,
+    /// It sends SRTP where a trunk of its asks for that (Plivo's documentation, "SIP Trunking (Zentrunk)", on codecs and
+    /// encryption; read in November 2026). Its addresses were not to be had there, so `allow` lists them.
+    Plivo,
 }
 
 impl Preset {
@@ -32,13 +35,17 @@ impl Preset {
                 value: networks::TWILIO,
                 place: section.place_of("preset"),
             }),
-            Self::Twilio | Self::Telnyx => None,
+            Self::Twilio | Self::Telnyx | Self::Plivo => None,
         }
     }
 
     /// What becomes of media where the trunk does not say.
     pub(super) fn media(self, section: &Section<'_>, terms: &mut MediaTerms) {
-        if self == Self::Twilio && !section.has("media") && terms.plane == Plane::Relay {
+        let sends_srtp = match self {
+            Self::Twilio | Self::Plivo => true,
+            Self::Telnyx => false,
+        };
+        if sends_srtp && !section.has("media") && terms.plane == Plane::Relay {
             terms.terms.srtp = Srtp::Allow;
         }
     }
@@ -80,11 +87,15 @@ pub(super) fn tickets(
         (None, Some(Preset::Twilio)) if !has_tickets => Tickets::Ignored,
         (None, Some(Preset::Twilio)) if section.is_filled("twilio_accounts") => Tickets::Taken,
         (None, Some(Preset::Twilio)) => Tickets::Required,
-        (None, Some(Preset::Telnyx) | None) => Tickets::Ignored,
+        (None, Some(Preset::Telnyx | Preset::Plivo) | None) => Tickets::Ignored,
     }
 }
 
-const PRESETS: &[(&str, Preset)] = &[("twilio", Preset::Twilio), ("telnyx", Preset::Telnyx)];
+const PRESETS: &[(&str, Preset)] = &[
+    ("twilio", Preset::Twilio),
+    ("telnyx", Preset::Telnyx),
+    ("plivo", Preset::Plivo),
+];
 
 const TICKETS: &[(&str, Tickets)] = &[
     ("ignored", Tickets::Ignored),

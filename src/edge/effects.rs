@@ -25,7 +25,7 @@ use crate::edge::recall::RecallDesk;
 use crate::edge::rtpengine;
 use crate::edge::rtpengine::RtpengineDesk;
 use crate::edge::valve::{Passage, Stage, Valve};
-use crate::edge::ways::{Ways, places};
+use crate::edge::ways::Ways;
 use crate::edge::webhooks::WebhookDesk;
 use crate::edge::writers::Records;
 use crate::media::ng::ask::Failure;

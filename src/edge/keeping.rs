@@ -21,8 +21,9 @@ use crate::edge::journal;
 use crate::edge::ledger::Ledger;
 use crate::edge::notebook::Notebook;
 use crate::edge::recall::{RecallDesk, Remembrance};
+use crate::edge::reception::Reception;
 use crate::edge::storeroom::{self, Storeroom, Terms};
-use crate::edge::writers::{Destination, RecordWriter, Records};
+use crate::edge::writers::{Destination, RecordWriter, Records, Teller};
 use crate::store::Lane;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::record::RecordFile;
@@ -46,6 +47,7 @@ pub(super) struct Keeping {
     /// For the shards, in any order; none without a store.
     lanes: Vec<Lane>,
     notebook: Arc<Notebook>,
+    teller: Teller,
 }
 
 /// What the configuration says of it.
@@ -121,7 +123,11 @@ impl Keeping {
             }
             (None, _) => None,
         };
-        let start = |destination| RecordWriter::start(destination, node, Arc::clone(metrics));
+        let teller = Teller::default();
+        let start = |destination| {
+            let known = (Arc::clone(metrics), Arc::clone(&teller));
+            RecordWriter::start(destination, node, known)
+        };
         let (writer, records) = match (sink, destination) {
             (Some(sink), _) => (None, Some(Records::to(sink, Arc::clone(metrics)))),
             (None, destination) => destination.map(start).transpose()?.unzip(),
@@ -137,6 +143,7 @@ impl Keeping {
             clerk: None,
             lanes,
             notebook,
+            teller,
         })
     }
 
@@ -152,6 +159,12 @@ impl Keeping {
         )?;
         self.clerk = Some(clerk);
         Ok(Some(desk))
+    }
+
+    /// From here on records say what a vendor has told of their calls.
+    pub(super) fn note_teller(&self, reception: &Arc<Reception>) {
+        // There is one.
+        let _ = self.teller.set(Arc::clone(reception));
     }
 
     /// What a shard writes its diary into; `None`: nothing is kept.

@@ -281,7 +281,8 @@ impl Edge {
         let steps: Arc<Steps> = Arc::default();
         let abroad = Correspondence::new(Arc::clone(&steps), mailboxes.clone());
         let known = (keeping.notebook(), abroad);
-        let reception = Reception::new(storeroom::moment(), known, disk::draw()?);
+        let reception = Arc::new(Reception::new(storeroom::moment(), known, disk::draw()?));
+        keeping.note_teller(&reception);
         let client = Client::new(http_client.clone(), &dns)?;
         let known = (given.twilio.as_deref(), &keeping.notebook());
         let desks = accounts::open(known, client, &metrics)?;

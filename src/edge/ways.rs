@@ -34,18 +34,3 @@ pub(super) struct Ways {
     /// To DNS; `None`: names are not looked up.
     pub(super) asker: Option<Asker>,
 }
-
-/// Where the port of each listener lies.
-pub(super) fn places(ports: &[Port]) -> Vec<Option<usize>> {
-    let mut places = Vec::new();
-    for (place, port) in ports.iter().enumerate() {
-        let listener = usize::from(port.listener().0);
-        if places.len() <= listener {
-            places.resize(listener + 1, None);
-        }
-        if let Some(entry) = places.get_mut(listener) {
-            *entry = Some(place);
-        }
-    }
-    places
-}

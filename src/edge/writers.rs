@@ -5,9 +5,9 @@ use std::io;
 use std::io::Write;
 use std::iter;
 use std::str;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,12 +19,14 @@ use tracing::subscriber::SetGlobalDefaultError;
 use crate::call::record::Record;
 use crate::config::Telemetry;
 use crate::edge::journal::append_record;
+use crate::edge::reception::Reception;
+use crate::edge::storeroom;
 use crate::net::clock;
 use crate::store::Lane;
 use crate::telemetry::log;
 use crate::telemetry::log::{Entry, Lines, NotAFilter};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::record::{RecordFile, write_line};
+use crate::telemetry::record::{RecordFile, Told, write_line_with};
 
 /// How long a writer lets things gather once the first is there. Each wake-up of a thread costs more
 /// than formatting a record, and so does the sender's system call to wake it; a sleeping writer
@@ -81,6 +83,9 @@ impl Records {
     }
 }
 
+/// Who knows what a vendor has told of calls; nobody, until there is somebody.
+pub(super) type Teller = Arc<OnceLock<Arc<Reception>>>;
+
 /// Where records go.
 pub(super) enum Destination {
     /// Into a file, whatever becomes of it.
@@ -100,7 +105,7 @@ impl RecordWriter {
     pub(super) fn start(
         destination: Destination,
         node: &str,
-        metrics: Arc<Metrics>,
+        (metrics, teller): (Arc<Metrics>, Teller),
     ) -> io::Result<(Self, Records)> {
         let reopen = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = sync_channel(RECORDS);
@@ -109,6 +114,7 @@ impl RecordWriter {
             node: node.to_owned(),
             reopen: Arc::clone(&reopen),
             metrics: Arc::clone(&metrics),
+            teller,
         };
         let thread = thread::Builder::new()
             .name("records".to_owned())
@@ -137,9 +143,18 @@ struct RecordJob {
     node: String,
     reopen: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    teller: Teller,
 }
 
 impl RecordJob {
+    /// What a vendor has told of this call so far.
+    fn told(&self, record: &Record) -> Vec<Told> {
+        match (record.vendor_leg(), self.teller.get()) {
+            (Some(leg), Some(teller)) => teller.told(storeroom::moment(), leg, record.uuid),
+            (Some(_) | None, _) => Vec::new(),
+        }
+    }
+
     /// Writes into a file.
     fn write(self, mut file: RecordFile) {
         let mut lines = Vec::new();
@@ -153,7 +168,8 @@ impl RecordJob {
                 .take(BATCH)
             {
                 count += 1;
-                write_line(&mut lines, &self.node, &record, &anchor);
+                let told = self.told(&record);
+                write_line_with(&mut lines, &self.node, (&record, &told), &anchor);
             }
             if self.reopen.swap(false, Ordering::Relaxed)
                 && let Err(error) = file.reopen()
@@ -189,7 +205,8 @@ impl RecordJob {
                     let more = self.receiver.try_iter();
                     for record in iter::once(first).chain(more).take(BATCH) {
                         line.clear();
-                        write_line(&mut line, &self.node, &record, &anchor);
+                        let told = self.told(&record);
+                        write_line_with(&mut line, &self.node, (&record, &told), &anchor);
                         if let Err(error) = append_record(&mut lane, &record, &line, &anchor) {
                             self.metrics.add_records_lost(1);
                             error!(%error, call = %record.uuid, "call record lost");
@@ -299,7 +316,8 @@ mod tests {
         let path = folder.path().join("records.jsonl");
         let metrics = Arc::new(Metrics::new());
         let file = Destination::File(RecordFile::open(path.clone()).unwrap());
-        let (writer, records) = RecordWriter::start(file, "edge-1", Arc::clone(&metrics)).unwrap();
+        let (writer, records) =
+            RecordWriter::start(file, "edge-1", (Arc::clone(&metrics), Teller::default())).unwrap();
 
         for _ in 0..3000 {
             assert!(records.post(Box::new(sample().1)).is_ok());

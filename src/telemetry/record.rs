@@ -50,8 +50,31 @@ impl Anchor {
     }
 }
 
+/// What a vendor has told of a call by the time that its record is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// When, RFC 3339.
+    pub at: Box<str>,
+    /// What: the key of its callback.
+    pub what: Box<str>,
+    /// What came of it.
+    pub came: Box<str>,
+    /// Figures and texts of it.
+    pub more: Option<Box<str>>,
+}
+
 /// Appends `record`, which `node` writes, and a line feed to `out`.
 pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Anchor) {
+    write_line_with(out, node, (record, &[]), anchor);
+}
+
+/// The same of a call that came by way of a vendor, who has told this of it.
+pub fn write_line_with(
+    out: &mut Vec<u8>,
+    node: &str,
+    (record, told): (&Record, &[Told]),
+    anchor: &Anchor,
+) {
     let since_began = |at: Instant| milliseconds(record.began, at);
     let talk = record
         .answered
@@ -115,6 +138,12 @@ pub fn write_line(out: &mut Vec<u8>, node: &str, record: &Record, anchor: &Ancho
     });
     line.object_or_null("routing", record.story.as_deref(), |story, entry| {
         story::write(story, record.began, entry);
+    });
+    line.objects("vendor", told, |told, entry| {
+        entry.text("at", told.at.as_bytes());
+        entry.text("what", told.what.as_bytes());
+        entry.text("came", told.came.as_bytes());
+        entry.text_or_null("more", told.more.as_deref());
     });
     line.text("node", node.as_bytes());
     line.integer("generation", record.generation);
@@ -207,6 +236,7 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
         entry.objects::<()>("webhooks", &[], |(), _| {});
         entry.null("conversion");
     });
+    line.objects::<()>("vendor", &[], |(), _| {});
     line.text("node", node.as_bytes());
     line.integer("generation", call.generation);
     line.end();

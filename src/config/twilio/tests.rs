@@ -183,6 +183,10 @@ fn the_preset_takes_twilios_addresses_and_none_but_tickets() {
     assert!(open.contains("lets all customers of Twilio's in"), "{open}");
     let telnyx = with("preset = \"telnyx\"\nallow = [\"192.0.2.128/30\"]\n").expect("no fault");
     assert!(telnyx.answers.contains(&("no_buyer".into(), 603)));
+    let plivo = with("preset = \"plivo\"\nallow = [\"192.0.2.128/30\"]\n").expect("no fault");
+    assert_eq!((plivo.tickets, plivo.answers.len()), (Tickets::Ignored, 0));
+    let nowhere = with("preset = \"plivo\"\n").expect_err("a fault");
+    assert!(nowhere.contains("allow"), "{nowhere}");
     let unknown = with("preset = \"twilo\"\nallow = [\"192.0.2.128/30\"]\n").expect_err("a fault");
     assert!(unknown.contains("`twilo` is not known"), "{unknown}");
 }

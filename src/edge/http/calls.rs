@@ -4,10 +4,13 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::task;
 
+use crate::call::record::VENDOR_LEG;
 use crate::edge::http::Office;
 use crate::edge::http::answer::{self, Answer};
 use crate::edge::http::table::Asked;
+use crate::edge::storeroom;
 use crate::store::{Fate, KeptConversion, Late, LateStage};
+use crate::twilio::sid::CallSid;
 use crate::types::ids::CallUuid;
 
 /// Shows a call.
@@ -18,7 +21,7 @@ pub(super) async fn get(office: &Office, asked: &Asked) -> Answer {
     let shelf = clerk.shelf().clone();
     // It may have to wait for the disk.
     match task::spawn_blocking(move || shelf.fate(uuid)).await {
-        Ok(Ok(Fate::Over(late))) => answer::json(StatusCode::OK, &shown(&late)),
+        Ok(Ok(Fate::Over(late))) => answer::json(StatusCode::OK, &shown(office, &late)),
         Ok(Ok(Fate::Open(_))) => answer::json(StatusCode::OK, &json!({ "state": "open" })),
         Ok(Ok(Fate::Unknown)) => unknown(),
         Ok(Err(_)) | Err(_) => answer::fault(
@@ -34,9 +37,37 @@ fn unknown() -> Answer {
     answer::fault(StatusCode::NOT_FOUND, "no_call", what)
 }
 
-fn shown(late: &Late) -> Value {
+/// What a vendor has told of the call since its record was written.
+fn told_since(office: &Office, record: &Value) -> Vec<Value> {
+    let tags = record.pointer("/routing/tags").and_then(Value::as_array);
+    let mut tags = tags.into_iter().flatten();
+    let leg = tags.find(|tag| text_of(tag, "key") == Some(VENDOR_LEG));
+    let leg = leg.and_then(|tag| CallSid::parse(text_of(tag, "value")?));
+    let call = leg.and_then(|leg| office.reception.call(storeroom::moment(), leg));
+    let Some(Ok(call)) = call.map(|call| serde_json::to_value(&call)) else {
+        return Vec::new();
+    };
+    let known = record.get("vendor").and_then(Value::as_array);
+    let is_known = |told: &Value| {
+        let mut known = known.into_iter().flatten();
+        known.any(|one| {
+            let same = |name| text_of(one, name) == text_of(told, name);
+            same("at") && same("what")
+        })
+    };
+    let told = call.get("told").and_then(Value::as_array);
+    let told = told.into_iter().flatten();
+    told.filter(|told| !is_known(told)).cloned().collect()
+}
+
+fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    value.get(name)?.as_str()
+}
+
+fn shown(office: &Office, late: &Late) -> Value {
     let line = late.line.as_deref();
     let record: Option<Value> = line.and_then(|line| serde_json::from_str(line).ok());
+    let since = record.as_ref().map(|record| told_since(office, record));
     let tags = late.tags.iter();
     let tags: Vec<Value> = tags
         .map(|(key, value)| json!({ "key": key, "value": value }))
@@ -60,6 +91,7 @@ fn shown(late: &Late) -> Value {
         "record": record,
         "postbacks": late.posts,
         "tags": tags,
+        "vendor": since.unwrap_or_default(),
         "conversion": {
             "verdict": verdict,
             "group": group,

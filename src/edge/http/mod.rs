@@ -88,7 +88,7 @@ pub(super) struct Office {
     /// How often each key was shown lately.
     rates: Mutex<Rates>,
     /// Where Twilio's calls are received.
-    pub(super) reception: Reception,
+    pub(super) reception: Arc<Reception>,
     /// Who tells soft phones of calls, and what orgs have entrusted to the edge.
     pub(super) switchboard: Arc<Switchboard>,
     /// The way to Twilio.
@@ -133,7 +133,7 @@ impl Office {
     pub(super) fn new(
         given: Given<'_>,
         (changer, clerk): (mpsc::Sender<Change>, Option<ClerkDesk>),
-        reception: Reception,
+        reception: Arc<Reception>,
         (switchboard, vendor): (Arc<Switchboard>, Vendor),
         panel: &Arc<Panel>,
     ) -> Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::record;
 use crate::twilio::callback::{Callback, News};
 use crate::twilio::progress::{Heard, Progress, Stage};
 use crate::twilio::sid::CallSid;
@@ -90,6 +91,17 @@ impl GuestCall {
         }
         tags.iter()
             .all(|tag| own.values(&tag.key).any(|value| *value == *tag.value))
+    }
+
+    /// What was told, for the call's record.
+    pub(super) fn told(&self) -> Vec<record::Told> {
+        let told = self.told.iter().map(|told| record::Told {
+            at: told.at.as_str().into(),
+            what: told.what.as_str().into(),
+            came: told.came.as_str().into(),
+            more: told.more.as_deref().map(Into::into),
+        });
+        told.collect()
     }
 
     /// Whether this was told already.

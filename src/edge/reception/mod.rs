@@ -28,6 +28,7 @@ use crate::edge::notebook::{NotKept, Notebook};
 use crate::edge::reception::aging::{Aging, Full};
 use crate::store::Entry;
 use crate::store::entry::Noted;
+use crate::telemetry::record::Told;
 use crate::twilio::callback::{Callback, News};
 use crate::twilio::connect::{CompanyKey, Seen};
 use crate::twilio::sid::CallSid;
@@ -145,6 +146,17 @@ impl Reception {
     /// What is known of the call of this leg.
     pub(in crate::edge) fn call(&self, now: Moment, leg: CallSid) -> Option<GuestCall> {
         self.book().calls.get(now, &leg).cloned()
+    }
+
+    /// What was told of the call of this leg, if it is this one.
+    pub(in crate::edge) fn told(&self, now: Moment, leg: &str, uuid: CallUuid) -> Vec<Told> {
+        let Some(leg) = CallSid::parse(leg) else {
+            return Vec::new();
+        };
+        let book = self.book();
+        let call = book.calls.get(now, &leg);
+        let call = call.filter(|call| call.uuid().to_be_bytes() == *uuid.as_bytes());
+        call.map(GuestCall::told).unwrap_or_default()
     }
 
     /// Takes in what is told of a call: once, in whatever order it comes.

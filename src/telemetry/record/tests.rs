@@ -23,7 +23,7 @@ fn a_line_holds_everything_in_a_fixed_order() {
             r#""call_id":"a1@192.0.2.1","post_dial_delay_ms":120,"setup_ms":3500,"talk_ms":60250,"total_ms":63750,"#,
             r#""attempts":[{{"buyer":"first","gateway":"192.0.2.9:5060","call_id":"b1","at_ms":5,"ms":40,"status":486,"result":"busy","together":null}},"#,
             r#"{{"buyer":"second","gateway":"192.0.2.9:5060","call_id":"b2","at_ms":45,"ms":3455,"status":200,"result":"answered","together":null}}],"#,
-            r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down","limit":null}}],"media":null,"routing":null,"node":"edge-1","generation":3}}"#,
+            r#""skipped":[{{"buyer":"third","gateway":"192.0.2.9:5060","at_ms":45,"why":"gateway_down","limit":null}}],"media":null,"routing":null,"vendor":[],"node":"edge-1","generation":3}}"#,
             "\n"
         ),
         uuid

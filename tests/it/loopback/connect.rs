@@ -99,6 +99,10 @@ fn a_call_that_is_handed_over_arrives_at_the_buyer_as_one_call() {
         .map(|told| &told["came"])
         .collect();
     assert_eq!(came, ["sent_to_edge", "onward", "connected"]);
+    // What came before the record was written stands there.
+    let told: Vec<_> = records[0]["vendor"].as_array().unwrap().iter().collect();
+    let came: Vec<_> = told.iter().map(|told| &told["came"]).collect();
+    assert_eq!(came[..2], ["sent_to_edge", "onward"]);
     no_canary(site.folder.path());
 }
 

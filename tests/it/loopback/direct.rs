@@ -1,9 +1,12 @@
 //! Calls whose buyers Twilio calls itself: from a signed webhook to the record, without a word of SIP.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use strowger::edge::Edge;
+use strowger::net::clock;
 
 use super::client::{Client, READER, Reply};
 use super::connect::{VOICE, hand_off, leg, prepare, sender};
@@ -59,6 +62,16 @@ fn a_call_goes_from_one_buyer_to_the_next_until_one_takes_it() {
     };
     let call = admin.get(&format!("/v1/twilio/calls/{}", leg(1))).json();
     let metrics = edge.metrics();
+    let uuid = call["uuid"].as_str().unwrap();
+    let until = clock::now() + Duration::from_secs(5);
+    let shown = loop {
+        let shown = admin.get(&format!("/v1/calls/{uuid}")).json();
+        if shown["state"] == "over" {
+            break shown;
+        }
+        assert!(clock::now() < until, "{shown}");
+        thread::sleep(Duration::from_millis(10));
+    };
     edge.stop();
 
     let records = site.records();
@@ -86,6 +99,14 @@ fn a_call_goes_from_one_buyer_to_the_next_until_one_takes_it() {
         ]
     );
     assert_eq!(call["direct"]["over"], "connected");
+    // The record has what was told until then, and what came since is beside it.
+    let told = record["vendor"].as_array().unwrap();
+    assert_eq!(told[2]["came"], "busy");
+    assert_eq!(shown["record"]["vendor"], record["vendor"]);
+    let since = shown["vendor"].as_array().unwrap();
+    assert_eq!(told.len() + since.len(), came.len(), "{since:?}");
+    let last = told.iter().chain(since).next_back().unwrap();
+    assert_eq!(last["what"], "over");
     assert!(metrics.contains("outcome=\"completed\""), "{metrics}");
     no_canary(site.folder.path());
 }

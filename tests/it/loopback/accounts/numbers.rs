@@ -1,5 +1,6 @@
 //! Connections and numbers, with a server that stands in for Twilio's API and refuses what that would.
 
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -454,7 +455,7 @@ fn few_requests_of_an_account_are_under_way_at_once() {
     let member = Member::of(&edge);
     member.connect();
 
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
                 let path = "/upstream/test/TwilioProvider/listPhoneNumbers";
@@ -565,7 +566,7 @@ fn what_is_wrong_at_twilio_is_found_at_the_start() {
 
     let edge = office.site.start();
 
-    let until = clock::now() + std::time::Duration::from_secs(20);
+    let until = clock::now() + Duration::from_secs(20);
     let shows = |finding: &str| {
         let line = format!("strowger_vendor_self_check_total{{finding=\"{finding}\"}} 1");
         edge.metrics().lines().any(|shown| shown == line)
@@ -573,7 +574,7 @@ fn what_is_wrong_at_twilio_is_found_at_the_start() {
     // The account in the configuration has another token than Twilio knows.
     while !(shows("unset") && shows("failed")) {
         assert!(clock::now() < until, "{}", edge.metrics());
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(office.api.violations(), Vec::<String>::new());
 }
