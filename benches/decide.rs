@@ -165,6 +165,7 @@ fn facts(campaign: &Arc<Campaign>) -> Facts {
         },
         trunk: "carrier".into(),
         dialled: number("+18882223333"),
+        quota: None,
         caller: Some(number("+12125550100")),
         tags,
         began: Moment::default(),

@@ -208,6 +208,7 @@ impl Late {
             },
             trunk: remains.trunk.into(),
             dialled: remains.dialled,
+            quota: directory.quota_of(remains.dialled).cloned(),
             caller: remains.caller,
             tags,
             began: remains.began,
@@ -427,7 +428,8 @@ impl Late {
             is_revenue_duplicate: converted.is_some_and(|one| one.is_revenue_duplicate),
         };
         if let (true, Some(buyer)) = (settled.is_converted, &self.buyer) {
-            change.counted = book::late(buyer, self.chosen, CapOn::Conversion);
+            let number = self.story.facts.number_claim();
+            change.counted = book::late(buyer, number, self.chosen, CapOn::Conversion);
         }
         self.since.stage = Stage::Settled(Some(settled.clone()));
         change.settled = Some(settled);

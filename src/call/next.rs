@@ -280,8 +280,9 @@ impl Call {
             if now >= hunt.until || attempts.is_none_or(|made| made >= policy.hunt.attempts) {
                 return Pushed::Spent;
             }
-            let waits = if buyer.is_limited() && !self.has_place(id) {
-                let claimant = Claimant::Buyer(buyer.clone());
+            let number = self.number_claim();
+            let waits = if (buyer.is_limited() || number.is_some()) && !self.has_place(id) {
+                let claimant = Claimant::Buyer(buyer.clone(), number.map(Box::new));
                 let ticket = core.reserve(self.key, self.uuid, claimant);
                 Some(Phase::Asking(ticket, now + PATIENCE))
             } else if turn.selection == Selection::New {

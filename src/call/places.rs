@@ -45,8 +45,8 @@ pub enum Claimant {
     Trunk(Arc<Trunk>),
     /// A trunk's, for a call that shows this: it is used up with it.
     Guest(Arc<Trunk>, Pass),
-    /// A buyer's, and with them those of its groups.
-    Buyer(Arc<Buyer>),
+    /// A buyer's, and with them those of its groups, and of the number dialled if that is limited.
+    Buyer(Arc<Buyer>, Option<Box<Claim>>),
 }
 
 impl Claimant {
@@ -55,7 +55,7 @@ impl Claimant {
     pub fn party(&self) -> Party {
         match self {
             Self::Trunk(trunk) | Self::Guest(trunk, _) => Party::Trunk(trunk.id.clone()),
-            Self::Buyer(buyer) => Party::Buyer(buyer.id.clone()),
+            Self::Buyer(buyer, _) => Party::Buyer(buyer.id.clone()),
         }
     }
 
@@ -76,7 +76,7 @@ impl Claimant {
                 caps: trunk.caps,
                 quota: None,
             }]),
-            Self::Buyer(buyer) => Claim::of(buyer),
+            Self::Buyer(buyer, number) => Claim::of(buyer, number.as_deref().cloned()),
         };
         book.reserve(now, &claims, counted)
     }
@@ -438,6 +438,12 @@ impl Call {
 
     fn tell_limit(&self, core: &mut Core, party: Party, verdict: Option<Verdict>) {
         core.event(Event::LimitReached { party, verdict });
+    }
+
+    /// What the call wants of the number dialled, if that is limited.
+    pub(crate) fn number_claim(&self) -> Option<Claim> {
+        let story = self.record.as_ref()?.story.as_ref()?;
+        story.facts.number_claim()
     }
 
     /// Whether a turn has its place at the buyer.

@@ -133,7 +133,7 @@ pub struct Skipped {
 pub enum WhySkipped {
     /// The gateway is down: its trunk failed lately, or it does not answer OPTIONS.
     GatewayDown,
-    /// The buyer, or a group of its, has as many calls as it takes.
+    /// The buyer, a group of its, or the number dialled has as many calls as it takes.
     Full(Full),
     /// It does not take such a call, or not now: the verdict's name.
     Judged(&'static str),
@@ -148,6 +148,7 @@ impl WhySkipped {
         match self {
             Self::GatewayDown => "gateway_down",
             Self::Full(full) if matches!(full.party, Party::Group(_)) => "group_cap",
+            Self::Full(full) if matches!(full.party, Party::Number(_)) => "number_cap",
             Self::Full(full) => full.kind.label(),
             Self::Judged(verdict) => verdict,
             Self::LimitUnknown => "limit_unknown",

@@ -127,6 +127,7 @@ impl Dialling<'_> {
             source: admitted.source.clone(),
             trunk: self.trunk.id.clone(),
             dialled: self.dialled.ok()?,
+            quota: admitted.terms.quota.clone(),
             caller: self.caller,
             tags,
             began: self.moment,

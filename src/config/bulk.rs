@@ -244,6 +244,7 @@ impl<'d> Lines<'d> {
             is_enabled: section.flag("enabled", true, desk),
             tags,
             hours: terms::schedule(section, &zone, desk),
+            quota: terms::quota(section, &zone, terms::NUMBER_CAPS, desk),
         };
         if terms == Terms::USUAL {
             return TermsId::default();
@@ -252,7 +253,9 @@ impl<'d> Lines<'d> {
         let hours = terms.hours.as_ref();
         let hours = hours.map(|open| format!("{} {}", open.hours, open.zone.name()));
         let texts: Vec<_> = texts.iter().map(|text| text.value).collect();
-        let said = format!("{} {hours:?} {texts:?}", terms.is_enabled);
+        let quota = terms.quota.as_ref();
+        let quota = quota.map(|quota| (quota.most, quota.on.label(), quota.zone.name()));
+        let said = format!("{} {hours:?} {texts:?} {quota:?}", terms.is_enabled);
         let all = &mut self.terms;
         *self.said.entry(said).or_insert_with(|| put(terms, all))
     }

@@ -49,7 +49,7 @@ impl<'d> Groups<'d> {
             let company = companies.find(&section, desk);
             let zone = terms::zone(&section, zones, desk);
             let caps = carriers::caps(&section, desk);
-            let quota = terms::quota(&section, &zone, &keys::BUYER_GROUP_CAPS, desk);
+            let quota = terms::quota(&section, &zone, terms::BUYER_GROUP_CAPS, desk);
             let members = section.list("members", desk);
             if members.is_empty() {
                 section.missing_or_empty(

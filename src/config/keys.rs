@@ -16,7 +16,7 @@ pub(super) use self::http::{HTTP, HTTP_CLIENT, HTTP_LISTEN, HTTP_TOKEN};
 pub(super) use self::limits::{GUARD, LIMITS, OVERLOAD, TIMERS};
 pub(super) use self::terms::{
     BUYER_CAPS, BUYER_DUPLICATE, BUYER_GROUP, BUYER_GROUP_CAPS, CALLER_LIST, CAMPAIGN_EXIT,
-    CAMPAIGN_EXITS, CAMPAIGN_REPEAT, CONVERSION_GROUP, CONVERSION_TIER, POSTBACK_KEY,
+    CAMPAIGN_EXITS, CAMPAIGN_REPEAT, CONVERSION_GROUP, CONVERSION_TIER, NUMBER_CAPS, POSTBACK_KEY,
 };
 pub(super) use self::trial::{CASE, CASE_ANSWER, CASE_EXPECT, CASE_PAST, TRIALS};
 pub(super) use self::twilio::{TWILIO, TWILIO_CHOICE, TWILIO_ORG, TWILIO_SHARED_KEY, TWILIO_STEP};
@@ -245,6 +245,8 @@ pub(super) const NUMBER: Shape = Shape {
         "enabled",
         "hours",
         "time_zone",
+        "cap_on",
+        "caps",
     ],
 };
 
@@ -381,6 +383,7 @@ pub(super) const ALL: &[&Shape] = &[
     &NUMBERS,
     &BUYER,
     &BUYER_CAPS,
+    &NUMBER_CAPS,
     &BUYER_DUPLICATE,
     &BUYER_GROUP,
     &BUYER_GROUP_CAPS,

@@ -49,6 +49,9 @@ pub(super) fn look(roots: &[Section<'_>], scene: &Scene<'_>, desk: &mut Desk<'_>
     for section in &groups {
         look_at_caps(section, &keys::BUYER_GROUP_CAPS, desk);
     }
+    for section in &routes::all(roots, "number", &keys::NUMBER, desk) {
+        look_at_caps(section, &keys::NUMBER_CAPS, desk);
+    }
     let all = scene.directory.campaigns.iter();
     let by_id: HashMap<&str, &Arc<Campaign>> = all.map(|one| (&*one.id, one)).collect();
     for section in &campaigns {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::callers::{self, Callers};
 use crate::config::desk::Desk;
 use crate::config::keys;
-use crate::config::raw::Section;
+use crate::config::raw::{Section, Shape};
 use crate::routing::caps::{CapOn, Most, Quota};
 use crate::routing::hours::{Blocks, Hours};
 use crate::routing::rules::{After, Group, Once, Rules, Schedule};
@@ -38,7 +38,7 @@ pub(super) fn rules(
         forward: conditions(section, "forward_tags", desk),
         once: once(section, desk),
         timer_offset: section.duration("timer_offset", Duration::ZERO, Duration::ZERO..=HOUR, desk),
-        quota: quota(section, &zone, &keys::BUYER_CAPS, desk),
+        quota: quota(section, &zone, BUYER_CAPS, desk),
         groups: shared.groups.remove(id).unwrap_or_default(),
     }
 }
@@ -103,10 +103,10 @@ pub(super) fn conditions(
 pub(super) fn quota(
     section: &Section<'_>,
     zone: &Zone,
-    shape: &'static crate::config::raw::Shape,
+    (shape, choices): (&'static Shape, &'static [(&'static str, CapOn)]),
     desk: &mut Desk<'_>,
 ) -> Option<Arc<Quota>> {
-    let on = section.choice("cap_on", CAP_ON, desk);
+    let on = section.choice("cap_on", choices, desk);
     let caps = section.section("caps", shape, desk)?;
     let mut most = |key| {
         let count = caps.count(key, 0, 0..=1_000_000_000, desk);
@@ -144,11 +144,19 @@ pub(super) fn after(section: &Section<'_>, desk: &mut Desk<'_>) -> After {
 }
 
 const AFTER: &[(&str, After)] = &[("answer", After::Answer), ("conversion", After::Conversion)];
+/// The limits of who is offered calls.
 const CAP_ON: &[(&str, CapOn)] = &[
     ("attempt", CapOn::Attempt),
     ("answer", CapOn::Answer),
     ("conversion", CapOn::Conversion),
 ];
+const BUYER_CAPS: (&Shape, &[(&str, CapOn)]) = (&keys::BUYER_CAPS, CAP_ON);
+pub(super) const BUYER_GROUP_CAPS: (&Shape, &[(&str, CapOn)]) = (&keys::BUYER_GROUP_CAPS, CAP_ON);
+/// Those of a number: a call that is offered to several buyers is one call.
+pub(super) const NUMBER_CAPS: (&Shape, &[(&str, CapOn)]) = (
+    &keys::NUMBER_CAPS,
+    &[("answer", CapOn::Answer), ("conversion", CapOn::Conversion)],
+);
 /// The most that timers may have on top.
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -221,6 +221,7 @@ pub(super) fn read_window(party: &str, window: &str) -> Option<Counted> {
         "trunk" => Party::Trunk(id.into()),
         "buyer" => Party::Buyer(id.into()),
         "group" => Party::Group(id.into()),
+        "number" => Party::Number(id.into()),
         _ => return None,
     };
     let window = window.parse().ok()?;
@@ -262,6 +263,7 @@ mod tests {
                 Party::Trunk("a:b".into()),
                 Party::Buyer("first".into()),
                 Party::Group("all".into()),
+                Party::Number("+12125550100".into()),
             ] {
                 let counted = Counted { party, window };
                 let (party, name) = window_names(&counted);

@@ -257,7 +257,7 @@ mod tests {
             caps: caps(max_calls),
             ..Buyer::new("one", vec![Arc::new(gateway)])
         };
-        Claimant::Buyer(Arc::new(buyer))
+        Claimant::Buyer(Arc::new(buyer), None)
     }
 
     fn caps(max_calls: u32) -> Caps {

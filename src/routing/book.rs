@@ -7,7 +7,7 @@
 //!                          └──────────────────────────────────>  windows: what was held and did not count is free again
 //! ```
 //!
-//! A call counts against its buyer and all groups of the buyer, or against none of them. It counts in the windows in which its
+//! A call counts against its buyer, all groups of the buyer and the number dialled, or against none of them. It counts in the windows in which its
 //! buyer was chosen, whenever it is answered.
 
 use std::collections::HashMap;
@@ -19,6 +19,7 @@ use crate::routing::buyer::Buyer;
 use crate::routing::caps::{CapKind, CapOn, Caps, Counters, Party, Quota};
 use crate::routing::window::{Span, Window};
 use crate::types::moment::Moment;
+use crate::types::number::Number;
 
 /// All accounts: of those parties only that have a limit, so that the configuration bounds them.
 #[derive(Debug, Default)]
@@ -55,10 +56,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// What a call wants that is offered to `buyer`: a place of the buyer's and of each of its groups, where there is a
-    /// limit.
+    /// What a call wants that is offered to `buyer`: a place of the buyer's, of each of its groups, and of the number dialled,
+    /// where there is a limit.
     #[must_use]
-    pub fn of(buyer: &Buyer) -> SmallVec<[Self; 1]> {
+    pub fn of(buyer: &Buyer, number: Option<Self>) -> SmallVec<[Self; 1]> {
         let rules = &buyer.rules;
         let own = (buyer.caps.is_limited() || rules.quota.is_some()).then(|| Self {
             party: Party::Buyer(Arc::clone(&buyer.id)),
@@ -70,15 +71,25 @@ impl Claim {
             caps: group.caps,
             quota: group.quota.clone(),
         });
-        own.into_iter().chain(groups).collect()
+        own.into_iter().chain(groups).chain(number).collect()
+    }
+
+    /// What it wants of the number dialled.
+    #[must_use]
+    pub fn of_number(number: Number, quota: &Arc<Quota>) -> Self {
+        Self {
+            party: Party::number(number),
+            caps: Caps::default(),
+            quota: Some(Arc::clone(quota)),
+        }
     }
 }
 
 /// What counts of a call that was offered to `buyer` at a time, and has done something long after that: in whose windows.
 #[must_use]
-pub fn late(buyer: &Buyer, chosen: Moment, what: CapOn) -> Vec<Counted> {
+pub fn late(buyer: &Buyer, number: Option<Claim>, chosen: Moment, what: CapOn) -> Vec<Counted> {
     let mut counted = Vec::new();
-    for Claim { party, quota, .. } in Claim::of(buyer) {
+    for Claim { party, quota, .. } in Claim::of(buyer, number) {
         let Some(quota) = quota.filter(|quota| quota.on == what) else {
             continue;
         };
@@ -216,7 +227,7 @@ impl Book {
             match party {
                 Party::Trunk(_) => taken.0 += u64::from(account.calls),
                 Party::Buyer(_) => taken.1 += u64::from(account.calls),
-                Party::Group(_) => {}
+                Party::Group(_) | Party::Number(_) => {}
             }
         }
         taken

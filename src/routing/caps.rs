@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::routing::directory::Directory;
 use crate::routing::window::{Span, Window};
 use crate::routing::zone::Zone;
+use crate::types::number::Number;
 
 /// Limits of one trunk, buyer or group, for the whole process. `None`: none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,10 +26,12 @@ pub enum Party {
     Buyer(Arc<str>),
     /// The group of buyers of this id.
     Group(Arc<str>),
+    /// This number, which callers dial.
+    Number(Arc<str>),
 }
 
-/// How many calls a buyer or a group takes in windows of the calendar.
-#[derive(Debug, Clone)]
+/// How many calls a buyer, a group or a number takes in windows of the calendar.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     /// The most of each window; at least one window has a limit.
     pub most: Most,
@@ -197,9 +200,14 @@ impl CapKind {
 }
 
 impl Party {
-    /// The buyer of this id, or the group behind `group:`; `None`: there is none, or the group has no limits.
+    /// The buyer of this id, the group behind `group:`, or the number behind `number:`; `None`: there is none, or the group or the
+    /// number has no limits.
     #[must_use]
     pub fn named(name: &str, directory: &Directory) -> Option<Self> {
+        if let Some(number) = name.strip_prefix("number:") {
+            let number = Number::from_e164(number.as_bytes())?;
+            return directory.quota_of(number).map(|_| Self::number(number));
+        }
         let Some(id) = name.strip_prefix("group:") else {
             let (id, _) = directory.buyers.get_key_value(name)?;
             return Some(Self::Buyer(Arc::clone(id)));
@@ -210,11 +218,17 @@ impl Party {
         Some(Self::Group(Arc::clone(&group.id)))
     }
 
+    /// A number, which callers dial.
+    #[must_use]
+    pub fn number(number: Number) -> Self {
+        Self::Number(number.to_string().into())
+    }
+
     /// Its id in the configuration.
     #[must_use]
     pub fn id(&self) -> &Arc<str> {
         match self {
-            Self::Trunk(id) | Self::Buyer(id) | Self::Group(id) => id,
+            Self::Trunk(id) | Self::Buyer(id) | Self::Group(id) | Self::Number(id) => id,
         }
     }
 
@@ -225,6 +239,7 @@ impl Party {
             Self::Trunk(_) => "trunk",
             Self::Buyer(_) => "buyer",
             Self::Group(_) => "group",
+            Self::Number(_) => "number",
         }
     }
 }

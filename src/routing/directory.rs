@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::routing::buyer::Buyer;
 use crate::routing::callers::Lists;
 use crate::routing::campaign::Campaign;
+use crate::routing::caps::Quota;
 use crate::routing::rules::Schedule;
 use crate::types::number::Number;
 use crate::types::secret::Secret;
@@ -48,6 +49,13 @@ impl Directory {
             .and_then(|place| self.terms.get(place))
             .unwrap_or(&USUAL)
     }
+
+    /// How many calls a number takes; `None`: any, or there is no such number.
+    #[must_use]
+    pub fn quota_of(&self, number: Number) -> Option<&Arc<Quota>> {
+        let line = self.numbers.get(&number)?;
+        self.terms(line.terms).quota.as_ref()
+    }
 }
 
 /// What a number says besides its campaign and its publisher.
@@ -59,6 +67,8 @@ pub struct Terms {
     pub tags: Tags,
     /// When it is open; `None`: always.
     pub hours: Option<Schedule>,
+    /// How many calls it takes in windows of the calendar, by what buyers take; `None`: any.
+    pub quota: Option<Arc<Quota>>,
 }
 
 impl Terms {
@@ -67,6 +77,7 @@ impl Terms {
         is_enabled: true,
         tags: Tags::NONE,
         hours: None,
+        quota: None,
     };
 }
 

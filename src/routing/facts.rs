@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::routing::book::Claim;
 use crate::routing::campaign::Campaign;
+use crate::routing::caps::Quota;
 use crate::routing::directory::Source;
 use crate::routing::rules::After;
 use crate::types::geo;
@@ -35,6 +37,8 @@ pub struct Facts {
     pub trunk: Arc<str>,
     /// The number dialled.
     pub dialled: Number,
+    /// How many calls that takes; `None`: any.
+    pub quota: Option<Arc<Quota>>,
     /// The caller's number; `None` if it is withheld.
     pub caller: Option<Number>,
     /// What was said of it: by the number dialled, stored data, webhooks, postbacks. Not what its area code says.
@@ -197,6 +201,13 @@ impl Lookup for Facts {
 }
 
 impl Facts {
+    /// What the call wants of the number dialled, if that is limited.
+    #[must_use]
+    pub fn number_claim(&self) -> Option<Claim> {
+        let quota = self.quota.as_ref()?;
+        Some(Claim::of_number(self.dialled, quota))
+    }
+
     /// Whether this caller was connected by this campaign before.
     #[must_use]
     pub fn is_repeat(&self) -> bool {

@@ -128,10 +128,16 @@ impl<'c> Judge<'c> {
                 return Some(Verdict::Full(reached));
             }
         }
-        rules.groups.iter().find_map(|group| {
+        let of_group = rules.groups.iter().find_map(|group| {
             let party = Party::Group(Arc::clone(&group.id));
             let reached = self.reached(&party, group.caps, group.quota.as_deref())?;
             Some(Verdict::GroupFull(Arc::clone(group), reached))
+        });
+        of_group.or_else(|| {
+            let quota = self.facts.quota.as_deref()?;
+            let party = Party::number(self.facts.dialled);
+            let reached = self.reached(&party, Caps::default(), Some(quota))?;
+            Some(Verdict::NumberFull(reached))
         })
     }
 

@@ -36,6 +36,8 @@ pub enum Verdict {
     Full(Reached),
     /// A group of its has as many calls as its members take together.
     GroupFull(Arc<Group>, Reached),
+    /// The number dialled has as many calls as it takes.
+    NumberFull(Reached),
     /// Nothing that is sent there is answered.
     Down,
 }
@@ -73,6 +75,7 @@ impl Verdict {
             Self::NotOriginal(_) => "not_original",
             Self::Full(reached) => reached.kind.label(),
             Self::GroupFull(..) => "group_cap",
+            Self::NumberFull(_) => "number_cap",
             Self::Down => "circuit_open",
         }
     }
@@ -113,6 +116,9 @@ impl Verdict {
             Self::Duplicate(last) => Some(("another caller".to_owned(), format!("had it {last}"))),
             Self::NotOriginal(original) => Some((original.to_string(), buyer.id.to_string())),
             Self::Full(reached) => Some(reached.want_have("")),
+            Self::NumberFull(reached) => {
+                Some(reached.want_have(&format!("number {} ", reached.kind.label())))
+            }
             Self::GroupFull(group, reached) => {
                 Some(reached.want_have(&format!("{} {} ", group.id, reached.kind.label())))
             }
@@ -123,7 +129,9 @@ impl Verdict {
     pub(super) fn cause(&self) -> Option<(u8, Cause)> {
         match self {
             Self::Fits => None,
-            Self::Full(_) | Self::GroupFull(..) => Some((6, Cause::AllCapped)),
+            Self::Full(_) | Self::GroupFull(..) | Self::NumberFull(_) => {
+                Some((6, Cause::AllCapped))
+            }
             Self::Denied(_) | Self::Mismatch(_) | Self::NotOriginal(_) => Some((5, Cause::NoMatch)),
             Self::Duplicate(_) | Self::PastUnknown => Some((4, Cause::AllDuplicate)),
             Self::Down => Some((3, Cause::AllDown)),

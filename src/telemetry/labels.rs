@@ -118,6 +118,7 @@ pub(super) const SKIP_REASONS: &[&str] = &[
     "cap_month",
     "cap_total",
     "group_cap",
+    "number_cap",
     "paused",
     "closed",
     "list_denied",

@@ -361,6 +361,7 @@ impl Skip {
             (Some(limit), _) => WhyPassed::Full {
                 party: match limit.of.as_str() {
                     "group" => Party::Group(limit.id.into()),
+                    "number" => Party::Number(limit.id.into()),
                     _ => Party::Buyer(limit.id.into()),
                 },
                 kind: limit.kind.into(),

@@ -223,7 +223,7 @@ impl<'w> Walk<'w> {
         })?;
         self.refused.push(at);
         if let WhyPassed::Full { party, kind, have } = &one.why
-            && !is_full(buyer, party, kind, *have)
+            && !is_full(buyer, self.story.facts.number_claim(), party, (kind, *have))
         {
             return Some(Step::Over(End::Unknown(Arc::clone(&buyer.id))));
         }
@@ -456,8 +456,8 @@ impl<'w> Walk<'w> {
 }
 
 /// Whether so many calls still are as many as this limit lets.
-fn is_full(buyer: &Buyer, party: &Party, kind: &str, have: u32) -> bool {
-    let claims = Claim::of(buyer);
+fn is_full(buyer: &Buyer, number: Option<Claim>, party: &Party, (kind, have): (&str, u32)) -> bool {
+    let claims = Claim::of(buyer, number);
     let Some(claim) = claims.iter().find(|claim| claim.party == *party) else {
         return false;
     };

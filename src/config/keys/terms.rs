@@ -39,6 +39,11 @@ pub(in crate::config) const BUYER_GROUP_CAPS: Shape = Shape {
     keys: WINDOWS,
 };
 
+pub(in crate::config) const NUMBER_CAPS: Shape = Shape {
+    name: "number.caps",
+    keys: WINDOWS,
+};
+
 pub(in crate::config) const BUYER_DUPLICATE: Shape = Shape {
     name: "buyer.duplicate",
     keys: &["within", "after"],

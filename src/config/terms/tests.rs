@@ -303,6 +303,33 @@ time_zone = "Europe/London"
 }
 
 #[test]
+fn a_number_says_how_many_calls_it_takes() {
+    let read = |more: &str| {
+        let number = format!(
+            "{MINIMAL}{LISTS}\n[[number]]\nnumber = \"+12125550120\"\ncampaign = \"solar\"\nafid = \"bright-leads\"\n{more}"
+        );
+        load(Path::new(MAIN), &Texts::of(MAIN, number), 1)
+    };
+    let caps = "cap_on = \"conversion\"\ntime_zone = \"America/New_York\"\ncaps = { day = 5 }";
+
+    let settings = read(caps).unwrap_or_else(|faults| panic!("{faults}"));
+    let directory = &settings.policy.directory;
+    let quota = directory.quota_of(number("+12125550120")).expect("a quota");
+    assert_eq!((quota.most.day, quota.on), (Some(5), CapOn::Conversion));
+    assert_eq!(&**quota.zone.name(), "America/New_York");
+    assert_eq!(directory.quota_of(number("+12125550199")), None);
+
+    // A call that is offered to three buyers is one call.
+    let faults = read("cap_on = \"attempt\"\ncaps = { day = 5 }").err();
+    let faults = faults.expect("a fault");
+    let told: Vec<_> = faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.key, fault.instead))
+        .collect();
+    assert_eq!(told, ["number.cap_on: one of \"answer\", \"conversion\""]);
+}
+
+#[test]
 fn each_mistake_says_what_would_be_right() {
     let list = "+12125550110,solar,bright-leads,,call_uuid:x;age\n";
     let pests = "# people\n+12125550100\nsomebody\n";

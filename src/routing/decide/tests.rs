@@ -195,6 +195,29 @@ fn every_buyer_has_the_first_verdict_that_speaks_against_it() {
 }
 
 #[test]
+fn a_number_that_has_as_many_calls_as_it_takes_is_full_for_every_buyer() {
+    let mut scene = Scene::new(vec![buyer("a"), buyer("b")]);
+    scene.facts.quota = quota(2);
+    let number = Party::number(scene.facts.dialled);
+    let mut book = Book::default();
+    take(&mut book, &number, Caps::default(), quota(2), 1);
+    let decide = |book: &Book| decide(&scene.directory, scene.now, b"s", &scene.facts, book);
+    assert_eq!(ids(&decide(&book)), ["a", "b"]);
+
+    take(&mut book, &number, Caps::default(), quota(2), 1);
+    let decision = decide(&book);
+
+    let refused = decision.refused.expect("refused");
+    assert_eq!(refused.cause, Cause::AllCapped);
+    let (buyer, verdict) = decision.looks[0].iter().next().expect("a verdict");
+    let (want, have) = verdict.want_have(buyer).expect("what was wanted");
+    assert_eq!(
+        (verdict.label(), &*want, &*have),
+        ("number_cap", "number cap_day below 2", "2")
+    );
+}
+
+#[test]
 fn what_is_not_counted_is_no_reason_against_anybody() {
     let mut full = buyer("full");
     full.caps = calls(1);
@@ -534,6 +557,7 @@ impl Scene {
             },
             trunk: "carrier".into(),
             dialled: number("+18882223333"),
+            quota: None,
             caller: Some(number("+12125550100")),
             tags: tags(&[("age", "66")]),
             began: Moment::default(),

@@ -193,6 +193,7 @@ fn facts(caller: &str) -> Facts {
         },
         trunk: "carrier".into(),
         dialled: number("+18882223333"),
+        quota: None,
         caller: Some(number(caller)),
         tags,
         began: "2024-11-04T14:00:00Z".parse().expect("a moment"),

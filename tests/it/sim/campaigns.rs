@@ -18,6 +18,7 @@ use strowger::hooks::trigger::Trigger;
 use strowger::routing::buyer::Buyer;
 use strowger::routing::campaign::{Answer, Exit, Route};
 use strowger::routing::caps::{CapOn, Most, Quota};
+use strowger::routing::directory::{Terms, TermsId};
 use strowger::routing::route::Part;
 use strowger::routing::rules::Rules;
 use strowger::routing::zone::Zone;
@@ -26,6 +27,7 @@ use strowger::types::template::Template;
 
 use super::desk::{Desk, Talk, ack_of_failure, answer, buyer, find, invite, ladder, specs};
 use super::policy::{CARRIER, PolicySpec};
+use super::text::Msg;
 
 /// A campaign with so many buyers, changed.
 pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
@@ -40,6 +42,7 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         refusal: None,
         keys: Vec::new(),
         is_together: false,
+        quota: None,
     };
     change(&mut site);
     Desk::changed(&spec, |policy| {
@@ -62,6 +65,15 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         if let Some(answer) = &site.refusal {
             campaign.exits.no_match = Some(Exit::Reject(answer.clone()));
         }
+        if site.quota.is_some() {
+            directory.terms = vec![Terms {
+                quota: site.quota.clone(),
+                ..Terms::USUAL
+            }];
+            for line in directory.numbers.values_mut() {
+                line.terms = TermsId(1);
+            }
+        }
         let hooks = site.hooks.iter().map(|hook| Arc::new(webhook(hook)));
         let groups = site.groups.iter().cloned().map(Arc::new);
         policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks.collect(), groups.collect())]);
@@ -80,6 +92,8 @@ pub(super) struct Site {
     pub(super) keys: Vec<PostKey>,
     /// Its buyers are called at once.
     is_together: bool,
+    /// How many calls its number takes.
+    quota: Option<Arc<Quota>>,
 }
 
 impl Site {
@@ -259,28 +273,12 @@ fn a_call_that_nobody_wants_is_refused_as_its_campaign_says() {
 #[test]
 fn a_cap_on_answers_holds_a_place_while_it_rings_and_gives_it_back_if_nobody_answers() {
     let mut desk = desk(1, |site| {
-        let quota = Quota {
-            most: Most {
-                total: Some(1),
-                ..Most::default()
-            },
-            on: CapOn::Answer,
-            zone: Zone::utc(),
-        };
         let rules = Rules {
-            quota: Some(Arc::new(quota)),
+            quota: one_answer(),
             ..Default::default()
         };
         site.rules.push((0, rules));
     });
-    let call = |number: usize| {
-        invite()
-            .set("Call-ID", format!("{number}@carrier.example.net"))
-            .set(
-                "Via",
-                format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{number}"),
-            )
-    };
     let first = find(&desk.say(CARRIER, &call(1)), "b0 INVITE");
     let said = desk.say(CARRIER, &call(2));
     find(&said, "carrier 486 INVITE");
@@ -296,6 +294,47 @@ fn a_cap_on_answers_holds_a_place_while_it_rings_and_gives_it_back_if_nobody_ans
         "it was answered, so it counts"
     );
     find(&desk.say(CARRIER, &call(4)), "carrier 486 INVITE");
+}
+
+#[test]
+fn a_number_with_a_limit_is_full_for_all_buyers_and_a_call_that_hunts_on_counts_once() {
+    let mut desk = desk(2, |site| site.quota = one_answer());
+    let first = find(&desk.say(CARRIER, &call(1)), "b0 INVITE");
+    let said = desk.say(CARRIER, &call(2));
+    find(&said, "carrier 486 INVITE");
+    let skipped = &desk.records[0].skipped;
+    let why: Vec<_> = skipped.iter().map(|skip| skip.why.label()).collect();
+    assert_eq!(why, ["number_cap", "number_cap"]);
+    assert_eq!(desk.records[0].outcome, Outcome::AllCapped);
+
+    let said = desk.say_from(buyer(0), &answer(&first, 486, "bob"));
+    let second = find(&said, "b1 INVITE");
+    desk.say_from(buyer(1), &answer(&second, 200, "bob"));
+
+    let counted = desk.ledger.counted.iter();
+    let counted: Vec<_> = counted.map(|one| one.party.kind()).collect();
+    assert_eq!(counted, ["number"], "one call, though two were asked");
+    find(&desk.say(CARRIER, &call(3)), "carrier 486 INVITE");
+}
+
+fn one_answer() -> Option<Arc<Quota>> {
+    Some(Arc::new(Quota {
+        most: Most {
+            total: Some(1),
+            ..Most::default()
+        },
+        on: CapOn::Answer,
+        zone: Zone::utc(),
+    }))
+}
+
+fn call(number: usize) -> Msg {
+    invite()
+        .set("Call-ID", format!("{number}@carrier.example.net"))
+        .set(
+            "Via",
+            format!("SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{number}"),
+        )
 }
 
 // --- webhooks about a buyer

@@ -385,7 +385,7 @@ impl World {
                 } => {
                     let mut verdict = self.ledger.reserve(self.now, ticket, &claimant);
                     // Calls of others, which are not seen here.
-                    let is_buyer = matches!(claimant, Claimant::Buyer(_));
+                    let is_buyer = matches!(claimant, Claimant::Buyer(..));
                     if is_buyer && verdict == places::Verdict::Granted && self.dice.chance(20) {
                         let _ = self.ledger.release(ticket);
                         verdict = places::Verdict::Full(Full {
