@@ -347,6 +347,25 @@ fn a_list_of_numbers_is_read_like_the_tables() {
 }
 
 #[test]
+fn a_shared_port_learns_no_address() {
+    let text = MINIMAL.replace(
+        "domains = [",
+        "media = { ports = \"shared\", sources = \"learned\" }\ndomains = [",
+    );
+    let media = "[media]\nports = \"20000-20099\"\nshared_ports = \"19000-19007\"\n";
+    let source = Texts::of(MAIN, format!("{media}{text}"));
+
+    let faults = load(Path::new(MAIN), &source, 1).err().expect("a fault");
+
+    let told = faults.to_string();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(
+        told.contains("trunk.media.ports: cannot be with sources = \"learned\""),
+        "{told}"
+    );
+}
+
+#[test]
 fn faults_of_a_list_have_its_lines() {
     let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
     let list = "+12125550102,solar,bright-leads\n12125550103,solar,bright-leads\n+12125550104,solr,bright-leads\n\
@@ -1039,11 +1058,6 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "domains = [",
         "media = { ports = \"shared\" }\ndomains = [",
         "trunk.media.ports: has no shared ports",
-    ),
-    (
-        "domains = [",
-        "media = { ports = \"shared\", sources = \"learned\" }\ndomains = [",
-        "trunk.media.ports: cannot be with sources = \"learned\"",
     ),
     (
         "domains = [",
