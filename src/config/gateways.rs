@@ -142,7 +142,7 @@ fn phone(section: &Section<'_>, text: Spot<&str>, desk: &mut Desk<'_>) -> Option
         }
     }
     let digits = text.value.strip_prefix(TEL).unwrap_or_default();
-    let number = Number::from_e164(digits.as_bytes());
+    let number = Number::from_e164(digits.as_bytes()).filter(|_| digits.starts_with('+'));
     if number.is_none() {
         desk.fault(
             text.place,

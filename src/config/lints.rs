@@ -58,6 +58,7 @@ pub(super) fn look(roots: &[Section<'_>], scene: &Scene<'_>, desk: &mut Desk<'_>
         let campaign = section.text("id", desk).and_then(|id| by_id.get(id.value));
         if let Some(campaign) = campaign {
             look_at_levels(section, campaign, scene, desk);
+            look_at_phones(section, campaign, desk);
         }
     }
     look_at_groups(roots, desk);
@@ -187,6 +188,29 @@ fn look_at_caps(section: &Section<'_>, shape: &'static Shape, desk: &mut Desk<'_
         "counts by days of UTC, which begin in the evening in America",
         "time_zone = \"America/New_York\", or \"UTC\" if that is what is meant",
     );
+}
+
+/// Telephones that nobody can call.
+fn look_at_phones(section: &Section<'_>, campaign: &Campaign, desk: &mut Desk<'_>) {
+    if campaign.is_direct {
+        return;
+    }
+    for buyer in campaign.route.buyers().iter() {
+        if buyer.gateways.iter().all(|gateway| gateway.phone.is_some()) {
+            desk.warn(
+                section.place_of(if section.has("buyers") {
+                    "buyers"
+                } else {
+                    "groups"
+                }),
+                format!(
+                    "`{}` is a telephone, and only Twilio can call there",
+                    buyer.id
+                ),
+                "twilio = \"direct\" in this campaign, or a SIP URI",
+            );
+        }
+    }
 }
 
 /// Priorities that no call comes to.

@@ -218,6 +218,48 @@ fn what_the_specification_calls_wrong_is_refused_or_warned_of() {
     );
 }
 
+#[test]
+fn a_telephone_is_for_campaigns_whose_buyers_twilio_calls() {
+    let with = |buyer: &str, campaign: &str| {
+        let buyer = format!("[[buyer]]\nid = \"phone\"\ncompany = \"acme\"\n{buyer}\n");
+        let campaign = format!(
+            "[[campaign]]\nid = \"sold\"\ncompany = \"acme\"\nbuyers = [\"phone\"]\n{campaign}"
+        );
+        warnings("", "", &(buyer + &campaign)).map_err(|faults| faults.to_string())
+    };
+    let phone = "uri = \"tel:+18885550100\"";
+
+    let told = with(phone, "").expect("no fault");
+    let told: Vec<_> = told
+        .iter()
+        .filter(|one| one.contains("telephone"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("campaign.buyers: `phone` is a telephone, and only Twilio"));
+    let direct = with(phone, "twilio = \"direct\"\n").expect("no fault");
+    assert!(
+        direct.iter().all(|one| !one.contains("telephone")),
+        "{direct:?}"
+    );
+    for (buyer, fault) in [
+        (
+            "uri = \"tel:8885550100\"",
+            "`tel:8885550100` is no telephone",
+        ),
+        (
+            "uri = \"tel:+18885550100\"\ntransport = \"udp\"",
+            "is of no use for a telephone",
+        ),
+        (
+            "uri = \"sip:a@192.0.2.9\"\nshare_login = true",
+            "`share_login` is of no use without a login",
+        ),
+    ] {
+        let faults = with(buyer, "").expect_err("a fault");
+        assert!(faults.contains(fault), "{faults}");
+    }
+}
+
 fn warnings(buyer: &str, campaign: &str, end: &str) -> Result<Vec<String>, Faults> {
     let text = MAIN.replace("#b", buyer).replace("#c", campaign);
     read(&(text + end))

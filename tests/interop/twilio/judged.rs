@@ -15,7 +15,7 @@ use strowger::twilio::public_url::PublicUrl;
 use strowger::twilio::rest::{Api, HOST, Listing, Method, NUMBERS, Request as ApiRequest, Wish};
 use strowger::twilio::sid::{AccountSid, ApplicationSid, CallSid, KeySid, NumberSid};
 use strowger::twilio::signature::{Algorithm, SignatureFault, sign};
-use strowger::twilio::sip_uri::{SipUri, Transport};
+use strowger::twilio::sip_uri::{Credentials, SipUri, Transport};
 use strowger::twilio::twiml::{Dial, Rejection, Response, Target, hangup, reject};
 use strowger::types::moment::Moment;
 use strowger::types::number::Number;
@@ -322,6 +322,88 @@ fn our_documents_are_read_by_a_reader_of_xml() {
         tree(Response::default().then(hangup([])))[3][0][0],
         "Hangup"
     );
+}
+
+/// What has Twilio call a buyer is what the libraries write of the same.
+#[test]
+fn our_documents_that_call_buyers_are_those_of_the_libraries() {
+    let action =
+        "https://e.example.com/connect/webhook/twilio/dial-action?orgid=acme&u=8f14e45f&a=2";
+    let status = "https://e.example.com/connect/webhook/twilio/status?orgid=acme&u=8f14e45f&a=2";
+    let address = "sip:sales@198.51.100.20:5060;transport=udp\
+        ?X-PH-RetreaverUUID=8f14e45f-ceea-467f-a1c8-6c9a2f4b0d11&X-PH-RetreaverAFID=pub%252012";
+    let number = Target::Number {
+        number: Number::from_e164(b"+18885550100").expect("a number"),
+        send_digits: None,
+    };
+    let sip = Target::Sip(SipUri {
+        user: "sales".into(),
+        host: "198.51.100.20".into(),
+        port: Some(5060),
+        transport: Transport::Udp,
+        edge: None,
+        headers: vec![
+            (
+                "X-PH-RetreaverUUID".into(),
+                "8f14e45f-ceea-467f-a1c8-6c9a2f4b0d11".to_owned(),
+            ),
+            ("X-PH-RetreaverAFID".into(), "pub%2012".to_owned()),
+        ],
+        credentials: Some(Credentials {
+            username: "acme".into(),
+            password: Secret::new(*b"a&b\"c"),
+        }),
+    });
+    let [mut python, mut node] = Judge::both();
+    for (target, noun) in [(&number, "number"), (&sip, "sip")] {
+        let dial = Dial {
+            target,
+            caller_id: None,
+            timeout: Duration::from_secs(20),
+            time_limit: Duration::from_secs(14_400),
+            action,
+            status: Some(status),
+        };
+        let ours = Response::of(dial.verb().expect("a verb")).write();
+        let ours = ours.expect("a document");
+        let called = match noun {
+            "number" => "+18885550100",
+            _ => address,
+        };
+        let login = match noun {
+            "number" => ("", ""),
+            _ => (
+                "username='acme', password='a&b\"c', ",
+                "username: 'acme', password: 'a&b\"c', ",
+            ),
+        };
+        let in_python = format!(
+            "from twilio.twiml.voice_response import VoiceResponse, Dial\n\
+             response = VoiceResponse()\n\
+             dial = Dial(answer_on_bridge=True, action='{action}', method='POST', timeout=20, time_limit=14400)\n\
+             dial.{noun}('{called}', {}status_callback='{status}', status_callback_event='initiated ringing answered completed')\n\
+             response.append(dial)\n\
+             print(str(response))\n",
+            login.0
+        );
+        let in_node = format!(
+            "const twilio = require('twilio');\n\
+             const twiml = new twilio.twiml.VoiceResponse();\n\
+             const dial = twiml.dial({{answerOnBridge: true, action: '{action}', method: 'POST', timeout: 20, timeLimit: 14400}});\n\
+             dial.{noun}({{{}statusCallback: '{status}', statusCallbackEvent: 'initiated ringing answered completed'}}, '{called}');\n\
+             console.log(twiml.toString());\n",
+            login.1
+        );
+        let theirs = [
+            python.ask("sample", json!({ "code": in_python })),
+            node.ask("sample", json!({ "code": in_node })),
+        ];
+        let ours = python.ask("tree", json!({ "xml": ours }));
+        for theirs in theirs {
+            let theirs = python.ask("tree", json!({ "xml": theirs }));
+            assert_eq!(ours, theirs);
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use strowger::call::input::{Input, Which};
 use strowger::call::output::{Gauges, Refusal};
 use strowger::call::policy::{Policy, Tickets};
 use strowger::call::record::{AttemptResult, Outcome, Record, Side};
+use strowger::hooks::conversion::{Criterion, Group, Tier, Worth};
+use strowger::hooks::trigger::Trigger;
 use strowger::routing::caps::Caps;
 use strowger::routing::trunk::CompanyId;
 use strowger::twilio::connect::CompanyKey;
@@ -17,11 +19,13 @@ use strowger::twilio::mac::Rotating;
 use strowger::twilio::sid::CallSid;
 use strowger::twilio::ticket::Ticket;
 use strowger::twilio::twiml::Target;
+use strowger::types::condition::Conditions;
 use strowger::types::ids::CallUuid;
 use strowger::types::moment::Moment;
 use strowger::types::number::Number;
 use strowger::types::secret::Secret;
 
+use super::campaigns;
 use super::desk::{Desk, invite, ladder, specs};
 use super::policy::{CARRIER, PASSWORD, PolicySpec, USER, number};
 
@@ -339,6 +343,52 @@ fn credentials_are_shown_to_a_vendor_only_where_that_is_said() {
 }
 
 #[test]
+fn webhooks_are_asked_and_told_as_of_every_call() {
+    let campaign = campaigns::desk(2, |site| {
+        site.hook(Trigger::Start, "http://crm.example/start");
+        site.hook(Trigger::Connect, "http://crm.example/connect");
+        site.hook(Trigger::Conversion, "http://crm.example/sold");
+        site.hook(Trigger::Always, "http://crm.example/over");
+        site.wants(0, &["product:loan"]);
+        site.wants(1, &["product:car"]);
+        site.groups.push(Group {
+            id: "paid".into(),
+            matches: Conditions::default(),
+            criterion: Criterion::Timer(vec![Tier {
+                after: secs(90),
+                worth: Worth::default(),
+            }]),
+            payout_dedupe: None,
+            revenue_dedupe: None,
+        });
+    });
+    let mut desk = Abroad { desk: campaign };
+
+    desk.begin(1);
+    assert!(desk.desk.steps.is_empty(), "nobody is named yet");
+    let (ticket, _) = campaigns::asked(&mut desk.desk);
+    let answer = campaigns::reply(ticket, 200, r#"{"product": "car"}"#);
+    desk.desk.tell(answer);
+    assert_eq!(desk.named().buyer, "c0b1".into());
+    // How long they talked is what the vendor says, whenever it is said.
+    desk.pass(secs(30));
+    desk.say(1, Said::Answered(1));
+    desk.pass(secs(80));
+    desk.say(1, Said::Over(1, secs(90), Side::Buyer));
+
+    let record = desk.record();
+    let story = record.story.as_ref().unwrap();
+    let fired: Vec<_> = story.deliveries.iter().map(|one| one.trigger).collect();
+    assert_eq!(
+        fired,
+        [Trigger::Connect, Trigger::Conversion, Trigger::Always]
+    );
+    let conversion = story.conversion.as_ref().unwrap();
+    assert!(conversion.converted().is_some());
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
 fn buyers_that_were_tried_before_are_not_tried_again() {
     let mut desk = desk(&plain(3));
     let mut beginning = beginning(1);
@@ -421,14 +471,17 @@ impl Abroad {
 }
 
 fn desk(spec: &PolicySpec) -> Abroad {
-    let change = |policy: &mut Policy| {
-        policy.tickets = Some(Tickets {
-            secrets: Rotating::new(Secret::new(*b"ticket secret")),
-            companies: HashMap::from([(CompanyKey(1234), CompanyId(0))]),
-        });
-    };
+    let change = |policy: &mut Policy| policy.tickets = Some(tickets());
     Abroad {
         desk: Desk::changed(spec, change),
+    }
+}
+
+/// What is known of tickets: the company of all lines.
+pub(super) fn tickets() -> Tickets {
+    Tickets {
+        secrets: Rotating::new(Secret::new(*b"ticket secret")),
+        companies: HashMap::from([(CompanyKey(1234), CompanyId(0))]),
     }
 }
 

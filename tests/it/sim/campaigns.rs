@@ -25,6 +25,7 @@ use strowger::routing::zone::Zone;
 use strowger::types::condition::Conditions;
 use strowger::types::template::Template;
 
+use super::abroad;
 use super::desk::{Desk, Talk, ack_of_failure, answer, buyer, find, invite, ladder, specs};
 use super::policy::{CARRIER, PolicySpec};
 use super::text::Msg;
@@ -78,6 +79,7 @@ pub(super) fn desk(buyers: usize, change: impl Fn(&mut Site)) -> Desk {
         let groups = site.groups.iter().cloned().map(Arc::new);
         policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks.collect(), groups.collect())]);
         policy.hooks.open_to_posts();
+        policy.tickets = Some(abroad::tickets());
         policy.hooks.set_keys(PostKeys::new(site.keys.clone()));
     })
 }
