@@ -440,12 +440,6 @@ impl Call {
         core.event(Event::LimitReached { party, verdict });
     }
 
-    /// What the call wants of the number dialled, if that is limited.
-    pub(crate) fn number_claim(&self) -> Option<Claim> {
-        let story = self.record.as_ref()?.story.as_ref()?;
-        story.facts.number_claim()
-    }
-
     /// Whether a turn has its place at the buyer.
     pub(crate) fn has_place(&self, turn: TurnId) -> bool {
         self.turn_places.iter().any(|(own, _)| *own == turn)

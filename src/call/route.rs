@@ -26,6 +26,7 @@ use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side, WhySkipped};
 use crate::call::replay::FORWARD;
 use crate::call::story::Story;
+use crate::routing::book::Claim;
 use crate::routing::buyer::Buyer;
 use crate::routing::campaign::Cause;
 use crate::routing::caps::Unknown;
@@ -152,6 +153,12 @@ fn outcome_of(refusal: &Refusal<'_>) -> Outcome {
 }
 
 impl Call {
+    /// What the call wants of the number dialled, if that is limited.
+    pub(crate) fn number_claim(&self) -> Option<Claim> {
+        let story = self.record.as_ref()?.story.as_ref()?;
+        story.facts.number_claim()
+    }
+
     /// All is known that is asked for beforehand: decides who gets the call, and offers it.
     pub(crate) fn route(
         &mut self,
