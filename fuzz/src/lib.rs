@@ -19,6 +19,7 @@ mod sequence;
 mod settings;
 mod srtp;
 mod webhook;
+mod websocket;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -48,6 +49,7 @@ pub use self::sequence::sequence;
 pub use self::settings::settings as config;
 pub use self::srtp::srtp;
 pub use self::webhook::{notification, ticket, webhook};
+pub use self::websocket::websocket;
 
 /// Where all packets come from.
 const SOURCE: Flow = Flow {

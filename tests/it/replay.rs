@@ -120,6 +120,11 @@ fn notifications_hold_what_the_fuzz_target_asks() {
 }
 
 #[test]
+fn web_sockets_hold_what_the_fuzz_target_asks() {
+    replay("websocket", "fuzz/none", targets::websocket);
+}
+
+#[test]
 fn tickets_hold_what_the_fuzz_target_asks() {
     replay("ticket", "fuzz/none", targets::ticket);
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// What a client has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub enum Said {
     /// It asks whether we are there; the answer holds the same bytes.
     Ping(Vec<u8>),
     /// It is there.
@@ -22,7 +22,7 @@ pub(super) enum Said {
 
 /// Why a connection is closed: what came is no WebSocket, or too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum FrameFault {
+pub enum FrameFault {
     /// It is against the protocol.
     #[error("against the protocol")]
     Protocol,
@@ -33,7 +33,8 @@ pub(super) enum FrameFault {
 
 impl FrameFault {
     /// What is said to the client (RFC 6455 §7.4.1).
-    pub(super) fn code(self) -> u16 {
+    #[must_use]
+    pub fn code(self) -> u16 {
         match self {
             Self::Protocol => PROTOCOL_ERROR,
             Self::TooLong => TOO_BIG,
@@ -42,8 +43,8 @@ impl FrameFault {
 }
 
 /// Reads what a client sends, in whatever pieces it comes.
-#[derive(Default)]
-pub(super) struct Reader {
+#[derive(Debug, Default)]
+pub struct Reader {
     buffer: Vec<u8>,
     /// A message has begun and goes on in another frame.
     is_within: bool,
@@ -51,12 +52,22 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Takes bytes in.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub fn take(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that wait for the rest of their frame: once all is read, fewer than [`MOST`] and a head.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next frame; `Ok(None)`: it is not whole yet. After a fault nothing more can be read.
-    pub(super) fn next(&mut self) -> Result<Option<Said>, FrameFault> {
+    ///
+    /// # Errors
+    ///
+    /// When what has come is no frame of a client's, or too long.
+    pub fn poll_frame(&mut self) -> Result<Option<Said>, FrameFault> {
         let Some(([first, second], rest)) = self.buffer.split_first_chunk() else {
             return Ok(None);
         };
@@ -130,22 +141,26 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, FrameFault> {
 }
 
 /// A message in text.
-pub(super) fn text(body: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn text(body: &[u8]) -> Vec<u8> {
     frame(TEXT, body)
 }
 
 /// Asks whether the client is there.
-pub(super) fn ping() -> Vec<u8> {
+#[must_use]
+pub fn ping() -> Vec<u8> {
     frame(PING, &[])
 }
 
 /// The answer to a ping.
-pub(super) fn pong(body: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn pong(body: &[u8]) -> Vec<u8> {
     frame(PONG, body)
 }
 
 /// Says that it is over, and why.
-pub(super) fn close(code: u16) -> Vec<u8> {
+#[must_use]
+pub fn close(code: u16) -> Vec<u8> {
     frame(CLOSE, &code.to_be_bytes())
 }
 
@@ -168,7 +183,7 @@ fn frame(opcode: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes of a frame: a client has nothing to say that is longer.
-const MOST: usize = 4096;
+pub const MOST: usize = 4096;
 
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -178,9 +193,9 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 /// All is well.
-pub(super) const NORMAL: u16 = 1000;
+pub const NORMAL: u16 = 1000;
 /// The server goes down.
-pub(super) const GOING_AWAY: u16 = 1001;
+pub const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
 const TOO_BIG: u16 = 1009;
 
@@ -290,7 +305,7 @@ mod tests {
             let mut count = 0;
             for piece in all.chunks(piece) {
                 reader.take(piece);
-                while let Some(said) = reader.next().unwrap() {
+                while let Some(said) = reader.poll_frame().unwrap() {
                     prop_assert_eq!(said, Said::Words);
                     count += 1;
                 }
@@ -304,7 +319,7 @@ mod tests {
         let mut reader = Reader::default();
         reader.take(bytes);
         let mut all = Vec::new();
-        while let Some(said) = reader.next()? {
+        while let Some(said) = reader.poll_frame()? {
             all.push(said);
         }
         Ok(all)

@@ -5,7 +5,7 @@
 //!                                                       30 s without a word: a ping;  75 s: closed
 //! ```
 
-mod frame;
+pub mod frame;
 
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ async fn answer<S: AsyncWrite + Unpin>(
     stream: &mut Timed<S>,
 ) -> Result<(), (u16, Ended)> {
     loop {
-        match reader.next() {
+        match reader.poll_frame() {
             Ok(None) => return Ok(()),
             Ok(Some(Said::Ping(body))) => {
                 let pong = stream.write(&frame::pong(&body)).await;
