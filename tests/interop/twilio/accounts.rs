@@ -148,14 +148,14 @@ fn the_edge_answers_notifications_over_http_as_the_sample_does() {
 }
 
 /// An edge with an org that has connected the account.
-struct Office {
+pub(super) struct Office {
     api: TwilioApi,
-    edge: Edge,
+    pub(super) edge: Edge,
     _folder: tempfile::TempDir,
 }
 
 impl Office {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let api = TwilioApi::start(50);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("strowger.toml");
@@ -241,11 +241,11 @@ auth_token = "{OTHER_TOKEN}"
         office
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.edge.http_addresses()[0]
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub(super) fn post(&self, path: &str, body: &Value) -> Value {
         let token = jwt(&json!({}));
         let headers = format!("orgid: my-org\r\nAuthorization: Bearer {token}\r\n");
         let (status, text) = ask(self.address(), path, &headers, &body.to_string());
@@ -253,7 +253,7 @@ auth_token = "{OTHER_TOKEN}"
         serde_json::from_str(&text).expect("JSON")
     }
 
-    fn notify(&self, body: &str) -> (u16, String) {
+    pub(super) fn notify(&self, body: &str) -> (u16, String) {
         let hash = mac::hash_hex(body.as_bytes());
         let hash = std::str::from_utf8(&hash).expect("hexadecimal");
         let target = format!("/calls/notificationWebhook?bodySHA256={hash}");

@@ -10,6 +10,8 @@ import logging
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import websockets.exceptions
+import websockets.sync.client
 from flask import Flask, Response, request
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http import HttpClient
@@ -251,7 +253,55 @@ def notify(question):
     return {"status": answer.status_code, "text": answer.get_data(as_text=True), "sent": len(SENT)}
 
 
+PHONES = []
+OPEN = contextlib.ExitStack()
+
+
+def phone(question):
+    """A soft phone: a client of a WebSocket that nobody here has written."""
+    try:
+        socket = OPEN.enter_context(
+            websockets.sync.client.connect(
+                question["url"],
+                additional_headers=question.get("headers"),
+                subprotocols=question.get("protocols"),
+            )
+        )
+    except websockets.exceptions.InvalidStatus as error:
+        return {"status": error.response.status_code}
+    PHONES.append(socket)
+    return {"phone": len(PHONES) - 1, "protocol": socket.subprotocol}
+
+
+def hear(question):
+    """The next message, or the code with which the other side says farewell."""
+    try:
+        return {"text": PHONES[question["phone"]].recv(timeout=10)}
+    except websockets.exceptions.ConnectionClosed as error:
+        return {"code": error.rcvd and error.rcvd.code}
+
+
+def ping(question):
+    return PHONES[question["phone"]].ping(question["bytes"].encode()).wait(10)
+
+
+def say(question):
+    """In one message, or in fragments of one."""
+    PHONES[question["phone"]].send(question["text"])
+
+
+def hang_up(question):
+    socket = PHONES[question["phone"]]
+    socket.close()
+    return socket.close_code
+
+
 QUESTIONS = {
+    "phone": phone,
+    "hear": hear,
+    "ping": ping,
+    "say": say,
+    "hang_up": hang_up,
     "sign": sign,
     "validate": validate,
     "decode": decode,

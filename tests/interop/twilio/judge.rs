@@ -18,12 +18,13 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// The library for Python, from PyPI.
+    /// The library for Python, and a client for WebSockets, from PyPI.
     pub(crate) fn python() -> Self {
         static FOLDER: OnceLock<PathBuf> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
             let folder = folder("python");
-            install(&folder, || {
+            let packages = ["twilio", "flask", "websockets"];
+            install(&folder, &packages, || {
                 if !folder.join("bin/python").exists() {
                     run(
                         Command::new("python3").args(["-m", "venv"]).arg(&folder),
@@ -31,9 +32,10 @@ impl Judge {
                     );
                 }
                 let mut pip = Command::new(folder.join("bin/python"));
-                let packages = ["install", "--quiet", "--upgrade", "twilio", "flask"];
+                let quiet = ["install", "--quiet", "--upgrade"];
                 run(
                     pip.args(["-m", "pip", "--disable-pip-version-check"])
+                        .args(quiet)
                         .args(packages),
                     "python3-pip",
                 );
@@ -49,7 +51,8 @@ impl Judge {
         static FOLDER: OnceLock<PathBuf> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
             let folder = folder("node");
-            install(&folder, || {
+            let package = "twilio@latest";
+            install(&folder, &[package], || {
                 let mut npm = Command::new("npm");
                 let quiet = [
                     "install",
@@ -58,10 +61,7 @@ impl Judge {
                     "--no-audit",
                     "--ignore-scripts",
                 ];
-                run(
-                    npm.current_dir(&folder).args(quiet).arg("twilio@latest"),
-                    "npm",
-                );
+                run(npm.current_dir(&folder).args(quiet).arg(package), "npm");
             });
             // Node.js looks for libraries beside the script.
             fs::copy(script("judge.js"), folder.join("judge.js")).expect("the script is copied");
@@ -139,16 +139,17 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Installs it if that was never done, or not today: the judge is the library of the day.
-fn install(folder: &Path, how: impl FnOnce()) {
-    let mark = folder.join("installed");
+/// Installs packages if that was never done, or not today: the judge is the library of the day.
+fn install(folder: &Path, packages: &[&str], how: impl FnOnce()) {
+    let (mark, packages) = (folder.join("installed"), packages.join(" "));
+    let is_all = fs::read_to_string(&mark).is_ok_and(|there| there == packages);
     let installed = fs::metadata(&mark).and_then(|mark| mark.modified()).ok();
     let age = installed.and_then(|time| SystemTime::now().duration_since(time).ok());
-    if age.is_some_and(|age| age < DAY) {
+    if is_all && age.is_some_and(|age| age < DAY) {
         return;
     }
     how();
-    fs::write(mark, "").expect("the mark is written");
+    fs::write(mark, packages).expect("the mark is written");
 }
 
 fn run(command: &mut Command, package: &str) {

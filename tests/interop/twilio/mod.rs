@@ -5,4 +5,5 @@ mod accounts;
 mod handed;
 mod judge;
 mod judged;
+mod phones;
 mod requests;
