@@ -16,9 +16,9 @@ use super::process::Process;
 use super::site::{Buyer, Carrier, Site, header};
 use super::vendors::{ACCOUNT, Sender, TOKEN, TWILIO, no_canary};
 
-pub(super) const VOICE: &str = "/connect/webhook/twilio/voice?orgid=my-org";
-pub(super) const NUMBER: &str = "+12125550101";
-const ORIGINAL: &str = "CA1234567890abcdef1234567890abcdef";
+pub(crate) const VOICE: &str = "/connect/webhook/twilio/voice?orgid=my-org";
+pub(crate) const NUMBER: &str = "+12125550101";
+pub(crate) const ORIGINAL: &str = "CA1234567890abcdef1234567890abcdef";
 
 #[test]
 fn a_call_that_is_handed_over_arrives_at_the_buyer_as_one_call() {
@@ -239,13 +239,13 @@ fn neither_a_hand_off_nor_a_ticket_is_good_again_after_kill_9() {
 
 /// What `<Dial><Sip>` says.
 #[derive(Debug, PartialEq, Eq)]
-struct Dialled {
-    uri: String,
-    ticket: String,
+pub(crate) struct Dialled {
+    pub(crate) uri: String,
+    pub(crate) ticket: String,
 }
 
 /// What a document has Twilio call.
-fn dial(answer: &Reply) -> Dialled {
+pub(crate) fn dial(answer: &Reply) -> Dialled {
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.header("content-type"), "text/xml; charset=utf-8");
     let (_, rest) = answer.body.split_once(">sip:").expect(&answer.body);
@@ -266,7 +266,7 @@ fn call(edge: SocketAddr, ticket: &str) -> String {
 }
 
 /// A hand-off as it comes to us on this leg.
-pub(super) fn hand_off<'f>(
+pub(crate) fn hand_off<'f>(
     on: u128,
     more: &[(&'static str, &'f str)],
 ) -> Vec<(&'static str, &'f str)> {
@@ -306,7 +306,7 @@ fn signed(number: &str, company: u64) -> HandOff {
     }
 }
 
-pub(super) fn leg(number: u128) -> String {
+pub(crate) fn leg(number: u128) -> String {
     CallSid::from_bits(number).to_string()
 }
 
@@ -320,14 +320,14 @@ pub(super) fn sender(process: &Process) -> Sender {
     }
 }
 
-fn start(buyer: &Buyer) -> (Site, Edge) {
+pub(crate) fn start(buyer: &Buyer) -> (Site, Edge) {
     let site = Site::with_buyer(1, buyer.address);
     prepare(&site);
     let edge = site.start();
     (site, edge)
 }
 
-pub(super) fn prepare(site: &Site) {
+pub(crate) fn prepare(site: &Site) {
     open(site, "");
     site.append(&TWILIO.replace("[twilio]", "[twilio]\nhand_off_legs = 3"));
     let text = fs::read_to_string(&site.config).unwrap();
@@ -463,7 +463,7 @@ fn a_call_that_is_handed_over_may_go_through_a_menu() {
 }
 
 /// An organisation with a flow.
-const FLOW: &str = r#"
+pub(crate) const FLOW: &str = r#"
 [[twilio.org]]
 id = "flow-org"
 company = "acme"

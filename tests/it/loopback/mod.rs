@@ -1,8 +1,8 @@
 //! The edge over real sockets on the loopback: what the shell adds to the engine.
 
 pub(crate) mod accounts;
-mod client;
-mod connect;
+pub(crate) mod client;
+pub(crate) mod connect;
 mod crash;
 mod direct;
 mod directory;
@@ -14,10 +14,10 @@ mod killed;
 mod posts;
 mod process;
 mod rtpengine;
-mod site;
+pub(crate) mod site;
 mod told;
 mod tools;
-mod vendors;
+pub(crate) mod vendors;
 mod web;
 
 use std::collections::BTreeSet;

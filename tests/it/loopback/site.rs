@@ -19,16 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A configuration whose listeners have free ports.
 pub(crate) struct Site {
-    pub(super) config: PathBuf,
-    pub(super) folder: TempDir,
+    pub(crate) config: PathBuf,
+    pub(crate) folder: TempDir,
 }
 
 impl Site {
-    pub(super) fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Self::with_buyer(shards, "127.0.0.1:9".parse().unwrap())
     }
 
-    pub(super) fn with_buyer(shards: usize, buyer: SocketAddr) -> Self {
+    pub(crate) fn with_buyer(shards: usize, buyer: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("strowger.toml");
         let text = format!(
@@ -91,7 +91,7 @@ afid = "bright-leads"
     }
 
     /// Adds to the configuration.
-    pub(super) fn append(&self, text: &str) {
+    pub(crate) fn append(&self, text: &str) {
         let before = fs::read_to_string(&self.config).unwrap();
         fs::write(&self.config, before + text).unwrap();
     }
@@ -105,7 +105,7 @@ afid = "bright-leads"
     }
 
     /// The call records so far.
-    pub(super) fn records(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
         fs::read_to_string(self.folder.path().join("records.jsonl"))
             .unwrap()
             .lines()
@@ -115,13 +115,13 @@ afid = "bright-leads"
 }
 
 /// The port of a socket that is no more.
-pub(super) fn closed_port() -> SocketAddr {
+pub(crate) fn closed_port() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap()
 }
 
 /// Asks over HTTP; returns status and body.
-pub(super) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
@@ -137,7 +137,7 @@ pub(super) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// One carrier with one call.
-pub(super) struct Carrier {
+pub(crate) struct Carrier {
     socket: UdpSocket,
     edge: SocketAddr,
     /// No other carrier has it: the system gives a port out again while the edge still knows its last call.
@@ -149,7 +149,7 @@ pub(super) struct Carrier {
 static SERIALS: AtomicU64 = AtomicU64::new(1);
 
 impl Carrier {
-    pub(super) fn new(edge: SocketAddr) -> Self {
+    pub(crate) fn new(edge: SocketAddr) -> Self {
         let own = if edge.is_ipv4() {
             "127.0.0.1:0"
         } else {
@@ -165,18 +165,18 @@ impl Carrier {
         }
     }
 
-    pub(super) fn send(&self, message: &[u8]) {
+    pub(crate) fn send(&self, message: &[u8]) {
         self.socket.send_to(message, self.edge).unwrap();
     }
 
-    pub(super) fn receive(&self) -> String {
+    pub(crate) fn receive(&self) -> String {
         let mut buffer = vec![0; 65_536];
         let (length, _) = self.socket.recv_from(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
     /// The next message that is `wanted`; others are left aside.
-    pub(super) fn receive_where(&self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn receive_where(&self, wanted: impl Fn(&str) -> bool) -> String {
         loop {
             let message = self.receive();
             if wanted(&message) {
@@ -185,20 +185,20 @@ impl Carrier {
         }
     }
 
-    pub(super) fn options(&self) -> Vec<u8> {
+    pub(crate) fn options(&self) -> Vec<u8> {
         let uri = "sip:sip.example.com";
         self.request("OPTIONS", uri, "<sip:sip.example.com>", 1, "")
     }
 
     /// An INVITE with one header more.
-    pub(super) fn invite_with(&self, number: &str, header: (&str, &str)) -> Vec<u8> {
+    pub(crate) fn invite_with(&self, number: &str, header: (&str, &str)) -> Vec<u8> {
         let invite = String::from_utf8(self.invite(number)).unwrap();
         let (name, value) = header;
         let more = format!("\r\n{name}: {value}\r\nContact: ");
         invite.replacen("\r\nContact: ", &more, 1).into_bytes()
     }
 
-    pub(super) fn invite(&self, number: &str) -> Vec<u8> {
+    pub(crate) fn invite(&self, number: &str) -> Vec<u8> {
         let uri = format!("sip:{number}@sip.example.com");
         let body = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
                     m=audio 4000 RTP/AVP 0\r\n";
@@ -206,25 +206,25 @@ impl Carrier {
     }
 
     /// As [`invite`](Self::invite), with a body of `length` bytes.
-    pub(super) fn long_invite(&self, number: &str, length: usize) -> Vec<u8> {
+    pub(crate) fn long_invite(&self, number: &str, length: usize) -> Vec<u8> {
         let uri = format!("sip:{number}@sip.example.com");
         let body = "v".repeat(length);
         self.request("INVITE", &uri, &format!("<{uri}>"), 1, &body)
     }
 
     /// Calls `number`, and acknowledges the answer.
-    pub(super) fn call(&mut self, number: &str) {
+    pub(crate) fn call(&mut self, number: &str) {
         self.call_by(&self.invite(number));
     }
 
     /// Calls by this INVITE, and acknowledges the answer.
-    pub(super) fn call_by(&mut self, invite: &[u8]) {
+    pub(crate) fn call_by(&mut self, invite: &[u8]) {
         let answer = self.try_by(invite);
         assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
     }
 
     /// The same, whatever the answer is.
-    pub(super) fn try_by(&mut self, invite: &[u8]) -> String {
+    pub(crate) fn try_by(&mut self, invite: &[u8]) -> String {
         self.send(invite);
         let answer = self.receive_where(|answer| !answer.starts_with("SIP/2.0 1"));
         if !answer.starts_with("SIP/2.0 200 ") {
@@ -239,7 +239,7 @@ impl Carrier {
     }
 
     /// Ends the call, and waits until the edge has agreed.
-    pub(super) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         let (to, target) = self.answered.take().unwrap();
         self.send(&self.request("BYE", &target, &to, 2, ""));
         let answer = self.receive_where(|answer| header(answer, "CSeq") == "2 BYE");
@@ -268,16 +268,16 @@ impl Carrier {
 }
 
 /// A buyer who answers every call and agrees to every BYE, in a thread of its own.
-pub(super) struct Buyer {
-    pub(super) address: SocketAddr,
+pub(crate) struct Buyer {
+    pub(crate) address: SocketAddr,
     /// The INVITEs that it got.
-    pub(super) invites: Arc<Mutex<Vec<String>>>,
+    pub(crate) invites: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Buyer {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let timeout = Duration::from_millis(50);
@@ -343,7 +343,7 @@ fn answer(request: &str, own: SocketAddr) -> Option<String> {
     ))
 }
 
-pub(super) fn header<'m>(message: &'m str, name: &str) -> &'m str {
+pub(crate) fn header<'m>(message: &'m str, name: &str) -> &'m str {
     message
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))

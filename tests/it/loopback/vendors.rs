@@ -13,12 +13,12 @@ use super::client::{Client, READER, Reply, open};
 use super::site::Site;
 
 /// What is secret in [`TWILIO`], and no answer, log or metric may hold.
-pub(super) const TOKEN: &str = "canary-auth-token-0123456789";
-pub(super) const BASE: &str = "https://edge.example.com";
-pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub(crate) const TOKEN: &str = "canary-auth-token-0123456789";
+pub(crate) const BASE: &str = "https://edge.example.com";
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
 /// What a site needs besides, so that Twilio's webhooks are taken.
-pub(super) const TWILIO: &str = r#"
+pub(crate) const TWILIO: &str = r#"
 [[http.listen]]
 bind = "127.0.0.1:0"
 serves = "vendors"
@@ -51,14 +51,14 @@ auth_token = "canary-other-token-0123456789"
 
 /// Somebody with an auth token.
 #[derive(Clone, Copy)]
-pub(super) struct Sender {
-    pub(super) client: Client,
-    pub(super) token: &'static str,
+pub(crate) struct Sender {
+    pub(crate) client: Client,
+    pub(crate) token: &'static str,
 }
 
 impl Sender {
     /// Twilio itself.
-    pub(super) fn of(edge: &Edge) -> Self {
+    pub(crate) fn of(edge: &Edge) -> Self {
         let client = Client {
             address: *edge.http_addresses().last().unwrap(),
             token: None,
@@ -70,8 +70,11 @@ impl Sender {
     }
 
     /// Posts a form, signed as Twilio does.
-    pub(super) fn post(&self, target: &str, fields: &[(&str, &str)]) -> Reply {
-        let form: Form = fields.iter().copied().collect();
+    pub(crate) fn post<V: AsRef<str>>(&self, target: &str, fields: &[(&str, V)]) -> Reply {
+        let form: Form = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_ref()))
+            .collect();
         let url = format!("{BASE}{target}");
         let secret = Secret::new(self.token.as_bytes());
         let signature = sign(&url, Some(&form), &secret, Algorithm::Sha1);
@@ -79,13 +82,16 @@ impl Sender {
     }
 
     /// Posts a form with these headers.
-    pub(super) fn post_signed(
+    pub(crate) fn post_signed<V: AsRef<str>>(
         &self,
         target: &str,
-        fields: &[(&str, &str)],
+        fields: &[(&str, V)],
         headers: &[(&str, &str)],
     ) -> Reply {
-        let form: Form = fields.iter().copied().collect();
+        let form: Form = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_ref()))
+            .collect();
         let kind = [("Content-Type", "application/x-www-form-urlencoded")];
         let headers = [headers, &kind].concat();
         self.client
@@ -254,7 +260,7 @@ fn each_side_has_its_own_routes_and_none_of_the_others() {
 }
 
 /// A site that takes Twilio's webhooks.
-pub(super) fn start() -> (Site, Edge) {
+pub(crate) fn start() -> (Site, Edge) {
     let site = Site::new(1);
     open(&site, "");
     site.append(TWILIO);
@@ -263,7 +269,7 @@ pub(super) fn start() -> (Site, Edge) {
 }
 
 /// Looks into all files below `folder` but the configuration for what is secret.
-pub(super) fn no_canary(folder: &Path) {
+pub(crate) fn no_canary(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -2,9 +2,15 @@
 //! are told to whoever is there.
 
 use serde_json::{Value, json};
+use strowger::net::clock;
+use strowger::twilio::jwt;
+use strowger::types::moment::Moment;
+use strowger::types::secret::Secret;
 
 use crate::loopback::accounts::phones::{Phone, voice};
-use crate::loopback::accounts::{CANARIES, Member, Office, integration, notification, notify};
+use crate::loopback::accounts::{
+    API_SECRET, CANARIES, Member, Office, integration, notification, notify,
+};
 use crate::twilio_api::{ACCOUNT, TOKEN};
 
 const TEST: &str = "/upstream/test/TwilioProvider/listPhoneNumbers";
@@ -75,6 +81,8 @@ fn a_number_that_is_purchased_or_imported_gets_three_webhooks() {
                     "https://edge.example.com/connect/webhook/twilio/{service}?orgid=my-org"
                 );
                 assert_eq!(office.api.field(&sid, field), url);
+                let method = format!("{}_method", field.trim_end_matches("_url"));
+                assert_eq!(office.api.field(&sid, &method), "POST");
             }
         }
     });
@@ -95,6 +103,91 @@ fn register_device_returns_the_same_token_and_the_users_assigned_phones() {
             assert_eq!(device[member], token[member]);
         }
         assert!(device["token"].is_string());
+    });
+}
+
+#[test]
+fn everything_of_an_org_is_asked_with_its_id_and_a_jwt() {
+    with_org(|office, member| {
+        let asked = office.api.asked().len();
+        for (method, path) in [
+            ("POST", "/upstream/save-integration"),
+            ("POST", TEST),
+            ("POST", "/phone/token"),
+            ("POST", "/phone/voice/register-device"),
+            ("GET", "/phone/numbers"),
+            ("POST", "/phone/numbers"),
+            ("POST", "/phone/numbers/add"),
+            ("POST", "/phone/numbers/+18005550001/routing"),
+            ("POST", "/phone/verify"),
+        ] {
+            let body = if method == "GET" { "" } else { "{}" };
+            let org = ("orgid", "my-org");
+            let nobody = crate::loopback::client::Client {
+                token: None,
+                ..member.client
+            };
+            let without = nobody.ask(method, path, &[org], body.as_bytes());
+            assert_eq!(without.status, 401, "{path}");
+            let nowhere = member.client.ask(method, path, &[], body.as_bytes());
+            assert_eq!(nowhere.status, 401, "{path}");
+            let other = member.with(&json!({}), "another-secret-0123456789");
+            assert_eq!(
+                other.ask(method, path, body.as_bytes()).status,
+                401,
+                "{path}"
+            );
+        }
+        assert_eq!(
+            office.api.asked().len(),
+            asked,
+            "the vendor was asked nothing"
+        );
+    });
+}
+
+#[test]
+fn the_connection_is_tested_as_the_document_shows_it() {
+    with_org(|_, member| {
+        // `curl -X POST` with `orgid` and `Authorization`, and no body.
+        let org = [("orgid", "my-org")];
+        let tried = member.client.ask("POST", TEST, &org, b"");
+
+        assert_eq!((tried.status, tried.json()), (200, json!([])));
+    });
+}
+
+#[test]
+fn a_voice_token_is_short_lived_and_grants_calls_by_way_of_the_application() {
+    with_org(|_, member| {
+        let body = json!({"identity": "user:bob@example.com"});
+        let made = member.post("/phone/token", &body).json();
+        let millis = i64::try_from(clock::wall().as_millis()).expect("a time");
+        let secret = Secret::new(API_SECRET.as_bytes());
+        let token = made["token"].as_str().expect("a token");
+        // It is signed with the secret of the API key, not with the master token.
+        let read = jwt::verify(Moment::from_millis(millis), token, &secret);
+        let (_, claims) = read.expect("claims");
+
+        assert_eq!(claims["iss"], "SK0123456789abcdef0123456789abcdef");
+        assert_eq!(claims["sub"], ACCOUNT);
+        assert_eq!(claims["grants"]["identity"], "user:bob@example.com");
+        let application = &claims["grants"]["voice"]["outgoing"]["application_sid"];
+        assert_eq!(application, "AP0123456789abcdef0123456789abcdef");
+        let time = |name: &str| claims[name].as_i64().expect("a time");
+        assert_eq!(time("exp") - time("iat"), 3600);
+    });
+}
+
+#[test]
+fn the_upstream_record_is_the_only_store_of_credentials() {
+    with_org(|office, _| {
+        // No file of the configuration, and no environment, has them.
+        let text = std::fs::read_to_string(&office.site.config).expect("the configuration");
+        for secret in [TOKEN, ACCOUNT, "SK0123456789abcdef0123456789abcdef"] {
+            assert!(!text.contains(secret));
+            assert!(std::env::vars().all(|(_, value)| !value.contains(secret)));
+        }
     });
 }
 

@@ -3,6 +3,8 @@
 mod accounts;
 mod application_connect;
 mod call_notification;
+mod front_door;
+mod hand_off;
 mod one_account;
 mod postbacks;
 mod webhooks;

@@ -33,7 +33,7 @@ pub(crate) const CANARIES: [&str; 6] = [
     "canary-bridge",
 ];
 
-const API_SECRET: &str = "canary-api-secret-0123456789";
+pub(crate) const API_SECRET: &str = "canary-api-secret-0123456789";
 const JWT_SECRET: &str = "canary-jwt-secret-0123456789";
 const BASE: &str = "https://edge.example.com";
 
