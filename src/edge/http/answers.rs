@@ -8,7 +8,7 @@ pub(super) const FOUND: &[(StatusCode, &str)] = &[
         StatusCode::NOT_MODIFIED,
         "It is still the version that is known.",
     ),
-    (StatusCode::NOT_FOUND, "There is none of this name."),
+    NONE,
     (
         StatusCode::CONFLICT,
         "Its file was changed by hand, and is not loaded.",
@@ -29,7 +29,7 @@ pub(super) const PUT: &[(StatusCode, &str)] = &[
 
 pub(super) const DELETE: &[(StatusCode, &str)] = &[
     (StatusCode::NO_CONTENT, "It is gone."),
-    (StatusCode::NOT_FOUND, "There is none of this name."),
+    NONE,
     CONFLICT,
     STALE,
     UNSAID,
@@ -39,27 +39,28 @@ pub(super) const DELETE: &[(StatusCode, &str)] = &[
     (StatusCode::BAD_REQUEST, "The conditions cannot be read."),
 ];
 
-pub(super) const CONFLICT: (StatusCode, &str) = (
+const NONE: (StatusCode, &str) = (StatusCode::NOT_FOUND, "There is none of this name.");
+const CONFLICT: (StatusCode, &str) = (
     StatusCode::CONFLICT,
     "It stands in a file of the operator's, or its file was changed by hand; the answer says which.",
 );
-pub(super) const STALE: (StatusCode, &str) = (
+const STALE: (StatusCode, &str) = (
     StatusCode::PRECONDITION_FAILED,
     "It is another version, or is there, or is not.",
 );
-pub(super) const UNSAID: (StatusCode, &str) = (
+const UNSAID: (StatusCode, &str) = (
     StatusCode::PRECONDITION_REQUIRED,
     "It is there, so `If-Match` is needed.",
 );
-pub(super) const WRONG: (StatusCode, &str) = (
+const WRONG: (StatusCode, &str) = (
     StatusCode::UNPROCESSABLE_ENTITY,
     "The configuration would be wrong; the answer has every fault.",
 );
-pub(super) const BUSY: (StatusCode, &str) = (
+const BUSY: (StatusCode, &str) = (
     StatusCode::SERVICE_UNAVAILABLE,
     "Too many changes wait for their turn, or the edge is going down.",
 );
-pub(super) const DISK: (StatusCode, &str) = (
+const DISK: (StatusCode, &str) = (
     StatusCode::INSUFFICIENT_STORAGE,
     "It cannot be written to the disk.",
 );

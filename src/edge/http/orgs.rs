@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
-use crate::edge::http::answer::{self, Answer};
+use crate::edge::http::answer;
 use crate::edge::http::member::{Kind, Member};
-use crate::edge::http::table::{Access, Asked, Reads, Route, SHORT};
-use crate::edge::http::{Office, phone, phones, purchase, upstream};
+use crate::edge::http::table::{Access, Asked, Reads, Route, Run, SHORT};
+use crate::edge::http::{phone, phones, purchase, upstream};
 
 const PROGRAM: Access = Access::Member(Kind::Program);
 const USER: Access = Access::Member(Kind::User);
@@ -83,43 +83,39 @@ const SHUT: (StatusCode, &str) = (
     "There is no data_dir, no key to seal with, or too much at once.",
 );
 
-/// Has a room answer somebody of an org.
-fn with(asked: &Asked, room: impl FnOnce(&Member) -> Answer) -> Answer {
-    match &asked.member {
-        Some(member) => room(member),
-        // No route is asked that far without one.
-        None => answer::empty(StatusCode::UNAUTHORIZED),
-    }
+/// Who asks; no route is asked that far without somebody.
+fn member(asked: &Asked) -> Result<&Member, StatusCode> {
+    asked.member.as_ref().ok_or(StatusCode::UNAUTHORIZED)
 }
 
-/// The same, for a room that asks a vendor.
-macro_rules! asking {
-    ($room:expr) => {
+/// Has a room answer somebody of an org: at once, when it has asked a vendor, or when what it changes there has come to its end,
+/// whoever hangs up.
+macro_rules! room {
+    ($room:path) => {
         |office, asked| {
             Box::pin(async move {
-                let (office, asked): (&Office, &Asked) = (&office, &asked);
-                match &asked.member {
-                    Some(member) => $room(office, member, asked).await,
-                    None => answer::empty(StatusCode::UNAUTHORIZED),
+                match member(&asked) {
+                    Ok(member) => $room(&office, member, &asked),
+                    Err(status) => answer::empty(status),
                 }
             })
         }
     };
-}
-
-/// The same, for a room that changes something there: it comes to its end, whoever hangs up.
-macro_rules! changing {
-    ($room:expr) => {
+    (asks $room:path) => {
         |office, asked| {
             Box::pin(async move {
-                let own = Arc::clone(&office);
-                let errand = async move {
-                    let (office, asked): (&Office, &Asked) = (&own, &asked);
-                    match &asked.member {
-                        Some(member) => $room(office, member, asked).await,
-                        None => answer::empty(StatusCode::UNAUTHORIZED),
-                    }
-                };
+                match member(&asked) {
+                    Ok(member) => $room(&office, member, &asked).await,
+                    Err(status) => answer::empty(status),
+                }
+            })
+        }
+    };
+    (changes $room:path) => {
+        |office, asked| {
+            Box::pin(async move {
+                let run: Run = room!(asks $room);
+                let errand = run(Arc::clone(&office), asked);
                 office.errands.run(PATIENCE, errand).await
             })
         }
@@ -153,7 +149,7 @@ pub(super) const ORGS: &[Route] = &[
             UNKEPT,
             SHUT,
         ],
-        run: asking!(upstream::save),
+        run: room!(asks upstream::save),
     },
     Route {
         method: Method::GET,
@@ -166,9 +162,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: SHORT,
         answers: &[(StatusCode::OK, "Its connection, if it has one.")],
-        run: |office, asked| {
-            Box::pin(async move { with(&asked, |member| upstream::show(&office, member)) })
-        },
+        run: room!(upstream::show),
     },
     Route {
         method: Method::POST,
@@ -191,7 +185,7 @@ pub(super) const ORGS: &[Route] = &[
             GONE_DARK,
             SHUT,
         ],
-        run: asking!(upstream::test),
+        run: room!(asks upstream::test),
     },
     Route {
         method: Method::POST,
@@ -204,9 +198,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: SHORT,
         answers: &[(StatusCode::OK, "The token."), UNCONNECTED],
-        run: |office, asked| {
-            Box::pin(async move { with(&asked, |member| phone::token(&office, member, &asked)) })
-        },
+        run: room!(phone::token),
     },
     Route {
         method: Method::POST,
@@ -219,13 +211,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: SHORT,
         answers: &[(StatusCode::OK, "The token, and numbers."), UNCONNECTED],
-        run: |office, asked| {
-            Box::pin(async move {
-                with(&asked, |member| {
-                    phone::register_device(&office, member, &asked)
-                })
-            })
-        },
+        run: room!(phone::register_device),
     },
     Route {
         method: Method::GET,
@@ -238,9 +224,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: SHORT,
         answers: &[(StatusCode::OK, "The numbers.")],
-        run: |office, asked| {
-            Box::pin(async move { with(&asked, |member| phone::list(&office, member)) })
-        },
+        run: room!(phone::list),
     },
     Route {
         method: Method::POST,
@@ -253,7 +237,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: LONG,
         answers: NUMBERS,
-        run: changing!(purchase::buy),
+        run: room!(changes purchase::buy),
     },
     Route {
         method: Method::POST,
@@ -266,7 +250,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: LONG,
         answers: NUMBERS,
-        run: changing!(phone::add),
+        run: room!(changes phone::add),
     },
     Route {
         method: Method::POST,
@@ -279,7 +263,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG,
         time: LONG,
         answers: NUMBERS,
-        run: changing!(phone::route),
+        run: room!(changes phone::route),
     },
     Route {
         method: Method::POST,
@@ -303,7 +287,7 @@ pub(super) const ORGS: &[Route] = &[
             UNKEPT,
             SHUT,
         ],
-        run: asking!(phone::verify),
+        run: room!(asks phone::verify),
     },
     Route {
         method: Method::GET,
@@ -320,9 +304,7 @@ pub(super) const ORGS: &[Route] = &[
         headers: ORG_OR_PHONE,
         time: SHORT,
         answers: &[(StatusCode::OK, "A page, without addresses."), UNCONNECTED],
-        run: |office, asked| {
-            Box::pin(async move { with(&asked, |member| phones::list(&office, member, &asked)) })
-        },
+        run: room!(phones::list),
     },
     Route {
         method: Method::POST,
@@ -343,11 +325,7 @@ pub(super) const ORGS: &[Route] = &[
             UNKEPT,
             SHUT,
         ],
-        run: |office, asked| {
-            Box::pin(
-                async move { with(&asked, |member| phones::register(&office, member, &asked)) },
-            )
-        },
+        run: room!(phones::register),
     },
     Route {
         method: Method::DELETE,
@@ -366,11 +344,7 @@ pub(super) const ORGS: &[Route] = &[
             UNKEPT,
             SHUT,
         ],
-        run: |office, asked| {
-            Box::pin(
-                async move { with(&asked, |member| phones::unregister(&office, member, &asked)) },
-            )
-        },
+        run: room!(phones::unregister),
     },
     Route {
         method: Method::GET,

@@ -118,7 +118,7 @@ fn mint(office: &Office, member: &Member, asked: &Asked) -> Result<(Box<str>, Va
 }
 
 /// Shows the numbers of an org, as we have them, and the purchases whose end is not known.
-pub(super) fn list(office: &Office, member: &Member) -> Answer {
+pub(super) fn list(office: &Office, member: &Member, _: &Asked) -> Answer {
     let lines = office.switchboard.accounts.lines(&member.org.id);
     let items: Vec<Value> = lines.iter().map(shown).collect();
     let all = json!({ "items": items, "purchases": purchase::open(office, member) });

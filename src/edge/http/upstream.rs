@@ -55,7 +55,7 @@ fn unsaved(why: Unsaved) -> Answer {
 }
 
 /// Shows how an org is connected.
-pub(super) fn show(office: &Office, member: &Member) -> Answer {
+pub(super) fn show(office: &Office, member: &Member, _: &Asked) -> Answer {
     let connection = office.connection_of(member);
     let shown: Vec<Value> = connection
         .iter()
