@@ -180,6 +180,8 @@ fn what_kill_9_cuts_off_goes_on_with_the_next_buyer() {
     ];
     assert_eq!(status(&twilio, &talks, &answered).status, 204);
     process.signal(libc::SIGKILL);
+    // It keeps the store until it is gone.
+    drop(process);
 
     let mut process = Process::start(&site);
     let twilio = sender(&process);
