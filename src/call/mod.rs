@@ -39,6 +39,7 @@
 //! | answers that nobody waits for | `unwanted` |
 //! | a call's media, where it is relayed | `media`, our ports `gates`, what is asked of rtpengine `lodger` |
 //! | a call that a vendor carries | `abroad`, whom it calls `abroad_leg`, by which words `errand`
+//! | which call a name or its media is | `whose` |
 //! | a handler that has panicked | `rescue`, a journal that cannot be written `unkept` |
 //! | how we appear to a side | `face` |
 //! | the call key and the hop token | `facts` |
@@ -112,6 +113,7 @@ mod turn;
 mod unkept;
 mod unwanted;
 mod whereabouts;
+mod whose;
 mod within;
 
 use std::sync::Arc;

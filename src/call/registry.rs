@@ -160,6 +160,12 @@ impl Registry {
             .filter(|call| call.key == key)
     }
 
+    /// The call, for whoever only looks.
+    pub(crate) fn peek(&self, key: CallKey) -> Option<&Call> {
+        let call = self.calls.get(key.slot as usize);
+        call.map(|call| &**call).filter(|call| call.key == key)
+    }
+
     /// The call that a tag of ours belongs to.
     pub(crate) fn marked(&mut self, mark: Mark) -> Option<&mut Call> {
         let call = self

@@ -88,6 +88,8 @@ pub enum Scope {
     Read,
     /// To change them.
     Write,
+    /// To have the packets of calls written down.
+    Capture,
 }
 
 impl Scope {
@@ -97,6 +99,7 @@ impl Scope {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+            Self::Capture => "capture",
         }
     }
 }
@@ -255,7 +258,11 @@ const LONG: &str =
 
 const SERVES: &[(&str, Serves)] = &[("admin", Serves::Admin), ("vendors", Serves::Vendors)];
 
-const SCOPES: &[(&str, Scope)] = &[("read", Scope::Read), ("write", Scope::Write)];
+const SCOPES: &[(&str, Scope)] = &[
+    ("read", Scope::Read),
+    ("write", Scope::Write),
+    ("capture", Scope::Capture),
+];
 
 #[cfg(test)]
 mod tests {

@@ -141,7 +141,7 @@ pub(super) const CONNECTIONS: Shape = Shape {
 
 pub(super) const TELEMETRY: Shape = Shape {
     name: "telemetry",
-    keys: &["log", "log_format", "records"],
+    keys: &["log", "log_format", "records", "captures"],
 };
 
 pub(super) const DNS: Shape = Shape {

@@ -179,6 +179,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// The file that call records are appended to; `None`: no records are written.
     pub records: Option<PathBuf>,
+    /// The folder that captures of media are written to; `None`: there are none.
+    pub captures: Option<PathBuf>,
 }
 
 /// How log lines are written.

@@ -138,6 +138,10 @@ fn telemetry(root: &Section<'_>, desk: &mut Desk<'_>) -> Telemetry {
             .and_then(|section| section.text("records", desk))
             .filter(|path| !path.value.is_empty())
             .map(|path| desk.resolve(path.value)),
+        captures: section
+            .and_then(|section| section.text("captures", desk))
+            .filter(|path| !path.value.is_empty())
+            .map(|path| desk.resolve(path.value)),
     }
 }
 

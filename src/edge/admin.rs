@@ -24,6 +24,7 @@ use tracing::error;
 use crate::call::output::Gauges;
 use crate::call::policy::Policy;
 use crate::edge::addresses::Addresses;
+use crate::edge::captures::Captures;
 use crate::edge::inbox::{Board, Mailbox, Order};
 use crate::edge::ledger::Ledger;
 use crate::edge::writers;
@@ -49,6 +50,8 @@ pub(super) struct Panel {
     pub(super) sockets: Vec<UdpSocket>,
     pub(super) is_draining: AtomicBool,
     pub(super) media: Arc<MediaCounts>,
+    /// `None`: there is no folder for any.
+    pub(super) captures: Option<Arc<Captures>>,
 }
 
 impl Panel {

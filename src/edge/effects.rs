@@ -52,7 +52,7 @@ pub(super) struct Effects {
     ended: Vec<(Instant, Box<Record>)>,
     till: Till,
     /// Relays media; `None`: nobody does.
-    media: Option<MediaDesk>,
+    pub(super) media: Option<MediaDesk>,
     /// Asks rtpengine; `None`: there is none.
     rtpengine: Option<RtpengineDesk>,
     /// Sends webhooks.
@@ -238,6 +238,9 @@ impl Effects {
             }
             Output::Event(event) => {
                 self.keep(&event);
+                if let Some(desk) = &self.media {
+                    desk.note_event(&event);
+                }
                 if let Some(diary) = &mut self.diary {
                     diary.handle_event(clock::moment(), &event);
                     if let Event::Started { uuid, .. } = &event {

@@ -27,7 +27,7 @@ use crate::media::ports::Stock;
 use crate::net::resolver::Told;
 use crate::sip::error::ParseError;
 use crate::sip::flow::Flow;
-use crate::types::ids::ShardId;
+use crate::types::ids::{CallUuid, ShardId};
 
 /// Letters that wait at most; a datagram that finds no room is dropped and counted, and SIP sends
 /// again what matters.
@@ -126,6 +126,8 @@ pub(super) enum Order {
         /// Whether it is not there.
         is_lost: bool,
     },
+    /// Have this call's packets captured, if it is here; says whether it is.
+    Capture(CallUuid, oneshot::Sender<bool>),
     /// Write on the board how much you hold, then say so.
     Measure(oneshot::Sender<()>),
 }

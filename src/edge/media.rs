@@ -7,8 +7,10 @@ use std::sync::Arc;
 use tracing::{debug, error, warn};
 
 use crate::call::input::MediaLost;
+use crate::call::output::Event as CallEvent;
 use crate::call::policy::Media;
 use crate::call::record::Record;
+use crate::edge::captures::Captures;
 use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::rtpengine::{RtpengineDesk, Rtpengines};
 use crate::edge::writers::Records;
@@ -17,11 +19,14 @@ use crate::media::plan::{Gate, Plan, SessionId};
 use crate::net::relay::{Event, Relay, Settings};
 use crate::telemetry::media::MediaCounts;
 use crate::telemetry::rtpengine::RtpengineCounts;
+use crate::types::ids::CallUuid;
 
 /// What relays media: our own relay, rtpengines, both, or nobody.
 #[derive(Default)]
 pub(super) struct Planes {
     relay: Option<Arc<Relay>>,
+    /// Who has packets written down; `None`: nobody.
+    captures: Option<Arc<Captures>>,
     /// `None`: there was none at the start.
     rtpengines: Option<Rtpengines>,
 }
@@ -33,8 +38,12 @@ impl Planes {
         threads: usize,
         (relayed, asked): (&Arc<MediaCounts>, RtpengineCounts),
         mailboxes: &[Mailbox],
+        captures: Option<&Arc<Captures>>,
     ) -> io::Result<Self> {
-        let mut planes = Self::default();
+        let mut planes = Self {
+            captures: captures.cloned(),
+            ..Self::default()
+        };
         if media.is_open() {
             planes.relay = Some(start(media, threads, relayed, mailboxes.to_vec())?);
         }
@@ -48,7 +57,12 @@ impl Planes {
     /// The relay, for the shard with this mailbox.
     pub(super) fn relay(&self, mailbox: &Mailbox) -> Option<MediaDesk> {
         let relay = self.relay.clone()?;
-        Some(MediaDesk::new(relay, mailbox.clone()))
+        let captures = self.captures.clone();
+        Some(MediaDesk {
+            relay,
+            mailbox: mailbox.clone(),
+            captures,
+        })
     }
 
     /// The rtpengines, for the shard with this mailbox.
@@ -74,6 +88,9 @@ impl Planes {
     /// Ends all; the records of the last calls are handed on. No shard may be left.
     pub(super) fn stop(self) {
         drop(self.relay);
+        if let Some(captures) = self.captures {
+            captures.close();
+        }
         if let Some(rtpengines) = self.rtpengines {
             rtpengines.stop();
         }
@@ -145,11 +162,47 @@ pub(super) struct MediaDesk {
     relay: Arc<Relay>,
     /// The shard's own.
     mailbox: Mailbox,
+    captures: Option<Arc<Captures>>,
 }
 
 impl MediaDesk {
-    fn new(relay: Arc<Relay>, mailbox: Mailbox) -> Self {
-        Self { relay, mailbox }
+    /// Captures that have no call's media yet.
+    fn waiting(&self) -> Option<&Captures> {
+        let captures = self.captures.as_deref();
+        captures.filter(|captures| captures.is_waiting())
+    }
+
+    /// Whether somebody waits for the media of a call.
+    pub(super) fn awaits_media(&self) -> bool {
+        self.waiting().is_some()
+    }
+
+    /// A call may have begun, or be over.
+    pub(super) fn note_event(&self, event: &CallEvent) {
+        let Some(captures) = self.waiting() else {
+            return;
+        };
+        if let CallEvent::Started {
+            uuid,
+            trunk,
+            dialled,
+            ..
+        } = event
+        {
+            captures.note_call(*uuid, trunk, dialled.as_ref());
+        } else if let CallEvent::Ended { uuid, .. } = event {
+            captures.note_end(*uuid);
+        }
+    }
+
+    /// The relay may have a call's media: has its packets captured, if somebody waits for them.
+    pub(super) fn capture(&self, uuid: CallUuid, id: SessionId) {
+        if self.relay.has(id)
+            && let Some(tap) = self.waiting().and_then(|captures| captures.take(uuid))
+        {
+            // What it has not any more has no packets either.
+            self.relay.tap(id, tap);
+        }
     }
 
     /// Carries out a plan. A call whose ports cannot be opened learns it by letter, for it is at work now.

@@ -18,6 +18,7 @@ mod accounts;
 mod addresses;
 mod admin;
 mod bound;
+mod captures;
 mod clerk;
 mod courier;
 pub mod deliveries;
@@ -53,6 +54,7 @@ mod self_check;
 mod shard;
 mod storeroom;
 mod supervise;
+mod turn;
 mod valve;
 mod ways;
 mod webhooks;
@@ -79,6 +81,7 @@ use crate::config::{Node, Settings};
 use crate::edge::abroad::{AbroadDesk, Correspondence, Steps};
 use crate::edge::admin::{Admin, Panel};
 use crate::edge::bound::{Bound, ports, second_handles};
+use crate::edge::captures::Captures;
 use crate::edge::directory::Change;
 use crate::edge::effects::Effects;
 use crate::edge::guard::Guard;
@@ -266,6 +269,7 @@ impl Edge {
             sockets: second_handles(&sockets)?,
             is_draining: AtomicBool::new(false),
             media: Arc::clone(&media_counts),
+            captures: Captures::open(telemetry.captures.as_deref())?,
         });
         if let Some(data_dir) = fixed.data_dir() {
             directory::clean(data_dir);
@@ -307,7 +311,9 @@ impl Edge {
             generation,
         };
         let counts = (&media_counts, rtpengine_counts);
-        edge.planes = Planes::start(&policy.media, edge.node.shards, counts, &mailboxes)?;
+        let captures = panel.captures.as_ref();
+        let threads = edge.node.shards;
+        edge.planes = Planes::start(&policy.media, threads, counts, &mailboxes, captures)?;
         let hall = Hall {
             mailboxes: mailboxes.clone(),
             metrics: Arc::clone(&metrics),

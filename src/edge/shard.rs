@@ -17,8 +17,6 @@
 //! Under load it pauses before it looks again ([`Pace`]).
 
 use std::io;
-use std::panic;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,12 +28,12 @@ use tracing::error;
 
 use crate::call::Engine;
 use crate::call::input::Input;
-use crate::call::output::Output;
 use crate::call::policy::Policy;
 use crate::edge::abroad::AbroadLetter;
 use crate::edge::effects::Effects;
 use crate::edge::inbox::{Board, Inbox, Letter, Order};
 use crate::edge::pace::Pace;
+use crate::edge::turn::{attempt, drain};
 use crate::edge::valve::Passage;
 use crate::net::clock;
 use crate::net::resolver::Told;
@@ -303,6 +301,14 @@ impl Shard {
                     };
                     self.step(now, input);
                 }
+                Order::Capture(uuid, answer) => {
+                    let id = self.engine.media_of(uuid);
+                    if let (Some(id), Some(desk)) = (id, &self.effects.media) {
+                        desk.capture(uuid, id);
+                    }
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(self.engine.has_call(uuid));
+                }
                 Order::Measure(answer) => {
                     let banned = self.effects.banned(now);
                     let wait = self.effects.take_worst_wait();
@@ -446,45 +452,6 @@ impl Shard {
             panic.rescue(&mut self.engine, now, None);
         }
         drain(&mut self.engine, &mut self.effects, now);
-    }
-}
-
-/// Does all that the engine says. A question for a place is answered in the same breath.
-fn drain(engine: &mut Engine, effects: &mut Effects, now: Instant) {
-    effects.begin_turn();
-    while let Some(output) = engine.poll_output() {
-        let Output::Reserve {
-            ticket,
-            call,
-            claimant,
-        } = output
-        else {
-            effects.perform(now, output);
-            continue;
-        };
-        let verdict = effects.reserve(ticket, call, &claimant);
-        let answer = Input::Reserved { ticket, verdict };
-        if let Err(panic) = attempt(engine, now, answer) {
-            panic.rescue(engine, now, None);
-        }
-    }
-}
-
-/// Has the engine handle one input. A panic costs the call that it worked on; see `call::rescue`.
-fn attempt(engine: &mut Engine, now: Instant, input: Input<'_>) -> Result<(), Panic> {
-    panic::catch_unwind(AssertUnwindSafe(|| engine.handle(now, input))).map_err(|_| Panic)
-}
-
-/// A handler has panicked.
-struct Panic;
-
-impl Panic {
-    /// Gives up the call that was at hand. A panic of the last resort ends the shard.
-    fn rescue(self, engine: &mut Engine, now: Instant, datagram: Option<(Flow, &[u8])>) {
-        let rescue = || engine.rescue(now, datagram);
-        if panic::catch_unwind(AssertUnwindSafe(rescue)).is_err() {
-            engine.discard(now);
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::alone::is_alone;
 use crate::baresip::Baresip;
 use crate::calls::is_completed;
 use crate::edge::Edge;
@@ -145,6 +146,49 @@ fn two_telephones_hear_each_other_through_rtpengine_and_again_after_a_hold() {
 }
 
 #[test]
+fn two_telephones_hear_each_other_through_rtpengine_by_g722_and_by_opus() {
+    for codec in ["G722/16000/1", "opus/48000/2"] {
+        let talk = Talk {
+            codec,
+            is_far: true,
+            media: Some([ANYWHERE, ANYWHERE]),
+            ..Talk::default()
+        };
+        assert_passed(&talk.happens());
+    }
+}
+
+/// Every 49th of what both telephones send is dropped on its way to the relay.
+#[test]
+fn two_percent_of_loss_show_in_the_record_and_in_the_metrics() {
+    let test = "audio::two_percent_of_loss_show_in_the_record_and_in_the_metrics";
+    let drop = "iptables -A INPUT -p udp --dport 30000:30099 -m statistic --mode nth --every 49 --packet 0 -j DROP";
+    if !is_alone(test, drop) {
+        return;
+    }
+    let talk = Talk {
+        media: Some([BEHIND_NAT, BEHIND_NAT]),
+        is_lossy: true,
+        ..Talk::default()
+    };
+
+    let record = talk.happens();
+
+    let count = |side: &str, what: &str| {
+        let heard = &record["media"][side];
+        heard[what].as_f64().unwrap_or_else(|| panic!("{heard}"))
+    };
+    let sum = |what| count("caller", what) + count("buyer", what);
+    for side in ["caller", "buyer"] {
+        assert!(count(side, "lost") >= 1.0, "{record:#}");
+        let mos = count(side, "mos_hundredths");
+        assert!((250.0..440.0).contains(&mos), "{record:#}");
+    }
+    let share = sum("lost") / (sum("lost") + sum("packets"));
+    assert!((0.01..0.035).contains(&share), "{share}: {record:#}");
+}
+
+#[test]
 fn srtp_on_one_side_of_rtpengine_is_rtp_on_the_other() {
     let talk = Talk {
         is_far: true,
@@ -184,6 +228,8 @@ struct Talk {
     has_hold: bool,
     /// An rtpengine relays it.
     is_far: bool,
+    /// About 2 % of it is lost on the way.
+    is_lossy: bool,
 }
 
 impl Default for Talk {
@@ -197,6 +243,7 @@ impl Default for Talk {
             media: None,
             has_hold: false,
             is_far: false,
+            is_lossy: false,
         }
     }
 }
@@ -280,6 +327,12 @@ impl Talk {
         }
         let record = edge.record();
         is_completed(&record, "first", self.hung_up_by);
+        if self.is_lossy {
+            let of = |part| edge.sum_of(&format!("strowger_media_loss_ratio_{part}"));
+            assert_eq!(of("count"), 2.0);
+            let mean = of("sum") / 2.0;
+            assert!((0.01..0.035).contains(&mean), "{mean}");
+        }
         assert_eq!(record["media"].is_null(), self.media.is_none());
         edge.holds_no_call();
         let (at_carrier, at_buyer) = (carrier.heard(), buyer.heard());

@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::env;
 use std::fs;
 use std::io::Read as _;
 use std::io::Write as _;
@@ -19,7 +18,6 @@ use std::net::SocketAddrV4;
 use std::net::TcpStream;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -28,6 +26,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::alone::is_alone;
 use crate::collection::agrees;
 use crate::collection::host_of;
 use crate::collection::on_a_stream;
@@ -42,9 +41,6 @@ const DISAGREEMENTS: &[(&str, &str)] = &[];
 
 /// The same over TCP.
 const STREAM_DISAGREEMENTS: &[(&str, &str)] = &[];
-
-/// Set in the process that runs the test in a network of its own.
-const ALONE: &str = "STROWGER_TEST_ALONE";
 
 /// Within this time an OPTIONS must be answered.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -74,37 +70,7 @@ fn corpus_alone(test: &str) -> Option<Vec<Specimen>> {
         show("../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path");
         return None;
     };
-    if env::var_os(ALONE).is_some() {
-        return Some(read(&folder));
-    }
-
-    // Who is not root may have a network of its own as root of a user namespace.
-    let ways: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
-    let may = |way: &&&[&str]| {
-        let tried = Command::new("unshare").args(**way).arg("true").output();
-        tried.is_ok_and(|output| output.status.success())
-    };
-    let Some(way) = ways.iter().find(may) else {
-        panic!(
-            "`unshare --net` does not work: a network of its own needs root, or user namespaces"
-        );
-    };
-    let output = Command::new("unshare")
-        .args(*way)
-        .args(["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])
-        .arg(env::current_exe().expect("this program"))
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .expect("unshare runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    show(&format!(
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    ));
-    let is_well = output.status.success() && said.contains("1 passed");
-    assert!(is_well, "in a network of its own: {}", output.status);
-    None
+    is_alone(test, "true").then(|| read(&folder))
 }
 
 /// One message of the collection.

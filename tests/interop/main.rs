@@ -19,6 +19,7 @@
     reason = "peers are real processes: waiting for them needs the real clock"
 )]
 
+mod alone;
 mod audio;
 mod baresip;
 mod calls;
@@ -50,6 +51,7 @@ mod sipp;
 mod site;
 mod streams;
 mod stunnel;
+mod taps;
 mod trace;
 mod twilio;
 #[expect(

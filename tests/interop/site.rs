@@ -24,6 +24,8 @@ use tempfile::TempDir;
 use crate::certificates::Authority;
 use crate::certificates::Identity;
 
+/// What an operator shows who asks for captures.
+pub(crate) const CAPTURE_TOKEN: &str = "interop-only-interop-only-captures";
 /// The number that has all: campaign, publisher, sub id.
 pub(crate) const NUMBER: &str = "+18885550100";
 /// A number of no campaign.
@@ -67,6 +69,8 @@ pub(crate) struct Site {
     served: BTreeSet<String>,
     secret: String,
     strangers: &'static str,
+    /// Whether captures can be asked for.
+    captures: bool,
     /// What `[trunk.media]` says; `None`: media goes directly.
     media: Option<&'static str>,
     /// Where an rtpengine is that relays, instead of us.
@@ -149,6 +153,7 @@ impl Site {
             served: BTreeSet::new(),
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
+            captures: false,
             media: None,
             rtpengine: None,
             passing: String::new(),
@@ -180,6 +185,17 @@ impl Site {
     pub(crate) fn relayed(mut self, trunk: &'static str) -> Self {
         self.media = Some(trunk);
         self
+    }
+
+    /// Where captures can be asked for, at port 9061 with [`CAPTURE_TOKEN`].
+    pub(crate) fn capturing(mut self) -> Self {
+        self.captures = true;
+        self
+    }
+
+    /// The folder that captures are in.
+    pub(crate) fn captures(&self) -> PathBuf {
+        self.folder().join("captures")
     }
 
     /// The rtpengine that relays instead of us.
@@ -330,6 +346,17 @@ impl Site {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         let authority = self.authority();
         let authority = authority.display();
+        let (captures, desk) = if self.captures {
+            let folder = self.captures();
+            fs::create_dir_all(&folder).expect("a folder");
+            let desk = format!(
+                "\n[[http.listen]]\nbind = \"{edge}:9061\"\n[[http.token]]\nname = \"operator\"\n\
+                 secret = \"{CAPTURE_TOKEN}\"\nscopes = [\"capture\"]\n"
+            );
+            (format!("captures = \"{}\"", folder.display()), desk)
+        } else {
+            (String::new(), String::new())
+        };
         let far = self.rtpengine.map(|address| {
             format!(
                 "\n[media]\nplane = \"rtpengine\"\n[[media.rtpengine]]\naddress = \"{address}\""
@@ -375,7 +402,7 @@ ca = "{authority}"
 
 [http]
 bind = "{edge}:9090"
-{media}
+{desk}{media}
 
 [sip]
 strangers = "{strangers}"
@@ -383,6 +410,7 @@ strangers = "{strangers}"
 [telemetry]
 log = "debug"
 records = "{records}"
+{captures}
 
 [[domain]]
 name = "{BY_ADDRESS}"

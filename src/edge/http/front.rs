@@ -17,6 +17,7 @@ use tracing::info;
 use crate::config::http::{Http, Serves};
 use crate::edge::http::Office;
 use crate::edge::http::answer::{Answer, Refusal};
+use crate::edge::http::captures::CAPTURES;
 use crate::edge::http::orgs::ORGS;
 use crate::edge::http::path::{self, Found};
 use crate::edge::http::postings::POSTINGS;
@@ -38,7 +39,7 @@ pub(super) struct Counter {
 /// The routes of one side.
 pub(super) fn of(serves: Serves) -> Tables {
     match serves {
-        Serves::Admin => &[TABLE, POSTINGS],
+        Serves::Admin => &[TABLE, CAPTURES, POSTINGS],
         Serves::Vendors => &[VENDORS, ORGS, POSTINGS],
     }
 }

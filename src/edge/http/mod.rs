@@ -14,6 +14,7 @@ mod answer;
 mod answers;
 mod bearer;
 mod calls;
+mod captures;
 mod directory;
 mod errands;
 mod explain;

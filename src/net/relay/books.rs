@@ -130,6 +130,11 @@ impl Books {
         Some(entry.worker)
     }
 
+    /// The worker that has a session.
+    pub(super) fn worker_of(&self, session: SessionId) -> Option<usize> {
+        Some(self.sessions.get(&session)?.worker)
+    }
+
     /// Whether a shared gate is open.
     pub(super) fn is_open(&self, gate: Gate) -> bool {
         self.shared.contains(&gate)

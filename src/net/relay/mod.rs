@@ -14,6 +14,7 @@
 
 mod books;
 mod orders;
+pub mod tap;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -33,6 +34,7 @@ use crate::media::ports::owner;
 use crate::media::vigil::Quiet;
 use crate::net::relay::books::Books;
 use crate::net::relay::orders::{Opened, Order, Orders};
+use crate::net::relay::tap::Tap;
 use crate::net::relay::worker::{BELL, Worker};
 use crate::net::sockets;
 use crate::telemetry::media::MediaCounts;
@@ -209,6 +211,26 @@ impl Relay {
                 done(Figures::default());
             }
         }
+    }
+
+    /// Copies a session's packets into a tap from now on. `false`: there is no such session.
+    pub fn tap(&self, session: SessionId, tap: Tap) -> bool {
+        let books = self.books();
+        let worker = books.worker_of(session);
+        let Some(desk) = worker.and_then(|worker| self.desks.get(worker)) else {
+            return false;
+        };
+        desk.orders.give(Order::Tap {
+            session,
+            tap: Box::new(tap),
+        });
+        true
+    }
+
+    /// Whether there is such a session.
+    #[must_use]
+    pub fn has(&self, session: SessionId) -> bool {
+        self.books().worker_of(session).is_some()
     }
 
     /// Opens a shared gate before any plan has it, so that one that cannot be had shows at once. It stays open.

@@ -11,6 +11,7 @@ use mio::{Registry, Token, Waker};
 
 use crate::media::plan::{Gate, Plan, SessionId};
 use crate::net::relay::Done;
+use crate::net::relay::tap::Tap;
 
 /// One thing to do.
 pub(super) enum Order {
@@ -23,6 +24,8 @@ pub(super) enum Order {
     },
     /// Take a shared gate in hand.
     Share(Opened),
+    /// Copy a session's packets.
+    Tap { session: SessionId, tap: Box<Tap> },
     /// End a session.
     Close { session: SessionId, done: Done },
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::media::plan::{Crypto, End, Keys, Patience, Payload, Remote, Sources, Stream, Suite};
 use crate::media::srtp::{Receiver, Sender};
 use crate::net::clock;
+use crate::net::relay::tap::{Bounds, tap};
 use crate::telemetry::metrics::Metrics;
 
 #[test]
@@ -95,6 +96,64 @@ fn srtp_towards_one_party_is_rtp_towards_the_other() {
 
     let figures = house.close(&call);
     assert_eq!(figures.parties.map(|heard| heard.packets), [20, 20]);
+}
+
+#[test]
+fn what_is_copied_is_as_on_the_wire_and_no_longer_than_asked() {
+    let house = House::new(1);
+    let call = house.call("127.0.0.1", "::1");
+    let keys = |seed| Keys {
+        suite: Suite::Aes128Sha1Tag80,
+        secret: Zeroizing::new(vec![seed; 30]),
+    };
+    let mut plan = call.plan();
+    plan.streams[0].ends[0].crypto = Some(Crypto {
+        theirs: keys(1),
+        ours: keys(2),
+    });
+    let bounds = Bounds {
+        packets: 6,
+        bytes: 10_000,
+        time: Duration::from_secs(60),
+    };
+    let begun = || {
+        let (mut tap, frames) = tap(bounds, Arc::default());
+        tap.begin(clock::now(), clock::wall());
+        (tap, frames)
+    };
+    let (early, none) = begun();
+    assert!(!house.relay.tap(call.id, early), "there is no such call");
+    assert_eq!(none.iter().count(), 0);
+    house.relay.connect(call.id, plan).unwrap();
+    assert!(house.relay.has(call.id));
+    let (tap, frames) = begun();
+    assert!(house.relay.tap(call.id, tap));
+    house.settle();
+    let mut sender = Sender::new(&keys(1)).unwrap();
+
+    let mut wire = Vec::new();
+    for number in 0..5 {
+        let mut room = packet(number, 1);
+        let length = room.len();
+        room.resize(length + 32, 0);
+        let length = sender.protect_rtp(&mut room, length).unwrap();
+        call.caller.send(&room[..length], call.gates[0].port);
+        call.buyer.expect(&packet(number, 1));
+        wire.extend([room[..length].to_vec(), packet(number, 1)]);
+    }
+
+    let frames: Vec<_> = frames.iter().collect();
+    assert_eq!(frames.len(), 6, "and then the tap is gone");
+    for (frame, bytes) in frames.iter().zip(&wire) {
+        assert_eq!(&*frame.bytes, bytes.as_slice());
+    }
+    let place = |gate: Gate| SocketAddr::new(gate.address, gate.port);
+    assert_eq!(frames[0].from, call.caller.address());
+    assert_eq!(frames[0].to, place(call.gates[0]));
+    assert_eq!(frames[1].from, place(call.gates[1]));
+    assert_eq!(frames[1].to, call.buyer.address());
+    house.close(&call);
+    assert!(!house.relay.has(call.id));
 }
 
 #[test]

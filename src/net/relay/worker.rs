@@ -187,9 +187,10 @@ impl Worker {
 
     /// Decides on the packets that were received last, and sends them.
     fn pass_on(&mut self, now: Instant, door: usize, count: usize) {
-        let Some(Door { owner, .. }) = self.doors.get(door) else {
+        let Some(near) = self.doors.get(door) else {
             return;
         };
+        let owner = &near.owner;
         for index in 0..count {
             let Some((source, room, length)) = self.inbound.take_room(index) else {
                 continue;
@@ -228,6 +229,12 @@ impl Worker {
                 self.tally.drop(Why::Malformed);
                 continue;
             }
+            session.copy(
+                now,
+                near,
+                (false, source),
+                room.get(..length).unwrap_or_default(),
+            );
             match session.passage.handle(now, way, source, room, length) {
                 Verdict::Pass(pass) => {
                     let doors = session.doors.get(usize::from(way.stream));
@@ -236,6 +243,12 @@ impl Worker {
                         continue;
                     };
                     let door = if pass.by_control { *rtcp } else { *rtp };
+                    if !session.taps.is_empty()
+                        && let Some(far) = self.doors.get(door)
+                    {
+                        let bytes = room.get(..pass.length).unwrap_or_default();
+                        session.copy(now, far, (true, pass.to), bytes);
+                    }
                     self.leaving.push(Leaving { index, door, pass });
                 }
                 Verdict::Drop(why) => {
@@ -315,6 +328,7 @@ impl Worker {
             let Some(session) = self.sessions.get_mut(slot) else {
                 continue;
             };
+            session.taps.retain(|tap| !tap.is_over(now));
             if let Some(quiet) = session.passage.check(now) {
                 let session = session.id;
                 self.tally.add_quiet(quiet);

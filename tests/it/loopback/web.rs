@@ -53,7 +53,11 @@ fn every_route_that_is_described_is_served_to_whom_it_says() {
                 );
             }
             let answer = ask(Some(READER));
-            assert_eq!(answer.status == 403, scope == Some("write"), "{name}");
+            assert_eq!(
+                answer.status == 403,
+                matches!(scope, Some("write" | "capture")),
+                "{name}"
+            );
             let statuses = operation["responses"].as_object().unwrap();
             for answer in [&stranger, &answer] {
                 let status = answer.status.to_string();
@@ -65,6 +69,36 @@ fn every_route_that_is_described_is_served_to_whom_it_says() {
     let wrong = client(Some(READER)).ask("PATCH", "/v1/lists", &[], b"");
     assert_eq!((wrong.status, wrong.header("allow")), (405, "GET"));
     assert_eq!(client(Some(READER)).get("/v2/lists").status, 404);
+}
+
+#[test]
+fn captures_need_a_folder_and_a_token_for_them() {
+    const OPERATOR: &str = "operator-0123456789-canary";
+    let site = Site::new(1);
+    open(&site, "");
+    let text = fs::read_to_string(&site.config).unwrap();
+    let token = format!(
+        "[[http.token]]\nname = \"operator\"\nsecret = \"{OPERATOR}\"\nscopes = [\"capture\"]\n"
+    );
+    fs::write(&site.config, format!("{text}\n{token}")).unwrap();
+    let edge = site.start();
+    let client = |token| Client {
+        address: edge.http_addresses()[0],
+        token: Some(token),
+    };
+
+    let refused = client(WRITER).get("/v1/captures");
+    assert_eq!(refused.status, 403);
+    for (method, path) in [
+        ("GET", "/v1/captures"),
+        ("POST", "/v1/captures"),
+        ("DELETE", "/v1/captures/1"),
+    ] {
+        let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
+        let refused = client(OPERATOR).ask(method, path, &[], body);
+        assert_eq!(refused.status, 409, "{method}");
+        assert_eq!(refused.json()["error"], "no_folder", "{method}");
+    }
 }
 
 #[test]

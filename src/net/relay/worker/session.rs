@@ -15,6 +15,7 @@ use crate::media::passage::{Passage, Way};
 use crate::media::plan::{Gate, Party, Plan, Remote, SessionId};
 use crate::net::relay::Event;
 use crate::net::relay::orders::{Opened, Order};
+use crate::net::relay::tap::Tap;
 use crate::net::relay::worker::{Door, Doors, Owner, ROUND, Worker};
 
 /// One call.
@@ -27,6 +28,8 @@ pub(super) struct Session {
     own: SmallVec<[(Gate, Doors); 2]>,
     /// Its addresses on shared doors.
     claims: SmallVec<[(usize, SocketAddr); 2]>,
+    /// Where its packets are copied to: nowhere, as a rule.
+    pub(super) taps: Vec<Tap>,
     /// When foreign packets were told of last.
     told: Option<Instant>,
 }
@@ -42,6 +45,12 @@ impl Worker {
             Order::Share(Opened { gate, sockets }) => {
                 let doors = sockets.map(|socket| self.open(None, socket));
                 self.shared.insert(gate, doors);
+            }
+            Order::Tap { session, tap } => {
+                let slot = self.by_id.get(&session);
+                if let Some(session) = slot.and_then(|slot| self.sessions.get_mut(*slot)) {
+                    session.taps.push(*tap);
+                }
             }
             Order::Close { session, done } => done(self.close(session)),
         }
@@ -182,8 +191,42 @@ impl Session {
             doors: SmallVec::new(),
             own: SmallVec::new(),
             claims: SmallVec::new(),
+            taps: Vec::new(),
             told: None,
         }
+    }
+
+    /// Copies a packet, if anybody looks.
+    #[inline]
+    pub(super) fn copy(
+        &mut self,
+        now: Instant,
+        door: &Door,
+        (is_ours, remote): (bool, SocketAddr),
+        bytes: &[u8],
+    ) {
+        if !self.taps.is_empty() {
+            self.copy_to_taps(now, door, (is_ours, remote), bytes);
+        }
+    }
+
+    #[cold]
+    fn copy_to_taps(
+        &mut self,
+        now: Instant,
+        door: &Door,
+        (is_ours, remote): (bool, SocketAddr),
+        bytes: &[u8],
+    ) {
+        let Ok(own) = door.socket.local_addr() else {
+            return;
+        };
+        let way = if is_ours {
+            (own, remote)
+        } else {
+            (remote, own)
+        };
+        self.taps.retain_mut(|tap| tap.note(now, way, bytes));
     }
 
     /// What is to be told of a foreign packet, if anything.
