@@ -34,8 +34,19 @@ pub const MOST_EARLIER: usize = 64;
 pub struct Memory {
     /// Its other calls, in any order.
     pub calls: Vec<Remembered>,
-    /// Keys and values that wait for its next call.
-    pub tags: Vec<(Box<str>, Box<str>)>,
+    /// Tags that wait for its next call.
+    pub tags: Vec<Waiting>,
+}
+
+/// A tag that waits for a caller's next call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its key.
+    pub key: Box<str>,
+    /// Its value.
+    pub value: Box<str>,
+    /// When it is forgotten if no call comes.
+    pub until: Moment,
 }
 
 /// One call, as other calls of its caller want to know it.

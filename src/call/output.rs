@@ -7,7 +7,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::call::errand::Step;
-use crate::call::memory::{News, Of, Question};
+use crate::call::memory::{News, Of, Question, Waiting};
 use crate::call::places::{Claimant, Ticket, Verdict};
 use crate::call::policy::TrunkId;
 use crate::call::record::{Outcome, Record, Side};
@@ -258,6 +258,8 @@ pub enum Event {
         of: Of,
         /// The id of the call's campaign.
         campaign: Arc<str>,
+        /// Which.
+        tags: Vec<Waiting>,
     },
     /// A session description could not be taken to the other side.
     MediaUnfit {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::call::call::Call;
 use crate::call::core::Core;
-use crate::call::memory::{Memory, News, Of, Question, Recalled, Remembered, window};
+use crate::call::memory::{Memory, News, Of, Question, Recalled, Remembered, Waiting, window};
 use crate::call::output::{Event, Output};
 use crate::call::places::Ticket;
 use crate::call::story::{Fired, FiredResult, Story};
@@ -141,17 +141,18 @@ impl Story {
         let is_new = recall.memory.calls.is_empty();
         let result = failure.unwrap_or(if is_new { "new" } else { "known" });
         self.settle_recall(now, core, result);
-        self.take_stored(moment, core, &tags);
+        self.take_stored(moment, core, tags);
         true
     }
 
     /// Takes the tags that waited for this caller: they are this call's now, and no other's.
-    fn take_stored(&mut self, now: Moment, core: &mut Core, stored: &[(Box<str>, Box<str>)]) {
-        let Some(caller) = self.facts.caller.filter(|_| !stored.is_empty()) else {
+    fn take_stored(&mut self, now: Moment, core: &mut Core, waiting: Vec<Waiting>) {
+        let Some(caller) = self.facts.caller.filter(|_| !waiting.is_empty()) else {
             return;
         };
         // What was refused was said to be to whoever wrote it.
-        let stored = Posting::of_tags(stored);
+        let pairs = waiting.iter().cloned().map(|one| (one.key, one.value));
+        let stored = Posting::of_tags(&pairs.collect::<Vec<_>>());
         let _ = self
             .course
             .change(now, &mut self.facts.tags, self.recall.as_deref(), |tags| {
@@ -164,6 +165,7 @@ impl Story {
                 caller,
             },
             campaign: Arc::clone(&self.facts.campaign.id),
+            tags: waiting,
         });
     }
 

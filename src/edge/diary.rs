@@ -17,6 +17,7 @@ use crate::hooks::postback::Posting;
 use crate::routing::book::Counted;
 use crate::store::entry::{
     Admitted, Answered, Claim, Counted as Kept, KnownTag, Posted, Queued, Spent, Tagged, Used,
+    WaitingTag,
 };
 use crate::store::{self, Entry, Lane, List};
 use crate::twilio::ticket::Pass;
@@ -88,13 +89,23 @@ impl Diary {
                 claims: List::default(),
                 note: &[],
             }));
-        } else if let Event::TagsTaken { of, campaign, .. } = event {
+        } else if let Event::TagsTaken {
+            of, campaign, tags, ..
+        } = event
+        {
+            let tags = tags.iter().map(|tag| WaitingTag {
+                key: &tag.key,
+                value: &tag.value,
+                until: tag.until,
+            });
+            let tags: Vec<_> = tags.collect();
             let caller = of.caller.to_string();
             let company = Cow::Borrowed(&*of.company);
             for realm in [company, store::realm(&of.company, campaign)] {
                 self.append(&Entry::Used(Used {
                     company: &realm,
                     caller: &caller,
+                    tags: List::from(&tags[..]),
                 }));
             }
         }

@@ -16,11 +16,11 @@ use std::thread::JoinHandle;
 
 use tracing::{error, warn};
 
-use crate::call::memory::{Memories, Memory, News, Question, Recalled, Remembered};
+use crate::call::memory::{Memories, Memory, News, Question, Recalled, Remembered, Waiting};
 use crate::call::places::Ticket;
 use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::storeroom::moment;
-use crate::store::{Caller, Earlier, Shelf};
+use crate::store::{Caller, Earlier, KeptTag, Shelf};
 use crate::types::moment::Moment;
 
 /// Calls that are over and remembered besides the store's: many times what the tables are behind.
@@ -214,7 +214,7 @@ fn answer_all(shelf: &Shelf, orders: &Receiver<Job>) {
                 add(&mut memory, caller, &question);
                 let whose = (&*of.company, &*question.call.campaign);
                 match shelf.waiting(whose, &of.caller.to_string(), moment()) {
-                    Ok(tags) => memory.tags = tags,
+                    Ok(tags) => memory.tags = tags.into_iter().map(waiting).collect(),
                     Err(error) => warn!(%error, "tags that wait for a caller cannot be looked up"),
                 }
                 Recalled::All(memory)
@@ -232,6 +232,11 @@ fn add(memory: &mut Memory, caller: Caller, question: &Question) {
     for call in earlier.filter(|call| is_since(call, question.since)) {
         memory.add(call);
     }
+}
+
+fn waiting(tag: KeptTag) -> Waiting {
+    let KeptTag { key, value, until } = tag;
+    Waiting { key, value, until }
 }
 
 fn remembered(earlier: Earlier) -> Remembered {

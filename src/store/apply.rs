@@ -2,6 +2,7 @@
 //! positions that it has come to: so each of them is applied once, however often the process dies.
 
 mod forget;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -11,21 +12,19 @@ use crate::store::accounts::Cabinet;
 use crate::store::code::{from_slice, to_vec};
 use crate::store::entry::{
     Admitted, Answered, Claim, Converted, Delivered, Delivery, DeliveryId, Ended, Entry, Outcome,
-    Reset, Revived, Stored, Tagged, Used,
+    Reset, Revived, Tagged,
 };
 use crate::store::late::LateBooks;
 use crate::store::list::List;
 use crate::store::outbox::next_attempt;
 use crate::store::tables::{
     AGING, Aged, DEAD, DeliveryRow, EARLY, ENDED, EndedRow, META, NOTES, NoteRow, OPEN, OUTBOX,
-    OpenRow, PAST, PastRow, SPENT, STORED, StoredRow, TOTALS, Totals, WINDOWS, WaitingTag,
-    caller_prefix, pair_key, past_key,
+    OpenRow, PAST, PastRow, SPENT, STORED, TOTALS, Totals, WINDOWS, pair_key, past_key,
 };
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
-/// Tags that wait for one caller at most.
-const TAGS: usize = 256;
+pub use self::stored::MOST_WAITING;
 
 type Uuid = &'static [u8; 16];
 type Bytes = &'static [u8];
@@ -49,6 +48,7 @@ pub(super) struct Books<'t> {
     totals: Totals,
     /// What was counted and is not in `windows` yet.
     claims: BTreeMap<Vec<u8>, (u64, Moment)>,
+    now: Moment,
     /// How long a call that has ended is remembered.
     keep: std::time::Duration,
     /// The number of the file of records, and where its next line begins.
@@ -83,6 +83,7 @@ impl<'t> Books<'t> {
     /// Opens all tables; the next record goes into file `file.0` at `file.1`.
     pub(super) fn open(
         transaction: &'t WriteTransaction,
+        now: Moment,
         keep: std::time::Duration,
         file: (u32, u64),
     ) -> Result<Self, redb::Error> {
@@ -108,6 +109,7 @@ impl<'t> Books<'t> {
             cabinet: Cabinet::open(transaction),
             totals,
             claims: BTreeMap::new(),
+            now,
             keep,
             file,
             lines: Vec::new(),
@@ -396,29 +398,6 @@ impl<'t> Books<'t> {
             phase,
             due: at,
         });
-        Ok(())
-    }
-
-    fn store(&mut self, stored: &Stored<'_>) -> Applied {
-        let key = caller_prefix(stored.company, stored.caller);
-        let before = self.stored.get(&*key)?.map(|row| row.value().to_vec());
-        let row = before.as_deref().and_then(from_slice::<StoredRow<'_>>);
-        let mut tags = row.map(|row| row.tags.to_vec()).unwrap_or_default();
-        for tag in stored.tags.iter() {
-            let (key, value, until) = (tag.key, tag.value, stored.until);
-            tags.retain(|waiting| (waiting.key, waiting.value) != (key, value));
-            if tags.len() < TAGS {
-                tags.push(WaitingTag { key, value, until });
-            }
-        }
-        let tags = tags.into();
-        self.stored.insert(&*key, &*to_vec(&StoredRow { tags }))?;
-        self.age(Aged::Stored, stored.until, &key)
-    }
-
-    fn take(&mut self, used: &Used<'_>) -> Applied {
-        let key = caller_prefix(used.company, used.caller);
-        self.stored.remove(&*key)?;
         Ok(())
     }
 

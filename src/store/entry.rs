@@ -46,7 +46,7 @@ pub enum Entry<'a> {
     Tagged(Tagged<'a>),
     /// Tags wait for a caller's next call.
     Stored(Stored<'a>),
-    /// The tags that waited for a caller went to a call.
+    /// Tags that waited for a caller went to a call.
     Used(Used<'a>),
     /// A call converted, or did not, after its end.
     Converted(Converted<'a>),
@@ -72,6 +72,7 @@ pub enum Entry<'a> {
     Listed(Listed<'a>),
 }
 
+// 9 said that all tags which waited for a caller were used.
 coded_kinds!(Entry<'a> {
     1 => Admitted(entry),
     2 => Answered(entry),
@@ -81,7 +82,6 @@ coded_kinds!(Entry<'a> {
     6 => Delivered(entry),
     7 => Revived(entry),
     8 => Stored(entry),
-    9 => Used(entry),
     10 => Converted(entry),
     11 => Reset(entry),
     12 => Spent(entry),
@@ -95,6 +95,7 @@ coded_kinds!(Entry<'a> {
     31 => Awaited(entry),
     40 => Dropped(entry),
     41 => Tagged(entry),
+    42 => Used(entry),
 });
 
 /// See [`Entry::Admitted`]. All that a record needs if the edge does not live to write it.
@@ -402,16 +403,31 @@ pub struct Stored<'a> {
 
 coded!(Stored<'a> { company, caller, until, tags });
 
-/// See [`Entry::Used`].
+/// A tag that waits for a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingTag<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Its value.
+    pub value: &'a str,
+    /// When it is forgotten if no call comes.
+    pub until: Moment,
+}
+
+coded!(WaitingTag<'a> { key, value, until });
+
+/// See [`Entry::Used`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Used<'a> {
     /// The company's id.
     pub company: &'a str,
     /// The caller's number.
     pub caller: &'a str,
+    /// Those that the call has. What waits besides has come since, and waits for the next one.
+    pub tags: List<'a, WaitingTag<'a>>,
 }
 
-coded!(Used<'a> { company, caller });
+coded!(Used<'a> { company, caller, tags });
 
 /// See [`Entry::Reset`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

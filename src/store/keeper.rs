@@ -247,7 +247,7 @@ impl Keeper {
     ) -> Result<Gathered, Stuck> {
         let file = self.records.as_ref();
         let file = file.map_or((0, 0), |records| (records.id, records.end()));
-        let mut books = Books::open(transaction, self.options.keep, file)?;
+        let mut books = Books::open(transaction, now, self.options.keep, file)?;
         let mut turn = Turn::default();
         for follower in &mut self.followers {
             let until = follower.track.published();

@@ -187,6 +187,17 @@ impl From<Said<'_>> for KeptSaid {
     }
 }
 
+/// A tag that waits for a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptTag {
+    /// Its key.
+    pub key: Box<str>,
+    /// Its value.
+    pub value: Box<str>,
+    /// When it is forgotten if no call comes.
+    pub until: Moment,
+}
+
 /// How much was counted in a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {

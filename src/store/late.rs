@@ -8,7 +8,7 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTr
 
 use crate::store::code::{coded, from_slice, to_vec};
 use crate::store::entry::{Delivery, StoredTag};
-use crate::store::kept::{KeptConversion, KeptSaid, Late, LateStage, OpenCall};
+use crate::store::kept::{KeptConversion, KeptSaid, KeptTag, Late, LateStage, OpenCall};
 use crate::store::list::List;
 use crate::store::shelf::{Shelf, Unread};
 use crate::store::tables::{
@@ -230,7 +230,7 @@ impl Shelf {
         })))
     }
 
-    /// Tags that wait for a caller's next call of this campaign: keys and values.
+    /// Tags that wait for a caller's next call of this campaign.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl Shelf {
         (company, campaign): (&str, &str),
         caller: &str,
         now: Moment,
-    ) -> Result<Pairs, Unread> {
+    ) -> Result<Vec<KeptTag>, Unread> {
         let transaction = self.read()?;
         let stored = transaction.open_table(STORED)?;
         let mut tags = Vec::new();
@@ -250,7 +250,11 @@ impl Shelf {
             };
             let row: StoredRow<'_> = from_slice(row.value()).ok_or(Unread::Row("stored"))?;
             let valid = row.tags.iter().filter(|tag| tag.until > now);
-            tags.extend(valid.map(|tag| (tag.key.into(), tag.value.into())));
+            tags.extend(valid.map(|tag| KeptTag {
+                key: tag.key.into(),
+                value: tag.value.into(),
+                until: tag.until,
+            }));
         }
         Ok(tags)
     }

@@ -57,12 +57,14 @@ mod tables;
 mod track;
 
 pub use self::accounts::{KeptBinding, KeptConnection, KeptLine};
+pub use self::apply::MOST_WAITING;
 pub use self::audit::Audit;
 pub use self::entry::Entry;
 pub use self::follower::Damage;
 pub use self::keeper::{Keeper, Options, Stuck, Turn};
 pub use self::kept::{
-    Caller, Earlier, KeptConversion, KeptSaid, Late, LateStage, Note, OpenCall, Parcel, Window,
+    Caller, Earlier, KeptConversion, KeptSaid, KeptTag, Late, LateStage, Note, OpenCall, Parcel,
+    Window,
 };
 pub use self::lane::{Lane, Refused};
 pub use self::late::{Fate, realm, realms};

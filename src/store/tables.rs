@@ -29,7 +29,7 @@ use std::path::Path;
 use redb::{Database, DatabaseError, ReadTransaction, TableDefinition, WriteTransaction};
 
 use crate::store::code::coded;
-use crate::store::entry::{Conversion, Delivery, Fired, Said, StoredTag};
+use crate::store::entry::{Conversion, Delivery, Fired, Said, StoredTag, WaitingTag};
 use crate::store::list::List;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -133,16 +133,6 @@ pub(super) struct PastRow<'a> {
 }
 
 coded!(PastRow<'a> { number, campaign, afid, buyer, answered, fired });
-
-/// One tag of a row of `stored`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct WaitingTag<'a> {
-    pub(super) key: &'a str,
-    pub(super) value: &'a str,
-    pub(super) until: Moment,
-}
-
-coded!(WaitingTag<'a> { key, value, until });
 
 /// A row of `stored`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,13 +3,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use redb::ReadableTableMetadata;
 use tempfile::TempDir;
 
 use super::*;
 use crate::store::entry::{
     Admitted, Answered, Claim, Class, Conversion, Converted, Counted, Delivered, Delivery,
     DeliveryId, Ended, Erased, Noted, Outcome, Past, Queued, Reset, Revived, Spent, Stored,
-    StoredTag, Used,
+    StoredTag, Used, WaitingTag,
 };
 use crate::store::entry::{Awaited, Posted, Said};
 use crate::types::ids::CallUuid;
@@ -294,11 +295,58 @@ fn tags_wait_for_a_caller_until_they_are_used_or_too_old() {
         shelf.caller("acm", "e+15550199", bench.now).unwrap(),
         Caller::default()
     );
+}
 
-    let (company, caller) = ("acme", "+15550199");
-    bench.write(0, &Entry::Used(Used { company, caller }));
+#[test]
+fn tags_that_came_after_a_call_had_read_the_others_wait_for_the_next_one() {
+    let mut bench = Bench::new();
+    for (key, until) in [("age", 5000), ("zip", 6000)] {
+        bench.write(0, &stored(key, "1", until));
+    }
     bench.turn();
-    assert_eq!(known(&bench, 0).tags, []);
+    let whose = ("acme", "solar");
+    let read = bench.store.shelf.waiting(whose, "+15550199", bench.now);
+    let read = read.unwrap();
+    // Meanwhile one is renewed, and another one comes.
+    bench.write(0, &stored("zip", "1", 7000));
+    bench.write(0, &stored("city", "1", 8000));
+    bench.turn();
+    bench.write(1, &used(&read));
+    bench.turn();
+
+    let left = bench.store.shelf.waiting(whose, "+15550199", bench.now);
+    let left: Vec<_> = left
+        .unwrap()
+        .into_iter()
+        .map(|tag| (tag.key, tag.until))
+        .collect();
+    let at = Moment::from_millis;
+    assert_eq!(left, [("zip".into(), at(7000)), ("city".into(), at(8000))]);
+    let left = bench.store.shelf.waiting(whose, "+15550199", at(0));
+    bench.write(1, &used(&left.unwrap()));
+    bench.turn();
+    assert_eq!(bench.store.shelf.callers_waiting().unwrap(), 0);
+}
+
+#[test]
+fn however_often_tags_are_stored_for_a_caller_one_row_says_when_they_are_forgotten() {
+    let mut bench = Bench::new();
+    bench.turn();
+    let before = bench.aging();
+    for round in 0..100 {
+        bench.write(0, &stored("age", "66", 5000 + round));
+        bench.write(0, &stored("zip", "1", 9000 - round));
+    }
+    bench.turn();
+    assert_eq!(bench.aging(), before + 1);
+
+    bench.now = Moment::from_millis(6000);
+    bench.turn();
+    assert_eq!(bench.aging(), before + 1, "one of them waits still");
+    bench.now = Moment::from_millis(9500);
+    bench.turn();
+    assert_eq!(bench.aging(), before);
+    assert_eq!(bench.store.shelf.callers_waiting().unwrap(), 0);
 }
 
 #[test]
@@ -874,6 +922,16 @@ impl Bench {
         self.turn();
     }
 
+    /// How many rows say when something is to be forgotten.
+    fn aging(&self) -> u64 {
+        let transaction = self.store.shelf.read().unwrap();
+        transaction
+            .open_table(tables::AGING)
+            .unwrap()
+            .len()
+            .unwrap()
+    }
+
     /// Everything balances, but for ends whose admission is to come.
     fn audit(&self) -> Audit {
         let audit = self.store.shelf.audit().unwrap();
@@ -988,6 +1046,19 @@ fn stored(key: &'static str, value: &'static str, until: i64) -> Entry<'static> 
         caller: "+15550199",
         until: Moment::from_millis(until),
         tags: vec![StoredTag { key, value }].into(),
+    })
+}
+
+fn used(tags: &[KeptTag]) -> Entry<'_> {
+    let tags = tags.iter().map(|tag| WaitingTag {
+        key: &tag.key,
+        value: &tag.value,
+        until: tag.until,
+    });
+    Entry::Used(Used {
+        company: "acme",
+        caller: "+15550199",
+        tags: tags.collect::<Vec<_>>().into(),
     })
 }
 

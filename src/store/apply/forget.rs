@@ -3,8 +3,8 @@
 use redb::ReadableTable;
 
 use crate::store::apply::{Applied, Books};
-use crate::store::code::{from_slice, to_vec};
-use crate::store::tables::{Aged, DeliveryRow, NoteRow, StoredRow};
+use crate::store::code::from_slice;
+use crate::store::tables::{Aged, DeliveryRow, NoteRow};
 use crate::types::moment::Moment;
 
 impl Books<'_> {
@@ -49,16 +49,7 @@ impl Books<'_> {
                 self.windows.remove(key)?;
                 self.totals.expired += count;
             }
-            Aged::Stored => {
-                let before = self.stored.remove(key)?.map(|row| row.value().to_vec());
-                let row = before.as_deref().and_then(from_slice::<StoredRow<'_>>);
-                let mut tags = row.map(|row| row.tags.to_vec()).unwrap_or_default();
-                tags.retain(|tag| tag.until > now);
-                if !tags.is_empty() {
-                    let tags = tags.into();
-                    self.stored.insert(key, &*to_vec(&StoredRow { tags }))?;
-                }
-            }
+            Aged::Stored => self.forget_stored(now, key)?,
             Aged::Posts => self.late.forget(key)?,
             Aged::Spent => {
                 let until = self.spent.get(key)?.map(|row| row.value());

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strowger::call::input::Input;
+use strowger::call::memory::Waiting;
 use strowger::call::output::Event;
 use strowger::hooks::conversion::{Criterion, Group, Verdict, Worth};
 use strowger::hooks::keys::{Grants, Pass, PostKey};
 use strowger::hooks::postback::{About, MOST_POSTS, Post, Posting};
 use strowger::hooks::trigger::Trigger;
 use strowger::types::condition::Conditions;
+use strowger::types::moment::Moment;
 use strowger::types::number::Number;
 use strowger::types::secret::Secret;
 use strowger::types::tag::Origin;
@@ -174,19 +176,24 @@ fn tags_that_waited_for_the_caller_decide_and_are_this_calls_only() {
         site.keys = vec![key()];
     };
     let mut desk = desk(2, spec);
-    desk.stored.tags = vec![
-        ("product".into(), "car".into()),
-        ("call_uuid".into(), "x".into()),
-    ];
+    let waiting = [("product", "car"), ("call_uuid", "x")].map(|(key, value)| Waiting {
+        key: key.into(),
+        value: value.into(),
+        until: Moment::from_millis(9000),
+    });
+    desk.stored.tags = waiting.to_vec();
 
     let said = desk.say(CARRIER, &invite());
 
     assert_eq!(ladder(&said), ["carrier 100 INVITE", "b1 INVITE"]);
-    let taken = desk
-        .events
-        .iter()
-        .filter(|event| matches!(event, Event::TagsTaken { .. }));
-    assert_eq!(taken.count(), 1);
+    let taken = desk.events.iter().filter_map(|event| {
+        let Event::TagsTaken { tags, .. } = event else {
+            return None;
+        };
+        Some(&**tags)
+    });
+    // Those that were refused are gone, too.
+    assert_eq!(taken.collect::<Vec<_>>(), [&waiting[..]]);
     let offered = find(&said, "b1 INVITE");
     desk.say_from(buyer(1), &answer(&offered, 486, "bob"));
     let story = desk.records[0].story.as_ref().expect("a story");
