@@ -213,6 +213,7 @@ fn samples(call: u64, caller: &str) -> [Entry<'_>; 3] {
                 fired: Vec::new().into(),
             }),
             conversion: None,
+            claims: Vec::new().into(),
             deliveries: DELIVERIES.into(),
         }),
     ]

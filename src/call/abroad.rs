@@ -190,6 +190,7 @@ impl Call {
             media: None,
             figures: None,
             story: screened.story,
+            counted: Vec::new(),
         };
         let early = Early {
             server: None,

@@ -258,6 +258,7 @@ impl Arriving<'_, '_> {
             media: None,
             figures: None,
             story: screened.story,
+            counted: Vec::new(),
             began: self.now,
             rang: None,
             answered: None,

@@ -9,7 +9,7 @@ use crate::call::story::Story;
 use crate::media::figures::Figures;
 use crate::media::ng::Names;
 use crate::media::plan::SessionId;
-use crate::routing::book::Full;
+use crate::routing::book::{Counted, Full};
 use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::caps::Party;
 use crate::types::ids::CallUuid;
@@ -49,6 +49,8 @@ pub struct Record {
     pub figures: Option<Box<Figures>>,
     /// What its campaign made of it; `None`: the number has none.
     pub story: Option<Box<Story>>,
+    /// What its conversion counts against, from its end on; written by whoever counts.
+    pub counted: Vec<Counted>,
     /// When the INVITE came.
     pub began: Instant,
     /// When the first 18x went to the caller.

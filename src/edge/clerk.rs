@@ -27,7 +27,7 @@ use crate::edge::journal;
 use crate::edge::recall::Teller;
 use crate::edge::storeroom::moment;
 use crate::hooks::postback::{About, MOST_POSTS, Post};
-use crate::store::entry::{Awaited, Claim, Conversion, Converted, Posted, Stored};
+use crate::store::entry::{Awaited, Conversion, Converted, Posted, Stored};
 use crate::store::{self, Entry, Fate, Lane, LateStage, List, Refused, Shelf};
 use crate::telemetry::record::read_line;
 use crate::types::ids::CallUuid;
@@ -385,15 +385,7 @@ impl Work {
         let deliveries = journal::kept_all(&change.deliveries, &headers, now);
         if let Some(settled) = &change.settled {
             let names: Vec<_> = change.counted.iter().map(journal::window_names).collect();
-            let claims = change.counted.iter().zip(&names);
-            let claims: Vec<_> = claims
-                .map(|(counted, (party, window))| Claim {
-                    party,
-                    window,
-                    until: journal::end_of(counted.window, now),
-                    count: 1,
-                })
-                .collect();
+            let claims = journal::claims(&change.counted, &names, now);
             let worth = settled.worth;
             let (payout, revenue) = (
                 worth.map(|(payout, _)| payout.to_string()),

@@ -16,8 +16,7 @@ use crate::edge::journal;
 use crate::hooks::postback::Posting;
 use crate::routing::book::Counted;
 use crate::store::entry::{
-    Admitted, Answered, Claim, Counted as Kept, KnownTag, Posted, Queued, Spent, Tagged, Used,
-    WaitingTag,
+    Admitted, Answered, Counted as Kept, KnownTag, Posted, Queued, Spent, Tagged, Used, WaitingTag,
 };
 use crate::store::{self, Entry, Lane, List};
 use crate::twilio::ticket::Pass;
@@ -116,17 +115,8 @@ impl Diary {
         if counted.is_empty() {
             return;
         }
-        let names = counted.iter().map(journal::window_names);
-        let names: Vec<(String, String)> = names.collect();
-        let claims = counted.iter().zip(&names);
-        let claims: Vec<_> = claims
-            .map(|(counted, (party, window))| Claim {
-                party,
-                window,
-                until: journal::end_of(counted.window, now),
-                count: 1,
-            })
-            .collect();
+        let names: Vec<_> = counted.iter().map(journal::window_names).collect();
+        let claims = journal::claims(counted, &names, now);
         self.append(&Entry::Counted(Kept {
             uuid,
             claims: claims.into(),

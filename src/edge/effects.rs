@@ -185,7 +185,7 @@ impl Effects {
             // Answered where the engine is at hand.
             Output::Reserve { .. } => {}
             Output::Commit { ticket, call, what } => {
-                self.till.commit(ticket, what);
+                self.till.commit(ticket, call, what);
                 self.keep_counted(call);
             }
             Output::Keep { uuid, tags } => {
@@ -272,9 +272,15 @@ impl Effects {
                 }
             },
             Output::Abroad(uuid, step) => self.abroad.take(uuid, step),
-            // Its beginning is in the journal before its end is.
-            Output::Record(record) if self.diary.is_some() => self.ended.push((now, record)),
-            Output::Record(record) => self.finish(now, record),
+            Output::Record(mut record) => {
+                record.counted = self.till.take_converted(record.uuid);
+                if self.diary.is_some() {
+                    // Its beginning is in the journal before its end is.
+                    self.ended.push((now, record));
+                } else {
+                    self.finish(now, record);
+                }
+            }
         }
     }
 
@@ -501,6 +507,7 @@ mod tests {
     use std::fs::{File, OpenOptions};
     use std::net::{SocketAddr, UdpSocket};
     use std::path::Path;
+    use std::sync::mpsc::sync_channel;
 
     use mio::{Poll, Token};
     use tempfile::TempDir;
@@ -516,9 +523,14 @@ mod tests {
     use crate::hooks::keys::Pass;
     use crate::hooks::postback::{About, Post, Posting};
     use crate::net::clock;
+    use crate::routing::buyer::Buyer;
+    use crate::routing::caps::{CapOn, Most, Quota};
+    use crate::routing::rules::Rules;
+    use crate::routing::zone::Zone;
     use crate::sip::flow::{ListenerId, PeerId, Transport};
     use crate::store::{Options, Store};
     use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::record::sample;
     use crate::types::moment::Moment;
 
     #[test]
@@ -683,6 +695,52 @@ mod tests {
                 .all(|heard| heard.is_unkept && heard.taken.is_empty())
         );
         assert!(!bench.post("fits again").is_unkept);
+    }
+
+    /// A call that was cut off converts at the next start: what was counted without its end would count twice.
+    #[test]
+    fn what_a_conversion_counts_against_is_written_down_with_the_end_of_the_call() {
+        let mut bench = Bench::new();
+        let folder = tempfile::tempdir().unwrap();
+        let (options, at) = (Options::default(), Moment::from_millis(0));
+        let mut store = Store::open(folder.path(), 1, options, at).unwrap();
+        bench.effects.diary = store.lanes.pop().map(Diary::new);
+        let (sender, receiver) = sync_channel(1);
+        bench.effects.records = Some(Records::to(sender, Arc::clone(&bench.metrics)));
+        let mut record = sample().1;
+        let (call, ticket) = (record.uuid, Ticket::of_test(1));
+        let quota = Quota {
+            most: Most {
+                total: Some(5),
+                ..Most::default()
+            },
+            on: CapOn::Conversion,
+            zone: Zone::utc(),
+        };
+        let buyer = Buyer {
+            rules: Rules {
+                quota: Some(Arc::new(quota)),
+                ..Rules::default()
+            },
+            ..Buyer::new("one", Vec::new())
+        };
+        let buyer = Claimant::Buyer(Arc::new(buyer), None);
+        let verdict = bench.effects.reserve(ticket, call, &buyer);
+        assert_eq!(verdict, Verdict::Granted);
+        let what = CapOn::Conversion;
+        let converted = Output::Commit { ticket, call, what };
+        bench.effects.perform(clock::now(), converted);
+        bench.effects.flush(&mut Batches::new());
+        store.keeper.turn(at).unwrap();
+        assert_eq!(store.shelf.windows().unwrap(), []);
+
+        record.media = None;
+        let ended = Output::Record(Box::new(record));
+        bench.effects.perform(clock::now(), ended);
+        bench.effects.flush(&mut Batches::new());
+
+        let record = receiver.try_recv().unwrap();
+        assert_eq!(record.counted.len(), 1, "{:?}", record.counted);
     }
 
     #[test]

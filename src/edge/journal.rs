@@ -13,8 +13,8 @@ use crate::routing::book::Counted;
 use crate::routing::caps::Party;
 use crate::routing::window::{Span, Window};
 use crate::store::entry::{
-    Awaited, Class as SentAs, Conversion, Delivery as Kept, Ended, Fired, Header, Past, Said,
-    StoredTag,
+    Awaited, Claim, Class as SentAs, Conversion, Delivery as Kept, Ended, Fired, Header, Past,
+    Said, StoredTag,
 };
 use crate::store::{Entry, KeptConversion, KeptSaid, Lane, List, Refused};
 use crate::telemetry::record::Anchor;
@@ -58,6 +58,7 @@ pub(super) fn append_record(
         .zip(&headers)
         .map(|(delivery, headers)| kept(delivery, headers, ended))
         .collect();
+    let names: Vec<_> = record.counted.iter().map(window_names).collect();
     // JSON is text.
     let line = str::from_utf8(line).unwrap_or_default().trim_end();
     let posted = story.map(|story| story.posted).unwrap_or_default();
@@ -73,6 +74,7 @@ pub(super) fn append_record(
         line,
         past,
         conversion: story.and_then(|story| conversion(story, ended)),
+        claims: claims(&record.counted, &names, ended).into(),
         deliveries: deliveries.into(),
     }))
 }
@@ -212,6 +214,22 @@ pub(super) fn window_names(counted: &Counted) -> (String, String) {
         format!("{}:{}", party.kind(), party.id()),
         counted.window.to_string(),
     )
+}
+
+/// What was counted at a time, by its [`window_names`], as it is kept.
+pub(super) fn claims<'n>(
+    counted: &[Counted],
+    names: &'n [(String, String)],
+    now: Moment,
+) -> Vec<Claim<'n>> {
+    let claims = counted.iter().zip(names);
+    let claims = claims.map(|(counted, (party, window))| Claim {
+        party,
+        window,
+        until: end_of(counted.window, now),
+        count: 1,
+    });
+    claims.collect()
 }
 
 /// Reads what [`window_names`] has written; `None`: it is of another version.

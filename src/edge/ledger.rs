@@ -18,6 +18,7 @@ use crate::routing::book::{Book, Counted, Hold};
 use crate::routing::caps::{CapOn, Counters, Party};
 use crate::routing::window::Window;
 use crate::twilio::ticket::{Pass, TicketFault, Used};
+use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
 /// The book that all shards share.
@@ -45,6 +46,9 @@ pub(super) struct Till {
     holds: HashMap<Ticket, Hold>,
     /// What counts from now on, and is not written down yet.
     counted: Vec<Counted>,
+    /// What the conversions of calls count against whose record comes next: it is written down with their end, so that nobody finds them
+    /// to have converted again.
+    converted: Vec<(CallUuid, Vec<Counted>)>,
 }
 
 impl Ledger {
@@ -53,6 +57,7 @@ impl Ledger {
             ledger: Arc::clone(self),
             holds: HashMap::new(),
             counted: Vec::new(),
+            converted: Vec::new(),
         }
     }
 
@@ -112,10 +117,26 @@ impl Till {
     }
 
     /// The call that has these places did what counts with some.
-    pub(super) fn commit(&mut self, ticket: Ticket, what: CapOn) {
-        if let Some(hold) = self.holds.get_mut(&ticket) {
-            self.ledger.book().commit(hold, what, &mut self.counted);
+    pub(super) fn commit(&mut self, ticket: Ticket, call: CallUuid, what: CapOn) {
+        let Some(hold) = self.holds.get_mut(&ticket) else {
+            return;
+        };
+        let mut book = self.ledger.book();
+        match what {
+            CapOn::Attempt | CapOn::Answer => book.commit(hold, what, &mut self.counted),
+            CapOn::Conversion => {
+                let mut counted = Vec::new();
+                book.commit(hold, what, &mut counted);
+                self.converted.push((call, counted));
+            }
         }
+    }
+
+    /// What the conversion of this call, whose record is at hand, counts against.
+    pub(super) fn take_converted(&mut self, call: CallUuid) -> Vec<Counted> {
+        let place = self.converted.iter().position(|(one, _)| *one == call);
+        let converted = place.map(|place| self.converted.swap_remove(place));
+        converted.map(|(_, counted)| counted).unwrap_or_default()
     }
 
     /// Takes back places that were granted.

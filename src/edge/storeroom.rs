@@ -334,6 +334,7 @@ fn end_left(left: &Left, (node, alive): (&str, Option<Moment>), lane: &mut Lane)
             line,
             past: past(&admitted, answered.as_ref()),
             conversion: None,
+            claims: Vec::new().into(),
             deliveries: Vec::new().into(),
         });
         lane.append(&entry).map_err(io::Error::other)?;

@@ -250,6 +250,7 @@ impl<'t> Books<'t> {
             length: u32::try_from(ended.line.len()).unwrap_or(u32::MAX),
             conversion: ended.conversion,
         });
+        self.count(&ended.claims);
         self.lines.extend_from_slice(ended.line.as_bytes());
         self.lines.push(b'\n');
         self.records += 1;

@@ -30,7 +30,7 @@ pub enum Entry<'a> {
     Admitted(Admitted<'a>),
     /// A buyer answered.
     Answered(Answered<'a>),
-    /// Something was counted that is neither an answer nor an end: an attempt, a conversion.
+    /// Something was counted that is neither an answer nor an end: an attempt.
     Counted(Counted<'a>),
     /// A call is over: its record, and what is to be delivered because of it.
     Ended(Ended<'a>),
@@ -72,12 +72,11 @@ pub enum Entry<'a> {
     Listed(Listed<'a>),
 }
 
-// 9 said that all tags which waited for a caller were used.
+// 4 was an end that did not say what it counts against; 9 said that all tags which waited for a caller were used.
 coded_kinds!(Entry<'a> {
     1 => Admitted(entry),
     2 => Answered(entry),
     3 => Counted(entry),
-    4 => Ended(entry),
     5 => Queued(entry),
     6 => Delivered(entry),
     7 => Revived(entry),
@@ -96,6 +95,7 @@ coded_kinds!(Entry<'a> {
     40 => Dropped(entry),
     41 => Tagged(entry),
     42 => Used(entry),
+    43 => Ended(entry),
 });
 
 /// See [`Entry::Admitted`]. All that a record needs if the edge does not live to write it.
@@ -189,11 +189,13 @@ pub struct Ended<'a> {
     pub past: Option<Past<'a>>,
     /// How it converted; `None`: not decided, or there is nothing to decide.
     pub conversion: Option<Conversion<'a>>,
+    /// What its conversion counts against.
+    pub claims: List<'a, Claim<'a>>,
     /// What is to be delivered because it ended, in order.
     pub deliveries: List<'a, Delivery<'a>>,
 }
 
-coded!(Ended<'a> { uuid, at, line, past, conversion, deliveries });
+coded!(Ended<'a> { uuid, at, line, past, conversion, claims, deliveries });
 
 /// What a caller's later calls want to know of this one.
 #[derive(Debug, Clone, PartialEq, Eq)]

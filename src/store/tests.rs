@@ -194,6 +194,23 @@ fn an_end_may_come_before_its_admission_by_another_lane() {
 }
 
 #[test]
+fn what_a_call_counts_against_by_its_end_counts_once() {
+    let mut bench = Bench::new();
+    bench.write(0, &admitted(1));
+    for lane in [0, 1] {
+        let end = Entry::Ended(Ended {
+            claims: vec![claim("day", 1)].into(),
+            ..plain_end(1)
+        });
+        bench.write(lane, &end);
+    }
+    bench.turn();
+
+    assert_eq!(bench.counts(), [("day", 1)].map(owned));
+    assert_eq!(bench.audit().claimed, 1);
+}
+
+#[test]
 fn a_second_end_of_a_call_has_no_effect_and_is_counted() {
     let mut bench = Bench::new();
     bench.write(0, &admitted(1));
@@ -272,6 +289,7 @@ fn a_delivery_under_way_at_a_crash_is_due_again_and_others_wait_for_it() {
 #[test]
 fn tags_wait_for_a_caller_until_they_are_used_or_too_old() {
     let mut bench = Bench::new();
+    bench.now = Moment::default();
     bench.write(0, &stored("age", "66", 1000));
     bench.write(0, &stored("zip", "10101", 2000));
     bench.write(0, &stored("zip", "10101", 3000));
@@ -1018,6 +1036,7 @@ fn plain_end(call: u8) -> Ended<'static> {
             fired: Vec::new().into(),
         }),
         conversion: None,
+        claims: Vec::new().into(),
         deliveries: Vec::new().into(),
     }
 }

@@ -342,6 +342,7 @@ mod tests {
             media: None,
             figures: None,
             story: None,
+            counted: Vec::new(),
             skipped: Vec::new(),
             began: now,
             rang: None,

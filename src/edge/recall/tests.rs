@@ -159,6 +159,7 @@ fn ended(call: &Remembered) -> Entry<'static> {
             is_payout_duplicate: false,
             is_revenue_duplicate: false,
         }),
+        claims: Vec::new().into(),
         deliveries: Vec::new().into(),
     })
 }

@@ -217,6 +217,7 @@ pub(crate) fn sample() -> (Anchor, Record) {
         media: None,
         figures: None,
         story: None,
+        counted: Vec::new(),
         skipped: vec![Skipped {
             gateway: buyer("third").gateways.first().cloned(),
             buyer: buyer("third"),

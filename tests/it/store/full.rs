@@ -73,6 +73,7 @@ fn end(store: &mut Store, call: u8) {
         line: &line,
         past: None,
         conversion: None,
+        claims: Vec::new().into(),
         deliveries: Vec::new().into(),
     });
     store.lanes[0].append(&entry).expect("it is not too long");

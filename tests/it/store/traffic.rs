@@ -115,6 +115,7 @@ fn end(lane: &Mutex<Lane>, uuid: CallUuid, is_answered: bool, is_restarted: bool
             fired: Vec::new().into(),
         }),
         conversion: None,
+        claims: Vec::new().into(),
         deliveries: deliveries.into(),
     });
     promise(lane, &[entry]);
