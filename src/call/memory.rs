@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   call ── Recall: what is known of this caller? ──> those of a store ─┐
-//!     │                                               those of a moment ago, and going on: Memories ──> Recalled
+//!     │                                               those of a moment ago, and going on: `memories` ──> Recalled
 //!     └── Remember: answered, a webhook fired, over ──> Memories ──> other calls of this caller that go on
 //! ```
 //!
@@ -10,7 +10,6 @@
 //! last calls have come to, and tells the calls of one caller of one another as long as they last. Asked is only for callers
 //! of campaigns that want to know.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +35,8 @@ pub struct Memory {
     pub calls: Vec<Remembered>,
     /// Tags that wait for its next call.
     pub tags: Vec<Waiting>,
+    /// There are more calls than are told.
+    pub is_cut: bool,
 }
 
 /// A tag that waits for a caller's next call.
@@ -83,7 +84,28 @@ impl Remembered {
         self.answered.is_some() || self.converted.is_some() || !self.fired.is_empty()
     }
 
-    /// Takes over what `other` knows besides of the same call.
+    /// Whether anything of it was at that time or later.
+    #[must_use]
+    pub fn is_since(&self, since: Moment) -> bool {
+        self.last().is_some_and(|last| last >= since)
+    }
+
+    /// When the last of it was; `None`: nothing is to be remembered.
+    pub(super) fn last(&self) -> Option<Moment> {
+        let moments = self
+            .answered
+            .iter()
+            .chain(&self.converted)
+            .chain(&self.fired);
+        moments.map(|(_, at)| *at).max()
+    }
+
+    /// With what `other` knows besides of the same call.
+    pub(super) fn completed(mut self, other: Self) -> Self {
+        self.complete(other);
+        self
+    }
+
     fn complete(&mut self, other: Self) {
         self.answered = self.answered.take().or(other.answered);
         self.converted = self.converted.take().or(other.converted);
@@ -103,7 +125,7 @@ impl Memory {
         match known {
             Some(known) => known.complete(call),
             None if has_room => self.calls.push(call),
-            None => {}
+            None => self.is_cut = true,
         }
     }
 
@@ -235,126 +257,17 @@ impl Policy {
         let windows = campaigns.map(|campaign| own_window(self, campaign));
         windows.max().unwrap_or_default()
     }
-}
 
-/// The calls that go on and the last ones that are over, by caller. `F` says who is told of news.
-#[derive(Debug)]
-pub struct Memories<F> {
-    callers: HashMap<Of, Vec<Entry<F>>>,
-    /// Those that are over, the oldest first.
-    over: VecDeque<(Of, CallUuid)>,
-    /// How many of these there are at most.
-    most: usize,
-}
-
-#[derive(Debug)]
-struct Entry<F> {
-    call: Remembered,
-    /// `None`: it is over.
-    follower: Option<F>,
-}
-
-impl<F: Clone> Memories<F> {
-    /// Remembers nothing yet, and so many calls at most that are over. Those that go on have their bound elsewhere.
+    /// How long after its end it may be open what has come of a call: until it is found out, or a postback is waited for no longer.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self {
-            callers: HashMap::new(),
-            over: VecDeque::new(),
-            most,
-        }
-    }
-
-    /// A call asks: says what is known of the others of its caller. As long as it lasts, `follower` is told of news.
-    pub fn ask(&mut self, question: &Question, follower: F) -> Memory {
-        let entries = self.callers.entry(question.of.clone()).or_default();
-        let others = entries.iter().map(|entry| &entry.call);
-        let worth = others.rev().filter(|call| call.is_worth());
-        let calls = worth.take(MOST_EARLIER).cloned().collect();
-        entries.push(Entry {
-            call: question.call.clone(),
-            follower: Some(follower),
+    pub fn suspense(&self) -> Duration {
+        let campaigns = self.directory.campaigns.iter();
+        let longest = campaigns.map(|campaign| {
+            let hooks = self.hooks.of(campaign.place.0);
+            let wait = hooks.map(|hooks| hooks.wait()).unwrap_or_default();
+            campaign.settle.max(wait)
         });
-        Memory {
-            calls,
-            tags: Vec::new(),
-        }
-    }
-
-    /// Takes in news, and says who is to be told.
-    pub fn note(&mut self, news: &News) -> Vec<F> {
-        let entries = self.callers.entry(news.of.clone()).or_default();
-        let place = entries
-            .iter()
-            .position(|entry| entry.call.uuid == news.call.uuid);
-        let is_kept = news.call.is_worth();
-        match place.and_then(|place| entries.get_mut(place)) {
-            Some(entry) => {
-                let was_over = entry.follower.is_none();
-                if was_over {
-                    // What comes late says only what is new.
-                    entry.call.complete(news.call.clone());
-                } else {
-                    entry.call = news.call.clone();
-                }
-                if news.is_over {
-                    entry.follower = None;
-                }
-                if news.is_over && !was_over && is_kept {
-                    self.over.push_back((news.of.clone(), news.call.uuid));
-                }
-            }
-            None if is_kept && news.is_over => {
-                entries.push(Entry {
-                    call: news.call.clone(),
-                    follower: None,
-                });
-                self.over.push_back((news.of.clone(), news.call.uuid));
-            }
-            None => {}
-        }
-        if news.is_over && !is_kept {
-            entries.retain(|entry| entry.call.uuid != news.call.uuid);
-        }
-        let others = entries
-            .iter()
-            .filter(|entry| entry.call.uuid != news.call.uuid);
-        let told = if is_kept {
-            others.filter_map(|entry| entry.follower.clone()).collect()
-        } else {
-            Vec::new()
-        };
-        if entries.is_empty() {
-            self.callers.remove(&news.of);
-        }
-        while self.over.len() > self.most {
-            self.forget_oldest();
-        }
-        told
-    }
-
-    /// How many calls are remembered.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.callers.values().map(Vec::len).sum()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.callers.is_empty()
-    }
-
-    fn forget_oldest(&mut self) {
-        let Some((of, uuid)) = self.over.pop_front() else {
-            return;
-        };
-        if let Some(entries) = self.callers.get_mut(&of) {
-            entries.retain(|entry| entry.call.uuid != uuid);
-            if entries.is_empty() {
-                self.callers.remove(&of);
-            }
-        }
+        longest.max().unwrap_or_default()
     }
 }
 

@@ -17,7 +17,7 @@
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
 //! | what the caller hears meanwhile | `ringing` |
 //! | what is known of a call, and what its campaign makes of it | `story` |
-//! | what is remembered of its caller | `memory`, and how a call asks `recall` |
+//! | what is remembered of its caller | `memory`, by whom `memories`, and how a call asks `recall` |
 //! | who gets it | `route` |
 //! | who would get a call that has not happened | `explain` |
 //! | how a call came to be decided | `course`, the same decided again `replay` |
@@ -79,6 +79,7 @@ pub mod input;
 pub mod late;
 mod lodger;
 mod media;
+pub mod memories;
 pub mod memory;
 mod moving;
 mod next;

@@ -132,7 +132,7 @@ impl Story {
             Recalled::All(memory) => (memory, None),
             Recalled::Part(memory, why) => (memory, Some(why)),
         };
-        let Memory { calls, tags } = memory;
+        let Memory { calls, tags, .. } = memory;
         for call in calls {
             recall.memory.add(call);
         }

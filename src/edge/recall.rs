@@ -16,12 +16,12 @@ use std::thread::JoinHandle;
 
 use tracing::{error, warn};
 
-use crate::call::memory::{Memories, Memory, News, Question, Recalled, Remembered, Waiting};
+use crate::call::memories::Memories;
+use crate::call::memory::{Memory, News, Question, Recalled, Remembered, Waiting};
 use crate::call::places::Ticket;
 use crate::edge::inbox::{Letter, Mailbox};
 use crate::edge::storeroom::moment;
 use crate::store::{Caller, Earlier, KeptTag, Shelf};
-use crate::types::moment::Moment;
 
 /// Calls that are over and remembered besides the store's: many times what the tables are behind.
 const BESIDE_A_STORE: usize = 8192;
@@ -145,9 +145,9 @@ impl RecallDesk {
         let follower = Follower { ticket, mailbox };
         let mut memory = self.book.lock().ask(&question, follower.clone());
         let since = question.since;
-        memory.calls.retain(|call| is_since(call, since));
+        memory.calls.retain(|call| call.is_since(since));
         let Some(jobs) = &self.jobs else {
-            follower.tell(Recalled::All(memory));
+            follower.tell(told(memory));
             return;
         };
         let job = Job {
@@ -217,7 +217,7 @@ fn answer_all(shelf: &Shelf, orders: &Receiver<Job>) {
                     Ok(tags) => memory.tags = tags.into_iter().map(waiting).collect(),
                     Err(error) => warn!(%error, "tags that wait for a caller cannot be looked up"),
                 }
-                Recalled::All(memory)
+                told(memory)
             }
             Err(_) => Recalled::Part(memory, "failed"),
         };
@@ -225,11 +225,23 @@ fn answer_all(shelf: &Shelf, orders: &Receiver<Job>) {
     }
 }
 
+/// Who calls so often that not all of it is told is not known.
+fn told(memory: Memory) -> Recalled {
+    if memory.is_cut {
+        Recalled::Part(memory, "many")
+    } else {
+        Recalled::All(memory)
+    }
+}
+
 /// Adds what the store knows to what is in memory.
 fn add(memory: &mut Memory, caller: Caller, question: &Question) {
-    let Caller { earlier, .. } = caller;
+    let Caller {
+        earlier, left_out, ..
+    } = caller;
+    memory.is_cut |= left_out.is_some_and(|at| at >= question.since);
     let earlier = earlier.into_iter().map(remembered);
-    for call in earlier.filter(|call| is_since(call, question.since)) {
+    for call in earlier.filter(|call| call.is_since(question.since)) {
         memory.add(call);
     }
 }
@@ -249,16 +261,6 @@ fn remembered(earlier: Earlier) -> Remembered {
         converted: conversion.map(|one| (one.group.into(), one.at)),
         fired: fired.map(|(hook, at)| (hook.into(), at)).collect(),
     }
-}
-
-/// Whether anything of a call was at that time or later.
-fn is_since(call: &Remembered, since: Moment) -> bool {
-    let moments = call
-        .answered
-        .iter()
-        .chain(&call.converted)
-        .chain(&call.fired);
-    moments.into_iter().any(|(_, at)| *at >= since)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hooks::conversion::Group;
+use crate::hooks::conversion::{Criterion, Group};
 use crate::hooks::keys::PostKeys;
 use crate::hooks::past::REPEAT_MEMORY;
 use crate::hooks::reply::Output;
@@ -106,6 +106,16 @@ impl CampaignHooks {
     #[must_use]
     pub fn memory(&self) -> Duration {
         self.memory
+    }
+
+    /// For how long after a call a postback is waited for at most.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        let waits = self.groups.iter().map(|group| match group.criterion {
+            Criterion::Timer(_) => Duration::ZERO,
+            Criterion::Postback { wait, .. } => wait,
+        });
+        waits.max().unwrap_or_default()
     }
 
     /// Those of one trigger, in the order in which they fire, whether they match or not.

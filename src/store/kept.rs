@@ -62,6 +62,8 @@ pub struct Caller {
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// Its calls that have ended, the latest first.
     pub earlier: Vec<Earlier>,
+    /// When the latest of those ended that are left out because there are too many; `None`: none is.
+    pub left_out: Option<Moment>,
 }
 
 /// A call that has ended.

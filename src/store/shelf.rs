@@ -102,9 +102,13 @@ impl Shelf {
         let mut end = prefix.clone();
         end.extend_from_slice(&[0xff; 25]);
         let calls = past.range::<&[u8]>(&*prefix..&*end)?.rev();
-        for call in calls.take(EARLIER) {
+        for call in calls.take(EARLIER + 1) {
             let (key, row) = call?;
             let (at, uuid) = parse_past(key.value()).ok_or(Unread::Row("past"))?;
+            if known.earlier.len() == EARLIER {
+                known.left_out = Some(at);
+                break;
+            }
             let row: PastRow<'_> = from_slice(row.value()).ok_or(Unread::Row("past"))?;
             let fate = ended.get(uuid.as_bytes())?;
             let fate = fate

@@ -133,7 +133,7 @@ pub(super) const SKIP_REASONS: &[&str] = &[
 ];
 
 /// How questions for what is remembered of a caller went.
-pub(super) const RECALLED: &[&str] = &["new", "known", "late", "busy", "failed"];
+pub(super) const RECALLED: &[&str] = &["new", "known", "late", "busy", "failed", "many"];
 
 /// Why a session description could not be taken to the other side.
 pub(super) const UNFIT: &[&str] = &[

@@ -1,60 +1,6 @@
 use super::*;
 
 #[test]
-fn calls_that_go_on_hear_of_one_another_and_nobody_else_does() {
-    let mut memories = Memories::new(10);
-    assert_eq!(memories.ask(&question(1, 1), 'a'), Memory::default());
-    assert_eq!(memories.ask(&question(2, 1), 'b'), Memory::default());
-    memories.ask(&question(3, 2), 'c');
-
-    assert_eq!(memories.note(&news(1, 1, true, false)), ['b']);
-    assert_eq!(memories.note(&news(1, 1, true, true)), ['b']);
-    assert!(memories.note(&news(2, 1, true, true)).is_empty());
-    let known = memories.ask(&question(4, 1), 'd');
-
-    let calls: Vec<_> = known.calls.iter().map(|call| call.uuid).collect();
-    assert_eq!(calls, [uuid(2), uuid(1)]);
-}
-
-#[test]
-fn calls_of_which_nothing_is_to_be_remembered_leave_nothing() {
-    let mut memories = Memories::new(10);
-    for call in 0..100 {
-        memories.ask(&question(call, 1), 'a');
-        assert!(memories.note(&news(call, 1, false, true)).is_empty());
-    }
-    assert!(memories.is_empty());
-}
-
-#[test]
-fn so_many_calls_that_are_over_are_remembered_and_the_oldest_forgotten_first() {
-    let mut memories = Memories::new(3);
-    for call in 0..10 {
-        memories.ask(&question(call, call), 'a');
-        memories.note(&news(call, call, true, true));
-    }
-    memories.ask(&question(10, 20), 'z');
-
-    assert_eq!(memories.len(), 4);
-    assert_eq!(memories.ask(&question(11, 6), 'a').calls, []);
-    assert_eq!(memories.ask(&question(12, 7), 'a').calls.len(), 1);
-}
-
-#[test]
-fn what_is_said_after_the_end_completes_what_is_known() {
-    let mut memories = Memories::<char>::new(3);
-    memories.note(&news(1, 1, true, true));
-    let mut late = news(1, 1, true, true);
-    late.call.converted = Some(("sales".into(), Moment::from_millis(7)));
-    memories.note(&late);
-
-    let known = memories.ask(&question(2, 1), 'a');
-
-    assert_eq!(known.calls, [late.call]);
-    assert_eq!(memories.len(), 2);
-}
-
-#[test]
 fn what_a_store_and_this_process_know_of_a_call_is_put_together() {
     let mut memory = Memory::default();
     let mut ours = news(1, 1, true, true).call;
@@ -76,19 +22,15 @@ fn what_a_store_and_this_process_know_of_a_call_is_put_together() {
 }
 
 #[test]
-fn a_memory_has_a_bound() {
+fn a_memory_has_a_bound_and_says_when_it_is_reached() {
     let mut memory = Memory::default();
-    for call in 0..=255 {
+    for call in 0..=127 {
         memory.add(news(call, 1, true, true).call);
     }
+    assert!(!memory.is_cut);
+    memory.add(news(128, 1, true, true).call);
     assert_eq!(memory.calls.len(), 2 * MOST_EARLIER);
-    let mut memories = Memories::new(1000);
-    for call in 0..=200 {
-        memories.note(&news(call, 1, true, true));
-    }
-    let known = memories.ask(&question(201, 1), 'a');
-    assert_eq!(known.calls.len(), MOST_EARLIER);
-    assert_eq!(known.calls[0].uuid, uuid(200), "the latest");
+    assert!(memory.is_cut);
 }
 
 fn of(caller: u8) -> Of {

@@ -9,6 +9,7 @@ use crate::net::clock;
 use crate::store::entry::{Conversion, Ended, Fired, Past};
 use crate::store::{Entry, Options, Store};
 use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
 use crate::types::number::Number;
 
 #[test]
@@ -61,6 +62,37 @@ fn what_the_store_knows_and_what_it_does_not_know_yet_is_one_answer() {
     known.fired = vec![("pixel".into(), Moment::from_millis(2500))];
     assert_eq!(ticket, 4);
     assert_eq!(memory.calls, [new, known]);
+    drop(desk);
+    remembrance.stop();
+}
+
+#[test]
+fn of_a_caller_who_calls_too_often_it_is_said_that_not_all_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path(), 1, Options::default(), moment()).unwrap();
+    for call in 0..65 {
+        // The first one is older than what is asked for.
+        let at = if call == 0 { 20 } else { 2000 };
+        store.lanes[0].append(&ended(&answered(call, at))).unwrap();
+    }
+    store.lanes[0].commit().unwrap();
+    store.keeper.turn(moment()).unwrap();
+    let shard = Shard::new();
+    let mut remembrance = Remembrance::start(Some(store.shelf.clone())).unwrap();
+    let desk = remembrance.desk(shard.mailbox.clone());
+    desk.ask(Ticket::of_test(1), question(200));
+    assert!(matches!(shard.next().1, Recalled::All(_)));
+
+    let last = ended(&answered(65, 3000));
+    store.lanes[0].append(&last).unwrap();
+    store.lanes[0].commit().unwrap();
+    store.keeper.turn(moment()).unwrap();
+    desk.ask(Ticket::of_test(2), question(201));
+
+    let Recalled::Part(memory, "many") = shard.next().1 else {
+        panic!("it is said to be all");
+    };
+    assert_eq!(memory.calls.len(), 64);
     drop(desk);
     remembrance.stop();
 }

@@ -321,7 +321,7 @@ fn what_the_store_knows_counts() {
             answered: Some(("c0b0".into(), before(59))),
             ..Remembered::new(CallUuid::from_bytes([9; 16]), "campaign-0".into())
         }],
-        tags: Vec::new(),
+        ..Memory::default()
     };
 
     let said = desk.say(CARRIER, &invite_of(1));
