@@ -9,6 +9,7 @@
 //! What is known of it is what its record tells. It goes by the configuration of now: that with which it began may be long gone.
 
 mod news;
+mod said;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -322,6 +323,7 @@ impl Late {
     pub fn handle_post(&mut self, now: Moment, past: &dyn Past, posting: &Posting) -> Change {
         let turn = self.since.posts;
         self.since.posts = turn.saturating_add(1);
+        self.note_said(posting);
         // What was refused is told to whoever says it, by who has read it.
         let _ = posting.apply(Origin::Postback, &mut self.story.facts.tags);
         self.story.posted.update(&posting.posted);

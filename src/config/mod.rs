@@ -339,7 +339,8 @@ fn read(path: &Path, generation: u64, desk: &mut desk::Desk<'_>) -> Option<Setti
     };
     // What somebody asks for is there to be told.
     if let Some(storage) = &mut settings.storage {
-        storage.keep = storage.keep.max(settings.policy.memory());
+        let policy = &settings.policy;
+        storage.keep = storage.keep.max(policy.memory()).max(policy.suspense());
     }
     Some(settings)
 }

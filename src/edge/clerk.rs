@@ -8,6 +8,8 @@
 //! There is one, on a thread of its own, so what is said of a call counts in one order, and its conversion counts once. What it has
 //! written and the tables do not show yet it remembers.
 
+mod waiting;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -22,26 +24,23 @@ use tracing::{error, info, warn};
 
 use crate::call::late::{Change, Late, Since, Stage};
 use crate::edge::admin::Panel;
+use crate::edge::clerk::waiting::Pairs;
 use crate::edge::earlier::Conversions;
 use crate::edge::journal;
 use crate::edge::recall::Teller;
 use crate::edge::storeroom::moment;
 use crate::hooks::postback::{About, MOST_POSTS, Post};
-use crate::store::entry::{Awaited, Conversion, Converted, Posted, Stored};
-use crate::store::{self, Entry, Fate, Lane, LateStage, List, Refused, Shelf};
+use crate::store::entry::{Awaited, Conversion, Converted, Posted};
+use crate::store::{self, Entry, Fate, Lane, LateStage, List, MOST_POSTED, Refused, Shelf};
 use crate::telemetry::record::read_line;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
-use crate::types::number::Number;
 
 /// How often it is looked whose conversion is due.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Jobs that wait at most.
 const JOBS: usize = 1024;
-
-/// Callers for whom tags wait at most: some hundreds of megabytes.
-const CALLERS: u64 = 1_000_000;
 
 /// Jobs, or calls that are due, of one commit.
 const BATCH: usize = 256;
@@ -76,7 +75,7 @@ pub(super) enum Answer {
     NotThere,
     /// The call is about to be over: ask again.
     NotYet,
-    /// The call has had too many already, or tags wait for too many callers.
+    /// The call has had too many already, or too many tags wait for the caller, or for others.
     Full,
     /// It cannot be written down.
     Unkept,
@@ -113,6 +112,7 @@ impl Clerk {
             panel,
             teller,
             known: HashMap::new(),
+            stored: HashMap::new(),
             answers: Vec::new(),
             is_stuck: false,
             lost: None,
@@ -142,6 +142,8 @@ struct Work {
     teller: Teller,
     /// Calls of which something was written that is perhaps not in the tables yet.
     known: HashMap<CallUuid, Known>,
+    /// Tags that wait for callers, by name and caller, and are perhaps not in the tables yet; and where the journal must be applied up to.
+    stored: HashMap<(String, String), (Pairs, u64)>,
     /// Who waits for the commit.
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     /// The last commit has failed, and it was said.
@@ -186,6 +188,7 @@ impl Work {
     fn tidy(&mut self) {
         let applied = self.shelf.applied(self.lane.id()).unwrap_or_default();
         self.known.retain(|_, known| known.end > applied);
+        self.stored.retain(|_, (_, end)| *end > applied);
         if self.lost.is_some_and(|end| end <= applied) {
             self.lost = None;
         }
@@ -200,7 +203,7 @@ impl Work {
         let result = if self.is_open() {
             match post.about {
                 About::Call(uuid) => self.take(uuid, &post, now),
-                About::Caller(caller) => self.store(caller, &post, now.after(keep)),
+                About::Caller(caller) => self.store(caller, &post, (now, now.after(keep))),
             }
         } else {
             Ok(Answer::Unkept)
@@ -214,25 +217,6 @@ impl Work {
         self.answers.push((answer, said));
     }
 
-    /// Tags wait for a caller's next call.
-    fn store(&mut self, caller: Number, post: &Post, until: Moment) -> Result<Answer, Refused> {
-        let waiting = self.shelf.callers_waiting();
-        if waiting.is_ok_and(|count| count >= CALLERS) {
-            return Ok(Answer::Full);
-        }
-        let tags = journal::stored_tags(&post.posting);
-        let caller = caller.to_string();
-        for realm in store::realms(&post.pass.company, &post.pass.campaigns) {
-            self.lane.append(&Entry::Stored(Stored {
-                company: &realm,
-                caller: &caller,
-                until,
-                tags: List::from(&tags[..]),
-            }))?;
-        }
-        Ok(Answer::Taken)
-    }
-
     fn take(&mut self, uuid: CallUuid, post: &Post, now: Moment) -> Result<Answer, Refused> {
         let mut late = match self.known.remove(&uuid) {
             Some(known) => known.late,
@@ -242,7 +226,8 @@ impl Work {
             },
         };
         let is_within = post.pass.reaches(late.company(), late.campaign());
-        let answer = match (is_within, late.posts() < MOST_POSTS) {
+        let has_room = late.posts() < MOST_POSTS && late.has_room(&post.posting, MOST_POSTED);
+        let answer = match (is_within, has_room) {
             (false, _) => Answer::NotThere,
             (true, false) => Answer::Full,
             (true, true) => {
@@ -451,7 +436,13 @@ impl Work {
             .shelf
             .caller(late.company(), &caller.to_string(), moment());
         match known {
-            Ok(known) => conversions.add_all(late.uuid(), known.earlier),
+            Ok(known) => {
+                let asked = moment().before(self.panel.policy().memory());
+                if known.left_out.is_some_and(|at| at >= asked) {
+                    conversions.cut();
+                }
+                conversions.add_all(late.uuid(), known.earlier);
+            }
             Err(error) => error!(%error, "what is known of a caller cannot be read"),
         }
         for other in self.known.values().map(|known| &known.late) {

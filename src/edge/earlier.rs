@@ -14,11 +14,18 @@ pub(super) struct Conversions {
     conversions: Vec<(Arc<str>, Arc<str>, Moment)>,
     /// Webhooks, and when they fired.
     fired: Vec<(Box<str>, Moment)>,
+    /// Some of its calls are left out.
+    is_cut: bool,
 }
 
 impl Conversions {
     pub(super) fn add(&mut self, group: Arc<str>, buyer: &str, at: Moment) {
         self.conversions.push((group, buyer.into(), at));
+    }
+
+    /// Not all is known.
+    pub(super) fn cut(&mut self) {
+        self.is_cut = true;
     }
 
     /// Adds all but that of the call itself.
@@ -36,6 +43,10 @@ impl Conversions {
 }
 
 impl Past for Conversions {
+    fn is_known(&self) -> bool {
+        !self.is_cut
+    }
+
     fn last_fired(&self, webhook: &str, _: Number) -> Option<Moment> {
         let fired = self.fired.iter().filter(|(one, _)| **one == *webhook);
         fired.map(|(_, at)| *at).max()

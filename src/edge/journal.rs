@@ -122,9 +122,8 @@ fn awaited<'r>(
 
 /// The tags of a posting, one value each.
 pub(super) fn stored_tags(posting: &Posting) -> Vec<StoredTag<'_>> {
-    let tags = posting.tags.iter();
-    let tags = tags.flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
-    tags.map(|(key, value)| StoredTag { key, value }).collect()
+    let pairs = posting.pairs();
+    pairs.map(|(key, value)| StoredTag { key, value }).collect()
 }
 
 /// The amounts that a postback names, as they are kept: what the publisher gets and what the buyer pays.

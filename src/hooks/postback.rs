@@ -131,6 +131,12 @@ impl Posting {
         posting
     }
 
+    /// Its tags, one value each.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let tags = self.tags.iter();
+        tags.flat_map(|(key, values)| values.iter().map(move |value| (&**key, &**value)))
+    }
+
     /// Takes what stands in a query or a form (application/x-www-form-urlencoded).
     pub fn read_form(&mut self, text: &[u8]) -> Result<(), PostingFault> {
         check_size(text)?;

@@ -22,6 +22,7 @@ use crate::types::moment::Moment;
 pub use crate::store::accounts::{Bound, Connected, Listed, Spot};
 pub use crate::store::known::{KnownTag, Tagged};
 pub use crate::store::late::{Awaited, Posted, Said};
+pub use crate::store::waiting::{Stored, StoredTag, Used, WaitingTag};
 
 /// One thing that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -378,58 +379,6 @@ pub struct Revived {
 }
 
 coded!(Revived { id, at });
-
-/// A key and one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredTag<'a> {
-    /// The key.
-    pub key: &'a str,
-    /// One of its values.
-    pub value: &'a str,
-}
-
-coded!(StoredTag<'a> { key, value });
-
-/// See [`Entry::Stored`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored<'a> {
-    /// The company's id.
-    pub company: &'a str,
-    /// The caller's number.
-    pub caller: &'a str,
-    /// When they are forgotten if no call comes.
-    pub until: Moment,
-    /// Added to those that wait already.
-    pub tags: List<'a, StoredTag<'a>>,
-}
-
-coded!(Stored<'a> { company, caller, until, tags });
-
-/// A tag that waits for a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitingTag<'a> {
-    /// Its key.
-    pub key: &'a str,
-    /// Its value.
-    pub value: &'a str,
-    /// When it is forgotten if no call comes.
-    pub until: Moment,
-}
-
-coded!(WaitingTag<'a> { key, value, until });
-
-/// See [`Entry::Used`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Used<'a> {
-    /// The company's id.
-    pub company: &'a str,
-    /// The caller's number.
-    pub caller: &'a str,
-    /// Those that the call has. What waits besides has come since, and waits for the next one.
-    pub tags: List<'a, WaitingTag<'a>>,
-}
-
-coded!(Used<'a> { company, caller, tags });
 
 /// See [`Entry::Reset`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
 /// Values of tags that postbacks give one call at most.
-const TAGS: usize = 256;
+pub const MOST_POSTED: usize = 256;
 
 /// After this time a call that is due and has no end is one that is forgotten.
 const LOST: Duration = Duration::from_secs(600);
@@ -102,7 +102,8 @@ impl<'t> LateBooks<'t> {
         let row = row.unwrap_or_default();
         let mut tags = row.tags.to_vec();
         for tag in posted.tags.iter() {
-            if tags.len() < TAGS && !tags.contains(tag) {
+            // Whoever writes the entry has seen that there is room.
+            if tags.len() < MOST_POSTED && !tags.contains(tag) {
                 tags.push(*tag);
             }
         }
@@ -140,14 +141,17 @@ impl<'t> LateBooks<'t> {
         Ok(())
     }
 
-    pub(super) fn forget(&mut self, key: &[u8]) -> Result<(), redb::Error> {
-        let Ok(uuid) = <&[u8; 16]>::try_from(key) else {
-            return Ok(());
-        };
-        // What waits for a postback for longer than calls are remembered is settled first.
-        if self.awaited.get(uuid)?.is_none() {
-            self.posts.remove(uuid)?;
-        }
+    /// When it is to be settled what is open of this call; `None`: nothing is.
+    pub(super) fn awaited(&self, uuid: &[u8; 16]) -> Result<Option<Moment>, redb::Error> {
+        let row = self.awaited.get(uuid)?;
+        let row = row
+            .as_ref()
+            .and_then(|row| from_slice::<AwaitedRow<'_>>(row.value()));
+        Ok(row.map(|row| row.until))
+    }
+
+    pub(super) fn forget(&mut self, uuid: &[u8; 16]) -> Result<(), redb::Error> {
+        self.posts.remove(uuid)?;
         Ok(())
     }
 }
@@ -241,22 +245,34 @@ impl Shelf {
         caller: &str,
         now: Moment,
     ) -> Result<Vec<KeptTag>, Unread> {
-        let transaction = self.read()?;
-        let stored = transaction.open_table(STORED)?;
-        let mut tags = Vec::new();
-        for realm in [Cow::Borrowed(company), realm(company, campaign)] {
-            let Some(row) = stored.get(&*caller_prefix(&realm, caller))? else {
-                continue;
-            };
-            let row: StoredRow<'_> = from_slice(row.value()).ok_or(Unread::Row("stored"))?;
-            let valid = row.tags.iter().filter(|tag| tag.until > now);
-            tags.extend(valid.map(|tag| KeptTag {
-                key: tag.key.into(),
-                value: tag.value.into(),
-                until: tag.until,
-            }));
-        }
+        let mut tags = self.waiting_in(company, caller, now)?;
+        tags.extend(self.waiting_in(&realm(company, campaign), caller, now)?);
         Ok(tags)
+    }
+
+    /// Tags that wait for a caller under one name (see [`realms`]).
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be read.
+    pub fn waiting_in(
+        &self,
+        realm: &str,
+        caller: &str,
+        now: Moment,
+    ) -> Result<Vec<KeptTag>, Unread> {
+        let stored = self.read()?.open_table(STORED)?;
+        let Some(row) = stored.get(&*caller_prefix(realm, caller))? else {
+            return Ok(Vec::new());
+        };
+        let row: StoredRow<'_> = from_slice(row.value()).ok_or(Unread::Row("stored"))?;
+        let valid = row.tags.iter().filter(|tag| tag.until > now);
+        let kept = valid.map(|tag| KeptTag {
+            key: tag.key.into(),
+            value: tag.value.into(),
+            until: tag.until,
+        });
+        Ok(kept.collect())
     }
 
     /// For how many callers tags wait.

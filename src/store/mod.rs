@@ -55,6 +55,7 @@ mod shared;
 mod shelf;
 mod tables;
 mod track;
+mod waiting;
 
 pub use self::accounts::{KeptBinding, KeptConnection, KeptLine};
 pub use self::apply::MOST_WAITING;
@@ -67,7 +68,7 @@ pub use self::kept::{
     Window,
 };
 pub use self::lane::{Lane, Refused};
-pub use self::late::{Fate, realm, realms};
+pub use self::late::{Fate, MOST_POSTED, realm, realms};
 pub use self::list::List;
 pub use self::open::{Left, Lock, Store, Unusable};
 pub use self::outbox::next_attempt;

@@ -178,6 +178,43 @@ fn what_is_open_of_a_call_is_due_in_its_time_and_settled_once() {
 }
 
 #[test]
+fn what_is_open_of_a_call_is_not_forgotten_and_what_was_said_of_it_is_in_the_end() {
+    const DAY: i64 = 24 * 3600 * 1000;
+    let mut bench = Bench::new();
+    bench.turn();
+    let before = bench.aging();
+    bench.write(0, &admitted(1));
+    bench.write(1, &awaited(1, 40 * DAY, Some("sale")));
+    bench.write(1, &ended(1));
+    bench.write(0, &posted(1, "age", None));
+    bench.turn();
+
+    // Others are kept for 30 days.
+    bench.now = Moment::from_millis(31 * DAY);
+    bench.turn();
+    let Ok(Fate::Over(late)) = bench.store.shelf.fate(uuid(1)) else {
+        panic!("it is known");
+    };
+    assert_eq!(
+        (late.posts, late.stage),
+        (1, LateStage::Awaited("sale".into()))
+    );
+    bench.now = Moment::from_millis(41 * DAY);
+    bench.turn();
+    assert_eq!(bench.due(41 * DAY).len(), 1, "nobody has settled it yet");
+    bench.write(1, &converted(1));
+    bench.turn();
+    bench.now = Moment::from_millis(42 * DAY);
+    bench.turn();
+
+    assert!(matches!(bench.store.shelf.fate(uuid(1)), Ok(Fate::Unknown)));
+    assert_eq!(bench.aging(), before);
+    let transaction = bench.store.shelf.read().unwrap();
+    let posts = transaction.open_table(tables::POSTS).unwrap();
+    assert_eq!(posts.len().unwrap(), 0);
+}
+
+#[test]
 fn an_end_may_come_before_its_admission_by_another_lane() {
     let mut bench = Bench::new();
 

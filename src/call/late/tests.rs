@@ -77,6 +77,23 @@ impl Past for Before {
 }
 
 #[test]
+fn postbacks_say_so_many_things_and_no_more() {
+    let policy = policy("");
+    let mut late = late(&policy, Stage::Undetermined);
+    post(&mut late, 60, "product=boat&product=car&age=66");
+    let says = |form: &str| {
+        let mut posting = Posting::default();
+        posting.read_form(form.as_bytes()).expect("a form");
+        posting
+    };
+
+    assert!(late.has_room(&says("product=bike"), 4));
+    assert!(!late.has_room(&says("product=bike&age=67"), 4));
+    // What was said before takes no room.
+    assert!(late.has_room(&says("product=car&age=66&product=bike"), 4));
+}
+
+#[test]
 fn each_postback_is_a_delivery_of_its_own() {
     let policy = policy("");
     let mut late = late(&policy, Stage::Settled(None));

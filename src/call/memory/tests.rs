@@ -45,14 +45,6 @@ fn uuid(call: u8) -> CallUuid {
     CallUuid::from_bytes([call; 16])
 }
 
-fn question(call: u8, caller: u8) -> Question {
-    Question {
-        of: of(caller),
-        since: Moment::default(),
-        call: Remembered::new(uuid(call), "solar".into()),
-    }
-}
-
 fn news(call: u8, caller: u8, is_answered: bool, is_over: bool) -> News {
     let answered = Some(("first".into(), Moment::from_millis(1))).filter(|_| is_answered);
     News {

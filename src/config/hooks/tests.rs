@@ -531,6 +531,24 @@ fn webhooks_that_count_calls_have_the_dedupe_of_their_campaign_unless_they_say_o
 }
 
 #[test]
+fn calls_are_known_for_as_long_as_a_postback_may_come() {
+    let group = |wait: &str| {
+        format!(
+            "[[conversion_group]]\nid = \"sale\"\ncampaign = \"solar\"\ncriterion = \"postback\"\nwait = \"{wait}\"\n"
+        )
+    };
+    let kept = |wait: &str| {
+        let store = "[node]\ndata_dir = \"data\"\n[store]\nkeep = \"1h\"\n";
+        let settings = load_with(&format!("{}{store}", group(wait)));
+        let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));
+        settings.storage.expect("a store").keep
+    };
+
+    assert_eq!(kept("2d"), Duration::from_secs(2 * 24 * 3600));
+    assert_eq!(kept("1s"), Duration::from_secs(3600));
+}
+
+#[test]
 fn who_waits_for_postbacks_that_nobody_can_hear_is_warned() {
     let hook = PING.replacen("\"start\"", "\"postback\"", 1);
     let group =

@@ -74,7 +74,7 @@ enum Fault {
     Scope,
     /// The key is shown too often.
     Rate,
-    /// The call has had too many, or tags wait for too many callers.
+    /// The call has had too many, or too many tags wait for the caller, or for others.
     Full,
     /// There is nothing to keep it in.
     NoStore,
@@ -419,7 +419,7 @@ impl Fault {
             ),
             Self::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "too much was said of this call already, or waits for callers".to_owned(),
+                "too much was said of this call or caller already, or waits for others: none of it is taken".to_owned(),
             ),
             Self::NoStore => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -1,11 +1,16 @@
 //! What is forgotten, and when.
 
+use std::time::Duration;
+
 use redb::ReadableTable;
 
 use crate::store::apply::{Applied, Books};
 use crate::store::code::from_slice;
 use crate::store::tables::{Aged, DeliveryRow, NoteRow};
 use crate::types::moment::Moment;
+
+/// What a call has left of which something is open still is not forgotten; it is looked at again so long after that is to be settled.
+const AGAIN: Duration = Duration::from_secs(3600);
 
 impl Books<'_> {
     /// Forgets what need not be remembered any more, so many things at most; how many it was.
@@ -31,9 +36,17 @@ impl Books<'_> {
 
     fn forget_one(&mut self, now: Moment, aged: Aged, key: &[u8]) -> Applied {
         match aged {
-            Aged::Ended => {
-                if let Ok(uuid) = <&[u8; 16]>::try_from(key) {
+            Aged::Ended | Aged::Posts => {
+                let Ok(uuid) = <&[u8; 16]>::try_from(key) else {
+                    return Ok(());
+                };
+                if let Some(until) = self.late.awaited(uuid)? {
+                    return self.age(aged, until.max(now).after(AGAIN), key);
+                }
+                if aged == Aged::Ended {
                     self.ended.remove(uuid)?;
+                } else {
+                    self.late.forget(uuid)?;
                 }
             }
             Aged::Past => {
@@ -50,7 +63,6 @@ impl Books<'_> {
                 self.totals.expired += count;
             }
             Aged::Stored => self.forget_stored(now, key)?,
-            Aged::Posts => self.late.forget(key)?,
             Aged::Spent => {
                 let until = self.spent.get(key)?.map(|row| row.value());
                 if until.is_some_and(|until| until <= now.millis()) {

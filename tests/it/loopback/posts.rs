@@ -229,6 +229,29 @@ fn bodies_are_read_as_what_they_are_and_within_bounds() {
 }
 
 #[test]
+fn more_tags_than_may_wait_for_a_caller_are_refused_and_none_of_them_is_taken() {
+    let bench = Bench::new(1);
+    let edge = bench.site.start();
+    let client = web(&edge);
+    let write = |from: usize| {
+        let tags: Vec<String> = (from..from + 90).map(|tag| format!("t{tag}=1")).collect();
+        let tags = tags.join("&");
+        client.get(&format!(
+            "/data_writing/{CRM}?caller_number=%2B12125550199&{tags}"
+        ))
+    };
+
+    let statuses = [0, 90, 180, 0].map(|from| write(from).status);
+
+    assert_eq!(
+        statuses,
+        [200, 200, 429, 200],
+        "those that wait may be renewed"
+    );
+    assert_eq!(write(180).json()["error"], "too_many");
+}
+
+#[test]
 fn data_for_a_caller_goes_to_the_call_under_way_and_else_waits_for_the_next() {
     let bench = Bench::new(2);
     let edge = bench.site.start();
