@@ -8,6 +8,7 @@
 //!
 //! What is known of it is what its record tells. It goes by the configuration of now: that with which it began may be long gone.
 
+mod fire;
 mod news;
 mod said;
 
@@ -17,12 +18,10 @@ use std::time::Duration;
 use crate::call::facts::call_key;
 use crate::call::policy::Policy;
 use crate::call::story::{Delivery, Story};
-use crate::hooks::after::Firing;
 use crate::hooks::conversion::{Conversion, Posted, Verdict};
-use crate::hooks::model::{CampaignHooks, Webhook};
+use crate::hooks::model::CampaignHooks;
 use crate::hooks::past::Past;
 use crate::hooks::postback::Posting;
-use crate::hooks::request::{DeliveryId, Request};
 use crate::hooks::trigger::Trigger;
 use crate::routing::book::{self, Counted};
 use crate::routing::buyer::Buyer;
@@ -159,6 +158,8 @@ pub struct Change {
     pub counted: Vec<Counted>,
     /// A postback is waited for from now on: by this group, until then.
     pub awaits: Option<(Arc<str>, Moment)>,
+    /// Webhooks that fire now and do not again for this caller for a while: their ids, and when.
+    pub fired: Vec<(Arc<str>, Moment)>,
 }
 
 /// A call that is over.
@@ -170,6 +171,8 @@ pub struct Late {
     /// When the buyer was chosen.
     chosen: Moment,
     is_cut_off: bool,
+    /// See [`Change::fired`]: those since it was read.
+    fired: Vec<(Arc<str>, Moment)>,
 }
 
 impl Late {
@@ -256,6 +259,7 @@ impl Late {
             buyer,
             chosen,
             is_cut_off: remains.is_cut_off,
+            fired: Vec::new(),
         })
     }
 
@@ -321,7 +325,7 @@ impl Late {
 
     /// Somebody who may says something of it.
     pub fn handle_post(&mut self, now: Moment, past: &dyn Past, posting: &Posting) -> Change {
-        let turn = self.since.posts;
+        let (turn, fired) = (self.since.posts, self.fired.len());
         self.since.posts = turn.saturating_add(1);
         self.note_said(posting);
         // What was refused is told to whoever says it, by who has read it.
@@ -340,12 +344,13 @@ impl Late {
         });
         deliveries.append(&mut change.deliveries);
         change.deliveries = deliveries;
+        change.fired = self.fired_since(fired);
         change
     }
 
     /// The time has come at which it is found out whether it converted, or no postback is waited for any more.
     pub fn handle_due(&mut self, now: Moment, past: &dyn Past) -> Change {
-        let mut change = Change::default();
+        let (mut change, fired) = (Change::default(), self.fired.len());
         match self.since.stage.clone() {
             Stage::Undetermined => self.determine(now, past, &mut change),
             Stage::Awaited(group) => {
@@ -358,6 +363,7 @@ impl Late {
             }
             Stage::Settled(_) => {}
         }
+        change.fired = self.fired_since(fired);
         change
     }
 
@@ -455,34 +461,6 @@ impl Late {
         show(&mut self.story.progress, &settled);
         self.since.stage = Stage::Settled(Some(settled.clone()));
         change.settled = Some(settled);
-    }
-
-    /// What is sent because of something; `turn` tells apart the times that a webhook fires.
-    fn fire(
-        &self,
-        now: Moment,
-        past: &dyn Past,
-        turn: u32,
-        due: impl FnOnce(Firing<'_>, &CampaignHooks) -> Vec<Arc<Webhook>>,
-    ) -> Vec<Delivery> {
-        let Some(hooks) = &self.story.hooks else {
-            return Vec::new();
-        };
-        let seen = self.story.seen();
-        let firing = Firing {
-            facts: &seen,
-            caller: self.story.facts.caller,
-            past,
-            now,
-        };
-        let deliveries = due(firing, hooks).into_iter().filter_map(|webhook| {
-            let delivery = DeliveryId::new(&self.story.facts.uuid, &webhook.id, turn);
-            // One that would be too long is not sent, as while a call lasts.
-            let request = Request::build(&webhook, &seen, &delivery).ok()?;
-            let trigger = webhook.trigger;
-            Some(Delivery { trigger, request })
-        });
-        deliveries.collect()
     }
 }
 

@@ -8,6 +8,7 @@
 //! There is one, on a thread of its own, so what is said of a call counts in one order, and its conversion counts once. What it has
 //! written and the tables do not show yet it remembers.
 
+mod fired;
 mod waiting;
 
 use std::collections::HashMap;
@@ -235,6 +236,7 @@ impl Work {
                 let change = late.handle_post(now, &past, &post.posting);
                 self.keep_post(uuid, now, post, &change)?;
                 self.keep_change(&late, now, &change)?;
+                self.remember(&late, now, &change)?;
                 Answer::Taken
             }
         };
@@ -331,6 +333,7 @@ impl Work {
             let past = self.past(&late);
             let change = late.handle_due(now, &past);
             self.keep_change(&late, now, &change)?;
+            self.remember(&late, now, &change)?;
         }
         let end = self.lane.end();
         self.known.insert(uuid, Known { late, end });
@@ -393,9 +396,6 @@ impl Work {
             for counted in &change.counted {
                 self.panel.ledger.restore(counted, 1);
             }
-            if let Some(news) = late.news(now) {
-                self.teller.tell(&news);
-            }
             info!(call = %uuid, group = &*settled.group, converted = settled.is_converted, "conversion settled after the call");
             return Ok(());
         }
@@ -445,7 +445,11 @@ impl Work {
             }
             Err(error) => error!(%error, "what is known of a caller cannot be read"),
         }
+        conversions.add_fired(late.fired());
         for other in self.known.values().map(|known| &known.late) {
+            if other.caller() == Some(caller) && other.company() == late.company() {
+                conversions.add_fired(other.fired());
+            }
             if other.uuid() != late.uuid()
                 && other.caller() == Some(caller)
                 && other.company() == late.company()

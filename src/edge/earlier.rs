@@ -28,11 +28,18 @@ impl Conversions {
         self.is_cut = true;
     }
 
-    /// Adds all but that of the call itself.
+    /// Adds webhooks that fired for one of them, or for the call itself.
+    pub(super) fn add_fired(&mut self, fired: &[(Arc<str>, Moment)]) {
+        let fired = fired.iter().map(|(hook, at)| ((**hook).into(), *at));
+        self.fired.extend(fired);
+    }
+
+    /// Adds all, but for the conversion of the call itself.
     pub(super) fn add_all(&mut self, own: CallUuid, earlier: Vec<Earlier>) {
-        for call in earlier.into_iter().filter(|call| call.uuid != own) {
+        for call in earlier {
             self.fired.extend(call.fired);
-            if let (Some(buyer), Some(conversion)) = (call.buyer, call.conversion)
+            if call.uuid != own
+                && let (Some(buyer), Some(conversion)) = (call.buyer, call.conversion)
                 && conversion.is_converted
             {
                 self.conversions

@@ -12,10 +12,9 @@ use crate::store::accounts::Cabinet;
 use crate::store::code::{from_slice, to_vec};
 use crate::store::entry::{
     Admitted, Answered, Claim, Converted, Delivered, Delivery, DeliveryId, Ended, Entry, Outcome,
-    Reset, Revived, Tagged,
+    Remembered, Reset, Revived, Tagged,
 };
 use crate::store::late::LateBooks;
-use crate::store::list::List;
 use crate::store::outbox::next_attempt;
 use crate::store::tables::{
     AGING, Aged, DEAD, DeliveryRow, EARLY, ENDED, EndedRow, META, NOTES, NoteRow, OPEN, OUTBOX,
@@ -141,6 +140,7 @@ impl<'t> Books<'t> {
             Entry::Stored(stored) => self.store(stored),
             Entry::Used(used) => self.take(used),
             Entry::Converted(converted) => self.convert(converted),
+            Entry::Remembered(remembered) => self.remember(remembered),
             Entry::Reset(reset) => self.reset(reset),
             Entry::Posted(posted) => {
                 if let Some(at) = self.late.post(posted)? {
@@ -157,11 +157,17 @@ impl<'t> Books<'t> {
             }
             Entry::Noted(noted) => {
                 let key = pair_key(noted.realm, noted.key);
-                self.age(Aged::Note, noted.until, &key)?;
                 let (until, value) = (noted.until, noted.value);
-                self.notes
-                    .insert(&*key, &*to_vec(&NoteRow { until, value }))?;
-                Ok(())
+                let row = to_vec(&NoteRow { until, value });
+                let before = self.notes.insert(&*key, &*row)?;
+                let before = before.and_then(|row| {
+                    let row = from_slice::<NoteRow<'_>>(row.value());
+                    row.map(|row| row.until)
+                });
+                if let Some(before) = before {
+                    self.aging.remove(&*Aged::Note.key(before, &key))?;
+                }
+                self.age(Aged::Note, noted.until, &key)
             }
             Entry::Erased(erased) => {
                 let key = pair_key(erased.realm, erased.key);
@@ -259,18 +265,30 @@ impl<'t> Books<'t> {
         self.age(Aged::Ended, until, key)?;
         if let Some(past) = &ended.past {
             let key = past_key(past.company, past.caller, ended.at, ended.uuid);
-            let row = to_vec(&PastRow {
-                number: past.number,
-                campaign: past.campaign,
-                afid: past.afid,
-                buyer: past.buyer,
-                answered: past.answered,
-                fired: List::from(&past.fired[..]),
-            });
+            let row = to_vec(&PastRow::of(past, past.fired.to_vec()));
             self.past.insert(&*key, &*row)?;
             self.age(Aged::Past, until, &key)?;
         }
         self.queue(ended.uuid, ended.at, &ended.deliveries)
+    }
+
+    fn remember(&mut self, remembered: &Remembered<'_>) -> Applied {
+        let Remembered { uuid, ended, past } = remembered;
+        let key = past_key(past.company, past.caller, *ended, *uuid);
+        let before = self.past.get(&*key)?.map(|row| row.value().to_vec());
+        let row = before.as_deref().and_then(from_slice::<PastRow<'_>>);
+        let mut fired = row.map(|row| row.fired.to_vec()).unwrap_or_default();
+        for one in past.fired.iter() {
+            // The last time is what matters.
+            fired.retain(|known| known.hook != one.hook);
+            fired.push(*one);
+        }
+        if before.is_none() {
+            self.age(Aged::Past, ended.after(self.keep), &key)?;
+        }
+        self.past
+            .insert(&*key, &*to_vec(&PastRow::of(past, fired)))?;
+        Ok(())
     }
 
     fn count(&mut self, claims: &[Claim<'_>]) {

@@ -5,7 +5,7 @@
 //!                 └── Counted, Queued, Posted, Tagged  any number, at any time
 //!                        Awaited ──┴── Converted       what is open when it ends, and what comes of that
 //!   a delivery Queued or Ended ── Delivered ... Delivered(Done | Dead) ── Revived ... | Dropped
-//!   a caller   Stored ── Used
+//!   a caller   Stored ── Used,  Remembered              what a call that is over has come to
 //!   an account see `accounts`
 //! ```
 //!
@@ -49,6 +49,8 @@ pub enum Entry<'a> {
     Stored(Stored<'a>),
     /// Tags that waited for a caller went to a call.
     Used(Used<'a>),
+    /// Later calls of the caller are to know more of a call that is over.
+    Remembered(Remembered<'a>),
     /// A call converted, or did not, after its end.
     Converted(Converted<'a>),
     /// A window starts again at zero.
@@ -97,6 +99,7 @@ coded_kinds!(Entry<'a> {
     41 => Tagged(entry),
     42 => Used(entry),
     43 => Ended(entry),
+    44 => Remembered(entry),
 });
 
 /// See [`Entry::Admitted`]. All that a record needs if the edge does not live to write it.
@@ -220,6 +223,19 @@ pub struct Past<'a> {
 }
 
 coded!(Past<'a> { company, caller, number, campaign, afid, buyer, answered, fired });
+
+/// See [`Entry::Remembered`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered<'a> {
+    /// The call.
+    pub uuid: CallUuid,
+    /// When it ended.
+    pub ended: Moment,
+    /// What it was; its webhooks are added to those that are known.
+    pub past: Past<'a>,
+}
+
+coded!(Remembered<'a> { uuid, ended, past });
 
 /// A webhook that has fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,7 @@ use std::path::Path;
 use redb::{Database, DatabaseError, ReadTransaction, TableDefinition, WriteTransaction};
 
 use crate::store::code::coded;
-use crate::store::entry::{Conversion, Delivery, Fired, Said, StoredTag, WaitingTag};
+use crate::store::entry::{Conversion, Delivery, Fired, Past, Said, StoredTag, WaitingTag};
 use crate::store::list::List;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -133,6 +133,20 @@ pub(super) struct PastRow<'a> {
 }
 
 coded!(PastRow<'a> { number, campaign, afid, buyer, answered, fired });
+
+impl<'a> PastRow<'a> {
+    /// What is kept of a call of which these webhooks do not fire again for a while.
+    pub(super) fn of(past: &Past<'a>, fired: Vec<Fired<'a>>) -> Self {
+        Self {
+            number: past.number,
+            campaign: past.campaign,
+            afid: past.afid,
+            buyer: past.buyer,
+            answered: past.answered,
+            fired: fired.into(),
+        }
+    }
+}
 
 /// A row of `stored`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -405,6 +405,46 @@ fn however_often_tags_are_stored_for_a_caller_one_row_says_when_they_are_forgott
 }
 
 #[test]
+fn webhooks_that_fire_after_a_call_are_remembered_as_those_before_its_end() {
+    let mut bench = Bench::new();
+    let remembered = |call, hook, at| {
+        Entry::Remembered(entry::Remembered {
+            uuid: uuid(call),
+            ended: Moment::from_millis(1000),
+            past: Past {
+                fired: vec![entry::Fired {
+                    hook,
+                    at: Moment::from_millis(at),
+                }]
+                .into(),
+                ..plain_end(call).past.unwrap()
+            },
+        })
+    };
+    bench.write(0, &ended(1));
+    bench.turn();
+    let before = bench.aging();
+    bench.write(0, &remembered(1, "sale", 1500));
+    bench.write(0, &remembered(1, "post", 1600));
+    bench.write(0, &remembered(1, "sale", 1700));
+    // Nothing was to be remembered of this one when it ended.
+    bench.write(0, &remembered(2, "sale", 1800));
+    bench.turn();
+
+    let known = bench.store.shelf.caller("acme", "+15550199", bench.now);
+    let fired = known.unwrap().earlier.into_iter().map(|call| call.fired);
+    let one = |hook: &str, at| (Box::from(hook), Moment::from_millis(at));
+    assert_eq!(
+        fired.collect::<Vec<_>>(),
+        [
+            vec![one("sale", 1800)],
+            vec![one("post", 1600), one("sale", 1700)]
+        ]
+    );
+    assert_eq!(bench.aging(), before + 1);
+}
+
+#[test]
 fn a_callers_earlier_calls_are_known_with_what_became_of_them() {
     let mut bench = Bench::new();
     for call in [1, 2] {

@@ -77,6 +77,26 @@ impl Past for Before {
 }
 
 #[test]
+fn what_fires_after_the_call_and_not_again_for_a_while_is_told() {
+    let once = "[[webhook]]\nid = \"once\"\ncampaign = \"solar\"\ntrigger = \"conversion\"\n\
+                dedupe = \"1h\"\nurl = \"http://crm.example/once\"\n";
+    let policy = policy(once);
+    let mut late = late(&policy, Stage::Awaited("sale".into()));
+
+    let change = post(&mut late, 60, "converted=true");
+
+    let at = at(60);
+    assert_eq!(change.fired, [("once".into(), at)]);
+    let news = late.news(at, &change).expect("news");
+    assert_eq!(news.call.fired, change.fired);
+    assert!(news.call.converted.is_some());
+    let again = post(&mut late, 61, "product=boat");
+    assert!(again.fired.is_empty());
+    assert_eq!(late.news(at, &again), None);
+    assert_eq!(late.fired(), change.fired);
+}
+
+#[test]
 fn postbacks_say_so_many_things_and_no_more() {
     let policy = policy("");
     let mut late = late(&policy, Stage::Undetermined);

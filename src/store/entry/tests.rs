@@ -35,7 +35,7 @@ fn kinds_keep_their_numbers_and_others_are_no_entries() {
         (1..=14)
             .filter(|kind| ![4, 9].contains(kind))
             .chain(20..=23)
-            .chain(40..=43)
+            .chain(40..=44)
             .collect::<Vec<_>>()
     );
     assert_eq!(Entry::decode(&[0]), Err(NotAnEntry));
@@ -217,6 +217,20 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
             conversion: Some(conversion),
             claims: claims.into(),
             deliveries: deliveries.into(),
+        }),
+        Entry::Remembered(Remembered {
+            uuid,
+            ended: at,
+            past: Past {
+                company: "acme",
+                caller: "+15550199",
+                number: "+15550100",
+                campaign: "solar",
+                afid: Some("radio"),
+                buyer: None,
+                answered: None,
+                fired: vec![Fired { hook: "pixel", at }].into(),
+            },
         }),
     ]
 }
