@@ -154,9 +154,9 @@ impl Effects {
         self.diary.as_mut().is_some_and(|diary| !diary.is_open())
     }
 
-    /// The engine is about to be told something: all that comes of it belongs together.
-    pub(super) fn begin_turn(&mut self) {
-        self.exits.begin_turn();
+    /// What waits to leave, and what cannot.
+    pub(super) fn exits(&mut self) -> &mut Exits {
+        &mut self.exits
     }
 
     /// The engine is about to be told what somebody says of calls.
@@ -475,16 +475,6 @@ impl Effects {
         Some(bytes)
     }
 
-    /// The next call that was let in and could not be written down: nothing that was said for it has left.
-    pub(super) fn poll_unkept(&mut self) -> Option<CallUuid> {
-        self.exits.poll_unkept()
-    }
-
-    /// The next request of such a call; it is asked for once the engine knows of all of them.
-    pub(super) fn poll_unsent(&mut self) -> Option<Bytes> {
-        self.exits.poll_unsent()
-    }
-
     /// Makes this wake-up's counts visible.
     pub(super) fn publish(&mut self, received: u64) {
         let report = &mut self.exits.report;
@@ -614,7 +604,7 @@ mod tests {
         let uuid = CallUuid::from_bytes([7; 16]);
 
         // One input begins a call, the other one is about another call.
-        bench.effects.begin_turn();
+        bench.effects.exits.begin_turn();
         bench.says(new.flow, "SIP/2.0 100 Trying");
         bench.effects.perform(
             clock::now(),
@@ -637,7 +627,7 @@ mod tests {
         );
         bench.says(new.flow, "INVITE sip:one");
         bench.says(lost, "INVITE sip:two");
-        bench.effects.begin_turn();
+        bench.effects.exits.begin_turn();
         bench.says(old.flow, "BYE sip:one");
         assert!(!bench.effects.is_shut(), "nobody knows yet");
         bench.effects.flush(&mut Batches::new());
@@ -645,20 +635,20 @@ mod tests {
         assert_eq!(new.heard(), [""; 0]);
         assert_eq!(old.heard(), ["BYE sip:one"]);
         assert_eq!(bench.effects.poll_failed(clock::now()), None);
-        assert_eq!(bench.effects.poll_unkept(), Some(uuid));
-        assert_eq!(bench.effects.poll_unkept(), None);
-        let unsent = [(); 3].map(|()| bench.effects.poll_unsent());
+        assert_eq!(bench.effects.exits.poll_unkept(), Some(uuid));
+        assert_eq!(bench.effects.exits.poll_unkept(), None);
+        let unsent = [(); 3].map(|()| bench.effects.exits.poll_unsent());
         assert_eq!(unsent[0].as_deref(), Some(b"INVITE sip:two".as_slice()));
         assert_eq!(unsent[1].as_deref(), Some(b"INVITE sip:one".as_slice()));
         assert_eq!(unsent[2], None);
         assert!(bench.effects.is_shut());
 
         // It is refused, and is no new call any more.
-        bench.effects.begin_turn();
+        bench.effects.exits.begin_turn();
         bench.says(new.flow, "SIP/2.0 503 Service Unavailable");
         bench.effects.flush(&mut Batches::new());
         assert_eq!(new.heard(), ["SIP/2.0 503 Service Unavailable"]);
-        assert_eq!(bench.effects.poll_unkept(), None);
+        assert_eq!(bench.effects.exits.poll_unkept(), None);
 
         let length = |folder: &TempDir| {
             let journal = fs::read_dir(folder.path().join("journal")).unwrap();

@@ -120,12 +120,12 @@ impl Exits {
         self.waiting.all = all;
     }
 
-    /// The next call that was let in and could not be written down.
+    /// The next call that was let in and could not be written down: nothing that was said for it has left.
     pub(super) fn poll_unkept(&mut self) -> Option<CallUuid> {
         self.waiting.unkept.pop()
     }
 
-    /// The next request of such a call.
+    /// The next request of such a call; it is asked for once the engine knows of all of them.
     pub(super) fn poll_unsent(&mut self) -> Option<Bytes> {
         self.waiting.unsent.pop()
     }

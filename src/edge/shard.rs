@@ -434,11 +434,11 @@ impl Shard {
     /// Gives up the calls that were let in and could not be written down, and lets no other one in; `true`: there are some.
     fn give_up_unkept(&mut self, now: Instant) -> bool {
         let mut has_any = false;
-        while let Some(uuid) = self.effects.poll_unkept() {
+        while let Some(uuid) = self.effects.exits().poll_unkept() {
             has_any = true;
             self.step(now, Input::Unkept(uuid));
         }
-        while let Some(bytes) = self.effects.poll_unsent() {
+        while let Some(bytes) = self.effects.exits().poll_unsent() {
             self.step(now, Input::Unsendable { bytes: &bytes });
         }
         if has_any {

@@ -13,7 +13,7 @@ use crate::sip::flow::Flow;
 
 /// Does all that the engine says. A question for a place is answered in the same breath.
 pub(super) fn drain(engine: &mut Engine, effects: &mut Effects, now: Instant) {
-    effects.begin_turn();
+    effects.exits().begin_turn();
     while let Some(output) = engine.poll_output() {
         let Output::Reserve {
             ticket,
