@@ -38,7 +38,7 @@
 //! | the end of an answered call, and its BYEs | `closing`, `bye` |
 //! | answers that nobody waits for | `unwanted` |
 //! | a call's media, where it is relayed | `media`, our ports `gates`, what is asked of rtpengine `lodger` |
-//! | a call that a vendor carries | `abroad`, whom it calls `abroad_leg`, by which words `errand`
+//! | a call that a vendor carries | `abroad`, whom it calls `abroad_leg`, by which words `errand` |
 //! | which call a name or its media is | `whose` |
 //! | a handler that has panicked | `rescue`, a journal that cannot be written `unkept` |
 //! | how we appear to a side | `face` |
