@@ -19,6 +19,8 @@ ACCOUNT, TOKEN = f"AC{1:032x}", "bench-only-auth-token"
 BASE = "https://edge.bench.invalid"
 # More than can be under way at 1,000/s, unless a request takes more than 30 ms.
 CONNECTIONS = 32
+# Calls that are told of before anything more is told of the first.
+AHEAD = 100
 
 
 def settings(ports):
@@ -111,10 +113,14 @@ def signed(target, fields):
 
 def requests_of(numbers, count, first):
     """Each request with the status that it is to get."""
+    voices = statuses = first
     for place in range(count):
-        call = first + place // 2
+        # A call is told of long before it is told how it gets on.
+        is_voice = place < AHEAD or (place - AHEAD) % 2 == 0
+        call = voices if is_voice else statuses
+        voices, statuses = voices + is_voice, statuses + (not is_voice)
         sid = f"CA{call:032x}"
-        if place % 2 == 0:
+        if is_voice:
             yield 200, signed("/connect/webhook/twilio/voice?orgid=bench", {
                 "AccountSid": ACCOUNT, "ApiVersion": "2010-04-01", "CallSid": sid, "CallStatus": "ringing", "Direction": "inbound",
                 "From": f"+1415555{call % 10000:04}", "To": numbers[call % len(numbers)]})
