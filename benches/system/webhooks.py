@@ -1,5 +1,6 @@
 """Signed webhooks of Twilio's beside calls: how soon they are answered, and what they do to the calls."""
 import base64
+import collections
 import hashlib
 import hmac
 import json
@@ -131,7 +132,7 @@ def requests_of(numbers, count, first):
 
 def send(port, requests, rate):
     """Sends each when its time has come, whether others are answered or not; the times are from when it was due."""
-    selector, idle = selectors.DefaultSelector(), []
+    selector, idle = selectors.DefaultSelector(), collections.deque()
     for _ in range(CONNECTIONS):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -141,7 +142,8 @@ def send(port, requests, rate):
     while sent < len(requests) or under_way:
         now = time.perf_counter()
         while sent < len(requests) and idle and start + sent / rate <= now:
-            connection = idle.pop()
+            # The one that has rested longest, so that none rests until the server closes it.
+            connection = idle.popleft()
             connection.sendall(requests[sent][1])
             selector.register(connection, selectors.EVENT_READ)
             under_way[connection] = (start + sent / rate, requests[sent][0], b"")
