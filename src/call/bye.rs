@@ -1,4 +1,4 @@
-//! A BYE of ours: what it says, and its repeat with credentials.
+//! A BYE of ours, and what it says.
 
 use std::time::Instant;
 
@@ -6,13 +6,10 @@ use bytes::Bytes;
 
 use crate::call::a_leg::write_reason;
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
 use crate::call::face::Face;
-use crate::call::policy::Policy;
 use crate::call::record::Outcome;
 use crate::dialog::Dialog;
-use crate::routing::buyer::Login;
-use crate::sip::message::{Method, Response};
+use crate::sip::message::Method;
 use crate::transaction::layer::ClientId;
 
 /// What a BYE of ours says of its cause.
@@ -24,49 +21,6 @@ pub(crate) enum Why {
     Ours(Outcome),
     /// What the side that hung up said, as far as it passes.
     Theirs(Box<[u8]>),
-}
-
-/// A BYE of ours to a buyer, and its challenge to it.
-pub(crate) struct Challenged<'a, 'm> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) login: &'a Login,
-    pub(crate) sent: &'a Bytes,
-    pub(crate) response: &'a Response<'m>,
-}
-
-impl Challenged<'_, '_> {
-    /// Sends the BYE once more, with credentials; `None` if there are none that would do.
-    pub(crate) fn repeat(
-        &self,
-        now: Instant,
-        core: &mut Core,
-        dialog: &mut Dialog,
-        owner: Owner,
-    ) -> Option<(ClientId, Bytes)> {
-        let sent = reread(self.sent)?;
-        let credentials = Credentials::answer(core, self.login, &sent, self.response)?;
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy)?
-        };
-        let branch = core.layer.branch(client);
-        let flow = dialog.flow();
-        let repeat = Repeat {
-            policy: self.policy,
-            flow,
-            branch: &branch,
-            cseq: dialog.next_cseq(),
-            credentials: Some(&credentials),
-            interval: None,
-        };
-        let Some(bye) = repeat.write(core, &sent) else {
-            core.layer.release(client);
-            return None;
-        };
-        let copy = bye.clone();
-        core.transact(|layer, out| layer.send_request(now, client, flow, copy, owner, out));
-        Some((client, bye))
-    }
 }
 
 /// Status and text of the Reason of our BYE.

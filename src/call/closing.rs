@@ -9,9 +9,10 @@ use bytes::Bytes;
 use crate::call::Engine;
 use crate::call::a_leg::{AwaitAck, Early, Waited};
 use crate::call::bridge::{Leg, Talking};
-use crate::call::bye::{Challenged, Why, send_bye};
+use crate::call::bye::{Why, send_bye};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
+use crate::call::credentials::Challenged;
 use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::input::Which;
@@ -406,12 +407,12 @@ impl Call {
             response,
         };
         let owner = Owner::Closing(key);
-        let Some((client, bye)) = challenged.repeat(now, core, &mut farewell.dialog, owner) else {
+        let Some(again) = challenged.repeat(now, core, &mut farewell.dialog, owner) else {
             return false;
         };
         farewell.phase = Phase::Sent {
-            client,
-            bye,
+            client: again.client,
+            bye: again.sent,
             tries: tries + 1,
         };
         true

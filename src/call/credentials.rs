@@ -3,15 +3,19 @@
 //! Only for the buyer that was asked, only for the realm that its configuration names, and never from
 //! one leg to the other.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::auth::digest::{self, Answer};
-use crate::call::core::Core;
+use crate::call::core::{Core, Owner};
 use crate::call::policy::Policy;
+use crate::dialog::Dialog;
 use crate::routing::buyer::Login;
 use crate::sip::build::Writer;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Name, Request, Response, parse};
+use crate::transaction::layer::ClientId;
 
 /// An Authorization or Proxy-Authorization header.
 pub(crate) struct Credentials {
@@ -97,6 +101,57 @@ impl Repeat<'_> {
         }
         let built = writer.finish(sent.head.body());
         core.built(built)
+    }
+}
+
+/// A request of ours within a dialog with a buyer, and the buyer's challenge to it.
+pub(crate) struct Challenged<'a, 'm> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) login: &'a Login,
+    pub(crate) sent: &'a Bytes,
+    pub(crate) response: &'a Response<'m>,
+}
+
+/// A request that was sent once more.
+pub(crate) struct Repeated {
+    pub(crate) client: ClientId,
+    pub(crate) sent: Bytes,
+    /// What it shows; the ACK of an INVITE shows the same (RFC 3261 §22.1).
+    pub(crate) credentials: Credentials,
+}
+
+impl Challenged<'_, '_> {
+    /// Sends the request once more, with credentials; `None` if there are none that would do.
+    pub(crate) fn repeat(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        dialog: &mut Dialog,
+        owner: Owner,
+    ) -> Option<Repeated> {
+        let sent = reread(self.sent)?;
+        let credentials = Credentials::answer(core, self.login, &sent, self.response)?;
+        let client = core.prepare()?;
+        let branch = core.layer.branch(client);
+        let flow = dialog.flow();
+        let repeat = Repeat {
+            policy: self.policy,
+            flow,
+            branch: &branch,
+            cseq: dialog.next_cseq(),
+            credentials: Some(&credentials),
+            interval: None,
+        };
+        let Some(bytes) = repeat.write(core, &sent) else {
+            core.layer.release(client);
+            return None;
+        };
+        core.send(now, client, (sent.method, bytes.clone()), flow, owner);
+        Some(Repeated {
+            client,
+            sent: bytes,
+            credentials,
+        })
     }
 }
 

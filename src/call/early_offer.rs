@@ -25,10 +25,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::a_leg::{Early, write_contact, write_reply};
-use crate::call::bye::Challenged;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::reread;
+use crate::call::credentials::{Challenged, reread};
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::provisional::EarlyDialog;
@@ -406,8 +405,8 @@ impl Call {
             response,
         };
         let dialog = &mut attempt.early_of(Some(&under_way.tag))?.dialog;
-        let (client, _) = challenged.repeat(now, core, dialog, owner)?;
-        Some(client)
+        let again = challenged.repeat(now, core, dialog, owner)?;
+        Some(again.client)
     }
 
     /// Answers the offer that is under way, because there will be nobody to answer it.

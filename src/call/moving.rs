@@ -17,7 +17,7 @@ use crate::call::a_leg::write_contact;
 use crate::call::bridge::{OwedAck, Talking};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::credentials::{Challenged, Credentials, reread};
 use crate::call::face::Face;
 use crate::call::headers;
 use crate::call::media::{Anchored, note_unfit};
@@ -329,36 +329,23 @@ impl Call {
             return false;
         };
         let who = talking.who.clone();
-        let mut again = || {
-            let sent = reread(asked.sent.as_ref()?)?;
-            let credentials = Credentials::answer(core, who.login.as_ref()?, &sent, response)?;
-            let client = core.prepare()?;
-            let branch = core.layer.branch(client);
-            let dialog = &mut talking.leg(side).dialog;
-            let flow = dialog.flow();
-            let repeat = Repeat {
-                policy: &self.policy,
-                flow,
-                branch: &branch,
-                cseq: dialog.next_cseq(),
-                credentials: Some(&credentials),
-                interval: None,
-            };
-            let Some(bytes) = repeat.write(core, &sent) else {
-                core.layer.release(client);
-                return None;
-            };
-            Some((client, flow, bytes, credentials))
-        };
-        let Some((client, flow, bytes, credentials)) = again() else {
+        let (Some(login), Some(sent)) = (&who.login, &asked.sent) else {
             return false;
         };
-        let message = (Method::Invite, bytes);
-        core.send(now, client, message, flow, Owner::Move(self.key));
+        let challenged = Challenged {
+            policy: &self.policy,
+            login,
+            sent,
+            response,
+        };
+        let dialog = &mut talking.leg(side).dialog;
+        let Some(again) = challenged.repeat(now, core, dialog, Owner::Move(self.key)) else {
+            return false;
+        };
         let asked = Asked {
-            client,
+            client: again.client,
             sent: None,
-            credentials: Some(credentials),
+            credentials: Some(again.credentials),
         };
         talking.set_asked(side, tries, asked);
         true

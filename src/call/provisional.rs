@@ -22,9 +22,9 @@ use bytes::Bytes;
 
 use crate::call::a_leg::{Early, write_reply_with};
 use crate::call::b_leg::Attempt;
-use crate::call::bye::Challenged;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core, Owner};
+use crate::call::credentials::Challenged;
 use crate::call::early_offer::takes_update;
 use crate::call::face::Face;
 use crate::call::headers::Crossing;

@@ -10,7 +10,7 @@ use crate::call::a_leg::{AwaitAck, write_contact, write_reply, write_reply_with}
 use crate::call::bridge::OwedAck;
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::credentials::{Challenged, Credentials, Repeated};
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::lodger::{Parked, Within};
@@ -420,12 +420,12 @@ impl Call {
         response: &Response<'_>,
     ) {
         match self.sent_again(now, core, &relay, response) {
-            Some((client, sent, credentials)) => {
+            Some(again) => {
                 if let State::Talking(talking) = &mut self.state {
                     talking.relays.push(Relay {
-                        client,
-                        sent: Some(sent),
-                        credentials: Some(credentials),
+                        client: again.client,
+                        sent: Some(again.sent),
+                        credentials: Some(again.credentials),
                         tries: relay.tries + 1,
                         ..relay
                     });
@@ -441,8 +441,7 @@ impl Call {
         core: &mut Core,
         relay: &Relay,
         response: &Response<'_>,
-    ) -> Option<(ClientId, Bytes, Credentials)> {
-        let key = self.key;
+    ) -> Option<Repeated> {
         let State::Talking(talking) = &mut self.state else {
             return None;
         };
@@ -450,29 +449,14 @@ impl Call {
             return None;
         }
         let who = talking.who.clone();
-        let login = who.login.as_ref()?;
-        let sent = reread(relay.sent.as_ref()?)?;
-        let credentials = Credentials::answer(core, login, &sent, response)?;
-        let client = core.prepare()?;
-        let branch = core.layer.branch(client);
-        let leg = talking.leg(relay.from.other());
-        let flow = leg.dialog.flow();
-        let repeat = Repeat {
+        let challenged = Challenged {
             policy: &self.policy,
-            flow,
-            branch: &branch,
-            cseq: leg.dialog.next_cseq(),
-            credentials: Some(&credentials),
-            interval: None,
+            login: who.login.as_ref()?,
+            sent: relay.sent.as_ref()?,
+            response,
         };
-        let Some(bytes) = repeat.write(core, &sent) else {
-            core.layer.release(client);
-            return None;
-        };
-        let copy = bytes.clone();
-        let message = (sent.method, bytes);
-        core.send(now, client, message, flow, Owner::RelayOut(key));
-        Some((client, copy, credentials))
+        let dialog = &mut talking.leg(relay.from.other()).dialog;
+        challenged.repeat(now, core, dialog, Owner::RelayOut(self.key))
     }
 
     /// Answers what is still being relayed, because the call ends.

@@ -12,7 +12,7 @@ use crate::call::a_leg::write_contact;
 use crate::call::bridge::{Leg, OwedAck, Talking};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Credentials, Repeat, reread};
+use crate::call::credentials::{Challenged, Credentials};
 use crate::call::face::Face;
 use crate::call::headers;
 use crate::call::record::{Outcome, Side};
@@ -404,39 +404,25 @@ impl Call {
             return false;
         };
         let who = talking.who.clone();
-        let mut again = || {
-            let sent = reread(refresh.sent.as_ref()?)?;
-            let credentials = Credentials::answer(core, who.login.as_ref()?, &sent, response)?;
-            let client = core.prepare()?;
-            let branch = core.layer.branch(client);
-            let dialog = &mut talking.leg(side).dialog;
-            let flow = dialog.flow();
-            let repeat = Repeat {
-                policy: &self.policy,
-                flow,
-                branch: &branch,
-                cseq: dialog.next_cseq(),
-                credentials: Some(&credentials),
-                interval: None,
-            };
-            let Some(bytes) = repeat.write(core, &sent) else {
-                core.layer.release(client);
-                return None;
-            };
-            Some((client, flow, bytes, credentials))
-        };
-        let Some((client, flow, bytes, credentials)) = again() else {
+        let (Some(login), Some(sent)) = (&who.login, &refresh.sent) else {
             return false;
         };
-        let is_invite = refresh.is_invite;
-        let method = method_of(is_invite);
-        core.send(now, client, (method, bytes), flow, Owner::Refresh(key));
-        if let Some(session) = &mut talking.leg(side).session {
+        let challenged = Challenged {
+            policy: &self.policy,
+            login,
+            sent,
+            response,
+        };
+        let leg = talking.leg(side);
+        let Some(again) = challenged.repeat(now, core, &mut leg.dialog, Owner::Refresh(key)) else {
+            return false;
+        };
+        if let Some(session) = &mut leg.session {
             session.refresh = Some(Refresh {
-                client,
-                is_invite,
+                client: again.client,
+                is_invite: refresh.is_invite,
                 sent: None,
-                credentials: Some(credentials),
+                credentials: Some(again.credentials),
             });
         }
         true

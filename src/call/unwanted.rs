@@ -7,8 +7,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::call::bye::{Challenged, Why, send_bye};
+use crate::call::bye::{Why, send_bye};
 use crate::call::core::{Core, Owner};
+use crate::call::credentials::Challenged;
 use crate::call::face::Face;
 use crate::call::policy::Policy;
 use crate::dialog::Dialog;
