@@ -18,6 +18,11 @@ use strowger::edge::explain::{Ask, NotExplained, answer};
 use strowger::edge::outbox;
 use strowger::edge::{Addresses, Disk, Edge, Log};
 
+/// A call's memory is taken by one thread and given back by others, which the system's allocator is slow at: with it a call
+/// costs a tenth more CPU.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A SIP edge for pay-per-call: a carrier's call comes in, the right buyer gets it, and every part
 /// of it can be seen.
 #[derive(Parser)]
