@@ -11,7 +11,8 @@
 //!
 //! What is settled stays until SDP names another place: packets from elsewhere are foreign, whatever they say. Only the
 //! place that SDP names still counts more, for that is what the party has said of itself, and within the window its address
-//! at another port counts more than an address of the networks. RTCP from a port of its own is
+//! at another port counts more than an address of the networks: those take [`SPAN`] to settle, however fast they send, and
+//! are not heard while that address speaks, so that a flood of theirs is not there first. RTCP from a port of its own is
 //! taken from the place that SDP names, or from the address where RTP has settled, if its sender is the SSRC of RTP.
 //!
 //! The caller checks everything else first (header, payload type, and for SRTP the tag), so that only packets which could
@@ -32,7 +33,14 @@ pub const WINDOW: Duration = Duration::from_secs(3);
 /// Packets in a row of one place after which it is settled; the last of them is the first that is passed on.
 pub const PROBATION: u8 = 4;
 
-/// Places on probation at a time. A flood of others may push the right one out, but not settle in its stead any sooner.
+/// How long the probation of an address of the networks lasts at least: as long as that of a party that sends a packet
+/// every 20 ms.
+pub const SPAN: Duration = Duration::from_millis(50);
+
+/// For how long after a packet of the announced address, at another port, no address of the networks is heard.
+pub const RESPECT: Duration = Duration::from_millis(100);
+
+/// Places on probation at a time; of one address, half as many at most.
 const CANDIDATES: usize = 4;
 
 /// What is known of where one end's party is.
@@ -54,9 +62,9 @@ struct Learning {
     until: Instant,
     /// The SSRC of the packets that settled RTP's place.
     ssrc: u32,
+    /// Until when no address of the networks is heard, for the announced one has spoken.
+    reserved: Instant,
     candidates: [Option<Candidate>; CANDIDATES],
-    /// Which candidate gives way to the next.
-    oldest: usize,
 }
 
 /// A place on probation.
@@ -65,7 +73,11 @@ struct Candidate {
     source: SocketAddr,
     ssrc: u32,
     last: u16,
+    /// Packets in a row.
     count: u8,
+    /// When the first of them came, and the last.
+    since: Instant,
+    at: Instant,
 }
 
 /// What a packet's source says about it.
@@ -130,7 +142,7 @@ impl Place {
                 Look::Foreign
             };
         };
-        if self.rtp == Some(source) {
+        if self.rtp == Some(source) && learning.is_heard(now, source, announced.rtp) {
             Look::Sure
         } else if source == announced.rtp || self.may_settle(now, source, announced, learning) {
             Look::Perhaps
@@ -189,7 +201,8 @@ impl Place {
         let Some(learning) = &mut self.learning else {
             return false;
         };
-        if !(is_announced || is_authentic || learning.try_out(source, rtp)) {
+        let is_right = is_announced || is_authentic;
+        if !is_right && !learning.try_out(now, source, announced.rtp, rtp) {
             return false;
         }
         learning.ssrc = rtp.ssrc;
@@ -259,8 +272,8 @@ impl Learning {
             networks: Arc::clone(networks),
             until: now + WINDOW,
             ssrc: 0,
+            reserved: now,
             candidates: [None; CANDIDATES],
-            oldest: 0,
         }
     }
 
@@ -273,28 +286,76 @@ impl Learning {
                 .any(|network| network.contains(&source.ip()))
     }
 
+    /// Whether nothing speaks against what has settled at `source`.
+    #[inline]
+    fn is_heard(&self, now: Instant, source: SocketAddr, announced: SocketAddr) -> bool {
+        now >= self.reserved || is_near(source, announced)
+    }
+
     /// Counts a packet of a place on probation; returns whether that is over.
-    fn try_out(&mut self, source: SocketAddr, rtp: &Header) -> bool {
+    fn try_out(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        announced: SocketAddr,
+        rtp: &Header,
+    ) -> bool {
+        let is_its_own = is_near(source, announced);
+        if is_its_own {
+            self.reserved = now + RESPECT;
+        }
+        let may_settle = self.is_heard(now, source, announced);
         let known = self.candidates.iter_mut().flatten();
         let known = known
             .into_iter()
             .find(|candidate| candidate.source == source && candidate.ssrc == rtp.ssrc);
         if let Some(candidate) = known {
-            let is_next = rtp.sequence == candidate.last.wrapping_add(1);
-            candidate.count = if is_next { candidate.count + 1 } else { 1 };
-            candidate.last = rtp.sequence;
-            return candidate.count >= PROBATION;
+            if rtp.sequence == candidate.last.wrapping_add(1) {
+                candidate.count = candidate.count.saturating_add(1);
+            } else {
+                (candidate.count, candidate.since) = (1, now);
+            }
+            (candidate.last, candidate.at) = (rtp.sequence, now);
+            let span = now.saturating_duration_since(candidate.since);
+            return candidate.count >= PROBATION && may_settle && (is_its_own || span >= SPAN);
         }
-        if let Some(place) = self.candidates.get_mut(self.oldest) {
+        if let Some(place) = self.place_for(now, source, announced) {
             *place = Some(Candidate {
                 source,
                 ssrc: rtp.ssrc,
                 last: rtp.sequence,
                 count: 1,
+                since: now,
+                at: now,
             });
         }
-        self.oldest = (self.oldest + 1) % CANDIDATES;
         false
+    }
+
+    /// The candidate that gives way to one at `source`: of its own address if that has its share, and never the announced
+    /// one to another; else who is silent, or has come least far. So nobody pushes others out by many ports and SSRCs.
+    fn place_for(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        announced: SocketAddr,
+    ) -> Option<&mut Option<Candidate>> {
+        let known = self.candidates.iter().flatten();
+        let own = known.filter(|one| is_near(one.source, source)).count();
+        let has_share = own >= CANDIDATES / 2;
+        let gives_way = |place: &&mut Option<Candidate>| match place {
+            None => !has_share,
+            Some(one) if has_share => is_near(one.source, source),
+            Some(one) => !is_near(one.source, announced) || is_near(source, announced),
+        };
+        let rank = |place: &&mut Option<Candidate>| {
+            place.as_ref().map(|one| {
+                let is_silent = now.saturating_duration_since(one.at) > RESPECT;
+                (!is_silent, one.count, one.at)
+            })
+        };
+        let places = self.candidates.iter_mut();
+        places.filter(gives_way).min_by_key(rank)
     }
 }
 

@@ -150,6 +150,61 @@ fn the_announced_address_wins_over_a_network_while_there_is_time() {
     }
 }
 
+/// A thousand packets of the networks in the time of one of the party's.
+#[test]
+fn a_flood_of_a_network_is_not_there_before_the_announced_address() {
+    let mut place = Place::new(at(0), remote(ANNOUNCED), &learned());
+    let (mut injected, mut heard) = (0, 0);
+
+    for ms in 0..3500 {
+        for n in 0..50 {
+            let sequence = (ms * 50 + n) as u16;
+            injected += u32::from(comes(&mut place, ms, IN_NETWORK, 5, sequence));
+        }
+        if ms % 20 == 19 {
+            heard += u32::from(comes(&mut place, ms, SAME_HOST, 1, (ms / 20) as u16));
+        }
+    }
+
+    assert_eq!((injected, heard), (0, 175 - 3));
+}
+
+/// An address of the networks that was there first is silent from the first packet of the announced one on.
+#[test]
+fn what_a_network_has_settled_gives_way_to_the_first_word_of_the_announced_address() {
+    let mut place = settled(IN_NETWORK);
+    assert!(comes(&mut place, 1000, IN_NETWORK, 1, 5));
+
+    assert!(!comes(&mut place, 1010, SAME_HOST, 7, 1));
+    assert!(!comes(&mut place, 1011, IN_NETWORK, 1, 6));
+    assert!(!comes(&mut place, 1109, IN_NETWORK, 1, 7));
+
+    // A single packet, which may be anybody's who can forge an address, is no more than a short gap.
+    assert!(comes(&mut place, 1110, IN_NETWORK, 1, 8));
+    assert!(comes(&mut place, 9000, IN_NETWORK, 1, 9));
+}
+
+/// However many ports and SSRCs one address of the networks has, another one settles in time.
+#[test]
+fn a_spray_of_many_ports_does_not_push_others_out() {
+    let caller = "198.51.100.77:5000";
+    let mut place = Place::new(at(0), remote(ANNOUNCED), &learned());
+    let mut spray = 0_u16;
+
+    let passed = (0..200).position(|ms| {
+        for _ in 0..10 {
+            spray += 1;
+            let source = SocketAddr::new(a(IN_NETWORK).ip(), 10_000 + spray);
+            let packet = rtp(u32::from(spray), spray);
+            assert!(!place.learn(at(ms), source, &packet, false));
+        }
+        ms % 20 == 0 && comes(&mut place, ms, caller, 1, (ms / 20) as u16)
+    });
+
+    assert_eq!(passed, Some(60));
+    assert_eq!(place.to(), Some(a(caller)));
+}
+
 #[test]
 fn an_authenticated_packet_needs_no_probation() {
     let mut place = Place::new(at(0), remote(ANNOUNCED), &learned());
@@ -231,7 +286,7 @@ fn behind_nat_rtcp_follows_rtp_by_host_and_ssrc() {
     );
 
     let mut place = {
-        assert!((0..4).any(|n| comes(&mut place, 0, IN_NETWORK, 1, n)));
+        assert!((0..4).any(|n| comes(&mut place, 20 * u64::from(n), IN_NETWORK, 1, n)));
         place
     };
 
@@ -292,7 +347,7 @@ fn comes(place: &mut Place, ms: u64, source: &str, ssrc: u32, sequence: u16) -> 
 fn settled(source: &str) -> Place {
     let mut place = Place::new(at(0), remote(ANNOUNCED), &learned());
     let passed: Vec<bool> = (1..=4)
-        .map(|n| comes(&mut place, 10, source, 1, n))
+        .map(|n| comes(&mut place, 20 * u64::from(n), source, 1, n))
         .collect();
     assert_eq!(passed, [false, false, false, true]);
     place
