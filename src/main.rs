@@ -141,7 +141,8 @@ struct Asked {
     /// How many calls a buyer has, or a group (group:ID=N). May be given several times.
     #[arg(long = "calls", value_name = "BUYER=N")]
     calls: Vec<String>,
-    /// How many calls count in the hour, day or month, or in total. May be given several times.
+    /// How many calls of a buyer, a group (group:ID.WINDOW=N) or a number dialled (number:+12125550101.WINDOW=N) count
+    /// in the hour, day or month, or in total. May be given several times.
     #[arg(long = "counted", value_name = "BUYER.WINDOW=N")]
     counted: Vec<String>,
     /// Asks a running edge, which goes by what counts there now, instead of the configuration.

@@ -328,9 +328,8 @@ fn status_of(outcome: Outcome) -> u16 {
         | Outcome::CallerBlocked => 603,
         Outcome::AllBusy | Outcome::AllCapped => 486,
         Outcome::Internal => 500,
-        Outcome::Stopped | Outcome::Unkept | Outcome::NoMedia => 503,
+        Outcome::Stopped | Outcome::Unkept | Outcome::NoMedia | Outcome::MediaFailed => 503,
         Outcome::NoPrack | Outcome::VendorSilent => 504,
-        Outcome::MediaFailed => 500,
         // Answered: the caller has its 200.
         Outcome::Completed
         | Outcome::NoAck

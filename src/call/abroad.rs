@@ -17,8 +17,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 use crate::call::Engine;
 use crate::call::a_leg::Early;
 use crate::call::abroad_leg::result_of;
@@ -27,11 +25,11 @@ use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
 use crate::call::errand::{Beginning, Closing, Said, Step};
 use crate::call::guest::Guest;
-use crate::call::media::Anchored;
 use crate::call::next::Sign;
 use crate::call::output::{Event, Output, Refusal};
+use crate::call::places::{Plan, Ticket};
 use crate::call::policy::Policy;
-use crate::call::record::{AttemptResult, Outcome, Record, Side};
+use crate::call::record::{AttemptResult, Outcome, Side};
 use crate::call::registry::Arrival;
 use crate::call::route::{Brief, Dialling};
 use crate::call::seek::{Wish, write_invite};
@@ -42,19 +40,29 @@ use crate::sip::build::ReplyHead;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use crate::twilio::dial::Why;
 use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
 
 /// What is kept of a call for as long as it is abroad.
 pub(crate) struct Stay {
-    uuid: CallUuid,
-    limit: Duration,
-    closing: Option<Closing>,
+    pub(crate) uuid: CallUuid,
+    pub(crate) limit: Duration,
+    pub(crate) closing: Option<Closing>,
+    /// The question for the place of a buyer that another process has named.
+    pub(crate) place: Option<Ticket>,
 }
 
 /// A call whose buyer has answered.
 pub(crate) struct Abroad {
-    stay: Box<Stay>,
-    attempt: u32,
-    until: Instant,
+    pub(crate) stay: Box<Stay>,
+    pub(crate) attempt: u32,
+    pub(crate) until: Instant,
+}
+
+/// A call that is to be begun, or taken up.
+pub(crate) struct Arrived {
+    pub(crate) call: Call,
+    pub(crate) early: Early,
+    pub(crate) plan: Plan,
 }
 
 impl Abroad {
@@ -85,7 +93,12 @@ impl Engine {
         let known = self.registry.meant(About::Call(uuid)).first().copied();
         match (known, said) {
             // It was told twice.
-            (Some(_), Said::Begin(_)) => {}
+            (Some(_), Said::Begin(_) | Said::TakeUp(..)) => {}
+            (None, Said::TakeUp(beginning, before)) => {
+                if let Err(why) = self.take_up(now, uuid, *beginning, &before) {
+                    self.core.output(Output::Abroad(uuid, Step::Refused(why)));
+                }
+            }
             (None, Said::Begin(beginning)) => {
                 if let Err(why) = self.begin_abroad(now, uuid, *beginning) {
                     self.core.output(Output::Abroad(uuid, Step::Refused(why)));
@@ -96,6 +109,11 @@ impl Engine {
                     call.handle_said(now, &mut self.core, said);
                 }
                 self.registry.attend(now, key);
+            }
+            // The next process may know of it.
+            (None, _) if self.closed.has_left => {
+                let refused = Step::Refused(Refusal::Draining);
+                self.core.output(Output::Abroad(uuid, refused));
             }
             (None, _) => self.core.output(Output::Abroad(uuid, Step::Unknown)),
         }
@@ -115,8 +133,15 @@ impl Engine {
             return Err(Refusal::Overload);
         }
         let key = self.registry.next_key();
-        let call = Call::settle_abroad(now, &mut self.core, key, (uuid, &self.policy), beginning);
-        let call = call.ok_or(Refusal::Internal)?;
+        let began = (now, self.core.moment(now));
+        let whose = (uuid, &self.policy);
+        let arrived = Call::arrive_abroad(&mut self.core, key, whose, began, beginning);
+        let Arrived {
+            mut call,
+            early,
+            plan,
+        } = arrived.ok_or(Refusal::Internal)?;
+        call.launch_abroad(now, &mut self.core, early, plan);
         if !call.is_gone() {
             self.registry.insert(now, Box::new(call));
         }
@@ -125,14 +150,14 @@ impl Engine {
 }
 
 impl Call {
-    /// Begins a call that a vendor carries. `None`: its company is not there any more, or a fault of ours.
-    fn settle_abroad(
-        now: Instant,
+    /// A call that a vendor carries, as it begins or has begun. `None`: its company is not there any more, or a fault of ours.
+    pub(crate) fn arrive_abroad(
         core: &mut Core,
         key: CallKey,
         (uuid, policy): (CallUuid, &Arc<Policy>),
+        (began, moment): (Instant, Moment),
         beginning: Beginning,
-    ) -> Option<Self> {
+    ) -> Option<Arrived> {
         let Beginning {
             ticket,
             tried,
@@ -142,7 +167,6 @@ impl Call {
         let tickets = policy.tickets.as_ref()?;
         let company = *tickets.companies.get(&ticket.company)?;
         let trunk = Arc::new(Trunk::new(TRUNK, company));
-        let caller_mark = core.mark(key.slot);
         let wish = Wish {
             host: NOBODY,
             transport: NOWHERE.transport,
@@ -157,41 +181,19 @@ impl Call {
             uuid,
             policy,
             trunk: &trunk,
+            company,
             dialled: Ok(number),
             caller,
-            moment: core.moment(now),
+            moment,
             guest: Some(&guest),
         };
         let mut screened = dialling.screen();
         if let Some(story) = &mut screened.story {
+            story.course.resumed = tried.len();
             story.facts.tried = tried;
         }
-        let source = screened.source;
-        let record = Record {
-            uuid,
-            generation: policy.generation,
-            trunk: trunk.id.clone(),
-            user: None,
-            dialled: Some(number),
-            caller,
-            campaign: screened.campaign,
-            afid: source.as_ref().map(|source| source.afid.clone()),
-            sid: source.and_then(|source| source.sid),
-            call_id: leg.to_string().into_bytes().into(),
-            attempts: Vec::new(),
-            skipped: Vec::new(),
-            began: now,
-            rang: None,
-            answered: None,
-            ended: now,
-            outcome: Outcome::Internal,
-            status: 0,
-            hung_up_by: Side::Edge,
-            media: None,
-            figures: None,
-            story: screened.story,
-            counted: Vec::new(),
-        };
+        let call_id = leg.to_string();
+        let (record, plan) = dialling.open(began, None, call_id.as_bytes(), screened);
         let early = Early {
             server: None,
             transfer: None,
@@ -199,6 +201,7 @@ impl Call {
                 uuid,
                 limit,
                 closing: None,
+                place: None,
             })),
             flow: NOWHERE,
             reply: ReplyHead::new(&request, &NOWHERE),
@@ -208,7 +211,7 @@ impl Call {
             provisional: None,
             offers: None,
         };
-        let plan = screened.plan.map(|kept| {
+        let plan = plan.map(|kept| {
             Box::new(Brief {
                 max_forwards: 69,
                 hops: 1,
@@ -216,27 +219,31 @@ impl Call {
                 kept,
             })
         });
-        let mut call = Self {
+        let arrival = Arrival::new(essentials.call_id, b"", essentials.cseq);
+        let call = Self::new(
+            core,
             key,
-            home: key.slot,
-            uuid,
-            arrival: Arrival::new(essentials.call_id, b"", essentials.cseq),
-            policy: Arc::clone(policy),
-            trunk,
-            caller_mark,
-            buyer_mark: None,
-            trunk_place: None,
-            buyer_place: None,
-            turn_places: SmallVec::new(),
-            second_place: None,
-            media: Anchored::Direct,
-            asides: None,
-            record: Some(Box::new(record)),
-            state: State::Gone,
-            scheduled: SmallVec::new(),
-        };
-        call.launch(now, core, (early, None), plan, (&request, &essentials));
-        Some(call)
+            key.slot,
+            (arrival, policy, trunk.clone()),
+            record,
+        );
+        Some(Arrived { call, early, plan })
+    }
+
+    /// Tells of the call, and has the vendor call the first buyer.
+    fn launch_abroad(&mut self, now: Instant, core: &mut Core, early: Early, plan: Plan) {
+        let invite = early.request.clone();
+        let request = reread(&invite);
+        let essentials = request
+            .as_ref()
+            .and_then(|request| request.essentials().ok());
+        match (&request, &essentials) {
+            (Some(request), Some(essentials)) => {
+                self.launch(now, core, (early, None), plan, (request, essentials));
+            }
+            // It was read before, so it can be read again.
+            _ => self.refuse_at_once(now, core, &early, Outcome::Internal),
+        }
     }
 
     /// Whether a vendor carries it.
@@ -249,9 +256,9 @@ impl Call {
         }
     }
 
-    fn handle_said(&mut self, now: Instant, core: &mut Core, said: Said) {
+    pub(crate) fn handle_said(&mut self, now: Instant, core: &mut Core, said: Said) {
         match said {
-            Said::Begin(_) => {}
+            Said::Begin(_) | Said::TakeUp(..) => {}
             Said::Answered(attempt) => {
                 if let Some(turn) = self.turn_abroad(attempt) {
                     self.answer_abroad(now, core, turn, attempt);
@@ -269,7 +276,7 @@ impl Call {
     }
 
     /// The turn of the attempt that the vendor makes; `None`: it makes another one, or none.
-    fn turn_abroad(&self, attempt: u32) -> Option<TurnId> {
+    pub(crate) fn turn_abroad(&self, attempt: u32) -> Option<TurnId> {
         let made = self.record.as_ref()?.attempts.len();
         let turn = self.state.turns().first()?;
         let is_it = usize::try_from(attempt) == Ok(made) && turn.attempt().is_some();
@@ -334,13 +341,23 @@ impl Call {
         talked: Option<Duration>,
         (outcome, by): (Outcome, Side),
     ) {
+        let mut late = Duration::ZERO;
         if let Some(record) = &mut self.record
             && let Some(talked) = talked
         {
             let began = record.attempts.last().map_or(record.began, |one| one.began);
             let answered = now.checked_sub(talked);
-            record.answered = Some(answered.map_or(began, |answered| answered.max(began)));
+            let answered = answered.map_or(began, |answered| answered.max(began));
+            let heard = record.answered.replace(answered).unwrap_or(now);
+            late = heard.saturating_duration_since(answered);
+            if let Some(story) = &mut record.story {
+                story.progress.answered = Some(core.moment(now).before(now - answered));
+                let known = now.saturating_duration_since(heard);
+                story.course.note_known_for(known, heard != answered);
+            }
         }
+        // They have talked for longer than we knew of it.
+        self.fire_timers(now, core, late);
         let state = mem::replace(&mut self.state, State::Gone);
         self.settle(now, core, outcome, 200, by);
         if let State::Abroad(abroad) = state {
@@ -461,4 +478,4 @@ const NOBODY: &str = "abroad.invalid";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the outcome of a leg may come after the news that it is over.
-const LAST_WORD: Duration = Duration::from_secs(15);
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(15);

@@ -38,6 +38,12 @@ impl Offer<'_, '_> {
         let leg = Leg {
             attempt: u32::try_from(made).unwrap_or(u32::MAX),
             buyer: buyer.id.clone(),
+            before: self
+                .record
+                .attempts
+                .iter()
+                .map(|one| one.buyer.id.clone())
+                .collect(),
             target,
             ringing: buyer.ring_timeout,
         };
@@ -63,6 +69,7 @@ impl Offer<'_, '_> {
             raised: 0,
             credentials: None,
             has_offer: false,
+            takes_offer: false,
             silent_until: None,
             ring_until: now + buyer.ring_timeout + PATIENCE,
             early: Vec::new(),

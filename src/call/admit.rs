@@ -1,23 +1,20 @@
 //! The way in: an INVITE of somebody who may call is checked for loops, and becomes a call.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::auth::gate::Gate;
 use crate::auth::source::Source;
 use crate::call::a_leg::{Early, write_reason};
 use crate::call::authenticate::{Caller, Rejected};
-use crate::call::call::{Call, State};
+use crate::call::call::Call;
 use crate::call::core::{CallKey, Core, Owner};
 use crate::call::facts::{Hop, read_hop};
 use crate::call::guest::Guest;
 use crate::call::half_open::{Bounds, Reached};
 use crate::call::headers;
 use crate::call::identity::{asks_too_much, judge};
-use crate::call::media::Anchored;
 use crate::call::output::{Event, Refusal};
 use crate::call::provisional::Provisional;
-use crate::call::record::{Outcome, Record, Side};
 use crate::call::refuse::Arriving;
 use crate::call::registry::{Arrival, Registry};
 use crate::call::rescue::tripwire;
@@ -109,6 +106,14 @@ impl Arriving<'_, '_> {
                 return;
             }
         };
+        // It is meant to take a call over. We match none (RFC 3891 §3), and it must not become one more that somebody pays for.
+        if self.request.head.first(Name::Replaces).is_some() {
+            let why = Refusal::Replaces;
+            self.refuse_known_with(core, key, why, 481, |writer| {
+                write_reason(writer, 481, why.label());
+            });
+            return;
+        }
         if asks_too_much(&self.request.head) {
             let why = Refusal::Privacy;
             self.refuse_known_with(core, key, why, 500, |writer| {
@@ -235,58 +240,17 @@ impl Arriving<'_, '_> {
             uuid,
             policy: self.policy,
             trunk: &trunk,
+            company: guest.map_or(trunk.company, |guest| guest.company),
             dialled,
             caller: caller_number,
             moment: core.moment(self.now),
             guest,
         };
         let screened = dialling.screen();
-        let source = screened.source;
-        let record = Box::new(Record {
-            uuid,
-            generation: self.policy.generation,
-            trunk: trunk.id.clone(),
-            user,
-            dialled: dialled.ok(),
-            caller: caller_number,
-            campaign: screened.campaign,
-            afid: source.as_ref().map(|source| source.afid.clone()),
-            sid: source.and_then(|source| source.sid),
-            call_id: Box::from(self.essentials.call_id),
-            attempts: Vec::new(),
-            skipped: Vec::new(),
-            media: None,
-            figures: None,
-            story: screened.story,
-            counted: Vec::new(),
-            began: self.now,
-            rang: None,
-            answered: None,
-            ended: self.now,
-            outcome: Outcome::Internal,
-            status: 0,
-            hung_up_by: Side::Edge,
-        });
-        let mut call = Call {
-            key,
-            home: key.slot,
-            uuid,
-            arrival,
-            policy: self.policy.clone(),
-            trunk,
-            caller_mark: core.mark(key.slot),
-            buyer_mark: None,
-            trunk_place: None,
-            buyer_place: None,
-            turn_places: SmallVec::new(),
-            second_place: None,
-            record: Some(record),
-            state: State::Gone,
-            media: Anchored::Direct,
-            asides: None,
-            scheduled: SmallVec::new(),
-        };
-        let plan = screened.plan.map(|kept| {
+        let (record, plan) = dialling.open(self.now, user, self.essentials.call_id, screened);
+        let trunk = trunk.clone();
+        let mut call = Call::new(core, key, key.slot, (arrival, self.policy, trunk), record);
+        let plan = plan.map(|kept| {
             Box::new(Brief {
                 max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),
                 hops,

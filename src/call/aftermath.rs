@@ -4,7 +4,7 @@
 //!   answered ── answered pings ── timer ── timer ──> over ── conversion ── connect ── conversion | non-conversion ── always
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::call::call::Call;
 use crate::call::core::Core;
@@ -41,15 +41,15 @@ impl Call {
         if story.hooks.is_none() {
             return;
         }
-        story.course.answer();
+        story.course.answer(moment);
         story.start_timers(now);
         // Nobody waits for these.
         let _ = self.ping(now, core, Trigger::Answered, None);
-        self.fire_timers(now, core);
+        self.fire_timers(now, core, Duration::ZERO);
     }
 
-    /// Fires the timers that are due.
-    pub(crate) fn fire_timers(&mut self, now: Instant, core: &mut Core) {
+    /// Fires the timers that are due, `late` of them: the buyer answered so long before that was known.
+    pub(crate) fn fire_timers(&mut self, now: Instant, core: &mut Core, late: Duration) {
         let Some(story) = self
             .record
             .as_mut()
@@ -59,7 +59,7 @@ impl Call {
         };
         let mut deliveries = Vec::new();
         let mut is_news = false;
-        while let Some((_, webhook)) = story.timers.pop_if(|(at, _)| *at <= now) {
+        while let Some((_, webhook)) = story.timers.pop_if(|(at, _)| *at <= now + late) {
             // Whether it is to fire is asked now: the tags may be others than at the answer.
             story.course.look();
             let fires = story.due(core, now, Trigger::Timer);
@@ -84,6 +84,12 @@ impl Story {
         let timers = timers.into_iter();
         self.timers = timers.map(|(after, hook)| (now + after, hook)).collect();
         self.timers.reverse();
+    }
+
+    /// The timers of a call that was answered then, but for those that were due until `alive`: they have fired.
+    pub(crate) fn resume_timers(&mut self, answered: Instant, alive: Instant) {
+        self.start_timers(answered);
+        self.timers.retain(|(at, _)| *at > alive);
     }
 
     /// Notes that a webhook fires which is delivered whatever happens; `None`: it would be too long.

@@ -57,6 +57,8 @@ pub(crate) struct Attempt {
     pub(crate) credentials: Option<Credentials>,
     /// Whether the INVITE carried an offer; if not, the ACK will carry the answer.
     pub(crate) has_offer: bool,
+    /// Or a PRACK, for the buyer may bring its offer in a reliable response.
+    pub(crate) takes_offer: bool,
     /// Until when the buyer may say nothing at all; `None` once it said something.
     pub(crate) silent_until: Option<Instant>,
     /// Until when it may ring.
@@ -80,6 +82,18 @@ impl Attempt {
             && self.silent_until.is_some()
     }
 
+    /// Whether the buyer has answered, and the caller is yet to be told.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// How many CSeqs were used in the early dialogs, at most.
+    pub(crate) fn spent(&self) -> u8 {
+        let early = self.early.iter();
+        let spent = early.map(|early| early.dialog.cseqs_since(self.cseq));
+        spent.max().unwrap_or(0)
+    }
+
     /// When its time is over; `None`: it has answered.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let until = self.silent_until.into_iter().chain([self.ring_until]).min();
@@ -99,6 +113,8 @@ pub(crate) struct Offer<'c, 'm> {
     pub(crate) request: &'c Request<'m>,
     /// The caller's body, as the buyer gets it.
     pub(crate) body: &'c [u8],
+    /// Whether the buyer may bring an offer in a reliable response.
+    pub(crate) takes_offer: bool,
     pub(crate) essentials: &'c Essentials<'m>,
     /// Max-Forwards of the buyer's INVITE.
     pub(crate) max_forwards: u8,
@@ -188,6 +204,7 @@ impl Offer<'_, '_> {
             raised: 0,
             credentials: None,
             has_offer: !self.request.head.body().is_empty(),
+            takes_offer: self.takes_offer,
             silent_until: Some(now + buyer.response_timeout),
             ring_until: now + buyer.ring_timeout,
             early: Vec::new(),
@@ -234,6 +251,7 @@ impl Offer<'_, '_> {
             raised: 0,
             credentials: None,
             has_offer: !self.request.head.body().is_empty(),
+            takes_offer: false,
             silent_until: Some(now + LOOK_UP),
             ring_until: now + buyer.ring_timeout,
             early: Vec::new(),
@@ -343,8 +361,9 @@ impl Offer<'_, '_> {
 impl Offer<'_, '_> {
     /// Writes what the buyer may make use of.
     fn write_extensions(&self, writer: &mut Writer<'_>, buyer: &Buyer) {
-        // Without an offer, a reliable response would bring one, and PRACK the answer.
-        let offers_reliable = buyer.offers_reliable && !self.request.head.body().is_empty();
+        // Without an offer, a reliable response would bring one, and PRACK the answer: not every caller can, nor every call.
+        let has_offer = !self.request.head.body().is_empty();
+        let offers_reliable = self.takes_offer || buyer.offers_reliable && has_offer;
         match (offers_reliable, self.policy.session) {
             (true, Some(_)) => writer.field("Supported", b"100rel, timer"),
             (true, None) => writer.field("Supported", extensions::RELIABLE.as_bytes()),

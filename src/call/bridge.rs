@@ -221,7 +221,7 @@ impl Call {
             self.hand_over(now, core, of, (buyer, owed), who, response);
             return;
         }
-        if attempt.has_offer {
+        if attempt.has_offer || is_settled {
             buyer.acknowledge(core, (self.key, Face::to_buyer(&self.policy)), owed, None);
         } else {
             buyer.owed = Some(owed);

@@ -17,7 +17,7 @@
 //! The record is written on the way out of Hunting to nothing, or of Talking.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -35,6 +35,7 @@ use crate::call::places::{Asking, Place};
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::registry::Arrival;
+use crate::call::room;
 use crate::call::turn::{Turn, TurnId};
 use crate::routing::caps::CapOn;
 use crate::routing::trunk::{Refer, Trunk};
@@ -100,6 +101,37 @@ pub(crate) struct Hunting {
     pub(crate) turns: SmallVec<[Turn; 1]>,
     /// When the caller hears ringing, whatever the buyers do; `None` once it heard any.
     pub(crate) ring_at: Option<Instant>,
+}
+
+impl Call {
+    /// A call that stands nowhere yet, and holds nothing. `home` is the slot that our tags towards buyers lead to.
+    pub(crate) fn new(
+        core: &mut Core,
+        key: CallKey,
+        home: u32,
+        (arrival, policy, trunk): (Arrival, &Arc<Policy>, Arc<Trunk>),
+        record: Box<Record>,
+    ) -> Self {
+        Self {
+            key,
+            home,
+            uuid: record.uuid,
+            arrival,
+            policy: policy.clone(),
+            trunk,
+            caller_mark: core.mark(key.slot),
+            buyer_mark: None,
+            trunk_place: None,
+            buyer_place: None,
+            turn_places: SmallVec::new(),
+            second_place: None,
+            record: Some(record),
+            state: State::Gone,
+            media: Anchored::Direct,
+            asides: None,
+            scheduled: SmallVec::new(),
+        }
+    }
 }
 
 impl Hunting {
@@ -231,11 +263,11 @@ impl Call {
                 self.handle_provisional_timeout(now, core);
             }
             State::Talking(_) => {
-                self.fire_timers(now, core);
+                self.fire_timers(now, core, Duration::ZERO);
                 self.handle_talk_timeout(now, core);
             }
             State::Abroad(_) => {
-                self.fire_timers(now, core);
+                self.fire_timers(now, core, Duration::ZERO);
                 self.handle_abroad_timeout(now, core);
             }
             State::Ending(_) => self.handle_ending_timeout(now, core),
@@ -265,9 +297,12 @@ impl Call {
         status: u16,
         by: Side,
     ) {
+        // What is due by now is due, whether or not somebody has looked at the clock.
+        self.fire_timers(now, core, Duration::ZERO);
         let Some(mut record) = self.record.take() else {
             return;
         };
+        room::leave(now, core, &mut record);
         record.media = self.release_media(now, core);
         record.ended = now;
         record.outcome = outcome;

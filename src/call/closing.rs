@@ -105,11 +105,16 @@ impl Engine {
     pub(super) fn hang_up(&mut self, now: Instant, which: Which) {
         let keys = match which {
             Which::One(uuid) => self.registry.named(uuid).into_iter().collect(),
-            Which::All => self.registry.keys(),
+            Which::All | Which::Leaving => self.registry.keys(),
         };
+        self.closed.has_left |= which == Which::Leaving;
         for key in keys {
-            if let Some(call) = self.registry.call(key) {
-                call.stop(now, &mut self.core, Outcome::Stopped);
+            match self.registry.call(key) {
+                Some(call) if which == Which::Leaving && call.is_abroad() => {
+                    call.leave_to_others(&mut self.core);
+                }
+                Some(call) => call.stop(now, &mut self.core, Outcome::Stopped),
+                None => {}
             }
             self.registry.attend(now, key);
         }

@@ -15,6 +15,7 @@ use crate::call::health::Health;
 use crate::call::output::{Event, Output};
 use crate::call::peers::Peers;
 use crate::call::policy::Policy;
+use crate::call::room::Rooms;
 use crate::call::transfer::News;
 use crate::call::unwanted::{Leavings, UnwantedKey};
 use crate::call::whereabouts::Whereabouts;
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) without_tcp: HashMap<Arc<str>, Instant>,
     /// Our ports for media.
     pub(crate) gates: Gates,
+    /// Who waits for a buyer.
+    pub(crate) rooms: Rooms,
     /// A moment on both clocks.
     clock: (Instant, Moment),
     effects: Vec<Effect<Owner>>,
@@ -162,6 +165,7 @@ impl Core {
             peers: Peers::default(),
             without_tcp: HashMap::new(),
             gates: Gates::default(),
+            rooms: Rooms::default(),
             clock: (start, Moment::default()),
             effects: Vec::new(),
             news: VecDeque::new(),

@@ -5,6 +5,7 @@
 //! on. The last state is what the call knows now; only those before it are kept, so a call of which nothing new is heard keeps none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -22,10 +23,16 @@ pub struct Course {
     is_seen: bool,
     /// When each decision was made, and by which state.
     pub decisions: SmallVec<[Asked; 1]>,
-    /// The buyers whose turn came, in order.
+    /// The buyers whose turn came, in order; of those who are called at once, in the order in which webhooks were told of them.
     pub turns: SmallVec<[Turn; 1]>,
-    /// The state at the answer, if webhooks wanted to know.
-    pub answer: Option<u16>,
+    /// When it was known that a buyer had answered, and the state then, if webhooks wanted to know.
+    pub answer: Option<Asked>,
+    /// For how long it was known, where that is not how long they talked: somebody else has told of both.
+    pub known_for: Option<Duration>,
+    /// How many of the buyers that were tried had been tried by a call of which this is the rest.
+    pub resumed: usize,
+    /// Another process has begun it: by what that decided is not known.
+    pub is_taken_up: bool,
 }
 
 /// What was known until something changed.
@@ -117,6 +124,20 @@ impl Course {
         });
     }
 
+    /// Webhooks are told of a buyer who is called with others: it goes before those of whom they were not told yet.
+    pub(crate) fn overtake(&mut self, buyer: &str) {
+        let mut turns = self.turns.iter();
+        let Some(own) = turns.rposition(|turn| *turn.buyer == *buyer) else {
+            return;
+        };
+        let before = self.turns.get(..own).unwrap_or_default();
+        let waiting = before.iter().rev().take_while(|turn| turn.told.is_none());
+        let first = own - waiting.count();
+        if let Some(passed) = self.turns.get_mut(first..=own) {
+            passed.rotate_right(1);
+        }
+    }
+
     /// Webhooks are told of a buyer.
     pub(crate) fn tell(&mut self, buyer: &str) {
         let state = self.look();
@@ -134,8 +155,14 @@ impl Course {
     }
 
     /// A buyer has answered.
-    pub(crate) fn answer(&mut self) {
-        self.answer = Some(self.look());
+    pub(crate) fn answer(&mut self, at: Moment) {
+        let state = self.look();
+        self.answer = Some(Asked { at, state });
+    }
+
+    /// The call is over, and was known to be answered for so long.
+    pub(crate) fn note_known_for(&mut self, time: Duration, is_other: bool) {
+        self.known_for = is_other.then_some(time);
     }
 
     fn last(&mut self, buyer: &str) -> Option<&mut Turn> {
@@ -171,7 +198,7 @@ mod tests {
         assert_eq!(add(&mut course, &mut tags, 6, "c"), Ok(true));
         course.tell("first");
         course.forward("nobody");
-        course.answer();
+        course.answer(at(7));
 
         let over = course.over.iter();
         let over: Vec<_> = over.map(|state| (state.until, state.tags.len())).collect();
@@ -185,7 +212,26 @@ mod tests {
             forward: None,
         };
         assert_eq!(course.turns[..], [turn]);
-        assert_eq!(course.answer, Some(1));
+        assert_eq!(course.answer, Some(asked(7, 1)));
+    }
+
+    #[test]
+    fn of_those_who_are_called_at_once_who_is_told_of_first_comes_first() {
+        let mut course = Course::default();
+        for buyer in ["before", "one", "two", "three"] {
+            course.turn(Moment::default(), &buyer.into());
+            if buyer == "before" {
+                course.tell(buyer);
+            }
+        }
+        for buyer in ["three", "one", "nobody"] {
+            course.overtake(buyer);
+            course.tell(buyer);
+        }
+
+        let order: Vec<_> = course.turns.iter().map(|turn| &*turn.buyer).collect();
+
+        assert_eq!(order, ["before", "three", "one", "two"]);
     }
 
     #[test]

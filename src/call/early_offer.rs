@@ -116,6 +116,17 @@ impl Early {
         settled.is_some_and(|settled| *settled.tag == *tag.unwrap_or_default())
     }
 
+    /// Notes what holds with the buyer whose tag this is: what the caller was told last, and the buyer.
+    pub(crate) fn settle_with(
+        &mut self,
+        tag: Box<[u8]>,
+        caller: Option<Told>,
+        buyer: Option<Told>,
+    ) {
+        let settled = Settled { tag, caller, buyer };
+        self.offers.get_or_insert_default().settled = Some(settled);
+    }
+
     /// Takes that.
     pub(crate) fn take_settled(&mut self) -> Option<Settled> {
         self.offers.take()?.settled

@@ -9,6 +9,8 @@ use crate::call::record::Side;
 use crate::twilio::dial::Why;
 use crate::twilio::ticket::Ticket;
 use crate::twilio::twiml::Target;
+use crate::types::moment::Moment;
+use crate::types::tag::Origin;
 
 /// What a vendor tells of a call that it carries, as our HTTP side has understood it.
 pub enum Said {
@@ -24,6 +26,36 @@ pub enum Said {
     Closing(u32, Closing),
     /// The caller is gone, or the call was called off.
     Gone,
+    /// Another process of ours has begun it, and left it so.
+    TakeUp(Box<Beginning>, Box<Before>),
+}
+
+/// Where another process of ours has left a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// When it began.
+    pub began: Moment,
+    /// What was known of it: keys, values, and who said it.
+    pub tags: Vec<(String, String, Origin)>,
+    /// The attempts that the vendor was told to make; it makes the last one, or has made it.
+    pub tried: Vec<Tried>,
+    /// When the last of them was answered; `None`: nobody has told that it was.
+    pub answered: Option<Moment>,
+    /// What was known of its end.
+    pub closing: Option<Closing>,
+    /// When that process was there for the last time.
+    pub alive: Moment,
+}
+
+/// One attempt that another process has had made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The buyer's id.
+    pub buyer: Arc<str>,
+    /// When the vendor was told.
+    pub at: Moment,
+    /// What came of it; `None`: that was not told.
+    pub came: Option<Why>,
 }
 
 /// What a call abroad begins with.
@@ -65,6 +97,8 @@ pub struct Leg {
     pub attempt: u32,
     /// The buyer's id.
     pub buyer: Arc<str>,
+    /// Those of the attempts before, also of such as the vendor has not heard of.
+    pub before: Box<[Arc<str>]>,
     /// Whom to call, with the headers and the credentials that the buyer is to get.
     pub target: Target,
     /// For how long it rings.

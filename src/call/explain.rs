@@ -23,13 +23,15 @@ use crate::hooks::reply;
 use crate::hooks::request::shown_url;
 use crate::hooks::trigger::Trigger;
 use crate::hooks::window::MOST_PINGS;
+use crate::routing::book::Claim;
 use crate::routing::buyer::Buyer;
 use crate::routing::campaign::Cause;
-use crate::routing::caps::Counters;
-use crate::routing::decide::{Decision, Look, decide, follow, forward};
+use crate::routing::caps::{Counters, Taken};
+use crate::routing::decide::{Decision, Look, decide, follow, forward, recheck};
 use crate::routing::facts::Seen;
 use crate::routing::screen::Kept;
 use crate::routing::trunk::Trunk;
+use crate::routing::verdict::Verdict;
 use crate::sip::build::Writer;
 use crate::sip::message::Method;
 use crate::sip::retreaver::RetreaverHeaders;
@@ -103,7 +105,8 @@ pub struct Explanation {
     pub start_webhooks: Vec<HookSaid>,
     /// The routes that would be looked at, in order.
     pub looks: Vec<LookSaid>,
-    /// The buyers that would be passed over when their turn came, for what they want to be known just before.
+    /// The buyers that would be passed over when their turn came: for what they want to be known just before, or because those
+    /// who are called at the same time have the last places.
     pub passed: Vec<VerdictSaid>,
     /// The buyers that would be called, in order.
     pub order: Vec<BuyerSaid>,
@@ -208,6 +211,7 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         uuid: question.uuid,
         policy: question.policy,
         trunk: question.trunk,
+        company: question.trunk.company,
         dialled,
         caller,
         moment: question.at,
@@ -251,6 +255,10 @@ pub fn explain(question: &Question<'_>) -> Explanation {
 
 impl Question<'_> {
     fn route(&self, said: &mut Explanation, mut story: Story, kept: Option<&Kept>) {
+        let keys = self.policy.hooks.keys();
+        if story.facts.caller.is_some() && keys.stores_for(&story.facts.company) {
+            self.memory.give(&mut story.facts.tags);
+        }
         for (key, value) in self.tags {
             // What could not be a tag of a live call is none here.
             let _ = story.facts.tags.add(key, value, Origin::Hook);
@@ -318,7 +326,16 @@ impl Question<'_> {
                 return;
             };
             let width = width(self.trunk, &together).max(1);
+            let mut taken = Taken::of(self.counters);
             for buyer in together.iter().take(width) {
+                let facts = &story.facts;
+                let verdict = recheck(self.at, facts, &taken, &facts.campaign, buyer);
+                // Those who are called at once take places of their groups, and of the number, one after another.
+                if verdict.is_full() {
+                    said.passed.push(verdict_said(buyer, &verdict));
+                    continue;
+                }
+                taken.take(&Claim::of(buyer, facts.number_claim()));
                 self.turn(said, story, (buyer, step));
             }
             place += width;
@@ -458,18 +475,21 @@ fn lines(headers: &RetreaverHeaders<'_>) -> Vec<String> {
 }
 
 fn look_said(look: &Look) -> LookSaid {
-    let buyers = look.iter().map(|(buyer, verdict)| {
-        let (want, have) = verdict.want_have(buyer).unzip();
-        VerdictSaid {
-            buyer: buyer.id.to_string(),
-            verdict: verdict.label().into(),
-            want,
-            have,
-        }
-    });
+    let buyers = look.iter();
+    let buyers = buyers.map(|(buyer, verdict)| verdict_said(buyer, verdict));
     LookSaid {
         campaign: look.campaign.id.to_string(),
         exit: look.exit.map(|cause| cause.label().into()),
         buyers: buyers.collect(),
+    }
+}
+
+fn verdict_said(buyer: &Buyer, verdict: &Verdict) -> VerdictSaid {
+    let (want, have) = verdict.want_have(buyer).unzip();
+    VerdictSaid {
+        buyer: buyer.id.to_string(),
+        verdict: verdict.label().into(),
+        want: want.map(Cow::into_owned),
+        have: have.map(Cow::into_owned),
     }
 }

@@ -125,10 +125,20 @@ impl Call {
                 }
             }
             200..300 if self.has_lost(turn) => self.lose(now, core, turn, response),
+            200..300 if self.is_beside_offer(turn, essentials.to.tag()) => {
+                // Its own offer cannot be told any more.
+                let result = AttemptResult::MediaMismatch;
+                self.give_answer_up(now, core, turn, response, result);
+            }
             200..300 if self.hold_answer(turn, response) => self.note_progress(core, turn),
             200..300 => {
                 self.note_progress(core, turn);
                 self.handle_answer(now, core, turn, response, essentials);
+            }
+            401 | 407 | 422 if self.is_bound() => {
+                let result = judge(response.status);
+                self.end_attempt(now, core, turn, Some(response.status), result);
+                self.hunt_on(now, core, turn, Next::Buyer);
             }
             401 | 407 if self.retry_with_credentials(now, core, turn, response) => {}
             422 if self.retry_with_interval(now, core, turn, response) => {}

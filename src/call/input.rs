@@ -140,4 +140,6 @@ pub enum Which {
     One(CallUuid),
     /// All.
     All,
+    /// All but those that a vendor carries: they are left as they are, for the next process.
+    Leaving,
 }

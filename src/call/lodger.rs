@@ -73,6 +73,8 @@ pub(crate) enum Parked {
     Agreement(ClientId, Bytes),
     /// The ACK of one side that answers the other's offer.
     Ack(Box<(Side, Flow, Bytes)>),
+    /// The caller's PRACK that answers the buyer's offer.
+    Prack(Box<(Flow, Bytes)>),
     /// Nothing any more: an offer within the call was taken back. The next one has to come after it.
     Nothing,
 }
@@ -275,6 +277,7 @@ impl Anchored {
             | Parked::Within(_)
             | Parked::Agreement(..)
             | Parked::Ack(_)
+            | Parked::Prack(_)
             | Parked::Nothing) => {
                 asked.parked = parked;
                 None
@@ -293,6 +296,7 @@ impl Anchored {
             | Parked::Answer
             | Parked::Within(_)
             | Parked::Ack(_)
+            | Parked::Prack(_)
             | Parked::Nothing => None,
         }
     }
@@ -383,6 +387,13 @@ impl Call {
                 if let Some((response, essentials)) = reread_response(&response) {
                     self.handle_relay_response(now, core, client, &response, &essentials);
                 }
+            }
+            Parked::Prack(prack) => {
+                let (flow, prack) = *prack;
+                if let Some(prack) = reread(&prack) {
+                    self.pass_prack(now, core, flow, &prack);
+                }
+                self.go_on_with_held(now, core);
             }
             Parked::Ack(ack) => {
                 let (side, flow, ack) = *ack;

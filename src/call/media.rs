@@ -380,8 +380,11 @@ impl Call {
         response: &Response<'_>,
         tag: Option<&[u8]>,
     ) -> Result<Carried, Unfit> {
+        // What was agreed since is not what the INVITE's answer says, if that says anything.
+        let is_settled =
+            matches!(&self.state, State::Hunting(hunting) if hunting.early.settled_with(tag));
         let attempt = self.state.attempt_mut(turn);
-        let Some(attempt) = attempt.filter(|_| self.media.is_any()) else {
+        let Some(attempt) = attempt.filter(|_| self.media.is_any() && !is_settled) else {
             return Ok(Carried::AsIs);
         };
         let from = ((Side::Buyer, attempt.role()), attempt.flow.remote.ip());

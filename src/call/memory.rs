@@ -17,6 +17,8 @@ use smallvec::SmallVec;
 
 use crate::call::policy::Policy;
 use crate::hooks;
+use crate::hooks::postback::Posting;
+use crate::routing::callers::MARK;
 use crate::routing::campaign::{Campaign, Exit};
 use crate::routing::decide::MOST_JUMPS;
 use crate::routing::directory::CampaignId;
@@ -24,6 +26,7 @@ use crate::routing::facts::{Past, PastCall};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 use crate::types::number::Number;
+use crate::types::tag::{Origin, Tags};
 
 /// Calls of one caller that are told at most.
 pub const MOST_EARLIER: usize = 64;
@@ -61,7 +64,8 @@ pub struct Remembered {
     pub answered: Option<(Arc<str>, Moment)>,
     /// The id of the conversion group, and when it converted; `None`: it did not.
     pub converted: Option<(Arc<str>, Moment)>,
-    /// Webhooks that fired and do not again for a while: their ids, and when.
+    /// Webhooks that fired and do not again for a while, and marks of lists onto which it has put its caller: their ids, and
+    /// when.
     pub fired: Vec<(Arc<str>, Moment)>,
 }
 
@@ -117,6 +121,13 @@ impl Remembered {
     }
 }
 
+/// Adds tags that have waited to those of a call.
+pub(super) fn give(waiting: &[Waiting], tags: &mut Tags) {
+    let pairs = waiting.iter().cloned().map(|one| (one.key, one.value));
+    // What was refused was said to be to whoever wrote it.
+    let _ = Posting::of_tags(&pairs.collect::<Vec<_>>()).apply(Origin::Stored, tags);
+}
+
 impl Memory {
     /// Takes in one more call, or what else is known of one.
     pub fn add(&mut self, call: Remembered) {
@@ -127,6 +138,11 @@ impl Memory {
             None if has_room => self.calls.push(call),
             None => self.is_cut = true,
         }
+    }
+
+    /// Adds the tags that wait to those of a call.
+    pub fn give(&self, tags: &mut Tags) {
+        give(&self.tags, tags);
     }
 
     /// As routing wants to know it.
@@ -141,8 +157,11 @@ impl Memory {
                 converted: call.converted.as_ref().map(|(_, at)| *at),
             })
         };
+        let fired = self.calls.iter().flat_map(|call| &call.fired);
+        let marks = fired.filter(|(id, _)| id.starts_with(MARK));
         Past {
             calls: self.calls.iter().filter_map(answered).collect(),
+            marks: marks.cloned().collect(),
             is_unknown,
         }
     }
@@ -246,7 +265,12 @@ pub fn window(policy: &Policy, campaign: &Campaign) -> Duration {
 fn own_window(policy: &Policy, campaign: &Campaign) -> Duration {
     let hooks = policy.hooks.of(campaign.place.0);
     let hooks = hooks.map(|hooks| hooks.memory()).unwrap_or_default();
-    campaign.memory().max(hooks)
+    let company = policy
+        .directory
+        .companies
+        .get(usize::from(campaign.company.0));
+    let lists = company.map(|company| company.callers.memory());
+    campaign.memory().max(hooks).max(lists.unwrap_or_default())
 }
 
 impl Policy {

@@ -11,7 +11,7 @@
 //! | what those get who may not | `refuse`, and why `refusal` |
 //! | how many INVITEs one sender may leave open | `half_open` |
 //! | the caller's INVITE, 18x, 2xx until ACK | `a_leg` |
-//! | reliable provisional responses, on both legs | `provisional`, offers after them `early_offer` |
+//! | reliable provisional responses, on both legs | `provisional`, offers in them `reliable_offer`, after them `early_offer` |
 //! | the INVITE to a buyer | `b_leg`, once more `again`, its challenge `credentials` |
 //! | which headers pass between the legs, and who the caller is | `headers`, `identity` |
 //! | what an answer of a buyer means, and what the caller is told | `hunt` |
@@ -30,8 +30,7 @@
 //! | which gateways are left alone | `health`, what OPTIONS say of them `probes` |
 //! | where a gateway is that is known by name | `whereabouts`, and a peer that gave one `peers` |
 //! | an answered call: its two dialogs, ACKs | `bridge` |
-//! | requests within a call | `within`, those that are relayed `relay` |
-//! | what becomes of their answers | `agreement` |
+//! | requests within a call | `within`, those that are relayed `relay`, and their answers `agreement` |
 //! | a side that is to send its media elsewhere | `moving` |
 //! | a transfer that we carry out | `refer`, `transfer`, the call that finds the other party `seek` |
 //! | session timers | `session` |
@@ -58,6 +57,7 @@ mod bridge;
 mod bye;
 #[expect(clippy::module_inception, reason = "the file of the type Call")]
 mod call;
+mod claimant;
 mod closing;
 mod core;
 pub mod course;
@@ -99,15 +99,18 @@ mod refusal;
 pub mod refuse;
 mod registry;
 mod relay;
+mod reliable_offer;
 pub mod replay;
 mod requests;
 mod rescue;
 mod responses;
 mod ringing;
+pub mod room;
 mod route;
 mod seek;
 mod session;
 pub mod story;
+mod taken_up;
 mod transfer;
 mod tried;
 mod turn;
@@ -149,7 +152,6 @@ use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The stream of the seed that the nonces' secret is taken from; shards use those of their numbers.
 const NONCE_STREAM: u64 = u64::MAX;
-
 /// The shard that asks gateways how they are.
 const PROBING: ShardId = ShardId(0);
 
@@ -240,7 +242,7 @@ impl Engine {
             }
             Input::Clock(moment) => self.core.set_clock(now, moment),
             Input::Policy(policy) => self.handle_policy(now, policy),
-            Input::Drain(is_on) => self.closed.is_draining = is_on,
+            Input::Drain(is_on) => self.set_draining(is_on),
             Input::Shut(is_on) => self.closed.is_shut = is_on,
             Input::Unkept(uuid) => self.handle_unkept(now, uuid),
             Input::Hangup(which) => self.hang_up(now, which),

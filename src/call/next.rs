@@ -22,7 +22,7 @@ use crate::call::health::{Offered, Standing};
 use crate::call::media::{self, Carried, Meeting, Role, Unfit};
 use crate::call::places::{Claimant, PATIENCE};
 use crate::call::policy::Policy;
-use crate::call::record::{AttemptResult, Outcome, Side, WhySkipped};
+use crate::call::record::{AttemptResult, Outcome, PHONE_ONLY, Side, WhySkipped};
 use crate::call::turn::{Phase, Selection, TurnId};
 use crate::routing::buyer::Gateway;
 use crate::routing::route::Order;
@@ -168,9 +168,13 @@ impl Call {
             let next = (!is_spent).then(|| self.next_turns(now, core, &mut hunting));
             match next.flatten() {
                 Some(next) => ready = next,
-                None => {
+                None if is_spent => {
                     let outcome = self.sum_up();
                     self.refuse_at_once(now, core, &hunting.early, outcome);
+                    return;
+                }
+                None => {
+                    self.end_hunt(now, core, *hunting);
                     return;
                 }
             }
@@ -184,6 +188,9 @@ impl Call {
         core: &mut Core,
         hunting: &mut Hunting,
     ) -> Option<SmallVec<[TurnId; 1]>> {
+        if hunting.early.is_bound() {
+            return None;
+        }
         loop {
             let buyers = hunting.hunt.buyers.clone();
             let hunt = &mut hunting.hunt;
@@ -287,6 +294,9 @@ impl Call {
                 Some(Phase::Asking(ticket, now + PATIENCE))
             } else if turn.selection == Selection::New {
                 turn.selection = Selection::Told;
+                if turn.together.is_some() {
+                    self.overtake(&buyer);
+                }
                 self.select(now, core, id, &buyer).map(Phase::Pinging)
             } else {
                 None
@@ -342,6 +352,9 @@ impl Call {
                 (Err(Unfit::Rtpengine(_)), _) => return Pushed::NoMedia,
                 (Ok(_) | Err(_), _) => {}
             }
+            let is_last = hunt.next >= hunt.buyers.len()
+                || hunt.is_last_resort
+                || attempts.is_some_and(|made| made + 1 >= policy.hunt.attempts);
             let Some(record) = &self.record else {
                 return Pushed::Spent;
             };
@@ -354,6 +367,7 @@ impl Call {
                 key_secret: &company.key_secret,
                 request,
                 body: body(&carried, request),
+                takes_offer: is_last && is_alone && buyer.offers_reliable && early.awaits_offer(),
                 essentials,
                 max_forwards: hunt.max_forwards,
                 hops: hunt.hops,
@@ -420,9 +434,6 @@ impl Call {
         }
     }
 }
-
-/// Why a gateway is passed over that is a telephone: only a vendor can call there.
-const PHONE_ONLY: &str = "phone_only";
 /// How long a gateway is not tried by TCP that took no connection, or let us wait for one.
 const TCP_PAUSE: Duration = Duration::from_secs(3600);
 /// The body that a buyer gets: what was made of the caller's, or that itself.

@@ -194,6 +194,13 @@ pub enum Event {
         /// Whose call it is.
         origin: Origin,
     },
+    /// A call goes on that another process has begun, and that a vendor carries.
+    TakenUp {
+        /// The call.
+        uuid: CallUuid,
+        /// Whether a buyer talks.
+        is_answered: bool,
+    },
     /// A caller's number is none of its trunk's `caller_ids`: buyers are not told who calls.
     CallerRefused {
         /// The trunk it came by.
@@ -373,6 +380,8 @@ impl WhyDown {
 pub struct Gauges {
     /// Calls whose buyer has not answered.
     pub calls_ringing: usize,
+    /// Calls that wait for a buyer who can take them.
+    pub calls_waiting: usize,
     /// Calls that are answered.
     pub calls_talking: usize,
     /// Calls that are over but for the last BYE's answer.

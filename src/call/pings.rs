@@ -48,6 +48,14 @@ impl Call {
         }
     }
 
+    /// A buyer who is called with others is chosen before some of them.
+    pub(crate) fn overtake(&mut self, buyer: &Buyer) {
+        let record = self.record.as_mut();
+        if let Some(story) = record.and_then(|record| record.story.as_mut()) {
+            story.course.overtake(&buyer.id);
+        }
+    }
+
     /// A buyer is chosen, and will be called. `Some`: not before that, or before the answers that are waited for have come.
     pub(crate) fn select(
         &mut self,

@@ -14,13 +14,11 @@
 //! ```
 
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use smallvec::SmallVec;
 
 use crate::call::a_leg::Early;
 use crate::call::call::{Call, State};
+pub use crate::call::claimant::Claimant;
 use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
 use crate::call::next::Next;
@@ -29,58 +27,11 @@ use crate::call::record::{Outcome, WhySkipped};
 use crate::call::rescue::tripwire;
 use crate::call::route::Brief;
 use crate::call::turn::{Phase, TurnId};
-use crate::routing::book::{Book, Claim, Counted, Full, Hold};
-use crate::routing::buyer::Buyer;
+use crate::routing::book::Full;
 use crate::routing::caps::{CapKind, CapOn, Party};
-use crate::routing::trunk::Trunk;
 use crate::sip::message::{Essentials, Request};
 use crate::twilio::ticket::{Pass, TicketFault};
 use crate::types::ids::CallUuid;
-use crate::types::moment::Moment;
-
-/// Whose places are asked for.
-#[derive(Debug, Clone)]
-pub enum Claimant {
-    /// A trunk's.
-    Trunk(Arc<Trunk>),
-    /// A trunk's, for a call that shows this: it is used up with it.
-    Guest(Arc<Trunk>, Pass),
-    /// A buyer's, and with them those of its groups, and of the number dialled if that is limited.
-    Buyer(Arc<Buyer>, Option<Box<Claim>>),
-}
-
-impl Claimant {
-    /// Who it is.
-    #[must_use]
-    pub fn party(&self) -> Party {
-        match self {
-            Self::Trunk(trunk) | Self::Guest(trunk, _) => Party::Trunk(trunk.id.clone()),
-            Self::Buyer(buyer, _) => Party::Buyer(buyer.id.clone()),
-        }
-    }
-
-    /// Takes the places that are asked for, all or none. What counts by the attempt is added to `counted`.
-    ///
-    /// # Errors
-    ///
-    /// The first limit that is reached.
-    pub fn reserve(
-        &self,
-        now: Moment,
-        book: &mut Book,
-        counted: &mut Vec<Counted>,
-    ) -> Result<Hold, Full> {
-        let claims = match self {
-            Self::Trunk(trunk) | Self::Guest(trunk, _) => SmallVec::from([Claim {
-                party: self.party(),
-                caps: trunk.caps,
-                quota: None,
-            }]),
-            Self::Buyer(buyer, number) => Claim::of(buyer, number.as_deref().cloned()),
-        };
-        book.reserve(now, &claims, counted)
-    }
-}
 
 /// Names a question: for a place, or to a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,7 +67,7 @@ pub enum Verdict {
 /// A place that a call has, until it is given back by [`Core::release`].
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Place(Ticket);
+pub(crate) struct Place(pub(crate) Ticket);
 
 impl Place {
     /// The call did what counts with some.
@@ -145,6 +96,8 @@ enum Wanted {
     Past(Box<Brief>),
     /// The answers of webhooks, before anything is decided.
     Start(Box<Brief>),
+    /// Somebody who can take it: then it is decided anew.
+    Buyer(Box<Brief>),
 }
 
 /// What becomes of a call that was let in.
@@ -155,6 +108,11 @@ impl Asking {
         let provisional = self.early.provisional.as_ref();
         let resend = provisional.and_then(|provisional| provisional.poll_timeout());
         [resend, Some(self.until)].into_iter().flatten().min()
+    }
+
+    /// Whether somebody is waited for who can take the call.
+    pub(crate) fn is_in_room(&self) -> bool {
+        matches!(self.wanted, Wanted::Buyer(_))
     }
 
     /// Whether the call has begun, for everybody but the caller.
@@ -245,6 +203,18 @@ impl Call {
                 },
             });
         }
+        self.enter(now, core, (early, ring_at), plan, (request, essentials));
+    }
+
+    /// Offers it to the first buyer, once all is known that is asked for before.
+    pub(crate) fn enter(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (early, ring_at): (Early, Option<Instant>),
+        plan: Plan,
+        (request, essentials): (&Request<'_>, &Essentials<'_>),
+    ) {
         match plan {
             Err(outcome) => self.refuse_at_once(now, core, &early, outcome),
             Ok(brief) => match self.recall(now, core) {
@@ -262,6 +232,16 @@ impl Call {
         brief: Box<Brief>,
     ) {
         self.ask(caller, until, Wanted::Start(brief));
+    }
+
+    /// Waits for somebody who can take the call.
+    pub(crate) fn wait(
+        &mut self,
+        caller: (Early, Option<Instant>),
+        until: Instant,
+        brief: Box<Brief>,
+    ) {
+        self.ask(caller, until, Wanted::Buyer(brief));
     }
 
     fn ask(&mut self, caller: (Early, Option<Instant>), until: Instant, wanted: Wanted) {
@@ -290,8 +270,9 @@ impl Call {
             State::Asking(asking) => {
                 matches!(&asking.wanted, Wanted::Trunk(own, _) if *own == ticket)
             }
-            State::Hunting(_) => self.turn_asking(ticket).is_some(),
-            State::Abroad(_) | State::Talking(_) | State::Ending(_) | State::Gone => false,
+            State::Hunting(_) => self.turn_asking(ticket).is_some() || self.resumes(ticket),
+            State::Abroad(_) => self.resumes(ticket),
+            State::Talking(_) | State::Ending(_) | State::Gone => false,
         }
     }
 
@@ -311,6 +292,10 @@ impl Call {
         ticket: Ticket,
         verdict: Option<Verdict>,
     ) {
+        if self.resumes(ticket) {
+            self.resume_place(core, ticket, verdict);
+            return;
+        }
         let turn = self.turn_asking(ticket);
         if matches!(verdict, Some(Verdict::Granted)) {
             // It is the call's own from here on, whatever comes.
@@ -382,6 +367,10 @@ impl Call {
             },
             Wanted::Past(brief) => self.start(now, core, (early, ring_at), brief, asked),
             Wanted::Start(brief) => self.route(now, core, (early, ring_at), brief, asked),
+            Wanted::Buyer(brief) => {
+                self.begin_round(now, core);
+                self.route(now, core, (early, ring_at), brief, asked);
+            }
         }
     }
 
@@ -397,6 +386,7 @@ impl Call {
             Wanted::Trunk(ticket, _) => self.handle_reserved(now, core, ticket, None),
             Wanted::Past(_) => self.end_recall(now, core),
             Wanted::Start(_) => self.end_pings(now, core, None),
+            Wanted::Buyer(_) => self.leave_asking(now, core, None),
         }
     }
 

@@ -12,9 +12,8 @@
 //!     |                       |<-----------------------|     without PRACK yet, it waits here
 //! ```
 //!
-//! What we cannot do without knowing the media: an INVITE without offer is neither sent on with 100rel nor rung
-//! reliably, for then PRACK would have to carry the answer. Offers that come after the first answer are the matter of
-//! `early_offer`.
+//! To an INVITE without offer the first of them brings one, and its PRACK the answer: see `reliable_offer`. Offers that
+//! come after the first answer are the matter of `early_offer`.
 
 use std::time::Instant;
 
@@ -30,13 +29,14 @@ use crate::call::face::Face;
 use crate::call::headers::Crossing;
 use crate::call::policy::Policy;
 use crate::call::record::{Outcome, Side};
+use crate::call::reliable_offer::Late;
 use crate::call::turn::{Turn, TurnId};
 use crate::dialog::Dialog;
 use crate::dialog::reliable::{Fired, Heard, Reliable};
 use crate::sip::build::BuildError;
 use crate::sip::extensions::{self, RAck};
 use crate::sip::message::{
-    Essentials, Message, Method, Name, Request, Response, ResponseEssentials, parse,
+    Essentials, Head, Message, Method, Name, Request, Response, ResponseEssentials, parse,
 };
 use crate::transaction::layer::ClientId;
 
@@ -45,9 +45,8 @@ pub(crate) struct Provisional {
     reliable: Reliable,
     /// All of them are reliable, not only those with a body.
     is_required: bool,
-    /// None may be sent: all would have to be reliable, and the first reliable one would have to carry an
-    /// offer (RFC 3261 §13.2.1).
-    is_mute: bool,
+    /// The offer that they bring, to an INVITE without.
+    pub(crate) late: Late,
     /// The next one, which waits for the PRACK of the last.
     next: Option<Next>,
     /// One with a body, which is the answer, went out; and the caller has acknowledged it.
@@ -70,7 +69,9 @@ pub(crate) struct EarlyDialog {
     /// Whether the buyer takes UPDATE; `None`: it did not say.
     pub(crate) takes_update: Option<bool>,
     /// Our last PRACK, for a buyer that may challenge it.
-    prack: Option<(ClientId, Bytes)>,
+    pub(crate) prack: Option<(ClientId, Bytes)>,
+    /// The response that brought an offer, until the caller has answered it.
+    pub(crate) owed: Option<RAck>,
 }
 
 impl Provisional {
@@ -82,15 +83,17 @@ impl Provisional {
     ) -> Option<Box<Self>> {
         let head = &request.head;
         let is_required = extensions::lists(head, Name::Require, extensions::RELIABLE);
-        let has_offer = !head.body().is_empty();
-        let is_supported =
-            has_offer && extensions::lists(head, Name::Supported, extensions::RELIABLE);
+        let is_supported = extensions::lists(head, Name::Supported, extensions::RELIABLE);
+        let late = match head.body() {
+            [] => Late::Awaited,
+            [..] => Late::Early,
+        };
         (is_required || is_supported).then(|| {
             let first = (core.entropy.next_u64() >> 32) as u32;
             Box::new(Self {
                 reliable: Reliable::new(essentials.cseq, first),
                 is_required,
-                is_mute: !has_offer,
+                late,
                 next: None,
                 has_body: false,
                 is_told: false,
@@ -131,8 +134,8 @@ impl Early {
         };
         let has_body = with.is_some_and(|(with, _)| !with.head.body().is_empty());
         let provisional = match &self.provisional {
-            Some(provisional) if provisional.is_mute => return false,
-            Some(provisional) if provisional.is_required || has_body => provisional,
+            Some(one) if one.late.bars(has_body) && one.is_required => return false,
+            Some(one) if !one.late.bars(has_body) && (one.is_required || has_body) => one,
             Some(_) | None => {
                 let built = self.write_ringing(core, face, tag, status, with, None);
                 core.respond(now, server, (&self.reply, tag), status, built);
@@ -214,18 +217,6 @@ impl Early {
 }
 
 impl Attempt {
-    /// Whether the buyer has answered, and the caller is yet to be told.
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.is_some()
-    }
-
-    /// How many CSeqs were used in the early dialogs, at most.
-    pub(crate) fn spent(&self) -> u8 {
-        let early = self.early.iter();
-        let spent = early.map(|early| early.dialog.cseqs_since(self.cseq));
-        spent.max().unwrap_or(0)
-    }
-
     /// The early dialog that a message of the buyer's belongs to.
     pub(crate) fn early_of(&mut self, tag: Option<&[u8]>) -> Option<&mut EarlyDialog> {
         let tag = tag.unwrap_or_default();
@@ -264,12 +255,16 @@ impl Attempt {
                 answer: None,
                 takes_update: None,
                 prack: None,
+                owed: None,
             });
         }
+        let has_body = !head.body().is_empty();
+        let is_offer = has_body && self.awaits_offer();
+        let is_taken = self.takes_offer && has_body && !is_offer;
         let Some(early) = self.early_of(essentials.to.tag()) else {
             return false;
         };
-        if !early.heard.take(rseq) {
+        if is_taken && early.answer.is_none() || !early.heard.take(rseq) {
             return false;
         }
         early.takes_update = takes_update(head).or(early.takes_update);
@@ -277,9 +272,13 @@ impl Attempt {
             rseq,
             cseq: essentials.cseq,
         };
-        let sent = early.acknowledge(now, core, key, policy, rack);
-        early.prack = sent.filter(|_| keeps_sent);
-        if !head.body().is_empty() {
+        if is_offer {
+            early.owed = Some(rack);
+        } else {
+            let sent = early.acknowledge(now, core, key, policy, rack, None);
+            early.prack = sent.filter(|_| keeps_sent);
+        }
+        if has_body {
             early.answer = Some(Bytes::copy_from_slice(head.message()));
         }
         true
@@ -318,13 +317,15 @@ impl Attempt {
 }
 
 impl EarlyDialog {
-    fn acknowledge(
+    /// Sends a PRACK; `with` is the caller's, if it brings the answer to the buyer's offer.
+    pub(crate) fn acknowledge(
         &mut self,
         now: Instant,
         core: &mut Core,
         key: CallKey,
         policy: &Policy,
         rack: RAck,
+        with: Option<(&Head<'_>, Crossing<'_>)>,
     ) -> Option<(ClientId, Bytes)> {
         let client = core.prepare()?;
         let branch = core.layer.branch(client);
@@ -348,7 +349,10 @@ impl EarlyDialog {
                 b" INVITE",
             ],
         );
-        let built = writer.finish(b"");
+        if let Some((head, crossing)) = with {
+            crossing.pass_within(&mut writer, Method::Prack, head);
+        }
+        let built = writer.finish(with.map_or(b"", |(head, _)| head.body()));
         let Some(prack) = core.built(built) else {
             core.layer.release(client);
             return None;

@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 
 use crate::call::call::Call;
 use crate::call::core::Core;
-use crate::call::memory::{Memory, News, Of, Question, Recalled, Remembered, Waiting, window};
+use crate::call::memory::{
+    Memory, News, Of, Question, Recalled, Remembered, Waiting, give, window,
+};
 use crate::call::output::{Event, Output};
 use crate::call::places::Ticket;
 use crate::call::story::{Fired, FiredResult, Story};
 use crate::hooks::past::Past;
-use crate::hooks::postback::Posting;
 use crate::types::moment::Moment;
 use crate::types::number::Number;
-use crate::types::tag::Origin as TagOrigin;
 
 /// How long a call waits for what is remembered of its caller.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -150,13 +150,9 @@ impl Story {
         let Some(caller) = self.facts.caller.filter(|_| !waiting.is_empty()) else {
             return;
         };
-        // What was refused was said to be to whoever wrote it.
-        let pairs = waiting.iter().cloned().map(|one| (one.key, one.value));
-        let stored = Posting::of_tags(&pairs.collect::<Vec<_>>());
-        let _ = self
-            .course
+        self.course
             .change(now, &mut self.facts.tags, self.recall.as_deref(), |tags| {
-                stored.apply(TagOrigin::Stored, tags)
+                give(&waiting, tags);
             });
         core.event(Event::TagsTaken {
             uuid: self.facts.uuid,
@@ -210,8 +206,25 @@ impl Story {
                 .iter()
                 .filter(|fired| fired.webhook.dedupe.is_some() && fired.has_left())
                 .map(|fired| (Arc::clone(&fired.webhook.id), fired.moment(now, moment)))
+                .chain(self.marks())
                 .collect(),
         }
+    }
+
+    /// The lists onto which the caller has come with this call, once it is over.
+    fn marks(&self) -> impl Iterator<Item = (Arc<str>, Moment)> {
+        let ended = self.progress.ended;
+        let refused = self.refused.as_ref();
+        let with = refused.and_then(|refused| refused.answer.as_ref()?.suppress.as_ref());
+        let campaign = &self.facts.campaign;
+        let is_answered = self.progress.answered.is_some();
+        let filled = campaign.fills.iter().filter(move |list| {
+            let guests = list.guests.as_ref();
+            guests.is_some_and(|guests| guests.marks(&campaign.id, is_answered))
+        });
+        let lists = with.into_iter().chain(filled);
+        let marks = lists.filter_map(|list| Some(Arc::clone(&list.guests.as_ref()?.mark)));
+        marks.filter_map(move |mark| Some((mark, ended?)))
     }
 
     /// What hooks may ask of other calls of the caller, and of this one.

@@ -331,3 +331,6 @@ impl Side {
 
 /// The tag that names the leg on which the caller came to Twilio, under which Twilio tells of the call.
 pub const VENDOR_LEG: &str = "twilio_call_sid";
+
+/// Why a gateway is passed over that is a telephone: only a vendor can call there.
+pub const PHONE_ONLY: &str = "phone_only";

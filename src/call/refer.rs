@@ -20,6 +20,7 @@ use crate::sip::build::ReplyHead;
 use crate::sip::flow::{Flow, ListenerId};
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Head, Name};
+use crate::sip::retreaver::unescaped;
 use crate::sip::uri::{Host, Uri};
 use crate::types::number::Number;
 
@@ -132,6 +133,40 @@ fn target_of(policy: &Policy, trunk: &Trunk, head: &Head<'_>) -> Option<Number> 
         Uri::Other { .. } => return None,
     }
     trunk.plan.normalize(uri.dialled()?).ok()
+}
+
+/// Tags of the dialogs that a REFER wants replaced (RFC 3891 §6.1), as far as they can be told, however it is escaped:
+/// `Refer-To: <sip:eve@example.com?Replaces=a84b%3Bto-tag%3D7%3Bfrom-tag%3D8>`.
+pub(crate) fn replaced_tags(head: &Head<'_>) -> impl Iterator<Item = Vec<u8>> {
+    let is_break = |byte: &u8| matches!(byte, b'?' | b'&' | b'>');
+    let fields = head.all(Name::ReferTo);
+    let fields = fields.flat_map(move |value| value.split(is_break).skip(1));
+    let replaced = fields.filter_map(|field| {
+        let text: Vec<u8> = unescaped(field).collect();
+        let (name, value) = halves(&text)?;
+        name.trim_ascii()
+            .eq_ignore_ascii_case(b"Replaces")
+            .then(|| value.to_vec())
+    });
+    replaced.flat_map(|value| {
+        let params = value.split(|byte| *byte == b';').skip(1);
+        let tags = params.filter_map(|param| {
+            let (name, tag) = halves(param)?;
+            let name = name.trim_ascii();
+            let is_tag = [&b"to-tag"[..], b"from-tag"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known));
+            is_tag.then(|| tag.trim_ascii().to_vec())
+        });
+        tags.collect::<Vec<_>>()
+    })
+}
+
+/// What is before and after the first `=`.
+fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(b'=', text)?;
+    let (name, value) = text.split_at_checked(at)?;
+    Some((name, value.get(1..)?))
 }
 
 /// Whether this is a host that peers know us by: a domain, or what a listener is bound to or advertises.

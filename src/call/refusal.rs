@@ -39,6 +39,8 @@ pub enum Refusal {
     Privacy,
     /// A REFER that points to nobody whom we would call (603).
     ReferTarget,
+    /// What is to replace a call of ours: an INVITE (481), or what a REFER asks for (603).
+    Replaces,
     /// A session interval that is too short (422).
     SessionInterval,
     /// Our own hop token came back (482).
@@ -99,6 +101,7 @@ impl Refusal {
             Self::TooManyHops => "too_many_hops",
             Self::Privacy => "privacy",
             Self::ReferTarget => "refer_target",
+            Self::Replaces => "replaces",
             Self::SessionInterval => "session_interval",
             Self::Loop => "loop",
             Self::Merged => "merged",

@@ -236,7 +236,8 @@ impl Registry {
     /// Counts for gauges. The walk is over all calls, so it is for a clock of seconds, not for messages.
     pub(crate) fn count(&self, gauges: &mut Gauges) {
         for (_, call) in &self.calls {
-            match call.state {
+            match &call.state {
+                State::Asking(asking) if asking.is_in_room() => gauges.calls_waiting += 1,
                 State::Asking(_) | State::Hunting(_) => gauges.calls_ringing += 1,
                 State::Talking(_) | State::Abroad(_) => gauges.calls_talking += 1,
                 State::Ending(_) | State::Gone => gauges.calls_ending += 1,

@@ -28,7 +28,7 @@ use crate::hooks::conversion::{Conversion, Posted};
 use crate::hooks::trigger::Trigger;
 use crate::routing::caps::Party;
 use crate::routing::decide::Decision;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{CompanyId, Trunk};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 use crate::types::number::{NotANumber, Number};
@@ -70,6 +70,12 @@ pub struct Known {
     pub turns: Vec<Turn>,
     /// The state at the answer.
     pub answer: Option<u16>,
+    /// When it was known that a buyer had answered, and for how long; `None`: at once, and for as long as they talked.
+    pub answer_known: Option<(Moment, Duration)>,
+    /// Whether it waited for somebody who can take it.
+    pub has_waited: bool,
+    /// Buyers that had been tried before, by a call of which this is the rest.
+    pub resumed: Vec<Arc<str>>,
     /// How long it rang.
     pub ringing: Option<Duration>,
     /// What postbacks had said when it was over.
@@ -127,6 +133,8 @@ pub struct Passed {
 pub enum WhyPassed {
     /// A gateway of it was down.
     Down,
+    /// It is a telephone, which only a vendor can call.
+    Phone,
     /// There was no place.
     Full {
         /// Whose limit it was.
@@ -198,13 +206,14 @@ pub enum End {
     AsItDid,
 }
 
-/// Decides a call again that came by `trunk`.
+/// Decides a call again that came by `trunk` and dialled one of the numbers of `company`.
 #[must_use]
-pub fn replay(policy: &Policy, trunk: &Trunk, call: &Happened) -> Replayed {
+pub fn replay(policy: &Policy, (trunk, company): (&Trunk, CompanyId), call: &Happened) -> Replayed {
     let dialling = Dialling {
         uuid: call.uuid,
         policy,
         trunk,
+        company,
         dialled: call.dialled,
         caller: call.caller,
         moment: call.at,
@@ -234,6 +243,7 @@ pub fn replay(policy: &Policy, trunk: &Trunk, call: &Happened) -> Replayed {
             story.facts.node = Arc::clone(&call.node);
             let unknown = Known::default();
             let known = call.course.as_ref().unwrap_or(&unknown);
+            story.facts.tried.clone_from(&known.resumed);
             let walk = Walk::new(policy, trunk, (call, known), *story);
             walk.run(kept.as_ref(), &mut replayed);
         }

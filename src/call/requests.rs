@@ -5,12 +5,13 @@ use std::time::Instant;
 use crate::call::Engine;
 use crate::call::core::Owner;
 use crate::call::output::{Event, Refusal};
+use crate::call::refer::replaced_tags;
 use crate::call::refuse::Arriving;
 use crate::call::rescue::tripwire;
 use crate::call::within::AskedWithin;
 use crate::routing::trunk::Refer;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Essentials, Method, Request};
+use crate::sip::message::{Essentials, Head, Method, Request};
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{Incoming, ServerId};
 use crate::types::ids::Mark;
@@ -137,6 +138,7 @@ impl Engine {
     ) {
         let mark = essentials.to.tag().and_then(Mark::parse);
         let arriving = Arriving::new(now, flow, &self.policy, &self.core, request, essentials);
+        let replaces_ours = request.method == Method::Refer && self.replaces_ours(&request.head);
         let found = mark.and_then(|mark| {
             let call = self.registry.marked(mark)?;
             let side = call.side_of(mark)?;
@@ -161,6 +163,9 @@ impl Engine {
         match request.method {
             Method::Refer if call.refer(side) == Refer::Refuse => {
                 return arriving.refuse_method(&mut self.core, 603);
+            }
+            Method::Refer if replaces_ours => {
+                return arriving.refuse(&mut self.core, Refusal::Replaces, 603);
             }
             Method::Register | Method::Subscribe | Method::Publish => {
                 return arriving.refuse_method(&mut self.core, 405);
@@ -200,7 +205,10 @@ impl Engine {
             arriving.confirm(&mut self.core, key, b"");
             call.handle_bye(now, &mut self.core, side, flow, request);
         } else if request.method == Method::Prack {
-            if request.head.body().is_empty() {
+            if call.owes_answer() {
+                arriving.confirm(&mut self.core, key, b"");
+                call.pass_prack(now, &mut self.core, flow, request);
+            } else if request.head.body().is_empty() {
                 arriving.confirm(&mut self.core, key, b"");
             } else {
                 let owner = Owner::RelayIn(call.key);
@@ -245,6 +253,15 @@ impl Engine {
         }
         let key = call.key;
         self.registry.attend(now, key);
+    }
+
+    /// Whether a REFER has a call of ours replaced. Its names are those of the referrer's leg, and mean nothing to the other
+    /// side's equipment; a call that we are not in the way of is no business of ours.
+    fn replaces_ours(&self, head: &Head<'_>) -> bool {
+        replaced_tags(head).any(|tag| {
+            let mark = Mark::parse(&tag);
+            mark.is_some_and(|mark| mark.shard != self.core.shard || self.registry.has_mark(mark))
+        })
     }
 
     fn handle_ack(

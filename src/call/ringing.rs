@@ -60,6 +60,11 @@ impl Call {
             attempt.flow.remote.ip(),
             face.advertised(early.flow.listener),
         );
+        let is_offer =
+            attempt.owes_answer() && early.awaits_offer() && !response.head.body().is_empty();
+        // What else comes of one that is to bring its offer reliably is none, and no answer.
+        let bare = (attempt.takes_offer && !is_offer).then(|| response.with_body(b""));
+        let response = bare.as_ref().unwrap_or(response);
         let answer = ((Side::Buyer, attempt.role()), attempt.flow.remote.ip());
         let carried = media::carry(&mut self.media, now, core, answer, &response.head);
         let carried = media::note_unfit(core, self.uuid, Side::Buyer, carried);
@@ -73,8 +78,16 @@ impl Call {
             Ok(Carried::AsIs) if response.head.body().is_empty() || is_last => {
                 Some(response.clone())
             }
+            Err(unfit) if is_offer => {
+                let unfit = *unfit;
+                self.give_offer_up(now, core, turn, unfit);
+                return;
+            }
             Ok(Carried::AsIs) | Err(_) => None,
         };
+        if let Some(heard) = heard.as_ref().filter(|_| is_offer) {
+            early.note_offer(&heard.head);
+        }
         let (status, with) = match &heard {
             Some(heard) => (heard.status, Some((heard, crossing))),
             None => (180, None),

@@ -23,7 +23,7 @@ use crate::call::facts::call_key;
 use crate::call::guest::Guest;
 use crate::call::hunt::{Hunt, Lineup};
 use crate::call::policy::Policy;
-use crate::call::record::{Outcome, Side, WhySkipped};
+use crate::call::record::{Outcome, Record, Side, WhySkipped};
 use crate::call::replay::FORWARD;
 use crate::call::story::Story;
 use crate::routing::book::Claim;
@@ -34,7 +34,7 @@ use crate::routing::decide::{Decision, Refused, decide, follow, forward, recheck
 use crate::routing::directory::Source;
 use crate::routing::facts::{Facts, Past};
 use crate::routing::screen::{Admitted, Kept, Refusal, screen};
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{CompanyId, Trunk};
 use crate::sip::message::{Essentials, Request};
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
@@ -56,6 +56,8 @@ pub(crate) struct Dialling<'c> {
     pub(crate) uuid: CallUuid,
     pub(crate) policy: &'c Policy,
     pub(crate) trunk: &'c Trunk,
+    /// Whose numbers it may dial.
+    pub(crate) company: CompanyId,
     pub(crate) dialled: Result<Number, NotANumber>,
     pub(crate) caller: Option<Number>,
     pub(crate) moment: Moment,
@@ -78,8 +80,13 @@ impl Dialling<'_> {
     /// Finds out whose call it is, and begins its story.
     pub(crate) fn screen(&self) -> Screened {
         let directory = &self.policy.directory;
-        let company = self.guest.map_or(self.trunk.company, |guest| guest.company);
-        let found = screen(directory, company, self.dialled, self.caller, self.moment);
+        let found = screen(
+            directory,
+            self.company,
+            self.dialled,
+            self.caller,
+            self.moment,
+        );
         match found {
             Ok(admitted) => Screened {
                 campaign: Some(admitted.campaign.id.clone()),
@@ -103,6 +110,48 @@ impl Dialling<'_> {
                 }
             }
         }
+    }
+
+    /// Opens the call's record, with what screening found out; and says what keeps the call from its buyers.
+    pub(crate) fn open(
+        &self,
+        now: Instant,
+        user: Option<Arc<str>>,
+        call_id: &[u8],
+        screened: Screened,
+    ) -> (Box<Record>, Result<Option<Kept>, Outcome>) {
+        let Screened {
+            plan,
+            campaign,
+            source,
+            story,
+        } = screened;
+        let record = Record {
+            uuid: self.uuid,
+            generation: self.policy.generation,
+            trunk: self.trunk.id.clone(),
+            user,
+            dialled: self.dialled.ok(),
+            caller: self.caller,
+            campaign,
+            afid: source.as_ref().map(|source| source.afid.clone()),
+            sid: source.and_then(|source| source.sid),
+            call_id: Box::from(call_id),
+            attempts: Vec::new(),
+            skipped: Vec::new(),
+            media: None,
+            figures: None,
+            story,
+            counted: Vec::new(),
+            began: now,
+            rang: None,
+            answered: None,
+            ended: now,
+            outcome: Outcome::Internal,
+            status: 0,
+            hung_up_by: Side::Edge,
+        };
+        (Box::new(record), plan)
     }
 
     /// `None`: it is no number, which screening has found out.
@@ -190,12 +239,20 @@ impl Call {
         };
         let Some(lineup) = self.take_decision(moment, decision) else {
             let outcome = self.sum_up();
-            self.refuse_at_once(now, core, &early, outcome);
+            match brief.kept {
+                None => {
+                    let brief = (brief, (0, 0));
+                    self.wait_or_refuse(now, core, (early, ring_at), brief, outcome);
+                }
+                Some(_) => self.refuse_at_once(now, core, &early, outcome),
+            }
             return;
         };
+        let mut hunt = Hunt::new(now + policy.hunt.time, lineup, &brief);
+        self.count_on(&mut hunt);
         let hunting = Box::new(Hunting {
             early,
-            hunt: Hunt::new(now + policy.hunt.time, lineup, &brief),
+            hunt,
             turns: SmallVec::new(),
             ring_at,
         });

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::call::Engine;
 use crate::call::a_leg::Early;
@@ -12,9 +11,8 @@ use crate::call::bridge::{Leg, OwedAck};
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
 use crate::call::credentials::reread;
-use crate::call::media::Anchored;
 use crate::call::output::Event;
-use crate::call::record::{Outcome, Record, Side};
+use crate::call::record::{Outcome, Side};
 use crate::call::refer::Referral;
 use crate::call::registry::Arrival;
 use crate::call::route::{Brief, Dialling};
@@ -93,7 +91,6 @@ impl Call {
     /// Begins to look for the party that a transfer wants. `None`: a fault of ours.
     fn seek(now: Instant, core: &mut Core, key: CallKey, referral: Referral) -> Option<Self> {
         let uuid = CallUuid::new(&mut core.entropy);
-        let caller_mark = core.mark(key.slot);
         let wish = Wish {
             host: referral.policy.advertised(referral.flow.listener),
             transport: referral.flow.transport,
@@ -117,38 +114,14 @@ impl Call {
             uuid,
             policy: &policy,
             trunk: &trunk,
+            company: trunk.company,
             dialled: Ok(target),
             caller,
             moment: core.moment(now),
             guest: None,
         };
         let screened = dialling.screen();
-        let source = screened.source;
-        let record = Record {
-            uuid,
-            generation: policy.generation,
-            trunk: trunk.id.clone(),
-            user,
-            dialled: Some(target),
-            caller,
-            campaign: screened.campaign,
-            afid: source.as_ref().map(|source| source.afid.clone()),
-            sid: source.and_then(|source| source.sid),
-            call_id,
-            attempts: Vec::new(),
-            skipped: Vec::new(),
-            began: now,
-            rang: None,
-            answered: None,
-            ended: now,
-            outcome: Outcome::Internal,
-            status: 0,
-            hung_up_by: Side::Edge,
-            media: None,
-            figures: None,
-            story: screened.story,
-            counted: Vec::new(),
-        };
+        let (record, plan) = dialling.open(now, user, &call_id, screened);
         let early = Early {
             server: None,
             transfer: Some(of),
@@ -161,7 +134,7 @@ impl Call {
             provisional: None,
             offers: None,
         };
-        let plan = screened.plan.map(|kept| {
+        let plan = plan.map(|kept| {
             Box::new(Brief {
                 max_forwards: 69,
                 hops: 1,
@@ -169,25 +142,14 @@ impl Call {
                 kept,
             })
         });
-        let mut call = Self {
+        let arrival = Arrival::new(essentials.call_id, b"", essentials.cseq);
+        let mut call = Self::new(
+            core,
             key,
-            home: of.slot,
-            uuid,
-            arrival: Arrival::new(essentials.call_id, b"", essentials.cseq),
-            policy: policy.clone(),
-            trunk,
-            caller_mark,
-            buyer_mark: None,
-            trunk_place: None,
-            buyer_place: None,
-            turn_places: SmallVec::new(),
-            second_place: None,
-            media: Anchored::Direct,
-            asides: None,
-            record: Some(Box::new(record)),
-            state: State::Gone,
-            scheduled: SmallVec::new(),
-        };
+            of.slot,
+            (arrival, &policy, trunk.clone()),
+            record,
+        );
         let ring_at = None;
         call.launch(now, core, (early, ring_at), plan, (&request, &essentials));
         Some(call)

@@ -13,6 +13,7 @@ use crate::call::course::Course;
 use crate::call::output::Output;
 use crate::call::places::Ticket;
 use crate::call::recall::Recall;
+use crate::call::room::Waited;
 use crate::call::turn::TurnId;
 use crate::hooks::conversion::{Conversion, Posted};
 use crate::hooks::model::{CampaignHooks, Webhook};
@@ -40,6 +41,8 @@ pub struct Story {
     pub posted: Posted,
     /// How many have come.
     pub posts: u32,
+    /// How the call waited for somebody who can take it; `None`: it did not.
+    pub waited: Option<Box<Waited>>,
     /// Whether the call converted; `None` until it is over, and if its campaign has no conversion groups.
     pub conversion: Option<Conversion>,
     /// How long after its end that is found out, and what fires then; `None`: at the end.
@@ -150,6 +153,7 @@ impl Story {
             fired: Vec::new(),
             posted: Posted::default(),
             posts: 0,
+            waited: None,
             conversion: None,
             settles: None,
             deliveries: Vec::new(),

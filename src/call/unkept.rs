@@ -21,6 +21,8 @@ pub(super) struct Closed {
     pub(super) is_draining: bool,
     /// Nothing could be kept of them.
     pub(super) is_shut: bool,
+    /// Calls that a vendor carries were left to the next process.
+    pub(super) has_left: bool,
 }
 
 impl Closed {
@@ -35,6 +37,12 @@ impl Closed {
 }
 
 impl Engine {
+    /// The edge is going down, or is not: new calls are refused, and none waits for a buyer any more.
+    pub(super) fn set_draining(&mut self, is_on: bool) {
+        self.closed.is_draining = is_on;
+        self.core.rooms.is_closed = is_on;
+    }
+
     /// A call that was let in could not be written down, and nobody has heard of it.
     pub(super) fn handle_unkept(&mut self, now: Instant, uuid: CallUuid) {
         // It may have ended at once.

@@ -251,7 +251,7 @@ impl<'d> Lines<'d> {
         }
         // What is the same reads the same.
         let hours = terms.hours.as_ref();
-        let hours = hours.map(|open| format!("{} {}", open.hours, open.zone.name()));
+        let hours = hours.map(|open| format!("{} {}", open.hours.text(), open.zone.name()));
         let texts: Vec<_> = texts.iter().map(|text| text.value).collect();
         let quota = terms.quota.as_ref();
         let quota = quota.map(|quota| (quota.most, quota.on.label(), quota.zone.name()));

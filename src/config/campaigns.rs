@@ -12,7 +12,9 @@ use crate::config::keys;
 use crate::config::raw::{Section, Spot};
 use crate::config::routes::{self, Companies};
 use crate::config::terms;
-use crate::routing::campaign::{Answer, Campaign, Exit, Exits, Repeat, RepeatPolicy, Route};
+use crate::routing::campaign::{
+    Answer, Campaign, Exit, Exits, Repeat, RepeatPolicy, Route, Signal, Waiting,
+};
 use crate::routing::directory::CampaignId;
 use crate::routing::route::{Part, Together};
 use crate::routing::trunk::CompanyId;
@@ -60,6 +62,7 @@ impl<'d> Campaigns<'d> {
             campaigns.list.push(Arc::new(campaign));
         }
         campaigns.check_circles(desk);
+        callers::check_campaigns(cast.callers, |id| campaigns.ids.contains_key(id), desk);
         campaigns
     }
 
@@ -96,7 +99,9 @@ impl<'d> Campaigns<'d> {
             },
             exits,
             callers: callers::of(section, cast.callers, desk),
+            fills: callers::filled_by(id.value, cast.callers),
             repeat: repeat(section, desk),
+            waiting: waiting(section, desk),
             settle: settle(section, desk),
             is_direct: section
                 .choice("twilio", TWILIO, desk)
@@ -141,7 +146,8 @@ impl<'d> Campaigns<'d> {
         desk: &mut Desk<'_>,
     ) -> Option<Exit> {
         let dials = section.has("buyers") || section.has("groups");
-        let rejects = section.has("reject") || section.has("reason");
+        let reject = ["reject", "reason", "suppress"];
+        let rejects = reject.iter().any(|key| section.has(key));
         let ways = [dials, rejects, section.has("campaign")];
         if ways.iter().filter(|is_taken| **is_taken).count() != 1 {
             desk.fault(section.place, "is not one way out", EXIT);
@@ -182,6 +188,7 @@ impl<'d> Campaigns<'d> {
         Some(Exit::Reject(Answer {
             status: status.flatten(),
             reason: reason.map(|reason| reason.value.into()),
+            suppress: callers::suppressing(section, cast.callers, desk),
         }))
     }
 
@@ -355,5 +362,34 @@ const POLICIES: &[(&str, RepeatPolicy)] = &[
     ("original", RepeatPolicy::Original),
     ("original_first", RepeatPolicy::OriginalFirst),
     ("different", RepeatPolicy::Different),
+];
+/// How its calls wait that nobody can take now.
+fn waiting(section: &Section<'_>, desk: &mut Desk<'_>) -> Option<Waiting> {
+    let least = Duration::from_secs(1);
+    let time = section.duration("waiting_room", least, least..=MOST_WAIT, desk);
+    let most = section.integer("waiting_calls", 100, 1..=1000, desk);
+    let signal = section.choice("waiting_signal", SIGNAL, desk);
+    if !section.has("waiting_room") {
+        for key in ["waiting_calls", "waiting_signal"] {
+            if section.has(key) {
+                section.missing("waiting_room", "how long calls wait, such as \"60s\"", desk);
+                break;
+            }
+        }
+        return None;
+    }
+    Some(Waiting {
+        time,
+        most: u32::try_from(most).unwrap_or(1000),
+        signal: signal.map(|signal| signal.value).unwrap_or_default(),
+    })
+}
+
+/// Carriers give up on calls that nobody answers.
+const MOST_WAIT: Duration = Duration::from_secs(600);
+const SIGNAL: &[(&str, Signal)] = &[
+    ("queued", Signal::Queued),
+    ("ringing", Signal::Ringing),
+    ("none", Signal::None),
 ];
 const EXIT: &str = "one of { buyers = [\"night-desk\"] }, { campaign = \"overflow\" } and { reject = 603, reason = \"not_sold\" }";

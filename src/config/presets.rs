@@ -19,6 +19,10 @@ pub(super) enum Preset {
     /// It sends SRTP where a trunk of its asks for that (Plivo's documentation, "SIP Trunking (Zentrunk)", on codecs and
     /// encryption; read in November 2026). Its addresses were not to be had there, so `allow` lists them.
     Plivo,
+    /// It speaks plain RFC 3261 over UDP with port 5060, and names its customers the addresses that calls come from when they join
+    /// (Bandwidth's documentation, "Outbound Calling Integration Guide" and on SIP peers; read in November 2026): so a trunk's
+    /// defaults fit, and `allow` lists them.
+    Bandwidth,
 }
 
 impl Preset {
@@ -35,7 +39,7 @@ impl Preset {
                 value: networks::TWILIO,
                 place: section.place_of("preset"),
             }),
-            Self::Twilio | Self::Telnyx | Self::Plivo => None,
+            Self::Twilio | Self::Telnyx | Self::Plivo | Self::Bandwidth => None,
         }
     }
 
@@ -43,7 +47,7 @@ impl Preset {
     pub(super) fn media(self, section: &Section<'_>, terms: &mut MediaTerms) {
         let sends_srtp = match self {
             Self::Twilio | Self::Plivo => true,
-            Self::Telnyx => false,
+            Self::Telnyx | Self::Bandwidth => false,
         };
         if sends_srtp && !section.has("media") && terms.plane == Plane::Relay {
             terms.terms.srtp = Srtp::Allow;
@@ -87,7 +91,7 @@ pub(super) fn tickets(
         (None, Some(Preset::Twilio)) if !has_tickets => Tickets::Ignored,
         (None, Some(Preset::Twilio)) if section.is_filled("twilio_accounts") => Tickets::Taken,
         (None, Some(Preset::Twilio)) => Tickets::Required,
-        (None, Some(Preset::Telnyx | Preset::Plivo) | None) => Tickets::Ignored,
+        (None, Some(Preset::Telnyx | Preset::Plivo | Preset::Bandwidth) | None) => Tickets::Ignored,
     }
 }
 
@@ -95,6 +99,7 @@ const PRESETS: &[(&str, Preset)] = &[
     ("twilio", Preset::Twilio),
     ("telnyx", Preset::Telnyx),
     ("plivo", Preset::Plivo),
+    ("bandwidth", Preset::Bandwidth),
 ];
 
 const TICKETS: &[(&str, Tickets)] = &[

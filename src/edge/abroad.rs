@@ -10,13 +10,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
+use tracing::error;
 
 use crate::call::errand::{Said, Step};
 use crate::edge::inbox::{Letter, Mailbox};
+use crate::edge::reception::Left;
 use crate::net::clock;
 use crate::types::ids::CallUuid;
 
@@ -111,15 +115,58 @@ impl Correspondence {
         self.steps.has(call)
     }
 
+    /// Has calls taken up that the last process has begun, and returns when their shards have them.
+    pub(super) fn take_up(&self, left: Vec<Left>) {
+        let mut left = left.into_iter();
+        loop {
+            let batch = left.by_ref().take(BATCH).map(|call| self.post_left(call));
+            let batch: Vec<_> = batch.collect();
+            if batch.is_empty() {
+                return;
+            }
+            let until = clock::now() + PATIENCE;
+            for mut heard in batch {
+                while heard.try_recv() == Err(TryRecvError::Empty) && clock::now() < until {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    }
+
+    fn post_left(&self, call: Left) -> oneshot::Receiver<()> {
+        let Left {
+            uuid,
+            beginning,
+            before,
+        } = call;
+        // From here on it is known: who asks for it waits for what its shard says.
+        drop(self.steps.of(uuid));
+        let (heard, is_heard) = oneshot::channel();
+        let said = Said::TakeUp(Box::new(beginning), Box::new(before));
+        let letter = Letter::Abroad(AbroadLetter {
+            call: uuid,
+            said,
+            heard,
+        });
+        if !self.shard_of(uuid).is_some_and(|shard| shard.post(letter)) {
+            error!(call = %uuid, "a call that goes on finds no room, and is taken up by the next process");
+        }
+        is_heard
+    }
+
+    fn shard_of(&self, call: CallUuid) -> Option<&Mailbox> {
+        let bytes = call.as_bytes();
+        let place = usize::from(bytes.last().copied().unwrap_or_default());
+        self.shards.get(place % self.shards.len().max(1))
+    }
+
     /// Tells of a call; it is written down when this returns.
     ///
     /// # Errors
     ///
     /// When its shard has no room, or nothing could be written down.
     pub(super) async fn tell(&self, call: CallUuid, said: Said) -> Result<(), Unheard> {
-        let bytes = call.as_bytes();
-        let place = usize::from(bytes.last().copied().unwrap_or_default());
-        let shard = self.shards.get(place % self.shards.len().max(1));
+        let shard = self.shard_of(call);
         let (heard, is_heard) = oneshot::channel();
         let letter = Letter::Abroad(AbroadLetter { call, said, heard });
         if !shard.ok_or(Unheard)?.post(letter) {
@@ -179,6 +226,9 @@ impl AbroadDesk {
 
 /// How long somebody waits who asks: a vendor waits for 15 s, and asks again if it is told to.
 const PATIENCE: Duration = Duration::from_secs(7);
+
+/// Calls that are taken up at once: fewer than a shard's letters.
+const BATCH: usize = 1_024;
 
 /// How long the end of a call is known, for who asks again.
 const REMEMBERED: Duration = Duration::from_secs(3_600);

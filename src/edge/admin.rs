@@ -92,7 +92,7 @@ impl Panel {
         let is_closed = self.measure().await && self.boards.iter().all(|board| board.is_draining());
         is_closed.then(|| {
             let gauges = self.gauges();
-            gauges.calls_ringing + gauges.calls_talking + gauges.calls_ending
+            gauges.calls_ringing + gauges.calls_waiting + gauges.calls_talking + gauges.calls_ending
         })
     }
 
@@ -219,6 +219,10 @@ async fn show_health(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
 async fn show_readiness(State(panel): State<Arc<Panel>>) -> impl IntoResponse {
     if panel.is_draining.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if !panel.measure().await {
+        (StatusCode::SERVICE_UNAVAILABLE, "a shard does not answer\n")
+    } else if panel.boards.iter().any(|board| board.is_shut()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "calls cannot be kept\n")
     } else {
         (StatusCode::OK, "ready\n")
     }

@@ -49,7 +49,7 @@ pub struct Ask {
     /// `buyer=number` or `group:id=number`: calls at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<String>,
-    /// `buyer.day=number` or `group:id.hour=number`: calls that count in a window.
+    /// `buyer.day=number`, `group:id.hour=number` or `number:+12125550101.day=number`: calls that count in a window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counted: Vec<String>,
 }

@@ -193,6 +193,7 @@ impl Guard {
             | Event::Retransmitted
             | Event::Stray
             | Event::Started { .. }
+            | Event::TakenUp { .. }
             | Event::AttemptFailed { .. }
             | Event::Answered { .. }
             | Event::Ended { .. }
@@ -367,6 +368,7 @@ fn weight(why: Refusal) -> Weight {
         Refusal::Loop
         | Refusal::Privacy
         | Refusal::ReferTarget
+        | Refusal::Replaces
         | Refusal::SessionInterval
         | Refusal::Merged
         | Refusal::OldCSeq

@@ -196,6 +196,11 @@ impl Mailbox {
 }
 
 impl Inbox {
+    /// Whether there is something in the queues, of which the poll may not have told yet.
+    pub(super) fn has_rung(&self) -> bool {
+        self.bell.is_rung.load(Ordering::SeqCst)
+    }
+
     /// To be called before the queues are emptied: what is left afterwards rings again.
     pub(super) fn hush(&self) {
         self.bell.is_rung.swap(false, Ordering::SeqCst);
@@ -240,6 +245,7 @@ impl Bell {
 #[derive(Default)]
 pub(super) struct Board {
     calls_ringing: AtomicUsize,
+    calls_waiting: AtomicUsize,
     calls_talking: AtomicUsize,
     calls_ending: AtomicUsize,
     server_transactions: AtomicUsize,
@@ -254,7 +260,16 @@ pub(super) struct Board {
     banned: AtomicUsize,
     /// In microseconds.
     worst_wait: AtomicUsize,
+    is_shut: AtomicBool,
     is_draining: AtomicBool,
+}
+
+/// Why a shard refuses new calls.
+pub(super) struct Closed {
+    /// It was told to.
+    pub(super) is_draining: bool,
+    /// The journal cannot be written.
+    pub(super) is_shut: bool,
 }
 
 impl Board {
@@ -263,12 +278,13 @@ impl Board {
         gauges: &Gauges,
         banned: usize,
         worst_wait: Duration,
-        is_draining: bool,
+        closed: Closed,
     ) {
         let worst_wait = usize::try_from(worst_wait.as_micros()).unwrap_or(usize::MAX);
         let [free, resting, in_use] = &self.media_ports;
         let pairs = [
             (&self.calls_ringing, gauges.calls_ringing),
+            (&self.calls_waiting, gauges.calls_waiting),
             (&self.calls_talking, gauges.calls_talking),
             (&self.calls_ending, gauges.calls_ending),
             (&self.server_transactions, gauges.server_transactions),
@@ -288,13 +304,20 @@ impl Board {
         for (shown, value) in self.media_clashes.iter().zip([clashes, none]) {
             shown.store(value, Ordering::Relaxed);
         }
+        self.is_shut.store(closed.is_shut, Ordering::Relaxed);
         // Last: whoever sees it sees the calls that were let in before.
-        self.is_draining.store(is_draining, Ordering::Release);
+        self.is_draining
+            .store(closed.is_draining, Ordering::Release);
     }
 
     /// Whether the shard has heard that it is to refuse new calls.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the shard refuses new calls because they cannot be kept.
+    pub(super) fn is_shut(&self) -> bool {
+        self.is_shut.load(Ordering::Relaxed)
     }
 
     /// Senders that the shard does not hear.
@@ -311,6 +334,7 @@ impl Board {
     pub(super) fn add_to(&self, sum: &mut Gauges) {
         let Gauges {
             calls_ringing,
+            calls_waiting,
             calls_talking,
             calls_ending,
             server_transactions,
@@ -331,6 +355,7 @@ impl Board {
         }
         let pairs = [
             (calls_ringing, &self.calls_ringing),
+            (calls_waiting, &self.calls_waiting),
             (calls_talking, &self.calls_talking),
             (calls_ending, &self.calls_ending),
             (server_transactions, &self.server_transactions),

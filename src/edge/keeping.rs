@@ -2,12 +2,14 @@
 //! nowhere; with a store, deliveries are made, too.
 
 use std::io;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use tracing::{error, info};
 
+use crate::call::input::Which;
 use crate::call::record::Record;
 use crate::config::{Dns, HttpClient, Storage};
 use crate::edge::StartError;
@@ -21,7 +23,7 @@ use crate::edge::journal;
 use crate::edge::ledger::Ledger;
 use crate::edge::notebook::Notebook;
 use crate::edge::recall::{RecallDesk, Remembrance};
-use crate::edge::reception::Reception;
+use crate::edge::reception::{Left, Reception, Whose};
 use crate::edge::storeroom::{self, Storeroom, Terms};
 use crate::edge::writers::{Destination, RecordWriter, Records, Teller};
 use crate::store::Lane;
@@ -61,6 +63,8 @@ pub(super) struct Wishes<'w> {
     pub(super) http_client: HttpClient,
     pub(super) dns: &'w Dns,
     pub(super) shards: usize,
+    /// By what calls are known that a vendor carries.
+    pub(super) whose: Whose<'w>,
 }
 
 impl Keeping {
@@ -77,6 +81,7 @@ impl Keeping {
             http_client,
             dns,
             shards,
+            whose,
         } = wishes;
         let figures = StoreFigures::new(metrics);
         if storage.is_none() {
@@ -89,6 +94,7 @@ impl Keeping {
                 records,
                 node,
                 shards,
+                whose,
             };
             Storeroom::open(terms, metrics, figures)
         });
@@ -145,6 +151,22 @@ impl Keeping {
             notebook,
             teller,
         })
+    }
+
+    /// The calls that end with the process: those that a vendor carries only if nothing outlives it.
+    pub(super) fn whom_to_end(&self) -> Which {
+        match self.store {
+            Some(_) => Which::Leaving,
+            None => Which::All,
+        }
+    }
+
+    /// Calls that the last process has begun, and that go on.
+    pub(super) fn take_left(&mut self) -> Vec<Left> {
+        let store = self.store.as_mut();
+        store
+            .map(|store| mem::take(&mut store.left))
+            .unwrap_or_default()
     }
 
     /// Starts whoever hears what is said of calls that are over; `None`: there is no store.

@@ -74,7 +74,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::call::input::Which;
 use crate::call::policy::{Listener, Policy};
 use crate::call::record::Record;
 use crate::config::{Node, Settings};
@@ -92,7 +91,7 @@ use crate::edge::keeping::{Keeping, Wishes};
 use crate::edge::ledger::Ledger;
 use crate::edge::media::Planes;
 use crate::edge::postroom::{Postroom, StreamSettings};
-use crate::edge::reception::Reception;
+use crate::edge::reception::{Reception, Whose};
 use crate::edge::reload::Fixed;
 use crate::edge::self_check::SelfCheck;
 use crate::edge::shard::Seat;
@@ -236,6 +235,7 @@ impl Edge {
             http_client: http_client.clone(),
             dns: &dns,
             shards: node.shards,
+            whose: Whose::of(&policy, twilio.as_deref()),
         };
         let mut keeping = Keeping::start(wishes, sink, &metrics)?;
 
@@ -365,6 +365,8 @@ impl Edge {
             edge.shards.push(thread.spawn(move || shard::run(seat))?);
         }
         drop((asker, courier));
+        let left = edge.keeping.take_left();
+        Correspondence::new(steps, mailboxes).take_up(left);
         edge.admin = Some(Admin::start(panel_door, panel)?);
         if !doors_of_http.is_empty() {
             edge.sidecar = Some(Sidecar::start(&doors_of_http, &edge.office)?);
@@ -415,9 +417,9 @@ impl Edge {
         self.order_all(|| Order::Drain);
     }
 
-    /// Ends all calls.
+    /// Ends all calls; those that Twilio carries go on there, and are left to the next process if anything is.
     pub fn hang_up(&self) {
-        self.order_all(|| Order::Hangup(Which::All));
+        self.order_all(|| Order::Hangup(self.keeping.whom_to_end()));
     }
 
     /// Stops all threads, and returns when the last call record is on the disk. Calls under way are

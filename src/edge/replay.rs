@@ -15,7 +15,7 @@ use crate::call::policy::Policy;
 use crate::call::replay::{End, Fate, Replayed, WhyPassed, replay};
 use crate::hooks::conversion::Conversion;
 use crate::hooks::trigger::Trigger;
-use crate::routing::trunk::Trunk;
+use crate::routing::trunk::{CompanyId, Tickets, Trunk};
 use crate::telemetry::reading::{self, Recorded, Unusable};
 use crate::telemetry::record::{conversion, decision};
 use crate::types::money::Money;
@@ -88,24 +88,41 @@ pub fn run(
     Ok(summary)
 }
 
-/// The trunk of a call that a vendor has carried, which came by none.
-fn nobodys(policy: &Policy, recorded: &Recorded) -> Option<Arc<Trunk>> {
-    if recorded.trunk != TRUNK {
-        return None;
+/// The trunk of a call, and whose number it dialled: what a ticket has said, where it may have shown one.
+fn way(policy: &Policy, recorded: &Recorded) -> Option<(Arc<Trunk>, CompanyId)> {
+    let mut trunks = policy.trunks.iter();
+    let known = trunks.find(|trunk| *trunk.id == *recorded.trunk).cloned();
+    let is_nobodys = recorded.trunk == TRUNK;
+    // A vendor's own call has come by none.
+    let nobodys = || is_nobodys.then(|| Arc::new(Trunk::new(TRUNK, CompanyId(0))));
+    let trunk = known.or_else(nobodys)?;
+    let mut company = trunk.company;
+    if is_nobodys || trunk.tickets != Tickets::Ignored {
+        let said = match &recorded.company {
+            Some(id) => policy.directory.company(id),
+            // Of a number that is not in use is said only to whose campaign it leads.
+            None if recorded.campaign.is_some() => owner(policy, recorded),
+            None => None,
+        };
+        company = said.unwrap_or(company);
     }
+    Some((trunk, company))
+}
+
+/// Whose the number is.
+fn owner(policy: &Policy, recorded: &Recorded) -> Option<CompanyId> {
     let directory = &policy.directory;
     let line = directory.numbers.get(&recorded.call.dialled.ok()?)?;
     let campaign = directory.campaigns.get(line.campaign.0 as usize)?;
-    Some(Arc::new(Trunk::new(TRUNK, campaign.company)))
+    Some(campaign.company)
 }
 
 impl Summary {
     /// Replays one call; `Some`: it would be another.
     pub fn take(&mut self, line: usize, policy: &Policy, recorded: &Recorded) -> Option<Changed> {
-        let mut trunks = policy.trunks.iter();
-        let trunk = trunks.find(|trunk| *trunk.id == *recorded.trunk).cloned();
-        let trunk = trunk.or_else(|| nobodys(policy, recorded));
-        let replayed = trunk.map(|trunk| replay(policy, &trunk, &recorded.call));
+        let way = way(policy, recorded);
+        let replayed =
+            way.map(|(trunk, company)| replay(policy, (&trunk, company), &recorded.call));
         let changed = compare(line, recorded, replayed.as_ref());
         self.add(recorded, replayed.as_ref(), changed.is_some());
         changed
@@ -226,7 +243,7 @@ fn passed(recorded: &Recorded) -> Vec<Passing> {
             buyer: one.buyer.to_string(),
             why: why.to_string(),
         }),
-        WhyPassed::Down | WhyPassed::Full { .. } | WhyPassed::Unknown => None,
+        WhyPassed::Down | WhyPassed::Phone | WhyPassed::Full { .. } | WhyPassed::Unknown => None,
     });
     judged.collect()
 }

@@ -31,7 +31,7 @@ use crate::call::input::Input;
 use crate::call::policy::Policy;
 use crate::edge::abroad::AbroadLetter;
 use crate::edge::effects::Effects;
-use crate::edge::inbox::{Board, Inbox, Letter, Order};
+use crate::edge::inbox::{Board, Closed, Inbox, Letter, Order};
 use crate::edge::pace::Pace;
 use crate::edge::turn::{attempt, drain};
 use crate::edge::valve::Passage;
@@ -273,7 +273,8 @@ impl Shard {
     }
 
     fn read_inbox(&mut self, now: Instant) {
-        if !self.is_rung {
+        // It may have rung since the poll, and a datagram may have come behind what it rang for.
+        if !self.is_rung && !self.inbox.has_rung() {
             return;
         }
         self.inbox.hush();
@@ -313,7 +314,11 @@ impl Shard {
                     let banned = self.effects.banned(now);
                     let wait = self.effects.take_worst_wait();
                     let gauges = self.engine.gauges();
-                    self.board.write(&gauges, banned, wait, self.is_draining);
+                    let closed = Closed {
+                        is_draining: self.is_draining,
+                        is_shut: self.is_shut,
+                    };
+                    self.board.write(&gauges, banned, wait, closed);
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(());
                 }

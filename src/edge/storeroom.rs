@@ -21,6 +21,8 @@ use tracing::{error, info, warn};
 
 use crate::config::Storage;
 use crate::edge::last_sign::LastSign;
+use crate::edge::reception;
+use crate::edge::reception::Whose;
 use crate::net::clock;
 use crate::store::entry::{Admitted, Answered, Awaited, Ended, Past, Said};
 use crate::store::{
@@ -50,6 +52,8 @@ pub(super) struct Storeroom {
     syncer: JoinHandle<()>,
     is_over: Arc<AtomicBool>,
     shelf: Shelf,
+    /// Calls that the last process has begun, and that go on.
+    pub(super) left: Vec<reception::Left>,
     _lock: Lock,
 }
 
@@ -71,6 +75,8 @@ pub(super) struct Terms<'t> {
     /// Named in records.
     pub(super) node: &'t str,
     pub(super) shards: usize,
+    /// By what calls are known that a vendor carries.
+    pub(super) whose: Whose<'t>,
 }
 
 impl Storeroom {
@@ -96,7 +102,7 @@ impl Storeroom {
             lanes,
             keeper,
             shelf,
-            left,
+            mut left,
             lock,
         } = Store::open(&storage.data_dir, lanes, options, moment())?;
         let mut lanes = lanes.into_iter();
@@ -110,7 +116,11 @@ impl Storeroom {
         let notes = lanes.next().ok_or_else(missing)?;
         let clerk = lanes.next().ok_or_else(missing)?;
         let sign = LastSign::open(&storage.data_dir).map_err(system)?;
-        announce(storage, &left);
+        let now = moment();
+        let alive = sign.left.unwrap_or(now).min(now);
+        let whose = &terms.whose;
+        let going_on = whose.take(&mut left.calls, &shelf, (now, alive));
+        announce(storage, &left, going_on.len());
         end_left(&left, (terms.node, sign.left), &mut records).map_err(system)?;
 
         let is_over = Arc::new(AtomicBool::new(false));
@@ -135,6 +145,7 @@ impl Storeroom {
             syncer: syncer.map_err(system)?,
             is_over,
             shelf,
+            left: going_on,
             _lock: lock,
         };
         let lanes = Lanes {
@@ -250,7 +261,7 @@ fn sync(shelf: &Shelf, is_over: &AtomicBool, mut sign: LastSign) {
 }
 
 /// Says what is kept, and what the last process has left.
-fn announce(storage: &Storage, left: &Left) {
+fn announce(storage: &Storage, left: &Left, going_on: usize) {
     let Left {
         calls,
         entries,
@@ -260,6 +271,7 @@ fn announce(storage: &Storage, left: &Left) {
         data_dir = %storage.data_dir.display(),
         entries,
         calls = calls.len(),
+        going_on,
         "the store is open"
     );
     if !calls.is_empty() {

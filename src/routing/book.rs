@@ -186,6 +186,31 @@ impl Book {
         Ok(hold)
     }
 
+    /// Takes the places of a call that another process has let in: it has them whatever the limits say now. What counts by the
+    /// attempt has counted, and so has what counts by the answer if it `is_answered`.
+    pub fn resume(&mut self, now: Moment, claims: &[Claim], is_answered: bool) -> Hold {
+        let parts = claims.iter().map(|claim| {
+            let on = claim.quota.as_ref().map(|quota| quota.on);
+            let on = on.unwrap_or_default();
+            let has_counted = match on {
+                CapOn::Attempt => true,
+                CapOn::Answer => is_answered,
+                CapOn::Conversion => false,
+            };
+            let wanted = Claim {
+                quota: claim.quota.clone().filter(|_| !has_counted),
+                caps: Caps::default(),
+                party: claim.party.clone(),
+            };
+            let account = self.accounts.entry(claim.party.clone()).or_default();
+            let held = account.take(now, 0, &wanted);
+            let party = wanted.party;
+            Part { party, on, held }
+        });
+        let parts = parts.collect();
+        Hold { parts }
+    }
+
     /// The call did what counts with some of its parties: the places that it holds there count from now on, and are added to
     /// `counted`.
     pub fn commit(&mut self, hold: &mut Hold, what: CapOn, counted: &mut Vec<Counted>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::routing::buyer::Buyer;
-use crate::routing::callers::Lists;
+use crate::routing::callers::{CallerList, Lists};
 use crate::routing::directory::CampaignId;
 pub use crate::routing::route::Route;
 use crate::routing::rules::After;
@@ -27,8 +27,12 @@ pub struct Campaign {
     pub exits: Exits,
     /// Which callers it takes.
     pub callers: Lists,
+    /// Lists onto which its calls put their callers when they are over.
+    pub fills: Vec<Arc<CallerList>>,
     /// Who gets a caller that was here before.
     pub repeat: Repeat,
+    /// How calls wait that nobody can take now; `None`: they do not.
+    pub waiting: Option<Waiting>,
     /// For how long hooks that count calls pass over a caller that was here before; zero: not at all.
     pub dedupe: Duration,
     /// How long after its end a call's conversion is found out, so that what is said of it until then counts.
@@ -49,7 +53,9 @@ impl Campaign {
             route: Route::new(buyers),
             exits: Exits::default(),
             callers: Lists::default(),
+            fills: Vec::new(),
             repeat: Repeat::default(),
+            waiting: None,
             dedupe: Duration::ZERO,
             settle: Duration::ZERO,
             is_direct: false,
@@ -58,6 +64,14 @@ impl Campaign {
 }
 
 impl Campaign {
+    /// The lists onto which those come who are refused.
+    fn suppressing(&self) -> impl Iterator<Item = &Arc<CallerList>> {
+        self.exits.iter().filter_map(|(_, exit)| match exit {
+            Exit::Reject(answer) => answer.suppress.as_ref(),
+            Exit::Dial(_) | Exit::Campaign(_) => None,
+        })
+    }
+
     /// For how long it wants earlier calls of a caller remembered, its exits to other campaigns left out; zero: it asks for
     /// none.
     #[must_use]
@@ -73,7 +87,10 @@ impl Campaign {
             Exit::Campaign(_) | Exit::Reject(_) => Duration::ZERO,
         });
         let routes = exits.max().unwrap_or_default().max(self.route.memory());
-        repeat.max(routes)
+        let filled = self.fills.iter().chain(self.suppressing());
+        let ttls = filled.filter_map(|list| Some(list.guests.as_ref()?.ttl));
+        let lists = ttls.max().unwrap_or_default().max(self.callers.memory());
+        repeat.max(routes).max(lists)
     }
 }
 
@@ -114,6 +131,17 @@ impl Cause {
         }
     }
 
+    /// Whether it may be otherwise in a minute.
+    #[must_use]
+    pub fn may_change(self) -> bool {
+        match self {
+            Self::AllCapped | Self::NoMatch | Self::AllDown | Self::AllClosed | Self::NoAnswer => {
+                true
+            }
+            Self::NoBuyer | Self::AllDuplicate | Self::Suppressed => false,
+        }
+    }
+
     /// What the caller is told by the Reason header, and the record.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -144,6 +172,29 @@ impl Cause {
             | Self::Suppressed => 603,
         }
     }
+}
+
+/// How calls wait that nobody can take now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How long at most.
+    pub time: Duration,
+    /// How many at once, in one shard.
+    pub most: u32,
+    /// What their callers are told.
+    pub signal: Signal,
+}
+
+/// What a caller is told that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Signal {
+    /// 182 Queued.
+    #[default]
+    Queued,
+    /// 180 Ringing: what every carrier plays something for.
+    Ringing,
+    /// Nothing but the 100 that it has.
+    None,
 }
 
 /// What becomes of calls that nobody is left for. `None`: they are refused.
@@ -207,6 +258,8 @@ pub struct Answer {
     pub status: Option<u16>,
     /// What the Reason header and the record say; `None`: what the cause says.
     pub reason: Option<Arc<str>>,
+    /// The list onto which the caller comes with it, which has guests; `None`: none.
+    pub suppress: Option<Arc<CallerList>>,
 }
 
 /// Who gets a caller that was here before.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::routing::book::Claim;
 use crate::routing::directory::Directory;
 use crate::routing::window::{Span, Window};
 use crate::routing::zone::Zone;
@@ -142,6 +143,54 @@ impl Counters for Stated {
 
     fn is_down(&self, buyer: &str) -> bool {
         self.down.contains(buyer)
+    }
+}
+
+/// What others know counts, and what one call has taken besides.
+pub struct Taken<'c> {
+    others: &'c dyn Counters,
+    places: BTreeMap<Party, u32>,
+}
+
+impl<'c> Taken<'c> {
+    /// Nothing is taken yet.
+    #[must_use]
+    pub fn of(others: &'c dyn Counters) -> Self {
+        Self {
+            others,
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a place of each.
+    pub fn take(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            *self.places.entry(claim.party.clone()).or_default() += 1;
+        }
+    }
+
+    fn places(&self, party: &Party) -> u32 {
+        self.places.get(party).copied().unwrap_or_default()
+    }
+}
+
+impl Counters for Taken<'_> {
+    fn is_known(&self) -> bool {
+        self.others.is_known()
+    }
+
+    fn calls(&self, party: &Party) -> Option<u32> {
+        let others = self.others.calls(party)?;
+        Some(others.saturating_add(self.places(party)))
+    }
+
+    fn counted(&self, party: &Party, window: Window) -> Option<u32> {
+        let others = self.others.counted(party, window)?;
+        Some(others.saturating_add(self.places(party)))
+    }
+
+    fn is_down(&self, buyer: &str) -> bool {
+        self.others.is_down(buyer)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::routing::caps::Counters;
 use crate::routing::directory::Directory;
 use crate::routing::facts::Facts;
 use crate::routing::judge::Judge;
-use crate::routing::questions::Answers;
+use crate::routing::questions::{Alone, Among, Answers};
 use crate::routing::route::{Joined, Order};
 use crate::routing::verdict::Verdict;
 use crate::routing::weight::Ranks;
@@ -111,6 +111,9 @@ pub fn decide(
         facts,
         counters,
     };
+    if call.is_barred() {
+        return call.leave(trail, Cause::Suppressed, Vec::new());
+    }
     call.enter(trail, Vec::new())
 }
 
@@ -145,10 +148,10 @@ pub fn recheck(
     facts: &Facts,
     counters: &dyn Counters,
     campaign: &Campaign,
-    buyer: &Buyer,
+    buyer: &Arc<Buyer>,
 ) -> Verdict {
-    let conditions = || buyer.rules.conditions.matches(facts);
-    let against = Judge::new(now, facts, counters, campaign).against(buyer, conditions);
+    let rules = &buyer.rules;
+    let against = Judge::new(now, facts, counters, campaign).against(buyer, Alone { rules, facts });
     against.unwrap_or(Verdict::Fits)
 }
 
@@ -173,6 +176,18 @@ enum Outcome {
 }
 
 impl Call<'_> {
+    /// Whether lists on which callers come and go keep this one out; the others were asked when it came.
+    fn is_barred(&self) -> bool {
+        let campaign = &self.facts.campaign;
+        let company = self
+            .directory
+            .companies
+            .get(usize::from(campaign.company.0));
+        let lists = company.map(|company| &company.callers).into_iter();
+        let mut lists = lists.chain([&campaign.callers]);
+        lists.any(|lists| lists.has_guests() && lists.check(self.now, self.facts).is_err())
+    }
+
     /// The campaign of the trail decides.
     fn enter(&self, trail: Trail, mut looks: Vec<Look>) -> Decision {
         let campaign = Arc::clone(&trail.campaign);
@@ -226,7 +241,7 @@ impl Call<'_> {
                         jumps: trail.jumps + 1,
                         taken: 0,
                     };
-                    if next.callers.check(self.facts.caller).is_err() {
+                    if next.callers.check(self.now, self.facts).is_err() {
                         cause = Cause::Suppressed;
                         continue;
                     }
@@ -264,11 +279,14 @@ impl Call<'_> {
         let mut verdicts = vec![Verdict::Fits; route.buyers().len()];
         let mut fitting = SmallVec::<[u32; 64]>::new();
         let mut first = None;
-        for ((buyer, verdict), place) in route.buyers().iter().zip(&mut verdicts).zip(0..) {
-            match judge.against(buyer, || answers.of(place as usize)) {
+        let all = route.buyers().iter().zip(answers.each()).zip(0..);
+        for (((buyer, asked), place), verdict) in all.zip(&mut verdicts) {
+            let answers = &mut answers;
+            match judge.against(buyer, Among { answers, asked }) {
                 Some(against) => *verdict = against,
                 None => {
-                    if judge.favourite() == Some(&*buyer.id) {
+                    let favourite = judge.favourite();
+                    if favourite.is_some_and(|favourite| *favourite == *buyer.id) {
                         first = Some(place);
                     }
                     fitting.push(place);

@@ -8,6 +8,7 @@ use crate::routing::callers::Lists;
 use crate::routing::campaign::Campaign;
 use crate::routing::caps::Quota;
 use crate::routing::rules::Schedule;
+use crate::routing::trunk::CompanyId;
 use crate::types::number::Number;
 use crate::types::secret::Secret;
 use crate::types::tag::Tags;
@@ -15,7 +16,7 @@ use crate::types::tag::Tags;
 /// All that routing knows. Replaced as a whole, never changed.
 #[derive(Default)]
 pub struct Directory {
-    /// Companies, by [`CompanyId`](crate::routing::trunk::CompanyId).
+    /// Companies, by [`CompanyId`].
     pub companies: Vec<Company>,
     /// All buyers, by id.
     pub buyers: BTreeMap<Arc<str>, Arc<Buyer>>,
@@ -48,6 +49,14 @@ impl Directory {
         place
             .and_then(|place| self.terms.get(place))
             .unwrap_or(&USUAL)
+    }
+
+    /// The company of this id.
+    #[must_use]
+    pub fn company(&self, id: &str) -> Option<CompanyId> {
+        let mut companies = self.companies.iter();
+        let place = companies.position(|company| *company.id == *id)?;
+        u16::try_from(place).ok().map(CompanyId)
     }
 
     /// How many calls a number takes; `None`: any, or there is no such number.

@@ -60,6 +60,8 @@ pub struct Facts {
 pub struct Past {
     /// Those that are known, in any order.
     pub calls: Vec<PastCall>,
+    /// What else of it is remembered: which lists it came onto, as their marks, and when.
+    pub marks: Vec<(Arc<str>, Moment)>,
     /// There may be others: whoever keeps them was asked, and has not answered.
     pub is_unknown: bool,
 }

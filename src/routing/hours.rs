@@ -3,7 +3,6 @@
 //! A day has several blocks: `09:00-12:00` and `13:00-17:00`, or `22:00-06:00` until the next morning. An inverted block is
 //! when it is closed, on a day that is open else. A day without a block is closed, a week without one is always open.
 
-use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -11,10 +10,12 @@ use thiserror::Error;
 use crate::routing::zone::Local;
 
 /// The minutes of a week that are open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Hours {
     /// Minutes of the week, in order, at which it opens, closes, opens and so on; it is closed before the first.
     turns: Box<[u16]>,
+    /// The same for people.
+    text: Box<str>,
 }
 
 /// One block of a day.
@@ -83,6 +84,7 @@ impl Hours {
             was_open = is_open;
         }
         Some(Self {
+            text: ranges(&turns).into(),
             turns: turns.into(),
         })
     }
@@ -92,6 +94,12 @@ impl Hours {
     pub fn is_open(&self, local: Local) -> bool {
         let minute = local.minute_of_week();
         self.turns.partition_point(|turn| *turn <= minute) % 2 == 1
+    }
+
+    /// As ranges of the week: `sun 09:00-17:00, mon 09:00-12:00`.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether it is never open.
@@ -138,29 +146,30 @@ impl FromStr for Blocks {
     }
 }
 
-impl fmt::Display for Hours {
-    /// As ranges of the week: `sun 09:00-17:00, mon 09:00-12:00`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.turns.is_empty() {
-            return f.write_str("never");
-        }
-        for (place, pair) in self.turns.chunks(2).enumerate() {
-            let open = pair.first().copied().unwrap_or_default();
-            let close = pair.get(1).copied().unwrap_or(WEEK);
-            let comma = if place == 0 { "" } else { ", " };
-            let name = |minute: u16| NAMES.get(usize::from(minute / DAY)).copied();
-            let day = name(open).unwrap_or_default();
-            write!(f, "{comma}{day} {:02}:{:02}-", open % DAY / 60, open % 60)?;
-            // Midnight is the end of the day before.
-            let last = name(close - 1).unwrap_or_default();
-            if last != day {
-                write!(f, "{last} ")?;
-            }
-            let end = (close - 1) % DAY + 1;
-            write!(f, "{:02}:{:02}", end / 60, end % 60)?;
-        }
-        Ok(())
+/// The ranges of the week between these minutes: `sun 09:00-17:00, mon 09:00-12:00`.
+fn ranges(turns: &[u16]) -> String {
+    if turns.is_empty() {
+        return "never".to_owned();
     }
+    let ranges = turns.chunks(2).map(|pair| {
+        let open = pair.first().copied().unwrap_or_default();
+        let close = pair.get(1).copied().unwrap_or(WEEK);
+        let name = |minute: u16| NAMES.get(usize::from(minute / DAY)).copied();
+        let day = name(open).unwrap_or_default();
+        // Midnight is the end of the day before.
+        let last = name(close - 1).filter(|last| *last != day);
+        let space = if last.is_some() { " " } else { "" };
+        let end = (close - 1) % DAY + 1;
+        format!(
+            "{day} {:02}:{:02}-{}{space}{:02}:{:02}",
+            open % DAY / 60,
+            open % 60,
+            last.unwrap_or_default(),
+            end / 60,
+            end % 60
+        )
+    });
+    ranges.collect::<Vec<_>>().join(", ")
 }
 
 /// Opens or closes the minutes from `start` up to `end`; what is past the week is its beginning.
@@ -265,7 +274,7 @@ mod tests {
         assert!(is_open_at(&late, "2024-11-10T05:59:59Z"));
         assert!(!is_open_at(&late, "2024-11-10T06:00:00Z"));
         assert!(!is_open_at(&late, "2024-11-09T05:00:00Z"));
-        assert_eq!(late.to_string(), "sun 00:00-06:00, sat 22:00-24:00");
+        assert_eq!(late.text(), "sun 00:00-06:00, sat 22:00-24:00");
     }
 
     #[test]
@@ -274,7 +283,7 @@ mod tests {
         assert_eq!(Hours::of(&blocks("daily 00:00-24:00")), None);
         let never = Hours::of(&blocks("daily not 00:00-24:00")).expect("hours");
         assert!(never.is_never());
-        assert_eq!(never.to_string(), "never");
+        assert_eq!(never.text(), "never");
     }
 
     #[test]

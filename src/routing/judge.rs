@@ -8,10 +8,10 @@ use crate::routing::buyer::Buyer;
 use crate::routing::campaign::{Campaign, RepeatPolicy};
 use crate::routing::caps::{CapKind, Caps, Counters, Party, Quota};
 use crate::routing::facts::{Facts, PastCall};
+use crate::routing::questions::Answered;
 use crate::routing::verdict::{Reached, Verdict};
 use crate::routing::window::Span;
 use crate::routing::zone::{Local, Zone};
-use crate::types::condition::Mismatch;
 use crate::types::moment::Moment;
 
 /// What does not change while the buyers of one route are looked at.
@@ -57,33 +57,43 @@ impl<'c> Judge<'c> {
         self.original.as_deref()
     }
 
-    /// The first reason against `buyer`; `None`: it may be tried. `conditions` says whether what it asks of the call holds.
+    /// The first reason against `buyer`; `None`: it may be tried. `asked` knows what it asks of the call: the buyer itself is
+    /// only looked at where that is not enough.
     pub(super) fn against(
         &mut self,
-        buyer: &Buyer,
-        conditions: impl FnOnce() -> Result<(), Mismatch>,
+        buyer: &Arc<Buyer>,
+        mut asked: impl Answered,
     ) -> Option<Verdict> {
-        let rules = &buyer.rules;
-        if self.facts.tried.contains(&buyer.id) {
+        let gist = asked.gist();
+        let tried = &self.facts.tried;
+        if !tried.is_empty() && tried.contains(&buyer.id) {
             return Some(Verdict::Tried);
         }
-        if rules.is_paused {
+        if gist.is_paused {
             return Some(Verdict::Paused);
         }
-        if let Some(schedule) = &rules.hours {
-            let local = self.local(&schedule.zone);
-            if !schedule.hours.is_open(local) {
-                return Some(Verdict::Closed(local));
-            }
+        if gist.has_hours
+            && let Err(local) = asked.hours(|schedule| self.local(&schedule.zone))
+        {
+            return Some(Verdict::Closed(local));
         }
-        if let Err(barred) = rules.callers.check(self.facts.caller) {
+        if gist.has_lists
+            && let Err(barred) = buyer.rules.callers.check(self.now, self.facts)
+        {
             return Some(Verdict::Denied(barred));
         }
-        if let Err(mismatch) = conditions() {
+        if let Err(mismatch) = asked.conditions() {
             return Some(Verdict::Mismatch(mismatch));
         }
-        self.came_before(buyer)
-            .or_else(|| self.full(buyer))
+        self.came_before(buyer).or_else(|| self.taken(buyer))
+    }
+
+    /// Whether what is known of the buyer's calls is against it.
+    fn taken(&mut self, buyer: &Buyer) -> Option<Verdict> {
+        if !self.counters.is_known() {
+            return None;
+        }
+        self.full(buyer)
             .or_else(|| self.counters.is_down(&buyer.id).then_some(Verdict::Down))
     }
 
@@ -99,7 +109,8 @@ impl<'c> Judge<'c> {
             return Some(Verdict::Duplicate(at));
         }
         // Who does not want a caller again may rely on it.
-        if past.is_unknown && buyer.rules.once.is_some() {
+        let relies = || buyer.rules.once.is_some() || buyer.rules.callers.has_guests();
+        if past.is_unknown && relies() {
             return Some(Verdict::PastUnknown);
         }
         let repeat = self.campaign.repeat;
@@ -119,9 +130,6 @@ impl<'c> Judge<'c> {
 
     fn full(&mut self, buyer: &Buyer) -> Option<Verdict> {
         let rules = &buyer.rules;
-        if !self.counters.is_known() {
-            return None;
-        }
         if buyer.caps.is_limited() || rules.quota.is_some() {
             let party = Party::Buyer(Arc::clone(&buyer.id));
             if let Some(reached) = self.reached(&party, buyer.caps, rules.quota.as_deref()) {

@@ -31,10 +31,13 @@ pub struct Route {
 struct Stand {
     priority: i32,
     /// What its share of the calls of its priority goes by; `None`: they go as configured.
-    weight: Option<(Arc<str>, u32)>,
+    weight: Option<(DrawnBy, u32)>,
     /// Place of the first of those that it is called together with; its own if it is called alone.
     party: u32,
 }
+
+/// What a share of the calls is drawn by: an id. Of a usual length it is at hand with those of the other buyers.
+type DrawnBy = SmallVec<[u8; 24]>;
 
 /// What a route is made of.
 #[derive(Debug, Clone)]
@@ -151,7 +154,10 @@ impl Route {
             let priority = part.priority();
             let mut peers = parts.iter().filter(|one| one.priority() == priority);
             let goes_by_weight = peers.any(|one| one.weight().is_some());
-            let weight = goes_by_weight.then(|| (part.id().clone(), part.weight().unwrap_or(1)));
+            let weight = goes_by_weight.then(|| {
+                let id = DrawnBy::from_slice(part.id().as_bytes());
+                (id, part.weight().unwrap_or(1))
+            });
             let party = u32::try_from(buyers.len()).unwrap_or(u32::MAX);
             for (place, buyer) in part.members().iter().enumerate() {
                 buyers.push(Arc::clone(buyer));
@@ -171,7 +177,7 @@ impl Route {
             stands.clear();
         }
         Self {
-            questions: Questions::of(buyers.iter().map(|buyer| &buyer.rules.conditions)),
+            questions: Questions::of(buyers.iter().map(|buyer| &buyer.rules)),
             memory: memory.max().unwrap_or_default(),
             buyers: buyers.into(),
             stands: stands.into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::routing::callers::Lists;
 use crate::routing::caps::{Caps, Quota};
 use crate::routing::hours::Hours;
-use crate::routing::zone::Zone;
+use crate::routing::zone::{Local, Zone};
 use crate::types::condition::Conditions;
 use crate::types::tag::REPEAT;
 
@@ -34,7 +34,7 @@ pub struct Rules {
 }
 
 /// Opening hours, with the clock by which they are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// The week.
     pub hours: Hours,
@@ -72,6 +72,17 @@ pub struct Group {
     pub quota: Option<Arc<Quota>>,
 }
 
+impl Schedule {
+    /// Whether it is open when its clock shows `local`; `Err`: that.
+    pub(super) fn check(&self, local: Local) -> Result<(), Local> {
+        if self.hours.is_open(local) {
+            Ok(())
+        } else {
+            Err(local)
+        }
+    }
+}
+
 impl Rules {
     /// Whether a decision has nothing to look at: at most limits, for which a place is asked when the buyer's turn comes.
     #[must_use]
@@ -89,9 +100,9 @@ impl Rules {
         let once = self.once.map(|once| once.within).unwrap_or_default();
         let mut keys = self.conditions.keys().chain(self.forward.keys());
         if keys.any(|key| key == REPEAT) {
-            return once.max(REPEAT_MEMORY);
+            return once.max(REPEAT_MEMORY).max(self.callers.memory());
         }
-        once
+        once.max(self.callers.memory())
     }
 }
 

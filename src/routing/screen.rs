@@ -106,8 +106,8 @@ pub fn screen<'d>(
         Some(Kept::NumberClosed)
     } else {
         let company = directory.companies.get(usize::from(campaign.company.0));
-        let of_company = company.map_or(Ok(()), |company| company.callers.check(caller));
-        let barred = of_company.and_then(|()| campaign.callers.check(caller));
+        let of_company = company.map_or(Ok(()), |company| company.callers.check_number(caller));
+        let barred = of_company.and_then(|()| campaign.callers.check_number(caller));
         barred.err().map(Kept::Barred)
     };
     Ok(Admitted {
@@ -211,6 +211,7 @@ mod tests {
         Arc::new(CallerList {
             id: id.into(),
             numbers: set,
+            guests: None,
         })
     }
 

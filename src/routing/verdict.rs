@@ -1,5 +1,6 @@
 //! What a decision says of one buyer, and why.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::routing::buyer::Buyer;
@@ -60,6 +61,15 @@ impl Verdict {
         matches!(self, Self::Fits)
     }
 
+    /// Whether a limit is reached.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Full(_) | Self::GroupFull(..) | Self::NumberFull(_)
+        )
+    }
+
     /// The stable name, for records, logs and labels.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -83,23 +93,19 @@ impl Verdict {
     /// What would have had to be, and what was, as people read it; `None`: the label says it all. `buyer` is the one that
     /// the verdict is about.
     #[must_use]
-    pub fn want_have(&self, buyer: &Buyer) -> Option<(String, String)> {
+    pub fn want_have<'v>(&'v self, buyer: &'v Buyer) -> Option<(Cow<'v, str>, Cow<'v, str>)> {
         let rules: &Rules = &buyer.rules;
         match self {
             Self::Fits | Self::Tried | Self::Paused | Self::PastUnknown | Self::Down => None,
             Self::Closed(local) => {
                 let hours = rules.hours.as_ref()?;
-                let (hour, minute) = (local.minute / 60, local.minute % 60);
-                let day = local.date.strftime("%a").to_string().to_lowercase();
-                let zone = hours.zone.name();
-                Some((
-                    hours.hours.to_string(),
-                    format!("{day} {hour:02}:{minute:02} {zone}"),
-                ))
+                let now = format!("{local} {}", hours.zone.name());
+                Some((hours.hours.text().into(), now.into()))
             }
-            Self::Denied(Barred::Suppressed(list)) => {
-                Some((format!("not on {}", list.id), format!("on {}", list.id)))
-            }
+            Self::Denied(Barred::Suppressed(list)) => Some((
+                format!("not on {}", list.id).into(),
+                format!("on {}", list.id).into(),
+            )),
             Self::Denied(Barred::NotAccepted) => {
                 let lists: Vec<_> = rules
                     .callers
@@ -107,14 +113,19 @@ impl Verdict {
                     .iter()
                     .map(|list| &*list.id)
                     .collect();
-                Some((format!("on {}", lists.join(" or ")), "on none".to_owned()))
+                Some((
+                    format!("on {}", lists.join(" or ")).into(),
+                    "on none".into(),
+                ))
             }
             Self::Mismatch(mismatch) => {
                 let (key, want) = rules.conditions.want(mismatch);
-                Some((format!("{key}:{want}"), mismatch.have.to_string()))
+                Some((format!("{key}:{want}").into(), (&*mismatch.have).into()))
             }
-            Self::Duplicate(last) => Some(("another caller".to_owned(), format!("had it {last}"))),
-            Self::NotOriginal(original) => Some((original.to_string(), buyer.id.to_string())),
+            Self::Duplicate(last) => {
+                Some(("another caller".into(), format!("had it {last}").into()))
+            }
+            Self::NotOriginal(original) => Some(((&**original).into(), (&*buyer.id).into())),
             Self::Full(reached) => Some(reached.want_have("")),
             Self::NumberFull(reached) => {
                 Some(reached.want_have(&format!("number {} ", reached.kind.label())))
@@ -142,7 +153,8 @@ impl Verdict {
 }
 
 impl Reached {
-    fn want_have(self, what: &str) -> (String, String) {
-        (format!("{what}below {}", self.cap), self.have.to_string())
+    fn want_have(self, what: &str) -> (Cow<'static, str>, Cow<'static, str>) {
+        let want = format!("{what}below {}", self.cap);
+        (want.into(), self.have.to_string().into())
     }
 }

@@ -57,22 +57,22 @@ impl<'s> Ranks<'s> {
 
     /// What the candidate `id` draws.
     #[must_use]
-    pub fn draw(&self, id: &str) -> Draw {
+    pub fn draw(&self, id: &[u8]) -> Draw {
         Draw(self.block(id).map_or_else(|| self.long(id), first_of) >> 11)
     }
 
     /// Where the candidate `id` comes.
     #[must_use]
     pub fn rank(&self, id: &str, weight: u32) -> Rank {
-        self.draw(id).rank(weight)
+        self.draw(id.as_bytes()).rank(weight)
     }
 
     /// The one block that is hashed, padded (FIPS 180-4, 5.1.1); `None`: there are more.
-    fn block(&self, id: &str) -> Option<[u8; 64]> {
+    fn block(&self, id: &[u8]) -> Option<[u8; 64]> {
         let start = self.seed.len() + 1;
         let end = start + id.len();
         let mut block = self.block;
-        block.get_mut(start..end)?.copy_from_slice(id.as_bytes());
+        block.get_mut(start..end)?.copy_from_slice(id);
         *block.get_mut(end)? = 0x80;
         let length = u16::try_from(end * 8).ok()?.to_be_bytes();
         let (text, last) = block.split_last_chunk_mut::<8>()?;
@@ -84,7 +84,7 @@ impl<'s> Ranks<'s> {
     }
 
     /// The same of any length.
-    fn long(&self, id: &str) -> u64 {
+    fn long(&self, id: &[u8]) -> u64 {
         let hasher = Sha256::new_with_prefix(self.seed);
         let digest: [u8; 32] = hasher.chain_update(b"|").chain_update(id).finalize().into();
         let [a, b, c, d, e, f, g, h, ..] = digest;
@@ -172,10 +172,10 @@ mod tests {
             let (seed, id) = ("s".repeat(seed), "i".repeat(id));
             let ranks = Ranks::new(seed.as_bytes());
 
-            let block = ranks.block(&id);
+            let block = ranks.block(id.as_bytes());
 
             assert_eq!(block.is_some(), seed.len() + 1 + id.len() < 56);
-            assert!(block.is_none_or(|block| first_of(block) == ranks.long(&id)));
+            assert!(block.is_none_or(|block| first_of(block) == ranks.long(id.as_bytes())));
         }
     }
 

@@ -2,6 +2,7 @@
 //! machine decides alike.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::civil::{Date, Weekday};
@@ -10,7 +11,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use crate::types::moment::Moment;
 
 /// A time zone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Zone {
     name: Arc<str>,
     rules: TimeZone,
@@ -78,9 +79,40 @@ impl Zone {
     }
 }
 
+// The name says which it is: all rules come with the program.
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Zone {}
+
+impl Hash for Zone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Zone").field(&self.name).finish()
+    }
+}
+
+impl fmt::Display for Local {
+    /// Day of the week and time: `mon 09:05`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = match self.date.weekday() {
+            Weekday::Sunday => "sun",
+            Weekday::Monday => "mon",
+            Weekday::Tuesday => "tue",
+            Weekday::Wednesday => "wed",
+            Weekday::Thursday => "thu",
+            Weekday::Friday => "fri",
+            Weekday::Saturday => "sat",
+        };
+        write!(f, "{day} {:02}:{:02}", self.minute / 60, self.minute % 60)
     }
 }
 

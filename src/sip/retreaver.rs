@@ -151,7 +151,7 @@ fn lacks_x(text: &[u8]) -> bool {
 const OURS: &[u8] = b"xphretreaver";
 
 /// The bytes of `text` with percent-escapes undone.
-fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let byte = *text.get(at)?;

@@ -41,6 +41,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal::TooManyHops,
     Refusal::Privacy,
     Refusal::ReferTarget,
+    Refusal::Replaces,
     Refusal::SessionInterval,
     Refusal::Loop,
     Refusal::Merged,
@@ -166,7 +167,7 @@ pub(super) const UNFIT: &[&str] = &[
 /// What has become of a gateway.
 pub(super) const GATEWAY_STATES: &[&str] = &["down", "up"];
 
-pub(super) const TABLES: &[&str] = &["transactions", "calls", "media_ports"];
+pub(super) const TABLES: &[&str] = &["transactions", "calls", "media_ports", "waiting_room"];
 
 /// Why a datagram was not sent: the socket was blocked, the system refused.
 pub(super) const UNSENT: &[&str] = &["blocked", "refused"];

@@ -142,6 +142,9 @@ impl Narrator {
                     "call begins"
                 );
             }
+            Event::TakenUp { uuid, is_answered } => {
+                info!(target: "strowger::call", call = %uuid, answered = is_answered, "call goes on after a restart");
+            }
             Event::CallerRefused { trunk, flow } => {
                 debug!(target: "strowger::call", %trunk, remote = %flow.remote, "caller is none of the trunk's caller_ids: withheld");
             }
@@ -398,6 +401,7 @@ fn is_attack(why: Refusal) -> bool {
         | Refusal::TooManyHops
         | Refusal::Privacy
         | Refusal::ReferTarget
+        | Refusal::Replaces
         | Refusal::SessionInterval
         | Refusal::Loop
         | Refusal::Merged

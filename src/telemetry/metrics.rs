@@ -169,7 +169,7 @@ pub struct Metrics {
     generation: Gauge,
     shards: Gauge,
     draining: Gauge,
-    calls: [Gauge; 3],
+    calls: [Gauge; 4],
     transactions: [Gauge; 2],
     timers: Gauge,
     banned: Gauge,
@@ -216,7 +216,7 @@ impl Metrics {
         }
         hooks::show(&recorder);
         gauge(&recorder, &BUILD_INFO, Some(env!("CARGO_PKG_VERSION"))).set(1.0);
-        let calls = ["ringing", "talking", "ending"];
+        let calls = ["ringing", "waiting", "talking", "ending"];
         let sides = ["server", "client"];
         Self {
             handle: recorder.handle(),
@@ -327,8 +327,9 @@ impl Metrics {
 
     /// Says what all engines together hold.
     pub fn set_gauges(&self, gauges: &Gauges) {
-        let [ringing, talking, ending] = &self.calls;
+        let [ringing, waiting, talking, ending] = &self.calls;
         ringing.set(gauges.calls_ringing as f64);
+        waiting.set(gauges.calls_waiting as f64);
         talking.set(gauges.calls_talking as f64);
         ending.set(gauges.calls_ending as f64);
         let [server, client] = &self.transactions;

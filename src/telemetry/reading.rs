@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::call::course::{Asked, Turn};
 use crate::call::memory::{Memory, Remembered};
-use crate::call::record::Side;
+use crate::call::record::{Outcome, PHONE_ONLY, Side};
 use crate::call::replay::{Fate, Happened, Held, Known, Last, Passed, Said, WhyPassed};
 use crate::hooks::conversion::Posted;
 use crate::routing::caps::Party;
@@ -26,6 +26,8 @@ pub struct Recorded {
     pub call: Happened,
     /// The trunk's id.
     pub trunk: String,
+    /// The company whose number was dialled; `None`: it is not said.
+    pub company: Option<String>,
     /// The campaign's id.
     pub campaign: Option<String>,
     /// The publisher's id.
@@ -52,8 +54,8 @@ pub enum Unusable {
     /// It says how the call was decided, but not by what.
     #[error("does not say by what it was decided: an earlier version wrote it")]
     Earlier,
-    /// The edge ended before the call did: the record says how it began, and no more.
-    #[error("is that of a call that a restart cut off")]
+    /// The edge ended before the call did: the record does not say all by which it was decided.
+    #[error("is that of a call that a restart cut off, or in two")]
     CutOff,
 }
 
@@ -80,9 +82,12 @@ pub fn read(line: &[u8]) -> Result<Recorded, Unusable> {
         _ => NotANumber::Invalid,
     });
     let began: Moment = line.began.parse().map_err(|_| bad("began"))?;
-    let (mut at, mut course) = (began, None);
+    let (mut at, mut course, mut company) = (began, None, None);
     let (mut decisions, mut webhooks, mut conversion) = (Vec::new(), Vec::new(), Value::Null);
     if let Some(mut routing) = line.routing {
+        if routing.taken_up {
+            return Err(Unusable::CutOff);
+        }
         let text = routing.at.as_deref().ok_or(Unusable::Earlier)?;
         at = text.parse().map_err(|_| bad("at"))?;
         decisions = std::mem::take(&mut routing.decisions);
@@ -91,11 +96,21 @@ pub fn read(line: &[u8]) -> Result<Recorded, Unusable> {
         let fired = fired.into_iter();
         webhooks = fired.map(|one| (one.webhook, one.trigger)).collect();
         conversion = routing.conversion.take();
+        company = routing.company.take();
         let known = routing.known(at, &mut decisions)?;
         course = Some(Known { failed, ..known });
     }
     let spans = |millis: Option<u64>| Duration::from_millis(millis.unwrap_or_default());
     let attempts = line.attempts.into_iter();
+    let mut attempts: Vec<_> = attempts
+        .map(|one| (Arc::from(one.buyer), fate(&one.result)))
+        .collect();
+    if line.outcome == Outcome::VendorSilent.label()
+        && let Some((_, fate)) = attempts.last_mut()
+    {
+        // Nobody knows what it came to, and the call was over with that.
+        *fate = Fate::Cancelled;
+    }
     let call = Happened {
         uuid: CallUuid::parse(&line.uuid).ok_or(bad("uuid"))?,
         dialled,
@@ -104,9 +119,7 @@ pub fn read(line: &[u8]) -> Result<Recorded, Unusable> {
         node: line.node.into(),
         generation: line.generation,
         course,
-        attempts: attempts
-            .map(|one| (one.buyer.into(), fate(&one.result)))
-            .collect(),
+        attempts,
         passed: line.skipped.into_iter().map(Skip::read).collect(),
         last: Last {
             outcome: line.outcome.into(),
@@ -119,6 +132,7 @@ pub fn read(line: &[u8]) -> Result<Recorded, Unusable> {
     Ok(Recorded {
         call,
         trunk: line.trunk,
+        company,
         campaign: line.campaign,
         afid: line.afid,
         sid: line.sid,
@@ -174,6 +188,7 @@ struct Limit {
 
 #[derive(Deserialize)]
 struct Routing {
+    company: Option<String>,
     at: Option<String>,
     past: Option<MemoryRead>,
     tags: Vec<TagRead>,
@@ -181,8 +196,15 @@ struct Routing {
     before: Vec<StateRead>,
     decisions: Vec<Map<String, Value>>,
     #[serde(default)]
+    taken_up: bool,
+    #[serde(default)]
+    resumed: Vec<Resumed>,
+    #[serde(default)]
+    waited: Value,
+    #[serde(default)]
     turns: Vec<TurnRead>,
     answer_state: Option<u16>,
+    known: Option<KnownRead>,
     ringing_ms: Option<u64>,
     webhooks: Vec<Fired>,
     posted: Option<PostedRead>,
@@ -225,6 +247,17 @@ struct StateRead {
     until_ms: u64,
     past: Option<MemoryRead>,
     tags: Vec<TagRead>,
+}
+
+#[derive(Deserialize)]
+struct Resumed {
+    buyer: String,
+}
+
+#[derive(Deserialize)]
+struct KnownRead {
+    at_ms: u64,
+    ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -286,6 +319,11 @@ impl Routing {
                     .ok_or(Unusable::Value("state"))?,
             });
         }
+        let resumed = self
+            .resumed
+            .into_iter()
+            .map(|one| name(one.buyer))
+            .collect();
         let turns = self.turns.into_iter().map(|turn| Turn {
             buyer: name(turn.buyer),
             asked: Asked {
@@ -300,6 +338,11 @@ impl Routing {
             states,
             decisions: asked,
             answer: self.answer_state,
+            answer_known: self
+                .known
+                .map(|known| (later(known.at_ms), Duration::from_millis(known.ms))),
+            resumed,
+            has_waited: !self.waited.is_null(),
             ringing: self.ringing_ms.map(Duration::from_millis),
             failed: Vec::new(),
             posted: self
@@ -369,6 +412,7 @@ impl Skip {
             },
             (None, "gateway_down") => WhyPassed::Down,
             (None, "limit_unknown") => WhyPassed::Unknown,
+            (None, PHONE_ONLY) => WhyPassed::Phone,
             (None, judged) => WhyPassed::Judged(judged.into()),
         };
         Passed {

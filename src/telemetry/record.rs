@@ -222,7 +222,7 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
         entry.text("result", AttemptResult::Answered.label().as_bytes());
         entry.null("together");
     });
-    line.objects::<()>("skipped", &[], |(), _| {});
+    line.empty("skipped");
     line.null("media");
     line.object_or_null("routing", call.company.as_ref(), |company, entry| {
         entry.text("company", company.as_bytes());
@@ -232,11 +232,11 @@ pub fn write_cut_off(out: &mut Vec<u8>, node: &str, call: &CutOff<'_>) {
             entry.text("origin", origin.as_bytes());
         });
         entry.null("past");
-        entry.objects::<()>("decisions", &[], |(), _| {});
-        entry.objects::<()>("webhooks", &[], |(), _| {});
+        entry.empty("decisions");
+        entry.empty("webhooks");
         entry.null("conversion");
     });
-    line.objects::<()>("vendor", &[], |(), _| {});
+    line.empty("vendor");
     line.text("node", node.as_bytes());
     line.integer("generation", call.generation);
     line.end();
@@ -419,7 +419,6 @@ impl<'o> Object<'o> {
         self.out.extend_from_slice(b"null");
     }
 
-    /// A list with an object for each of `items`.
     pub(super) fn object_or_null<T>(
         &mut self,
         key: &str,
@@ -436,15 +435,22 @@ impl<'o> Object<'o> {
         object.end();
     }
 
-    pub(super) fn objects<T>(
+    /// A list of nothing.
+    fn empty(&mut self, key: &str) {
+        self.key(key);
+        self.out.extend_from_slice(b"[]");
+    }
+
+    /// A list with an object for each of `items`.
+    pub(super) fn objects<I: IntoIterator>(
         &mut self,
         key: &str,
-        items: &[T],
-        write: impl Fn(&T, &mut Object<'_>),
+        items: I,
+        write: impl Fn(I::Item, &mut Object<'_>),
     ) {
         self.key(key);
         self.out.push(b'[');
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
                 self.out.push(b',');
             }

@@ -9,7 +9,7 @@ use crate::hooks::conversion::{Conversion, Posted, Verdict};
 use crate::routing::decide::{Decision, Look};
 use crate::telemetry::record::{Object, milliseconds};
 use crate::types::moment::Moment;
-use crate::types::tag::{Tag, Tags};
+use crate::types::tag::Tags;
 
 /// Writes it; `began` is when the call did.
 pub(super) fn write(story: &Story, began: Instant, entry: &mut Object<'_>) {
@@ -31,11 +31,16 @@ pub(super) fn write(story: &Story, began: Instant, entry: &mut Object<'_>) {
         entry.object_or_null("past", memory.as_ref(), write_memory);
         write_tags(&state.tags, entry);
     });
-    let decisions: Vec<_> = story.decisions.iter().zip(&course.decisions).collect();
-    entry.objects("decisions", &decisions, |(decision, asked), entry| {
+    let decisions = story.decisions.iter().zip(&course.decisions);
+    entry.objects("decisions", decisions, |(decision, asked), entry| {
         entry.integer("at_ms", since(asked.at));
         entry.integer("state", asked.state.into());
         write_decision(decision, entry);
+    });
+    entry.flag("taken_up", course.is_taken_up);
+    let resumed = story.facts.tried.get(..course.resumed).unwrap_or_default();
+    entry.objects("resumed", resumed, |buyer, entry| {
+        entry.text("buyer", buyer.as_bytes());
     });
     entry.objects("turns", &course.turns, |turn, entry| {
         entry.text("buyer", turn.buyer.as_bytes());
@@ -44,7 +49,19 @@ pub(super) fn write(story: &Story, began: Instant, entry: &mut Object<'_>) {
         entry.integer_or_null("told", turn.told.map(u64::from));
         entry.integer_or_null("forward", turn.forward.map(u64::from));
     });
-    entry.integer_or_null("answer_state", course.answer.map(u64::from));
+    let answer = course.answer.as_ref();
+    entry.integer_or_null("answer_state", answer.map(|answer| answer.state.into()));
+    let known = answer.zip(course.known_for);
+    entry.object_or_null("known", known.as_ref(), |(answer, time), known| {
+        known.integer("at_ms", since(answer.at));
+        known.integer("ms", milliseconds_of(*time));
+    });
+    if let Some(waited) = &story.waited {
+        entry.object_or_null("waited", Some(waited), |waited, entry| {
+            entry.integer("ms", milliseconds_of(waited.time));
+            entry.integer("rounds", waited.rounds.into());
+        });
+    }
     let ringing = story.progress.ringing.map(milliseconds_of);
     entry.integer_or_null("ringing_ms", ringing);
     entry.objects("webhooks", &story.fired, |fired, entry| {
@@ -81,8 +98,7 @@ pub fn conversion(conversion: &Conversion) -> Vec<u8> {
 }
 
 fn write_tags(tags: &Tags, entry: &mut Object<'_>) {
-    let tags: Vec<&Tag> = tags.iter().collect();
-    entry.objects("tags", &tags, |tag, entry| {
+    entry.objects("tags", tags.iter(), |tag, entry| {
         entry.text("key", tag.key.as_bytes());
         entry.text("value", tag.value.as_bytes());
         entry.text("origin", tag.origin.label().as_bytes());
@@ -108,10 +124,10 @@ fn write_memory((memory, is_known): &(&Memory, bool), entry: &mut Object<'_>) {
 
 fn write_decision(decision: &Decision, entry: &mut Object<'_>) {
     entry.text("campaign", decision.trail.campaign.id.as_bytes());
-    let order: Vec<_> = decision.order.iter().enumerate().collect();
-    entry.objects("order", &order, |(place, buyer), entry| {
+    let order = decision.order.iter().enumerate();
+    entry.objects("order", order, |(place, buyer), entry| {
         entry.text("buyer", buyer.id.as_bytes());
-        if decision.joined.is_joined(*place) {
+        if decision.joined.is_joined(place) {
             // At the same time as the one before.
             entry.flag("together", true);
         }
@@ -127,8 +143,7 @@ fn write_decision(decision: &Decision, entry: &mut Object<'_>) {
 fn write_look(look: &Look, entry: &mut Object<'_>) {
     entry.text("campaign", look.campaign.id.as_bytes());
     entry.text_or_null("exit", look.exit.map(|cause| cause.label()));
-    let each: Vec<_> = look.iter().collect();
-    entry.objects("buyers", &each, |(buyer, verdict), entry| {
+    entry.objects("buyers", look.iter(), |(buyer, verdict), entry| {
         entry.text("buyer", buyer.id.as_bytes());
         entry.text("verdict", verdict.label().as_bytes());
         if let Some((want, have)) = verdict.want_have(buyer) {

@@ -116,8 +116,8 @@ impl Tally {
                 self.parse_errors.count(error.label(), sheet, metrics);
             }
             Event::Refused { why, .. } => self.refused.count(why.label(), sheet, metrics),
-            // It is a request, and will be a call.
-            Event::LoggedIn { .. } => {}
+            // It is a request, and will be a call; or it is one that has been counted.
+            Event::LoggedIn { .. } | Event::TakenUp { .. } => {}
             Event::Started { .. } => sheet.count(self.started, 1),
             Event::CallerRefused { .. } => sheet.count(self.callers_refused, 1),
             Event::AttemptFailed { result, .. } => {

@@ -101,6 +101,20 @@ impl Why {
             Self::Broken => "unreachable",
         }
     }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(label: &str) -> Option<Self> {
+        let all = [
+            Self::Busy,
+            Self::NoAnswer,
+            Self::Declined,
+            Self::Credentials,
+            Self::Refused,
+            Self::Broken,
+        ];
+        all.into_iter().find(|why| why.label() == label)
+    }
 }
 
 impl Outcome {

@@ -1,25 +1,17 @@
 //! A call with sound: baresip calls baresip through the edge, and each hears the other's tone.
 
-use std::f64::consts::TAU;
-use std::thread;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
 use crate::alone::is_alone;
-use crate::baresip::Baresip;
-use crate::calls::is_completed;
-use crate::edge::Edge;
-use crate::rtpengine::Daemon;
-use crate::site::BUYER_NAME;
-use crate::site::BY_ADDRESS;
 use crate::site::BY_CERTIFICATE;
 use crate::site::BY_DIGEST;
-use crate::site::CARRIER_NAME;
-use crate::site::NUMBER;
-use crate::site::Site;
 use crate::site::Transport;
-use crate::site::USER;
+use crate::talk::Talk;
 
 #[test]
 fn two_telephones_hear_each_other() {
@@ -199,6 +191,19 @@ fn srtp_on_one_side_of_rtpengine_is_rtp_on_the_other() {
     assert_passed(&talk.happens());
 }
 
+#[test]
+fn two_telephones_hear_each_other_by_srtp_over_tls_through_rtpengine() {
+    let talk = Talk {
+        transport: Transport::Tls,
+        domain: BY_CERTIFICATE,
+        is_far: true,
+        encryption: ["srtp-mand", "srtp-mand"],
+        media: Some([ANYWHERE_SECURE, ANYWHERE_SECURE]),
+        ..Talk::default()
+    };
+    assert_passed(&talk.happens());
+}
+
 /// rtpengine learns where a party is by itself.
 const ANYWHERE: &str = "sources = \"learned\"";
 const ANYWHERE_SECURE: &str = "sources = \"learned\", srtp = \"require\"";
@@ -214,196 +219,69 @@ fn assert_passed(record: &Value) {
     }
 }
 
-/// One call between two telephones, each with a tone for a voice.
-struct Talk {
-    transport: Transport,
-    domain: &'static str,
-    hung_up_by: &'static str,
-    codec: &'static str,
-    /// The caller's and the buyer's, as baresip names them; "" is none.
-    encryption: [&'static str; 2],
-    /// What `media` of the trunk and the buyer says; `None`: it goes directly.
-    media: Option<[&'static str; 2]>,
-    /// The caller holds the call for a while.
-    has_hold: bool,
-    /// An rtpengine relays it.
-    is_far: bool,
-    /// About 2 % of it is lost on the way.
-    is_lossy: bool,
-}
-
-impl Default for Talk {
-    fn default() -> Self {
-        Self {
-            transport: Transport::Udp,
-            domain: BY_ADDRESS,
-            hung_up_by: "caller",
-            codec: "PCMU/8000/1",
-            encryption: ["", ""],
-            media: None,
-            has_hold: false,
-            is_far: false,
-            is_lossy: false,
-        }
+/// The caller speaks IPv4 and the buyer IPv6, and neither sees the other's.
+#[test]
+fn two_telephones_hear_each_other_from_ipv4_to_ipv6() {
+    let test = "audio::two_telephones_hear_each_other_from_ipv4_to_ipv6";
+    if !is_alone(test, "true") {
+        return;
     }
-}
-
-impl Talk {
-    /// Has it happen, and gives its record.
-    fn happens(&self) -> Value {
-        let mut site = match self.media {
-            Some([trunk, _]) => Site::new().relayed(trunk),
-            None => Site::new(),
-        };
-        let address = site.next_buyer();
-        site.buyer_with("first", address, |buyer| {
-            buyer.transport = self.transport;
-            buyer.media = self.media.map_or("", |[_, buyer]| buyer);
-        });
-        let daemon = self.is_far.then(|| {
-            let place = site.next_buyer();
-            Daemon::start(&site, place)
-        });
-        if let Some(daemon) = &daemon {
-            site.lodge_at(daemon.address);
-        }
-        let edge = Edge::start(&site);
-
-        let by = format!(";transport={}", self.transport.name());
-        let [carriers, buyers] = self.encryption.map(|name| match name {
-            "" => String::new(),
-            name => format!(";mediaenc={name}"),
-        });
-        let codec = self.codec;
-        let account = format!(
-            "<sip:first@{address}{by}>;regint=0;answermode=auto;audio_codecs={codec}{buyers}"
-        );
-        let mut buyer = Baresip::start(&site, "buyer", address, 880, &account, BUYER_NAME);
-        let (from, login) = if self.domain == BY_DIGEST {
-            let login = format!(";auth_user={};auth_pass={}", USER.0, USER.1);
-            (site.stranger(), login)
-        } else {
-            (site.carrier(), String::new())
-        };
-        let account = format!(
-            "<sip:+12125550142@{domain}{by}>;regint=0;outbound=\"sip:{}:{}{by}\";audio_codecs={codec}{carriers}{login}",
-            site.edge(),
-            self.transport.port(),
-            domain = self.domain,
-        );
-        let mut carrier = Baresip::start(&site, "carrier", from, 440, &account, CARRIER_NAME);
-
-        carrier.command("dial", &format!("sip:{NUMBER}@{}", self.domain));
-        carrier.sees("CALL_ESTABLISHED");
-        buyer.sees("CALL_ESTABLISHED");
-        thread::sleep(Duration::from_secs(3));
-        if self.has_hold {
-            carrier.command("hold", "");
-            thread::sleep(Duration::from_secs(1));
-            carrier.command("resume", "");
-            thread::sleep(Duration::from_secs(3));
-        }
-        let ender = if self.hung_up_by == "caller" {
-            &mut carrier
-        } else {
-            &mut buyer
-        };
-        ender.command("hangup", "");
-        carrier.sees("CALL_CLOSED");
-        buyer.sees("CALL_CLOSED");
-
-        if self.has_hold {
-            let invites = edge.sum_of("strowger_requests_total{method=\"INVITE\"}");
-            assert!(
-                invites >= 3.0,
-                "no hold, or no end of it: {invites} INVITEs"
-            );
-        }
-        if self.is_far {
-            let asked = edge.sum_of("strowger_rtpengine_requests_total{result=\"ok\"}");
-            assert!(asked >= 3.0, "{asked} questions to rtpengine");
-            assert_eq!(edge.sum_of("strowger_rtpengines{state=\"up\"}"), 1.0);
-            assert_eq!(edge.sum_of("strowger_media_sessions"), 0.0);
-        }
-        let record = edge.record();
-        is_completed(&record, "first", self.hung_up_by);
-        if self.is_lossy {
-            let of = |part| edge.sum_of(&format!("strowger_media_loss_ratio_{part}"));
-            assert_eq!(of("count"), 2.0);
-            let mean = of("sum") / 2.0;
-            assert!((0.01..0.035).contains(&mean), "{mean}");
-        }
-        assert_eq!(record["media"].is_null(), self.media.is_none());
-        edge.holds_no_call();
-        let (at_carrier, at_buyer) = (carrier.heard(), buyer.heard());
-        let share = share_of(880.0, &at_carrier);
-        assert!(
-            share > 0.8,
-            "the carrier heard the buyer's tone as {share:.2} of all"
-        );
-        let share = share_of(440.0, &at_buyer);
-        assert!(
-            share > 0.8,
-            "the buyer heard the carrier's tone as {share:.2} of all"
-        );
-        record
-    }
-}
-
-/// How much of the energy in the middle half of a WAV recording is at one frequency (Goertzel): 0 to 1.
-fn share_of(hertz: f64, wav: &[u8]) -> f64 {
-    let (rate, samples) = read_wav(wav);
-    assert!(
-        samples.len() as f64 > rate,
-        "less than a second was recorded: {} samples",
-        samples.len()
-    );
-    let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
-
-    let step = 2.0 * (TAU * hertz / rate).cos();
-    let (mut last, mut before, mut energy) = (0.0, 0.0, 0.0);
-    for sample in middle {
-        let next = sample + step * last - before;
-        before = last;
-        last = next;
-        energy += sample * sample;
-    }
-    let power = last * last + before * before - step * last * before;
-    2.0 * power / (energy.max(1.0) * middle.len() as f64)
-}
-
-/// Rate and samples of the first channel of 16-bit PCM.
-fn read_wav(wav: &[u8]) -> (f64, Vec<f64>) {
-    let word = |at: usize| u16::from_le_bytes([wav[at], wav[at + 1]]);
-    let long = |at: usize| u32::from(word(at)) | u32::from(word(at + 2)) << 16;
-    let (mut at, mut rate, mut channels) = (12, 8000.0, 1);
-    while wav.len() >= at + 8 {
-        let (id, length) = (&wav[at..at + 4], long(at + 4) as usize);
-        let start = at + 8;
-        if id == b"fmt " {
-            channels = usize::from(word(start + 2));
-            rate = f64::from(long(start + 4));
-        } else if id == b"data" {
-            let data = &wav[start..wav.len().min(start + length)];
-            let frames = data.chunks_exact(2 * channels);
-            let sample = |frame: &[u8]| f64::from(i16::from_le_bytes([frame[0], frame[1]]));
-            return (rate, frames.map(sample).collect());
-        }
-        at = start + length + length % 2;
-    }
-    (rate, Vec::new())
+    let talk = Talk {
+        at: Some(BOTH_FAMILIES),
+        has_hold: true,
+        media: Some(["", ""]),
+        ..Talk::default()
+    };
+    let record = talk.happens();
+    assert_passed(&record);
+    let heard = &record["media"]["caller"];
+    assert_eq!(heard["foreign"], 0, "{heard}");
+    // The first packet may be faster than the word of where the buyer listens, and one may cross the hold.
+    let dropped = heard["dropped"].as_u64();
+    assert!(dropped.is_some_and(|dropped| dropped <= 3), "{heard}");
 }
 
 #[test]
-fn a_tone_is_told_from_another() {
-    let mut wav =
-        b"RIFF....WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data".to_vec();
-    wav.extend(32000_u32.to_le_bytes());
-    for place in 0..16000 {
-        let value = 8000.0 * (TAU * 440.0 * f64::from(place) / 8000.0).sin();
-        wav.extend((value as i16).to_le_bytes());
+fn two_telephones_hear_each_other_from_ipv4_to_ipv6_through_rtpengine() {
+    let test = "audio::two_telephones_hear_each_other_from_ipv4_to_ipv6_through_rtpengine";
+    if !is_alone(test, "true") {
+        return;
     }
-
-    assert!(share_of(440.0, &wav) > 0.99);
-    assert!(share_of(880.0, &wav) < 0.01);
+    let talk = Talk {
+        at: Some(BOTH_FAMILIES),
+        is_far: true,
+        has_hold: true,
+        media: Some(["", ""]),
+        ..Talk::default()
+    };
+    assert_passed(&talk.happens());
 }
+
+/// Both sides of the call come to one shared port; what tells them apart is where they come from.
+#[test]
+fn two_telephones_hear_each_other_through_a_shared_port() {
+    let test = "audio::two_telephones_hear_each_other_through_a_shared_port";
+    if !is_alone(test, "true") {
+        return;
+    }
+    for at in [BOTH_FAMILIES, ONE_FAMILY] {
+        let talk = Talk {
+            at: Some(at),
+            media: Some([SHARED, SHARED]),
+            is_shared: true,
+            ..Talk::default()
+        };
+        assert_passed(&talk.happens());
+    }
+}
+
+const SHARED: &str = "ports = \"shared\"";
+const CALLER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5070);
+const BOTH_FAMILIES: [SocketAddr; 2] = [
+    CALLER,
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 5080),
+];
+const ONE_FAMILY: [SocketAddr; 2] = [
+    CALLER,
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5090),
+];

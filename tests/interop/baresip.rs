@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -29,10 +29,11 @@ pub(crate) struct Baresip {
     recordings: PathBuf,
 }
 
-/// The port of SIP over UDP and TCP, that of TLS being the next; media and control have theirs on the same address.
+/// The port of SIP over UDP and TCP, as a rule, that of TLS being the next; media and control have theirs on the same address.
 pub(crate) const PORT: u16 = 5060;
 
-const CONTROL: u16 = 4444;
+/// How far the port of control is from that of SIP.
+const CONTROL: u16 = 200;
 
 impl Baresip {
     /// Starts one at `address` whose voice is a tone of `hertz`; `account` is baresip's line for its account. For TLS it has
@@ -40,7 +41,7 @@ impl Baresip {
     pub(crate) fn start(
         site: &Site,
         name: &str,
-        address: Ipv4Addr,
+        address: SocketAddr,
         hertz: u32,
         account: &str,
         identity: &str,
@@ -61,7 +62,7 @@ impl Baresip {
 
         let mut control = None;
         eventually(Duration::from_secs(10), || {
-            control = TcpStream::connect((address, CONTROL)).ok();
+            control = TcpStream::connect(control_at(address)).ok();
             control.is_some() || !process.is_running()
         });
         let Some(control) = control else {
@@ -158,11 +159,13 @@ fn tls_configuration(site: &Site, home: &Path, identity: &str) -> String {
 }
 
 /// baresip 1.0 wants 48,000 Hz and two channels of `ausine`, and has no player that is just a sink but `aubridge`.
-fn configuration(name: &str, address: Ipv4Addr, hertz: u32, recordings: &Path) -> String {
+fn configuration(name: &str, address: SocketAddr, hertz: u32, recordings: &Path) -> String {
     let recordings = recordings.display();
+    let control = control_at(address);
+    let ip = address.ip();
     format!(
-        "sip_listen {address}:{PORT}
-net_interface {address}
+        "sip_listen {address}
+net_interface {ip}
 audio_source ausine,{hertz}
 audio_player aubridge,{name}
 ausrc_srate 48000
@@ -183,8 +186,12 @@ module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
-ctrl_tcp_listen {address}:{CONTROL}
+ctrl_tcp_listen {control}
 snd_path {recordings}
 "
     )
+}
+
+fn control_at(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port() + CONTROL)
 }

@@ -43,6 +43,38 @@ fn a_cap_of_25_under_300_calls_a_second_never_shows_26_and_is_full() {
     );
 }
 
+#[test]
+fn calls_wait_for_a_buyer_that_takes_one_at_a_time_and_all_are_answered() {
+    let mut site = Site::new().waiting();
+    let first = site.next_buyer();
+    site.buyer_with("first", first, |buyer| buyer.rules = "max_calls = 1");
+    let edge = Edge::start(&site);
+
+    let buyer = Sipp::buyer("buyer_answers", first).calls(2);
+    let mut buyer = buyer.start(site.folder());
+    let mut carrier = call(&site, "carrier_call")
+        .calls(2)
+        .talks(Duration::from_millis(400))
+        .start(site.folder());
+    carrier.passes();
+    buyer.passes();
+
+    assert_eq!(at_once(&buyer), (1, 2));
+    assert_eq!(
+        carrier.received("SIP/2.0 182").len(),
+        1,
+        "{}",
+        carrier.flow()
+    );
+    let records = edge.records(2);
+    assert!(records.iter().all(|one| one["outcome"] == "completed"));
+    let mut waited = records
+        .iter()
+        .map(|one| &one["routing"]["waited"]["rounds"]);
+    assert!(waited.any(|rounds| *rounds == 1), "{records:?}");
+    edge.holds_no_call();
+}
+
 /// Calls in all; so many that the cap is reached many times over.
 const CALLS: usize = 1500;
 

@@ -86,6 +86,38 @@ fn an_offer_before_the_answer_passes() {
     edge.holds_no_call();
 }
 
+/// An INVITE without offer: the buyer's comes in a reliable 183, the carrier's answer in its PRACK; directly, and through the
+/// relay, which tells each of us instead of the other.
+#[test]
+fn an_offer_in_a_reliable_183_is_answered_by_prack() {
+    for is_relayed in [false, true] {
+        let site = Site::new();
+        let mut site = if is_relayed { site.relayed("") } else { site };
+        let buyer = site.buyer("first");
+        let edge = Edge::start(&site);
+
+        let mut buyer = Sipp::buyer("buyer_offers_reliably", buyer).start(site.folder());
+        let mut carrier = call(&site, "carrier_answers_in_prack").start(site.folder());
+        carrier.passes();
+        buyer.passes();
+
+        is_completed(&edge.record(), "first", "caller");
+        let (offer, told) = (
+            buyer.sent("SIP/2.0 183").remove(0),
+            carrier.received_one("SIP/2.0 183"),
+        );
+        let (answer, passed) = (carrier.sent("PRACK").remove(0), buyer.received_one("PRACK"));
+        for (said, heard) in [(offer, told), (answer, passed)] {
+            assert_eq!(said.body() == heard.body(), !is_relayed);
+            assert!(heard.body().contains("m=audio "), "{}", heard.text);
+        }
+        let answers = carrier.received("SIP/2.0 200");
+        let ok = answers.iter().find(|ok| ok.one("CSeq") == "1 INVITE");
+        assert_eq!(ok.expect("a 200").body(), "");
+        edge.holds_no_call();
+    }
+}
+
 /// The first buyer sends the caller to a number of ours: the second buyer is called, both agree on the media, and the first
 /// one is told and let go.
 #[test]

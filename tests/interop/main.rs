@@ -24,6 +24,8 @@ mod audio;
 mod baresip;
 mod calls;
 mod campaigns;
+#[path = "../support/canary.rs"]
+mod canary;
 mod cancel;
 mod caps;
 mod captures;
@@ -51,6 +53,7 @@ mod sipp;
 mod site;
 mod streams;
 mod stunnel;
+mod talk;
 mod taps;
 mod trace;
 mod twilio;

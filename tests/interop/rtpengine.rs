@@ -5,6 +5,7 @@
 //!   somebody .3 -- RTP ---------^   ng :22222
 //! ```
 
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::SocketAddrV4;
@@ -252,12 +253,20 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(site: &Site, address: Ipv4Addr) -> Self {
+    fn start(site: &Site, address: Ipv4Addr) -> Self {
+        Self::start_at(site, address, &[])
+    }
+
+    /// Starts one that relays at `also` too.
+    pub(crate) fn start_at(site: &Site, address: Ipv4Addr, also: &[IpAddr]) -> Self {
         let mut command = Command::new("rtpengine");
         command.args(["--config-file=none", "--foreground", "--log-stderr"]);
         command.args(["--log-level=4", "--table=-1", "--num-threads=1"]);
         command.args(["--port-min=20000", "--port-max=20999"]);
         command.arg(format!("--interface={address}"));
+        for address in also {
+            command.arg(format!("--interface={address}"));
+        }
         command.arg(format!("--listen-ng={address}:{PORT}"));
         let name = format!("rtpengine-{address}");
         let mut process = Process::start(&name, &mut command, site.folder(), "rtpengine-daemon");

@@ -83,6 +83,8 @@ pub(crate) struct Site {
     pub(crate) more: String,
     /// How the campaign of all buyers calls those of one priority.
     pub(crate) dial: &'static str,
+    /// What else its campaign says.
+    room: &'static str,
 }
 
 /// One buyer of the campaign, in the order of their adding.
@@ -91,7 +93,9 @@ pub(crate) struct Buyer {
     /// Its id.
     pub(crate) id: String,
     /// Where it is.
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: IpAddr,
+    /// Its port, if not the usual one.
+    pub(crate) port: Option<u16>,
     /// Its URI.
     pub(crate) uri: String,
     /// How it is reached.
@@ -160,12 +164,19 @@ impl Site {
             keeps: false,
             more: String::new(),
             dial: "in_turn",
+            room: "",
         }
     }
 
     /// Where the carrier's headers of these names pass.
     pub(crate) fn passing(mut self, names: &[&str]) -> Self {
         self.passing = format!("[trunk.headers]\npass_from = {names:?}\n");
+        self
+    }
+
+    /// Where calls wait that nobody can take.
+    pub(crate) fn waiting(mut self) -> Self {
+        self.room = "waiting_room = \"20s\"";
         self
     }
 
@@ -281,7 +292,8 @@ impl Site {
     ) {
         let mut buyer = Buyer {
             id: id.to_owned(),
-            address,
+            address: address.into(),
+            port: None,
             uri: format!("sip:{id}@{address}"),
             transport: Transport::Udp,
             ring_timeout: "20s",
@@ -456,6 +468,7 @@ id = "sales"
 company = "acme"
 buyers = [{buyers}]
 dial = "{dial}"
+{room}
 
 [[number]]
 number = "{NUMBER}"
@@ -465,6 +478,7 @@ sid = "sub7"
 "#,
             buyers = self.ids(),
             dial = self.dial,
+            room = self.room,
             passing = self.passing,
         );
         if let Some(last) = self.buyers.last() {
@@ -520,6 +534,7 @@ fn write_buyer(text: &mut String, priority: usize, buyer: &Buyer) {
     let Buyer {
         id,
         address,
+        port,
         uri,
         transport,
         ring_timeout,
@@ -530,7 +545,8 @@ fn write_buyer(text: &mut String, priority: usize, buyer: &Buyer) {
         media,
         rules,
     } = buyer;
-    let (transport, port) = (transport.name(), transport.port());
+    let port = port.unwrap_or(transport.port());
+    let (transport, place) = (transport.name(), SocketAddr::new(*address, port));
     write!(
         text,
         r#"
@@ -550,7 +566,7 @@ refer = "{refer}"
             r#"uri = "{uri}"
 transport = "{transport}"
 tls_name = "{BUYER_NAME}"
-address = "{address}:{port}""#
+address = "{place}""#
         )
         .expect("text");
     }
@@ -567,7 +583,10 @@ realm = "{realm}""#
     if !media.is_empty() {
         writeln!(text, "media = {{ {media} }}").expect("text");
     }
-    for (gateway, rank) in second.iter().flat_map(|second| [(address, 1), (second, 2)]) {
+    for (gateway, rank) in second
+        .iter()
+        .flat_map(|second| [(*address, 1), (IpAddr::V4(*second), 2)])
+    {
         writeln!(
             text,
             r#"[[buyer.gateway]]

@@ -22,11 +22,14 @@ fn what_the_readme_says_of_twilio_is_right() {
     let (whole, _) = block(&readme, "```toml\n", 0);
     let start = readme.find("#### Connect Twilio in five minutes");
     let (twilio, _) = block(&readme, "```toml\n", start.expect("such a one"));
+    let start = readme.find("### Numbers and soft phones at Twilio");
+    let (orgs, _) = block(&readme, "```toml\n", start.expect("such a one"));
     let networks = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/twilio-cidrs.toml");
     let networks = fs::read_to_string(networks).expect("Twilio's addresses");
     let node = "[node]\ndata_dir = \"data\"\n";
 
-    let (said, code) = check("twilio.toml", &format!("{node}{whole}{twilio}{networks}"));
+    let text = format!("{node}{whole}{twilio}{orgs}{networks}");
+    let (said, code) = check("twilio.toml", &text);
 
     assert_eq!(said, "twilio.toml: nothing is wrong\n");
     assert_eq!(code, Some(0));
@@ -92,6 +95,8 @@ fn check(name: &str, text: &str) -> (String, Option<i32>) {
         .env("KEY_SECRET", "not-a-secret-either")
         .env("TWILIO_AUTH_TOKEN", "not-a-secret-at-all")
         .env("HAND_OFF_SECRET", "not-a-secret-at-all")
+        .env("SEAL_KEY", "not-a-secret-0123456789abcdef-0123456789")
+        .env("JWT_SECRET", "not-a-secret-0123456789")
         .output()
         .expect("check runs");
     let said = String::from_utf8(output.stdout).expect("text");

@@ -1,23 +1,29 @@
 //! The way of a call that has happened, walked again: its decisions, its buyers' turns, its webhooks.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod after;
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::call::abroad::TRUNK;
+use crate::call::aside::width;
 use crate::call::call::Call;
 use crate::call::course::Turn;
+use crate::call::hunt::Lineup;
 use crate::call::memory;
 use crate::call::policy::Policy;
+use crate::call::record::Side;
 use crate::call::replay::remembers::Remembers;
-use crate::call::replay::{End, Fate, Happened, Held, Known, Replayed, WhyPassed};
+use crate::call::replay::{End, Fate, Happened, Held, Known, Passed, Replayed, WhyPassed};
 use crate::call::route::{cause_of_hunt, sum_up};
 use crate::call::story::Story;
 use crate::call::tried::Hunted;
-use crate::hooks::after::{self, Firing};
-use crate::hooks::conversion::{Conversion, Ended, Talk};
+use crate::hooks::after::Firing;
 use crate::hooks::trigger::Trigger;
 use crate::hooks::window::MOST_PINGS;
 use crate::routing::book::Claim;
-use crate::routing::buyer::Buyer;
+use crate::routing::buyer::{Buyer, Gateway};
 use crate::routing::campaign::Cause;
 use crate::routing::caps::{CapKind, Party, Unknown};
 use crate::routing::decide::{decide, follow, forward, recheck};
@@ -107,6 +113,7 @@ impl<'w> Walk<'w> {
         let policy = self.policy;
         let seed = self.call.uuid.text();
         let mut cause = kept.map(Kept::cause);
+        let mut is_anew = false;
         loop {
             let place = self.story.decisions.len();
             match self.known.decisions.get(place) {
@@ -115,7 +122,9 @@ impl<'w> Walk<'w> {
                 None => self.go_to(self.now, self.state),
             }
             let (directory, facts) = (&policy.directory, &self.story.facts);
-            let decision = match (self.story.decisions.last(), cause) {
+            let before = self.story.decisions.last().filter(|_| !is_anew);
+            is_anew = false;
+            let decision = match (before, cause) {
                 (None, None) => decide(directory, self.now, &seed, facts, &Unknown),
                 (before, cause) => {
                     let from = (before, cause.unwrap_or(Cause::NoAnswer));
@@ -123,19 +132,13 @@ impl<'w> Walk<'w> {
                 }
             };
             let Some(lineup) = self.story.take_decision(policy, decision) else {
-                return self.refuse();
+                if !self.waited() {
+                    return self.give_up();
+                }
+                (cause, is_anew) = (None, true);
+                continue;
             };
-            let mut over = None;
-            for buyer in lineup.buyers.iter() {
-                // Once somebody has taken it, only those had a turn who were called at the same time.
-                if over.is_some() && self.recorded(buyer).is_none() {
-                    break;
-                }
-                if let Step::Over(end) = self.turn(buyer) {
-                    // Whoever is cancelled may have lost to another one.
-                    over = over.filter(|end| *end != End::AsItDid).or(Some(end));
-                }
-            }
+            let over = self.hunt_through(&lineup);
             if let Some(end) = over {
                 let won = |one: &&Arc<Buyer>| matches!(&end, End::Taken(id) if *id == one.id);
                 if let Some(winner) = lineup.buyers.iter().find(won) {
@@ -146,28 +149,128 @@ impl<'w> Walk<'w> {
             let next = cause_of_hunt(self.hunted.outcome());
             let campaign = &self.story.facts.campaign;
             if campaign.exits.of(next).is_none() {
-                return self.refuse();
+                if !self.waited() {
+                    return self.give_up();
+                }
+                (cause, is_anew) = (None, true);
+                continue;
             }
             cause = Some(next);
         }
     }
 
-    /// A buyer's turn has come.
-    fn turn(&mut self, buyer: &Arc<Buyer>) -> Step {
-        let turn = self.recorded(buyer).map(|(place, turn)| {
+    /// Nobody is left, and the call does not wait any longer: its caller may have given up in the room.
+    fn give_up(&self) -> End {
+        let waits = self.known.has_waited && self.story.facts.campaign.waiting.is_some();
+        match self.call.last.hung_up_by {
+            Some(side) if waits && side == Side::Caller.label() => End::AsItDid,
+            Some(_) | None => self.refuse(),
+        }
+    }
+
+    /// Whether the call has waited for what was decided next: it was decided anew then.
+    fn waited(&self) -> bool {
+        let has_next = self.story.decisions.len() < self.known.decisions.len();
+        has_next && self.story.facts.campaign.waiting.is_some()
+    }
+
+    /// The buyers have their turns, those who are called at once together. `None`: nobody is left.
+    fn hunt_through(&mut self, lineup: &Lineup) -> Option<End> {
+        let mut place = 0;
+        loop {
+            // A vendor calls one after another.
+            let most = match *self.trunk.id == *TRUNK {
+                true => 1,
+                false => self.policy.hunt.at_once,
+            };
+            let most = lineup.joined.width(place, most);
+            let together = lineup.buyers.run(place, most)?;
+            let width = width(self.trunk, &together).max(1);
+            let together = together.get(..width).unwrap_or_default();
+            if let Some(end) = self.step(together) {
+                return Some(end);
+            }
+            place += width;
+        }
+    }
+
+    /// One step of the hunt: all of `together` are looked at, and then, in the order of the time, called.
+    fn step(&mut self, together: &[Arc<Buyer>]) -> Option<End> {
+        let passed = self.passed.len();
+        let mut over: Option<End> = None;
+        let mut end = |step: Step| {
+            if let Step::Over(end) = step {
+                // Whoever is cancelled may have lost to another one.
+                over = over.take().filter(|end| *end != End::AsItDid).or(Some(end));
+            }
+            over.is_some()
+        };
+        let mut turns = SmallVec::<[_; 1]>::new();
+        for buyer in together {
+            let turn = self.recorded(buyer);
+            if self.look(buyer, turn) {
+                turns.push((buyer, turn));
+            }
+        }
+        let places = turns.iter().map(|(_, turn)| Some((*turn)?.0));
+        if places.clone().all(|place| place.is_some()) {
+            turns.sort_by_key(|(_, turn)| turn.map(|(place, _)| place));
+        }
+        let mut is_over = false;
+        for (buyer, turn) in turns {
+            // Once somebody has taken it, only those had a turn who were called at the same time.
+            if is_over && turn.is_none() {
+                continue;
+            }
+            let step = self.turn(buyer, turn.map(|(_, turn)| turn));
+            is_over = end(step);
+        }
+        // Who of them was passed over first was a matter of who was answered first.
+        let then = |one: &(Arc<str>, &'static str)| {
+            let mut passed = self.call.passed.iter();
+            let is_it = |it: &Passed| {
+                it.buyer == one.0 && matches!(&it.why, WhyPassed::Judged(why) if **why == *one.1)
+            };
+            passed.position(is_it)
+        };
+        let own = self.passed.get_mut(passed..).unwrap_or_default();
+        if own.iter().all(|one| then(one).is_some()) {
+            own.sort_by_key(then);
+        }
+        over
+    }
+
+    /// A buyer's turn has come: whether it still takes the call.
+    fn look(&mut self, buyer: &Arc<Buyer>, turn: Option<(usize, &'w Turn)>) -> bool {
+        if let Some((place, turn)) = turn {
             self.walked.push(place);
-            turn
-        });
+            self.go_to(turn.asked.at, turn.asked.state.into());
+        }
+        if buyer.rules.is_plain() {
+            return true;
+        }
+        let facts = &self.story.facts;
+        let verdict = recheck(self.now, facts, &Unknown, &facts.campaign, buyer);
+        if !verdict.fits() {
+            self.pass(buyer, verdict.label());
+        }
+        verdict.fits()
+    }
+
+    /// Who still takes the call is asked for a place, and called.
+    fn turn(&mut self, buyer: &Arc<Buyer>, turn: Option<&'w Turn>) -> Step {
         if let Some(turn) = turn {
             self.go_to(turn.asked.at, turn.asked.state.into());
         }
-        if !buyer.rules.is_plain() {
-            let facts = &self.story.facts;
-            let verdict = recheck(self.now, facts, &Unknown, &facts.campaign, buyer);
-            if !verdict.fits() {
-                return self.pass(buyer, verdict.label());
-            }
+        let is_phone = |gateway: &Arc<Gateway>| gateway.phone.is_some();
+        let is_out_of_reach = *self.trunk.id != *TRUNK && buyer.gateways.iter().all(is_phone);
+        if is_out_of_reach {
+            self.hunted.is_judged = true;
+            return Step::Next;
         }
+        let was_phone = self.was_passed(buyer, |why| *why == WhyPassed::Phone);
+        let has_phone = buyer.gateways.iter().any(is_phone);
+        self.hunted.is_judged |= was_phone && has_phone;
         if let Some(step) = self.place(buyer) {
             return step;
         }
@@ -183,6 +286,10 @@ impl<'w> Walk<'w> {
         }
         let told = turn.map(|turn| turn.told);
         if told == Some(None) {
+            if was_phone && !has_phone {
+                // It was passed over then, and can be called now.
+                return Step::Over(End::Unknown(Arc::clone(&buyer.id)));
+            }
             // It was over while the buyer was asked for a place, or nobody took its media.
             return self.stop_at(buyer, &fates);
         }
@@ -336,122 +443,6 @@ impl<'w> Walk<'w> {
         let due = firing.due(hooks, trigger);
         due.map(|webhook| (Arc::clone(&webhook.id), trigger))
             .collect()
-    }
-
-    /// What comes after the answer, and after the end.
-    fn conclude(&mut self, end: &End, replayed: &mut Replayed) {
-        let last = &self.call.last;
-        let talk = match end {
-            End::Taken(_) | End::Unknown(_) => last.talk,
-            End::Refused { .. } | End::AsItDid => None,
-        };
-        if let (Some(talk), End::Taken(_)) = (talk, end) {
-            self.answer(talk);
-        }
-        self.go_to(self.call.at.after(last.total), usize::MAX);
-        let progress = &mut self.story.progress;
-        progress.status = Some(match talk {
-            Some(_) => "completed",
-            None => "not_connected",
-        });
-        progress.reason = Some(match end {
-            End::Refused { outcome, .. } => Arc::from(*outcome),
-            End::Taken(_) | End::Unknown(_) | End::AsItDid => Arc::clone(&last.outcome),
-        });
-        progress.sip_code = Some(match end {
-            End::Refused { status, .. } => *status,
-            End::Taken(_) | End::Unknown(_) | End::AsItDid => last.status,
-        });
-        progress.ended = Some(self.now);
-        progress.duration = talk;
-        progress.total = Some(last.total);
-        progress.ringing = self.known.ringing;
-        progress.hung_up_by = last.hung_up_by;
-        let (conversion, due) = self.settle(talk);
-        match end {
-            End::Unknown(_) => replayed.supposed = conversion,
-            End::Taken(_) | End::Refused { .. } | End::AsItDid => {
-                self.webhooks.extend(due);
-                replayed.supposed.clone_from(&conversion);
-                replayed.conversion = conversion;
-            }
-        }
-    }
-
-    /// A buyer has answered, and they talk for so long.
-    fn answer(&mut self, talk: Duration) {
-        let state = self.known.answer.map_or(self.state, usize::from);
-        let answered = self
-            .call
-            .at
-            .after(self.call.last.total.saturating_sub(talk));
-        self.go_to(answered, state);
-        self.story.progress.answered = Some(answered);
-        self.story.progress.status = Some("answered");
-        let Some(hooks) = self.story.hooks.clone() else {
-            return;
-        };
-        self.ping(Trigger::Answered);
-        for (after, hook) in after::timers(&hooks, self.story.offset) {
-            if after > talk {
-                break;
-            }
-            let due = answered.after(after);
-            let state = if after.is_zero() {
-                state
-            } else {
-                let over = self.known.states.iter();
-                over.take_while(|held| held.until.is_some_and(|until| until <= due))
-                    .count()
-            };
-            self.go_to(due, state);
-            let fires = self.due(Trigger::Timer);
-            if fires.iter().any(|(id, _)| *id == hook.id) {
-                self.fire(Arc::clone(&hook.id), Trigger::Timer);
-            }
-        }
-    }
-
-    /// What the call comes to, and what fires because of that.
-    fn settle(&mut self, talk: Option<Duration>) -> (Option<Conversion>, Vec<(Arc<str>, Trigger)>) {
-        let Some(hooks) = self.story.hooks.clone() else {
-            return (None, Vec::new());
-        };
-        if talk.is_some() && !self.story.facts.campaign.settle.is_zero() {
-            // That is found out later, and no record tells it.
-            return (None, Vec::new());
-        }
-        let buyer = self.story.progress.buyer.clone();
-        let talk = talk.map(|time| Talk {
-            buyer: buyer.as_deref().unwrap_or_default(),
-            time,
-            offset: self.story.offset,
-        });
-        let conversion = {
-            let seen = self.story.seen();
-            let ended = Ended {
-                facts: &seen,
-                talk,
-                caller: self.story.facts.caller,
-                posted: self.known.posted,
-                now: self.now,
-            };
-            Conversion::of(&hooks.groups, &ended, &self.remembers())
-        };
-        self.story.note_conversion(&hooks, &conversion);
-        let seen = self.story.seen();
-        let firing = Firing {
-            facts: &seen,
-            caller: self.story.facts.caller,
-            past: &self.remembers(),
-            now: self.now,
-        };
-        let due = firing.after_call(&hooks, talk.is_some(), &conversion);
-        let due = due.into_iter();
-        let due = due
-            .map(|hook| (Arc::clone(&hook.id), hook.trigger))
-            .collect();
-        ((!hooks.groups.is_empty()).then_some(conversion), due)
     }
 }
 

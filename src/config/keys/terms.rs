@@ -16,7 +16,9 @@ pub(in crate::config) const CAMPAIGN_EXITS: Shape = Shape {
 /// One of them.
 pub(in crate::config) const CAMPAIGN_EXIT: Shape = Shape {
     name: "campaign.exits",
-    keys: &["buyers", "groups", "campaign", "reject", "reason"],
+    keys: &[
+        "buyers", "groups", "campaign", "reject", "reason", "suppress",
+    ],
 };
 
 pub(in crate::config) const CAMPAIGN_REPEAT: Shape = Shape {
@@ -26,7 +28,7 @@ pub(in crate::config) const CAMPAIGN_REPEAT: Shape = Shape {
 
 pub(in crate::config) const CALLER_LIST: Shape = Shape {
     name: "caller_list",
-    keys: &["id", "numbers", "file"],
+    keys: &["id", "numbers", "file", "ttl", "fill", "campaigns"],
 };
 
 pub(in crate::config) const BUYER_CAPS: Shape = Shape {

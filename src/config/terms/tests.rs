@@ -41,7 +41,7 @@ duplicate = { within = "30d", after = "conversion" }
     assert_eq!(buyer.weight, Some(3));
     assert!(rules.is_paused && !rules.is_plain());
     assert_eq!(&**hours.zone.name(), "America/New_York");
-    assert!(hours.hours.to_string().starts_with("mon 09:00-17:00, tue"));
+    assert!(hours.hours.text().starts_with("mon 09:00-17:00, tue"));
     assert_eq!(rules.conditions.keys().collect::<Vec<_>>(), ["age", "geo"]);
     assert_eq!(rules.forward.keys().collect::<Vec<_>>(), ["product"]);
     assert_eq!(named(&rules.callers.suppressed), ["pests"]);
@@ -239,8 +239,8 @@ after = "conversion"
         [
             "all_closed: campaign 0",
             "all_capped: sunny",
-            "no_match: Answer { status: Some(480), reason: Some(\"not_sold\") }",
-            "suppressed: Answer { status: None, reason: Some(\"blocked\") }",
+            "no_match: Answer { status: Some(480), reason: Some(\"not_sold\"), suppress: None }",
+            "suppressed: Answer { status: None, reason: Some(\"blocked\"), suppress: None }",
         ]
     );
     assert!(wind.exits.of(Cause::NoAnswer).is_none());
@@ -357,6 +357,16 @@ file = "pests.txt"
 [[caller_list]]
 id = "empty"
 
+[[caller_list]]
+id = "stays"
+fill = "connected"
+
+[[caller_list]]
+id = "guests"
+ttl = "0s"
+fill = "ringing"
+campaigns = ["sola"]
+
 [[buyer_group]]
 id = "pool"
 company = "acme"
@@ -372,7 +382,7 @@ exits = { all_closed = { campaign = "second" }, no_match = { buyers = ["sunny"],
 id = "second"
 company = "acme"
 buyers = ["sunny"]
-exits = { all_closed = { campaign = "first" }, no_answer = { reject = 200, reason = "No!" } }
+exits = { all_closed = { campaign = "first" }, no_answer = { reject = 200, reason = "No!", suppress = "pests" }, no_match = { suppress = "guest" } }
 repeat = { policy = "best" }
 "#;
     let source = Texts::of(MAIN, format!("{text}{LISTS}{more}"))
@@ -406,10 +416,16 @@ strowger.toml buyer.tags: `old` is neither a number nor a date such as 2024-11-0
 strowger.toml buyer.time_zone: `Mars` is no time zone; a name of IANA's, such as "America/New_York"
 strowger.toml buyer.weight: 0 is out of range; from 1 to 1000000
 strowger.toml buyer_group.members: there is no buyer `sunnie`; did you mean `sunny`?
+strowger.toml caller_list.fill: `ringing` is not known; one of "attempted", "connected", "not_connected", "converted"
+strowger.toml caller_list.id: is filled by campaign `sola`, which is not there; ids of campaigns, or no `campaigns` for all of them
 strowger.toml caller_list.numbers: `+1212*5` names no numbers; "+12125550100", "+12125550100-+12125550199", or "+1212*" for all that begin so
 strowger.toml caller_list.numbers: is missing; or name a `file` with one on each line
+strowger.toml caller_list.ttl: 0ms is out of range; from "1s" to "3650d"
+strowger.toml caller_list.ttl: is missing; for how long a caller stays, such as "30d"
 strowger.toml campaign.exits.reason: `No!` is no reason; 1 to 64 lower-case letters, digits and `_`, such as "not_sold"
 strowger.toml campaign.exits.reject: 200 is out of range; from 400 to 699
+strowger.toml campaign.exits.suppress: nobody comes onto `pests`; give that caller_list a `ttl`, such as "30d"
+strowger.toml campaign.exits.suppress: there is no caller_list `guest`; did you mean `guests`?
 strowger.toml campaign.exits: is not one way out; one of { buyers = ["night-desk"] }, { campaign = "overflow" } and { reject = 603, reason = "not_sold" }
 strowger.toml campaign.groups: there is no buyer_group `pol`; did you mean `pool`?
 strowger.toml campaign.id: exits lead from `first` back to it; a call that nobody is left for must come to an end

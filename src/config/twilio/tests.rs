@@ -185,8 +185,16 @@ fn the_preset_takes_twilios_addresses_and_none_but_tickets() {
     assert!(telnyx.answers.contains(&("no_buyer".into(), 603)));
     let plivo = with("preset = \"plivo\"\nallow = [\"192.0.2.128/30\"]\n").expect("no fault");
     assert_eq!((plivo.tickets, plivo.answers.len()), (Tickets::Ignored, 0));
-    let nowhere = with("preset = \"plivo\"\n").expect_err("a fault");
-    assert!(nowhere.contains("allow"), "{nowhere}");
+    let bandwidth = with("preset = \"bandwidth\"\nallow = [\"192.0.2.128/30\"]\n");
+    let bandwidth = bandwidth.expect("no fault");
+    assert_eq!(
+        (bandwidth.tickets, bandwidth.answers.len()),
+        (Tickets::Ignored, 0)
+    );
+    for preset in ["plivo", "bandwidth"] {
+        let nowhere = with(&format!("preset = \"{preset}\"\n")).expect_err("a fault");
+        assert!(nowhere.contains("allow"), "{nowhere}");
+    }
     let unknown = with("preset = \"twilo\"\nallow = [\"192.0.2.128/30\"]\n").expect_err("a fault");
     assert!(unknown.contains("`twilo` is not known"), "{unknown}");
 }

@@ -117,7 +117,7 @@ impl Lines {
         self.0.get(org).map_or(0, BTreeMap::len)
     }
 
-    fn get(&self, org: &str, sid: NumberSid) -> Option<&Owned> {
+    pub(super) fn get(&self, org: &str, sid: NumberSid) -> Option<&Owned> {
         self.0.get(org)?.get(&sid)
     }
 

@@ -139,22 +139,27 @@ impl Accounts {
         Ok(id)
     }
 
-    /// Writes down what came of a purchase. If that cannot be written down, it is doubtful.
+    /// Writes down what came of a purchase; returns the number as it is then. Whoever has taken it over since has set it up after the
+    /// purchase, so that stays. If that cannot be written down, it is doubtful.
     pub(in crate::edge) fn end_purchase(
         &self,
         now: Moment,
         (org, id): (&str, PurchaseId),
         came: Came,
-    ) -> Result<(), Unkept> {
+    ) -> Result<Option<Owned>, Unkept> {
         let mut books = self.books();
         let key = id.to_string();
         let over = Entry::Erased(Erased {
             realm: REALM,
             key: &key,
         });
+        let mut shown = None;
         let (kept, doubt) = match came {
             Came::Nothing => (books.write(&[over]), None),
             Came::Bought(owned) => {
+                let since = books.lines.get(org, owned.line.sid).cloned();
+                let owned = since.unwrap_or(owned);
+                shown = Some(owned.clone());
                 let kept = {
                     let sheet = Sheet::of(&owned);
                     books.write(&[sheet.entry(org), over])
@@ -169,16 +174,17 @@ impl Accounts {
         let doubt = doubt.or(kept.is_err().then_some("not_kept"));
         let Some(why) = doubt else {
             books.purchases.remove(org, id);
-            return kept;
+            return kept.map(|()| shown);
         };
         let own = books.purchases.0.get_mut(org);
         let Some(purchase) = own.and_then(|own| own.get_mut(&id)) else {
-            return kept;
+            return kept.map(|()| shown);
         };
         purchase.doubt = Some(why.into());
         let (key, value) = written(id, purchase)?;
         // If this is not written either, it is under way in the journal, and so doubtful in the next process.
-        books.write(&[noted(now, &key, &value)]).and(kept)
+        books.write(&[noted(now, &key, &value)]).and(kept)?;
+        Ok(shown)
     }
 
     /// The purchases of an org whose end is not known.

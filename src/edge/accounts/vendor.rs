@@ -20,7 +20,7 @@ use crate::twilio::rest::{
     Api, ApiFault, Listing, MOST_AT_ONCE, Method, NUMBERS, Repeat, Request, authorization, read,
     wait_before_repeat,
 };
-use crate::twilio::sid::AccountSid;
+use crate::twilio::sid::{AccountSid, NumberSid};
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(15);
@@ -36,6 +36,8 @@ pub(in crate::edge) struct Vendor {
     client: Client,
     /// Requests of each account that may be under way: as many entries as orgs are connected.
     gates: Mutex<BTreeMap<AccountSid, Arc<Semaphore>>>,
+    /// Numbers that are being set up: as many entries as requests of ours are under way or wait for that.
+    numbers: Mutex<BTreeMap<(AccountSid, NumberSid), Arc<Semaphore>>>,
     counts: Arc<AccountCounts>,
 }
 
@@ -45,6 +47,7 @@ impl Vendor {
             client,
             counts,
             gates: Mutex::default(),
+            numbers: Mutex::default(),
         }
     }
 
@@ -105,15 +108,17 @@ impl Vendor {
     }
 
     async fn turn(&self, account: AccountSid) -> Option<OwnedSemaphorePermit> {
-        let gate = {
-            let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that nobody is at are made anew.
-            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
-            let gate = gates.entry(account);
-            Arc::clone(gate.or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_ONCE))))
-        };
-        // It is never closed, so there is no error.
-        gate.acquire_owned().await.ok()
+        pass(&self.gates, account, MOST_AT_ONCE).await
+    }
+
+    /// Waits until nobody else sets this number up; it is held until what this gives is dropped. What is sent to Twilio and what is
+    /// written down are one thing for whoever comes next, so that both are the same whoever was last.
+    pub(in crate::edge) async fn hold(
+        &self,
+        account: AccountSid,
+        number: NumberSid,
+    ) -> Option<OwnedSemaphorePermit> {
+        pass(&self.numbers, (account, number), 1).await
     }
 
     async fn attempt(
@@ -169,6 +174,23 @@ impl Vendor {
         }
         value.map_err(|fault| (fault, retry_after(&answer.headers)))
     }
+}
+
+/// Waits until fewer than `most` hold this.
+async fn pass<K: Ord>(
+    gates: &Mutex<BTreeMap<K, Arc<Semaphore>>>,
+    key: K,
+    most: usize,
+) -> Option<OwnedSemaphorePermit> {
+    let gate = {
+        let mut gates = gates.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody is at are made anew.
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        let gate = gates.entry(key);
+        Arc::clone(gate.or_insert_with(|| Arc::new(Semaphore::new(most))))
+    };
+    // It is never closed, so there is no error.
+    gate.acquire_owned().await.ok()
 }
 
 /// What a failure of the way there means.

@@ -143,6 +143,7 @@ pub(super) async fn add(office: &Office, member: &Member, asked: &Asked) -> Answ
         Ok(sid) => sid,
         Err(refused) => return refused,
     };
+    let _held = office.vendor.hold(integration.account, sid).await;
     let form = set_up(&member.twilio.base, &member.org.id, order.mode);
     let api = Api {
         account: integration.account,
@@ -165,12 +166,19 @@ pub(super) async fn route(office: &Office, member: &Member, asked: &Asked) -> An
         Err(wrong) => return wrong.answer(),
     };
     let accounts = &office.switchboard.accounts;
-    let Some(owned) = accounts.line(&member.org.id, asked.name(0)) else {
-        let what = "this org has no such number: POST /phone/numbers/add takes one over";
-        return answer::fault(StatusCode::NOT_FOUND, "no_number", what);
+    let what = "this org has no such number: POST /phone/numbers/add takes one over";
+    let none = || answer::fault(StatusCode::NOT_FOUND, "no_number", what);
+    let Some(known) = accounts.line(&member.org.id, asked.name(0)) else {
+        return none();
     };
     let Some(integration) = office.connection_of(member) else {
         return not_connected();
+    };
+    let sid = known.line.sid;
+    let _held = office.vendor.hold(integration.account, sid).await;
+    // As whoever was before has left it.
+    let Some(owned) = accounts.line(&member.org.id, &sid.to_string()) else {
+        return none();
     };
     let order = Order {
         mode: if order.says_mode {

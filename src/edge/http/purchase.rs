@@ -59,12 +59,11 @@ pub(super) async fn buy(office: &Office, member: &Member, asked: &Asked) -> Answ
     let (came, answer) = match bought {
         Ok(Some(line)) => {
             let owned = Owned::set_up(moment(), line, order.users.unwrap_or_default());
-            let answer = answer::json(StatusCode::CREATED, &shown(&owned));
-            (Came::Bought(owned), answer)
+            (Came::Bought(owned), None)
         }
-        Ok(None) => (Came::Doubtful("odd"), doubtful(id)),
-        Err(fault) if is_doubtful(&request, fault) => (Came::Doubtful(fault.label()), doubtful(id)),
-        Err(fault) => (Came::Nothing, api_fault(fault)),
+        Ok(None) => (Came::Doubtful("odd"), None),
+        Err(fault) if is_doubtful(&request, fault) => (Came::Doubtful(fault.label()), None),
+        Err(fault) => (Came::Nothing, Some(api_fault(fault))),
     };
     let label = match &came {
         Came::Bought(_) => "bought",
@@ -73,7 +72,8 @@ pub(super) async fn buy(office: &Office, member: &Member, asked: &Asked) -> Answ
     };
     info!(org, purchase = %id, came = label, "a purchase is over");
     match accounts.end_purchase(moment(), (org, id), came) {
-        Ok(()) => answer,
+        Ok(Some(owned)) => answer::json(StatusCode::CREATED, &shown(&owned)),
+        Ok(None) => answer.unwrap_or_else(|| doubtful(id)),
         Err(unkept) => {
             warn!(org, purchase = %id, why = unkept.label(), "what came of a purchase is not written down");
             unkept_answer(unkept)

@@ -7,14 +7,16 @@
 //!  status ───────> Answered ───┘   (`edge::abroad`)  └──> nothing yet: <Redirect>, and Twilio asks again
 //! ```
 //!
-//! Which buyer was named by which attempt is written down before Twilio hears of it. After `kill -9` the shard knows nothing of
-//! the call, whose record says so; what is left of its decision is tried by a call of another UUID.
+//! Which buyer was named by which attempt is written down before Twilio hears of it, and so is what Twilio tells before the shard
+//! does. After a restart the call is taken up by that (`left`). Where there is nothing to take up, because it was given up meanwhile,
+//! what is left of its decision is tried by a call of another UUID.
 
 use tracing::{error, info};
 
 use crate::call::errand::{Beginning, Closing, Leg, Said, Step};
+use crate::call::output::Refusal;
 use crate::call::record::Side;
-use crate::edge::reception::guest_call::{Direct, GuestCall};
+use crate::edge::reception::guest_call::{Direct, GuestCall, RESUMED};
 use crate::edge::reception::voice::{Asked, Turned};
 use crate::edge::reception::{REMEMBERED, Reception, Shut};
 use crate::twilio::callback::{Callback, News};
@@ -101,6 +103,10 @@ impl Reception {
         if let Some(how) = &direct.over {
             return Ok(Made::Document(ending(how, direct.attempt)));
         }
+        if let Some(how) = self.ended(uuid) {
+            self.note_end(now, (leg, uuid), &how);
+            return Ok(Made::Document(ending(&how, direct.attempt)));
+        }
         if !self.abroad.knows(uuid) {
             // Whoever was named last has not been called, or this would not be asked.
             let mut tried = direct.tried.clone();
@@ -126,6 +132,14 @@ impl Reception {
         if let Some(how) = &direct.over {
             return Ok(Made::Document(ending(how, direct.attempt)));
         }
+        if let Some(how) = self.ended(uuid) {
+            let how = match next {
+                Next::Finish | Next::Stop | Next::Gone => next.label(),
+                Next::Another(_) => &how,
+            };
+            self.note_end(now, (leg, uuid), how);
+            return Ok(Made::Document(ending(how, direct.attempt)));
+        }
         let query = |name: &str| asked.query.one(name).ok().flatten().unwrap_or_default();
         let attempt = query("a").parse().unwrap_or(direct.attempt);
         let is_current = query("u") == call.uuid;
@@ -143,20 +157,6 @@ impl Reception {
         let child = outcome.leg.map(|leg| leg.to_string()).unwrap_or_default();
         let what = format!("dial:{attempt}:{child}");
         let tried = direct.tried.clone();
-        self.change(now, (leg, uuid), |call| {
-            if !call.has_told(&what) {
-                call.note(now, what, next.label(), None);
-            }
-        });
-        if !self.abroad.knows(uuid) {
-            return match next {
-                Next::Another(_) => self.resume(now, leg, call, asked, tried),
-                Next::Finish | Next::Stop | Next::Gone => {
-                    self.note_end(now, (leg, uuid), next.label());
-                    Ok(Made::Document(ending(next.label(), attempt)))
-                }
-            };
-        }
         let said = match next {
             Next::Finish => {
                 let by = match outcome.has_caller_gone {
@@ -168,6 +168,23 @@ impl Reception {
             Next::Another(why) => Said::Left(attempt, why, outcome.sip_code),
             Next::Stop | Next::Gone => Said::Gone,
         };
+        self.change(now, (leg, uuid), |call| {
+            if !call.has_told(&what) {
+                call.note(now, what, next.label(), None);
+            }
+            if let Some(direct) = &mut call.direct {
+                direct.hear(now, &said);
+            }
+        });
+        if !self.abroad.knows(uuid) {
+            return match next {
+                Next::Another(_) => self.resume(now, leg, call, asked, tried),
+                Next::Finish | Next::Stop | Next::Gone => {
+                    self.note_end(now, (leg, uuid), next.label());
+                    Ok(Made::Document(ending(next.label(), attempt)))
+                }
+            };
+        }
         Ok(Made::Errand(Box::new(Errand {
             leg,
             call: uuid,
@@ -176,6 +193,18 @@ impl Reception {
             next: Some(next),
             before: Response::default(),
         })))
+    }
+
+    /// How a call has ended that this process has not heard of: the last one has written its record, and did not live to say so.
+    /// `None`: it has heard of it, or the call has not ended but for us.
+    fn ended(&self, uuid: CallUuid) -> Option<String> {
+        if self.abroad.knows(uuid) {
+            return None;
+        }
+        let line = self.notebook.shelf()?.record(uuid).ok()??;
+        let record: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let outcome = record.get("outcome")?.as_str()?;
+        (outcome != "edge_restarted").then(|| outcome.to_owned())
     }
 
     /// What is left of a call that this process has not heard of goes on as another one.
@@ -197,7 +226,7 @@ impl Reception {
         });
         call.note(
             now,
-            format!("resumed:{uuid}"),
+            format!("{RESUMED}{uuid}"),
             "sent_to_buyers",
             Some(before),
         );
@@ -234,6 +263,7 @@ impl Reception {
         let response = match self.abroad.step(call, after).await {
             Some(Step::Call(step)) => self.name_buyer(clock(), asked, (leg, call), &step)?,
             Some(Step::End(why, status)) => self.end(clock(), (leg, call), (&why, status), next),
+            Some(Step::Refused(Refusal::Draining)) => return Err(Turned::Shut(Shut::Leaving)),
             Some(Step::Refused(_)) => return Err(Turned::Shut(Shut::Full)),
             Some(Step::Unknown) => Response::of(hangup([])),
             None => {
@@ -272,8 +302,7 @@ impl Reception {
         if let Some(mut call) = known.filter(|call| call.uuid == uuid) {
             let direct = call.direct.get_or_insert_default();
             if direct.attempt < step.attempt {
-                direct.attempt = step.attempt;
-                direct.tried.push(step.buyer.to_string());
+                direct.name(now, step);
                 let buyer = Some(step.buyer.to_string());
                 call.note(now, format!("call:{attempt}"), "sent_to_buyer", buyer);
                 let until = now.after(REMEMBERED);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::errand::{Leg, Said};
+use crate::call::record::Side;
 use crate::telemetry::record;
 use crate::twilio::callback::{Callback, News};
 use crate::twilio::progress::{Heard, Progress, Stage};
@@ -49,9 +51,58 @@ pub(super) struct Direct {
     pub(super) attempt: u32,
     /// The ids of the buyers that it was told to call, in order.
     pub(super) tried: Vec<String>,
+    /// When it was told to, in milliseconds since the epoch, each time.
+    #[serde(default)]
+    pub(super) since: Vec<i64>,
+    /// When the buyer of the last attempt was said to have answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) answered: Option<i64>,
+    /// For how many seconds they were said to have talked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) talked: Option<u32>,
+    /// Whether the caller was said to have gone.
+    #[serde(default)]
+    pub(super) has_caller_gone: bool,
     /// What the call came to; `None`: it goes on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) over: Option<String>,
+}
+
+impl Direct {
+    /// Twilio is told to make another attempt.
+    pub(super) fn name(&mut self, now: Moment, step: &Leg) {
+        // Of those that another call has tried, of which this is the rest, its own attempts know nothing.
+        let others = self.tried.len().saturating_sub(self.attempt as usize);
+        let known = self.tried.len() - others;
+        let unsent = step.before.iter().skip(known);
+        self.tried.extend(unsent.map(ToString::to_string));
+        self.tried.push(step.buyer.to_string());
+        self.attempt = step.attempt;
+        self.since.resize(self.tried.len(), now.millis());
+        self.answered = None;
+        self.talked = None;
+    }
+
+    /// Takes down what the call's shard is told: what is left of it if that does not live to hear it.
+    pub(super) fn hear(&mut self, now: Moment, said: &Said) {
+        match said {
+            Said::Answered(_) => {
+                self.answered.get_or_insert(now.millis());
+            }
+            Said::Over(_, talked, by) => {
+                self.talked = u32::try_from(talked.as_secs()).ok();
+                self.has_caller_gone |= *by == Side::Caller;
+            }
+            Said::Closing(_, closing) => {
+                let talked = closing.talked.map(|talked| talked.as_secs());
+                let talked = talked.and_then(|talked| u32::try_from(talked).ok());
+                self.talked = self.talked.or(talked);
+                self.has_caller_gone |= closing.by == Some(Side::Caller);
+            }
+            Said::Gone => self.has_caller_gone = true,
+            Said::Begin(_) | Said::Left(..) | Said::TakeUp(..) => {}
+        }
+    }
 }
 
 /// One thing that was told.
@@ -82,6 +133,11 @@ impl GuestCall {
         Number::from_e164(self.caller.as_deref()?.as_bytes())
     }
 
+    /// Keys and values of its tags.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tags.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     /// Whether it has all these tags.
     pub(super) fn has_tags(&self, tags: &Tags) -> bool {
         let mut own = Tags::default();
@@ -107,6 +163,17 @@ impl GuestCall {
     /// Whether this was told already.
     pub(super) fn has_told(&self, what: &str) -> bool {
         self.told.iter().any(|told| told.what == what)
+    }
+
+    /// What was told of an attempt of its; `None`: nothing.
+    pub(super) fn came_of(&self, attempt: usize) -> Option<&str> {
+        let what = format!("dial:{attempt}:");
+        let mut told = self.told.iter().rev();
+        let mut own = told
+            .by_ref()
+            .take_while(|told| !told.what.starts_with(RESUMED));
+        let told = own.find(|told| told.what.starts_with(&what))?;
+        Some(&told.came)
     }
 
     /// Takes in a callback. A leg never goes backwards, whatever comes late.
@@ -197,6 +264,9 @@ fn more(news: &News) -> Option<String> {
         News::Message { .. } => None,
     }
 }
+
+/// What says that a call is the rest of another one, before its UUID.
+pub(super) const RESUMED: &str = "resumed:";
 
 /// Legs of one call whose progress is told.
 const LEGS: usize = 32;

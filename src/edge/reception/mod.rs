@@ -16,6 +16,7 @@ mod aging;
 mod direct;
 mod guest_call;
 mod ivr;
+mod left;
 mod voice;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,7 @@ use crate::types::moment::Moment;
 
 pub(in crate::edge) use self::direct::Made;
 pub(in crate::edge) use self::guest_call::GuestCall;
+pub(in crate::edge) use self::left::{Left, Whose};
 pub(in crate::edge) use self::voice::{Asked, Turned};
 
 /// Where Twilio's calls are received.
@@ -73,6 +75,8 @@ pub(in crate::edge) enum Shut {
     NotKept,
     /// There are too many calls.
     Full,
+    /// The process is going down: the next one takes it in.
+    Leaving,
 }
 
 impl Shut {
@@ -81,6 +85,7 @@ impl Shut {
         match self {
             Self::NotKept => "not_kept",
             Self::Full => "too_many_calls",
+            Self::Leaving => "draining",
         }
     }
 }
@@ -208,6 +213,9 @@ impl Reception {
         };
         call.hear(now, callback.leg, callback);
         let said = direct::news_of(leg, &call, callback);
+        if let Some((direct, said)) = call.direct.as_mut().zip(said.as_ref()) {
+            direct.hear(now, said);
+        }
         let uuid = CallUuid::from_bytes(call.uuid().to_be_bytes());
         self.keep_call(until, leg, &call, &[Entry::Noted(heard)])?;
         book.calls.insert(until, leg, call);

@@ -373,11 +373,7 @@ impl Asked<'_> {
             caller: call.caller(),
             leg,
             expires: Moment::from_millis(call.expires),
-            tags: call
-                .tags
-                .iter()
-                .map(|(key, value)| (&**key, &**value))
-                .collect(),
+            tags: call.pairs().collect(),
         })
     }
 

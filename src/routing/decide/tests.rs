@@ -287,6 +287,7 @@ fn an_exit_dials_others_or_leaves_to_another_campaign_or_refuses() {
     let answer = Answer {
         status: Some(480),
         reason: Some("come_again".into()),
+        suppress: None,
     };
 
     let mut scene = Scene::new(shut());
@@ -698,6 +699,7 @@ fn list(id: &str, numbers: &str) -> Arc<CallerList> {
     Arc::new(CallerList {
         id: id.into(),
         numbers: set,
+        guests: None,
     })
 }
 
@@ -749,7 +751,7 @@ fn past(calls: &[(&str, u64)]) -> Past {
     });
     Past {
         calls: calls.collect(),
-        is_unknown: false,
+        ..Past::default()
     }
 }
 

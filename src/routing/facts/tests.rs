@@ -164,7 +164,7 @@ fn the_last_call_that_counts_is_found() {
             call("b", 3, None),
             call("c", 40, None),
         ],
-        is_unknown: false,
+        ..Past::default()
     };
     let last = |within, after| {
         let last = past.last(now, days(within), after, |_| true);

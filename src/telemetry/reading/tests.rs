@@ -54,6 +54,11 @@ fn a_record_is_read_with_all_that_the_call_was_decided_by() {
         known.posted.revenue.map(|money| money.to_string()),
         Some("20.00".to_owned())
     );
+    let (heard, known_for) = known.answer_known.expect("a vendor has told of it");
+    assert_eq!(heard.since(call.at), Duration::from_millis(3_500));
+    assert_eq!(known_for, Duration::from_millis(89_750));
+    assert_eq!(known.resumed, ["zeroth".into()]);
+    assert_eq!(read.company.as_deref(), Some("acme"));
     assert_eq!(known.failed, [("crm".into(), 1)]);
     assert_eq!(read.webhooks.len(), 3);
     assert_eq!(read.decisions[0]["order"][0]["buyer"], "first");
@@ -134,8 +139,8 @@ const LINE: &str = concat!(
     r#""group":null,"converted":null,"webhooks":[{"webhook":"crm","at":"2024-10-27T03:33:20Z"}]}]},"#,
     r#""tags":[{"key":"age","value":"66","origin":"hook"}],"before":[{"until_ms":40,"past":null,"tags":[]}],"#,
     r#""decisions":[{"at_ms":40,"state":1,"campaign":"solar","order":[{"buyer":"first"},{"buyer":"second"}],"refused":null,"#,
-    r#""looks":[]}],"turns":[{"buyer":"first","at_ms":40,"state":1,"told":1,"forward":1},"#,
-    r#"{"buyer":"second","at_ms":50,"state":1,"told":1,"forward":null}],"answer_state":1,"ringing_ms":2920,"#,
+    r#""looks":[]}],"resumed":[{"buyer":"zeroth"}],"turns":[{"buyer":"first","at_ms":40,"state":1,"told":1,"forward":1},"#,
+    r#"{"buyer":"second","at_ms":50,"state":1,"told":1,"forward":null}],"answer_state":1,"known":{"at_ms":3500,"ms":89750},"ringing_ms":2920,"#,
     r#""webhooks":[{"webhook":"crm","trigger":"start","at_ms":0,"result":"answered","status":200,"ms":40,"warnings":[]},"#,
     r#"{"webhook":"crm","trigger":"selected","at_ms":40,"result":"connect","status":null,"ms":2,"warnings":[]},"#,
     r#"{"webhook":"pixel","trigger":"connect","at_ms":93250,"result":"queued","status":null,"ms":0,"warnings":[]}],"#,

@@ -3,20 +3,23 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use strowger::twilio::form::Form;
 
 use super::judge::Judge;
 use super::judged::samples;
 use crate::calls::{buyer_was_told, is_completed};
+use crate::canary;
 use crate::edge::Edge;
 use crate::sipp::Sipp;
 use crate::site::{BY_ADDRESS, Site};
 
-const ACCOUNT: &str = "AC00000000000000000000000000000001";
-const TOKEN: &str = "canary-auth-token";
+pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub(super) const TOKEN: &str = "canary-auth-token";
 const BASE: &str = "https://edge.example.com";
 /// The number of the samples.
 const NUMBER: &str = "+18005551234";
@@ -65,13 +68,29 @@ fn the_samples_calls_arrive_at_a_buyer_as_one_call_each() {
         // One call from webhook to buyer, and nothing else.
         edge.holds_no_call();
         assert_eq!(edge.records(1).len(), 1);
+        let metrics = edge.metrics();
         drop(edge);
-        no_canary(&site);
+        let books = ledger(&site);
+        let count = |name: &str| books[name].as_u64();
+        let calls = ["admitted", "records", "lines", "open"].map(count);
+        assert_eq!(calls, [Some(1), Some(1), Some(1), Some(0)], "{books}");
+        no_canary(&site, &metrics);
     }
 }
 
+/// What the books say of a site where no edge runs; they balance.
+pub(super) fn ledger(site: &Site) -> Value {
+    let said = Command::new(env!("CARGO_BIN_EXE_strowger"))
+        .args(["ledger", "--json", "--data-dir"])
+        .arg(site.data_dir())
+        .output()
+        .expect("it runs");
+    assert!(said.status.success(), "{said:?}");
+    serde_json::from_slice(&said.stdout).expect("JSON")
+}
+
 /// What Twilio does with the samples' document: it asks our voice webhook about a call of its own.
-fn player(site: &Site, judge: &mut Judge, reader: &mut Judge, document: &str) -> String {
+pub(super) fn player(site: &Site, judge: &mut Judge, reader: &mut Judge, document: &str) -> String {
     let tree = reader.ask("tree", json!({ "xml": document }));
     let application = &tree[3][0][3][0];
     assert_eq!(application[0], "Application", "{document}");
@@ -118,13 +137,13 @@ fn action(judge: &mut Judge, _site: &Site) -> Request {
 }
 
 /// A request of Twilio's.
-struct Request {
+pub(super) struct Request {
     target: String,
     signature: String,
     body: String,
 }
 
-fn signed(judge: &mut Judge, target: &str, fields: &[(String, String)]) -> Request {
+pub(super) fn signed(judge: &mut Judge, target: &str, fields: &[(String, String)]) -> Request {
     let question = json!({
         "secret": TOKEN,
         "url": format!("{BASE}{target}"),
@@ -144,7 +163,7 @@ fn signed(judge: &mut Judge, target: &str, fields: &[(String, String)]) -> Reque
 }
 
 /// Status and body of the answer.
-fn ask(site: &Site, method: &str, request: &Request, more: &str) -> (u16, String) {
+pub(super) fn ask(site: &Site, method: &str, request: &Request, more: &str) -> (u16, String) {
     let mut stream = TcpStream::connect((site.edge(), 9092)).expect("a connection");
     let patience = Some(Duration::from_secs(10));
     stream.set_read_timeout(patience).expect("a time limit");
@@ -166,11 +185,12 @@ fn ask(site: &Site, method: &str, request: &Request, more: &str) -> (u16, String
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
+    assert!(!canary::is_in(answer.as_bytes()), "{answer}");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     (status.expect("a status"), body.to_owned())
 }
 
-fn configuration(site: &Site) -> String {
+pub(super) fn configuration(site: &Site) -> String {
     let edge = site.edge();
     format!(
         r#"
@@ -201,8 +221,9 @@ sid = "sub7"
     )
 }
 
-/// No secret is in anything that was written but the configuration.
-fn no_canary(site: &Site) {
+/// No secret is in anything that was written but the configuration: records, store, journal, log; nor in the metrics.
+pub(super) fn no_canary(site: &Site, metrics: &str) {
+    let sample = "YOUR_RETREAVER_TWILIO_APP_CONNECT_SECRET";
     let mut folders = vec![site.folder().to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
@@ -213,12 +234,11 @@ fn no_canary(site: &Site) {
             }
             let is_ours = path.extension().is_some_and(|end| end == "toml");
             let bytes = std::fs::read(&path).unwrap_or_default();
-            for secret in [TOKEN, "YOUR_RETREAVER_TWILIO_APP_CONNECT_SECRET"] {
-                let found = bytes
-                    .windows(secret.len())
-                    .any(|part| part == secret.as_bytes());
-                assert!(!found || is_ours, "{}", path.display());
-            }
+            let found = memchr::memmem::find(&bytes, sample.as_bytes()).is_some();
+            assert!(!found || is_ours, "{}", path.display());
         }
     }
+    assert_eq!(canary::files(site.folder()), Vec::<PathBuf>::new());
+    assert!(!canary::is_in(metrics.as_bytes()), "{metrics}");
+    assert!(site.data_dir().join("store.redb").exists());
 }

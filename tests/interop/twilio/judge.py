@@ -211,7 +211,14 @@ def parameters(question):
             for name in inspect.signature(method).parameters
         }
         method(**given)
-        return sorted(recorder.seen[part])
+        # What the library says a value is; `other`: one of a list of words.
+        kinds = {}
+        for name, parameter in inspect.signature(method).parameters.items():
+            annotation = str(parameter.annotation)
+            kind = next((kind for kind in ("bool", "int", "str") if f"{kind}," in annotation), "other")
+            sent = "".join(part.capitalize() for part in name.split("_"))
+            kinds["Page" if sent == "PageNumber" else sent] = kind
+        return {name: kinds[name] for name in sorted(recorder.seen[part])}
 
     return {
         "list": names(lambda numbers: numbers.page, "params"),

@@ -2,8 +2,10 @@
 //! API what we ask.
 
 mod accounts;
+mod direct;
 mod handed;
 mod judge;
 mod judged;
 mod phones;
+mod readme;
 mod requests;

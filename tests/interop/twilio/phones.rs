@@ -28,7 +28,7 @@ fn a_client_that_is_not_ours_gets_the_exact_bytes() {
     for (number, length) in [0, 1, 300, 60_000].into_iter().enumerate() {
         let body = format!(
             "{{ \"twi_to\":\"client:b\\u006fb\",\n\"x\":1.50, \"twi_account_sid\":\"{ACCOUNT}\",\
-             \"twi_message_id\":\"WB{number}\",\"twi_params\":\"\u{e9}\u{1f600}{}\"}}\r\n",
+             \"twi_bridge_token\":\"canary-bridge-{number}\",\"twi_message_id\":\"WB{number}\",\"twi_params\":\"\u{e9}\u{1f600}{}\"}}\r\n",
             "=".repeat(length)
         );
         assert_eq!(office.notify(&body), (200, String::new()));
@@ -60,7 +60,7 @@ fn a_client_that_is_not_ours_gets_the_exact_bytes() {
     assert!(is_gone, "they are there still");
 
     let last = open(&mut judge, json!({"url": url, "headers": bearer}));
-    office.edge.stop();
+    office.close();
     assert_eq!(hear(&mut judge, &last)["code"], 1001);
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::kept::count;
-use super::site::{Buyer, Carrier, Site};
+use super::site::{Buyer, Carrier, Site, http_get};
 use crate::store::{data_of_the_child, fill, run_on_a_small_disk};
 
 const TEST: &str = "loopback::full::a_full_disk_lets_no_call_in_and_cuts_none_off";
@@ -46,6 +46,9 @@ fn run(disk: &Path) {
     assert_eq!(statuses.last(), Some(&503));
     let refusals = count(&edge, "strowger_refused_total{why=\"unkept\"}");
     assert!(refusals.is_some_and(|count| count > 0), "{refusals:?}");
+    let http = edge.http_address().unwrap();
+    let readiness = http_get(http, "/readyz");
+    assert_eq!(readiness, (503, "calls cannot be kept\n".to_owned()));
     carrier.hang_up();
 
     fs::remove_file(&ballast).unwrap();
@@ -55,6 +58,7 @@ fn run(disk: &Path) {
         assert!(tries < 100, "it is open again");
         thread::sleep(Duration::from_millis(50));
     }
+    assert_eq!(http_get(http, "/readyz"), (200, "ready\n".to_owned()));
     edge.stop();
     let outcomes = site
         .records()

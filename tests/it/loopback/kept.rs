@@ -106,6 +106,34 @@ fn a_call_that_the_last_edge_has_left_gets_its_record_at_the_start() {
 }
 
 #[test]
+fn callers_stay_on_a_list_when_the_edge_is_killed() {
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    keep(&site);
+    let text = fs::read_to_string(&site.config).unwrap();
+    let campaign = "buyers = [\"sunny\"]";
+    let text = text.replace(campaign, &format!("{campaign}\nsuppressed = [\"had\"]"));
+    let list = "[[caller_list]]\nid = \"had\"\nttl = \"30d\"\nfill = \"connected\"\n";
+    fs::write(&site.config, text + list).unwrap();
+    let mut edge = Process::start(&site);
+    let mut carrier = Carrier::new(edge.sip);
+    carrier.call("+12125550101");
+    carrier.hang_up();
+
+    edge.signal(libc::SIGKILL);
+    edge.exit_code();
+    let mut edge = Process::start(&site);
+    let mut carrier = Carrier::new(edge.sip);
+    let invite = carrier.invite("+12125550101");
+    let answer = carrier.try_by(&invite);
+
+    assert!(answer.starts_with("SIP/2.0 603 "), "{answer}");
+    assert!(answer.contains("caller_blocked"), "{answer}");
+    edge.signal(libc::SIGTERM);
+    edge.exit_code();
+}
+
+#[test]
 fn a_delivery_that_waits_is_made_until_it_is_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -14,6 +14,7 @@ mod killed;
 mod posts;
 mod process;
 mod rtpengine;
+mod scarce;
 pub(crate) mod site;
 mod told;
 mod tools;

@@ -1,9 +1,10 @@
 //! The program itself: exit codes, signals, what it prints.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
 
 use super::site::{Buyer, Carrier, Site, http_get};
 use crate::security::figure;
@@ -251,7 +252,20 @@ pub(super) struct Process {
 impl Process {
     /// Starts it, and reads from its log where it listens.
     pub(super) fn start(site: &Site) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strowger"))
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_strowger")), site)
+    }
+
+    /// Starts it with so many descriptors to be had.
+    pub(super) fn start_with_descriptors(site: &Site, most: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.arg("-c");
+        shell.arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+        shell.arg(env!("CARGO_BIN_EXE_strowger"));
+        Self::start_as(shell, site)
+    }
+
+    fn start_as(mut command: Command, site: &Site) -> Self {
+        let mut child = command
             .arg("--config")
             .arg(&site.config)
             .stdout(Stdio::piped())
@@ -282,6 +296,7 @@ impl Process {
             let mut line = String::new();
             let length = self.lines.read_line(&mut line).unwrap();
             assert_ne!(length, 0, "the log ends without `{text}`: {said:#?}");
+            assert!(!is_secret(&line), "{line}");
             let is_last = line.contains(text);
             said.push(line);
             if is_last {
@@ -313,6 +328,15 @@ impl Process {
         fs::read_dir(folder).unwrap().count()
     }
 
+    /// Memory that it has now, in KiB.
+    pub(super) fn memory(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.child.id());
+        let text = fs::read_to_string(file).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
+    }
+
     pub(super) fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
@@ -323,7 +347,17 @@ impl Drop for Process {
         // A test that failed leaves it running.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let mut rest = Vec::new();
+        let _ = self.lines.read_to_end(&mut rest);
+        let rest = String::from_utf8_lossy(&rest);
+        let told = rest.lines().find(|line| is_secret(line));
+        assert!(told.is_none() || thread::panicking(), "{told:?}");
     }
+}
+
+/// Whether a line of the log tells a secret: those of tests begin so.
+fn is_secret(line: &str) -> bool {
+    line.contains("canary-")
 }
 
 /// The first address that `key` has in the log.

@@ -16,20 +16,27 @@
 //! | 16 | timing of comparisons | `door::row_16` |
 //! | 17 | log injection | `nasty::row_17` |
 //! | 18 | secrets in logs and metrics | `legs::row_18` |
+//! | 19 | forged streams | `media::row_19`; beside rtpengine: `tests/interop/forged.rs` |
+//! | 20 | forged SRTP, STUN and DTLS | `media::row_20` |
+//! | 22 | SSRC collision, RTCP flood | `media::row_22`; what is cut short: `media::rtcp` |
+//! | 25 | lying Content-Length | `sizes::row_25`; on streams, byte by byte: `streams::rows::row_25` |
 //! | 26, 27 | huge and costly messages | `sizes::row_26`, `sizes::row_27` |
 //! | 28 | toll fraud | `legs::row_28` |
 //! | 30 | loops | `legs::row_30` |
-//! | 33 | descriptors used up | `loopback::hostile::row_33` |
+//! | 31 | calls that are never ended | `sim::seeds` (every way to end, 10,000 seeds, nothing left), `sim::watch` with media, `sim::limits::trap_18` |
+//! | 32 | memory | `loopback::scarce::row_32`, `benches/system/run rss, hold`; tables: `tables`, `legs::row_08` |
+//! | 33 | descriptors and ports used up | `loopback::hostile::row_33`, `loopback::scarce::row_33` |
 //! | 34 | clock jumps | `edge::valve::row_34`; the core has no other clock: `tests/architecture.rs` |
 //! | 40 | drain | `loopback::process::row_40` |
 //! | 41 | blocked log, stuck scrapers | `loopback::process::row_41` |
 //! | 42 | a panic | `call::rescue::row_42` |
 //!
-//! Rows 12 to 15, 19 to 22 and 35 to 39 are about webhooks, media and what is not here yet; 23 to 25 about TCP and TLS; 29 is with
+//! Rows 12 to 15, 21 and 35 to 39 are about webhooks, media and what is not here yet; 23 to 25 about TCP and TLS; 29 is with
 //! the rules for headers.
 
 mod door;
 mod legs;
+mod media;
 mod reflect;
 mod sizes;
 mod tables;

@@ -8,7 +8,7 @@ use strowger::sip::scan::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_VIAS};
 
 use super::figure;
 use crate::sim::desk::{Desk, ladder, request};
-use crate::sim::policy::CARRIER;
+use crate::sim::policy::{CARRIER, addr};
 use crate::sim::text::Msg;
 
 /// What is as large as it may be is answered, and what is one larger is refused.
@@ -58,6 +58,48 @@ fn row_26_huge_messages() {
     figure(
         26,
         &format!("at each limit taken, beyond it refused; slowest {slowest:?}"),
+    );
+}
+
+/// A datagram that is shorter than it says is refused, and what is behind its end is not looked at.
+#[test]
+fn row_25_content_length_lies_in_a_datagram() {
+    let values = [
+        ("0", 200),
+        ("3", 200),
+        ("4", 200),
+        ("5", 400),
+        ("-1", 400),
+        ("65535", 400),
+        ("65536", 400),
+        ("2147483648", 400),
+        ("4294967296", 400),
+        ("18446744073709551616", 400),
+        ("1 1", 400),
+        ("0x10", 400),
+        ("4\r\nContent-Length: 4", 200),
+        ("4\r\nl: 5", 400),
+    ];
+    for (value, status) in values {
+        let message = options().with_body("text/plain", "body");
+        let text = String::from_utf8(message.bytes().to_vec()).expect("text");
+        let text = text.replace(
+            "Content-Length: 4\r\n",
+            &format!("Content-Length: {value}\r\n"),
+        );
+        let mut desk = Desk::new(1);
+
+        let said = desk.say_bytes(addr(CARRIER), text.as_bytes());
+
+        assert_eq!(
+            ladder(&said),
+            [format!("carrier {status} OPTIONS")],
+            "{value}"
+        );
+    }
+    figure(
+        25,
+        &format!("{} values of Content-Length in a datagram", values.len()),
     );
 }
 

@@ -426,22 +426,22 @@ fn a_call_that_cannot_be_taken_is_refused_and_one_that_is_stopped_is_over() {
 }
 
 /// A desk for calls that a vendor carries.
-struct Abroad {
-    desk: Desk,
+pub(super) struct Abroad {
+    pub(super) desk: Desk,
 }
 
 impl Abroad {
-    fn say(&mut self, call: u8, said: Said) {
+    pub(super) fn say(&mut self, call: u8, said: Said) {
         let said = self.desk.tell(Input::Abroad(uuid(call), said));
         assert_eq!(ladder(&said), [""; 0], "no SIP");
     }
 
-    fn begin(&mut self, call: u8) {
+    pub(super) fn begin(&mut self, call: u8) {
         self.say(call, Said::Begin(Box::new(beginning(call))));
     }
 
     /// The buyer that the vendor is to call.
-    fn named(&mut self) -> Leg {
+    pub(super) fn named(&mut self) -> Leg {
         let steps = std::mem::take(&mut self.desk.steps);
         match <[_; 1]>::try_from(steps) {
             Ok([(_, Step::Call(leg))]) => *leg,
@@ -449,28 +449,28 @@ impl Abroad {
         }
     }
 
-    fn step(&mut self) -> String {
+    pub(super) fn step(&mut self) -> String {
         let steps = std::mem::take(&mut self.desk.steps);
         assert_eq!(steps.len(), 1, "{steps:?}");
         format!("{:?}", steps[0].1)
     }
 
-    fn record(&mut self) -> Record {
+    pub(super) fn record(&mut self) -> Record {
         self.desk.steps.clear();
         assert_eq!(self.desk.records.len(), 1);
         self.desk.records.pop().unwrap()
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         self.desk.pass(time);
     }
 
-    fn rest(&mut self) -> Gauges {
+    pub(super) fn rest(&mut self) -> Gauges {
         self.desk.rest()
     }
 }
 
-fn desk(spec: &PolicySpec) -> Abroad {
+pub(super) fn desk(spec: &PolicySpec) -> Abroad {
     let change = |policy: &mut Policy| policy.tickets = Some(tickets());
     Abroad {
         desk: Desk::changed(spec, change),
@@ -486,7 +486,7 @@ pub(super) fn tickets() -> Tickets {
 }
 
 /// Line 0 with so many buyers.
-fn plain(buyers: usize) -> PolicySpec {
+pub(super) fn plain(buyers: usize) -> PolicySpec {
     PolicySpec {
         lines: vec![specs(buyers)],
         ..PolicySpec::default()
@@ -494,7 +494,7 @@ fn plain(buyers: usize) -> PolicySpec {
 }
 
 /// Two buyers, of whom the first takes one call.
-fn limited() -> PolicySpec {
+pub(super) fn limited() -> PolicySpec {
     let mut spec = plain(2);
     spec.lines[0][0].caps = Caps {
         max_calls: Some(1),
@@ -503,7 +503,7 @@ fn limited() -> PolicySpec {
     spec
 }
 
-fn beginning(call: u8) -> Beginning {
+pub(super) fn beginning(call: u8) -> Beginning {
     Beginning {
         ticket: Ticket {
             uuid: call.into(),
@@ -519,7 +519,7 @@ fn beginning(call: u8) -> Beginning {
     }
 }
 
-fn uuid(call: u8) -> CallUuid {
+pub(super) fn uuid(call: u8) -> CallUuid {
     CallUuid::from_bytes(u128::from(call).to_be_bytes())
 }
 
@@ -530,7 +530,7 @@ fn address(leg: &Leg) -> String {
     }
 }
 
-fn told(record: &Record) -> Vec<String> {
+pub(super) fn told(record: &Record) -> Vec<String> {
     let attempts = record.attempts.iter().map(|one| {
         let status = one.status.map(|status| format!(" {status}"));
         let (buyer, result) = (&one.buyer.id["c0".len()..], one.result.label());
@@ -539,8 +539,8 @@ fn told(record: &Record) -> Vec<String> {
     attempts.collect()
 }
 
-fn secs(seconds: u64) -> Duration {
+pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const LIMIT: Duration = Duration::from_secs(3600);
+pub(super) const LIMIT: Duration = Duration::from_secs(3600);

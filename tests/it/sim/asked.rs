@@ -87,6 +87,84 @@ fn refer_is_603_for_whom_it_is_not_allowed_and_nobody_hears_of_it() {
     }
 }
 
+/// The names of a call of ours are those of one leg: the other side would ask for them in vain. Calls of others pass.
+#[test]
+fn a_transfer_that_replaces_a_call_of_ours_is_refused() {
+    let mut talk = referring_talk(Refer::Relay, Refer::Relay);
+    let (ours, theirs) = (
+        talk.ok.tag_in_to().unwrap().to_owned(),
+        talk.offered
+            .value("From")
+            .rsplit("tag=")
+            .next()
+            .unwrap()
+            .to_owned(),
+    );
+    let mut cseq = 1;
+    for (replaced, status) in [
+        (
+            format!("Replaces=a%40b%3Bto-tag%3D{ours}%3Bfrom-tag%3D1"),
+            Some(603),
+        ),
+        (
+            format!("Require=replaces&r%65PLACES=a;from-tag={theirs};to-tag=2"),
+            Some(603),
+        ),
+        (
+            format!("Replaces=a%3Bto-tag%3D{}%3Bfrom-tag%3D1", "0".repeat(42)),
+            None,
+        ),
+        (format!("Subject=a%3Bto-tag%3D{ours}"), None),
+    ] {
+        cseq += 1;
+        let to = format!("\"Who? Eve\" <sip:eve@elsewhere.example.com?{replaced}>");
+        let asked = referring(talk.caller("REFER", cseq), &to);
+        let said = talk.caller_says(&asked);
+        match status {
+            Some(status) => {
+                assert_eq!(ladder(&said), [format!("carrier {status} REFER")], "{to}");
+            }
+            None => {
+                assert_eq!(ladder(&said), ["b0 REFER"], "{to}");
+                assert_eq!(said[0].message.value("Refer-To"), to);
+                talk.buyer_says(&answer(&said[0].message, 202, "bob"));
+            }
+        }
+    }
+}
+
+/// It is meant to take a call over, so it must not become one more (row 28 of the threats: toll fraud).
+#[test]
+fn row_28_an_invite_that_replaces_a_call_begins_none() {
+    let mut talk = referring_talk(Refer::Terminate, Refer::Terminate);
+    let tag = talk.ok.tag_in_to().unwrap().to_owned();
+    let call = talk.ok.value("Call-ID").to_owned();
+    for replaced in [
+        format!("{call};to-tag={tag};from-tag=1"),
+        "nobody@example.com;to-tag=7;from-tag=8".to_owned(),
+        String::new(),
+    ] {
+        let asked = invite()
+            .set("Call-ID", "other@carrier.example.net")
+            .set(
+                "Via",
+                format!(
+                    "SIP/2.0/UDP {CARRIER};branch=z9hG4bK-{};rport",
+                    replaced.len()
+                ),
+            )
+            .with("Replaces", replaced.as_str());
+
+        let said = talk.desk.say(CARRIER, &asked);
+
+        assert_eq!(ladder(&said), ["carrier 481 INVITE"], "{replaced}");
+        let why = "SIP;cause=481;text=\"replaces\"";
+        assert_eq!(said[0].message.value("Reason"), why);
+    }
+    assert_eq!(talk.desk.gauges().calls_ringing, 0);
+    assert_eq!(talk.desk.gauges().calls_talking, 1);
+}
+
 /// However much a REFER names numbers and hosts of others, no call of ours goes there (row 28 of the threats: toll
 /// fraud).
 #[test]

@@ -126,6 +126,16 @@ struct Hook {
     after: u64,
 }
 
+/// A webhook that fires so many seconds after its trigger.
+pub(super) fn hook(trigger: Trigger, after: u64) -> Webhook {
+    webhook(&Hook {
+        trigger,
+        url: "http://crm.example/",
+        holds: false,
+        after,
+    })
+}
+
 fn webhook(hook: &Hook) -> Webhook {
     Webhook {
         id: hook.trigger.label().into(),
@@ -258,6 +268,7 @@ fn a_call_that_nobody_wants_is_refused_as_its_campaign_says() {
         site.refusal = Some(Answer {
             status: Some(480),
             reason: Some("not_today".into()),
+            suppress: None,
         });
     });
 

@@ -461,6 +461,10 @@ impl Desk {
         self.engine.gauges()
     }
 
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     pub(crate) fn gauges(&self) -> Gauges {
         self.engine.gauges()
     }

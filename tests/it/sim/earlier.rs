@@ -1,5 +1,7 @@
 //! Callers who were here before: who gets them again, which webhooks fire for them again, and what a conversion of theirs is worth.
 
+mod lists;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -50,6 +50,11 @@ impl Ledger {
         Verdict::Granted
     }
 
+    /// A call counts that was before.
+    pub(crate) fn count(&mut self, counted: &Counted) {
+        self.book.count(counted, 1);
+    }
+
     pub(crate) fn commit(&mut self, ticket: Ticket, what: CapOn) {
         let (_, hold) = self.holds.get_mut(&ticket).expect("a place that is held");
         self.book.commit(hold, what, &mut self.counted);

@@ -724,3 +724,41 @@ fn a_buyer_rings_on_though_nobody_says_what_its_early_answer_becomes() {
     let said = bench.answers();
     find(&said, "carrier 200 INVITE");
 }
+
+/// The offer of a reliable 183, and the answer in the PRACK, wait both.
+#[test]
+fn a_reliable_offer_is_answered_by_a_prack_which_waits() {
+    let mut bench = Bench::new(1);
+    let mut invite = invite().without("Content-Type").with("Supported", "100rel");
+    invite.body.clear();
+    let offered = find(&bench.desk.say(CARRIER, &invite), "b0 INVITE");
+    let reliably = |message: Msg| message.with("Require", "100rel").with("RSeq", "5");
+    let said = bench
+        .desk
+        .say_from(buyer(0), &reliably(answered(&offered, 183, 0)));
+    assert_eq!(ladder(&said), [""; 0]);
+    let ringing = find(&bench.answers(), "carrier 183 INVITE");
+    assert!(heard_at(&ringing.body).starts_with(MEDIA));
+    let rack = format!("{} 1 INVITE", ringing.value("RSeq"));
+    let prack = caller_request("PRACK", 2, &invite, &ringing).with("RAck", rack);
+
+    let said = bench
+        .desk
+        .say(CARRIER, &prack.with_sdp(&sdp("ann", CALLER_MEDIA, "")));
+    assert_eq!(ladder(&said), ["carrier 200 PRACK"]);
+    let said = bench.answers();
+
+    assert_eq!(ladder(&said), ["b0 PRACK"]);
+    assert!(heard_at(&said[0].message.body).starts_with(MEDIA));
+    let said = bench.desk.say_from(buyer(0), &answer(&offered, 200, "bob"));
+    assert_eq!(ladder(&said), ["b0 ACK", "carrier 200 INVITE"]);
+    let ok = find(&said, "carrier 200 INVITE");
+    assert_eq!(ok.body, "");
+    bench
+        .desk
+        .say(CARRIER, &caller_request("ACK", 1, &invite, &ok));
+    bench
+        .desk
+        .say_from(buyer(0), &buyer_request("BYE", 1, &offered, "bob"));
+    bench.ends();
+}

@@ -62,7 +62,7 @@ fn desk(buyers: usize) -> Desk {
 }
 
 /// Where a session description says that media is heard.
-fn heard_at(sdp: &str) -> SocketAddr {
+pub(crate) fn heard_at(sdp: &str) -> SocketAddr {
     let value = |key: &str| {
         let line = sdp.lines().rev().find(|line| line.starts_with(key));
         line.unwrap_or_else(|| panic!("no {key} in {sdp}"))
@@ -78,11 +78,11 @@ fn origin(sdp: &str) -> String {
     line.expect("an origin").to_owned()
 }
 
-fn last_plan(desk: &Desk) -> &Plan {
+pub(crate) fn last_plan(desk: &Desk) -> &Plan {
     &desk.plans.last().expect("a plan").1
 }
 
-fn remote(plan: &Plan, party: Party) -> Option<SocketAddr> {
+pub(crate) fn remote(plan: &Plan, party: Party) -> Option<SocketAddr> {
     let end = &plan.streams[0].ends[party.index()];
     end.remote.map(|remote| remote.rtp)
 }
@@ -103,7 +103,7 @@ fn talk() -> Talk {
     }
 }
 
-fn ends_well(desk: &mut Desk) {
+pub(crate) fn ends_well(desk: &mut Desk) {
     let gauges = desk.rest();
     assert_eq!(gauges.media_ports.in_use, 0, "ports are still taken");
     assert_eq!(gauges.calls_talking + gauges.calls_ringing, 0);
@@ -450,8 +450,8 @@ fn ports_that_cannot_be_opened_end_the_call_before_it_is_answered() {
     let lost = MediaLost::Unbound;
     let said = desk.tell(Input::Media { id, lost });
 
-    assert_eq!(ladder(&said), ["b0 CANCEL", "carrier 500 INVITE"]);
-    assert_eq!(desk.recorded(), "media_failed 500 by edge: cancelled");
+    assert_eq!(ladder(&said), ["b0 CANCEL", "carrier 503 INVITE"]);
+    assert_eq!(desk.recorded(), "media_failed 503 by edge: cancelled");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use strowger::call::policy::{
 use strowger::hooks::model::Hooks;
 use strowger::routing::buyer::{Buyer, Gateway, Login, XPhProfile};
 use strowger::routing::callers::Lists;
-use strowger::routing::campaign::Campaign;
+use strowger::routing::campaign::{Campaign, Signal, Waiting};
 use strowger::routing::caps::Caps;
 use strowger::routing::directory::{
     CampaignId, Company, Directory, Line, Source, SourceId, TermsId,
@@ -123,6 +123,8 @@ pub(crate) struct PolicySpec {
     pub(crate) lines: Vec<Vec<BuyerSpec>>,
     /// Lines whose buyers are called at once.
     pub(crate) together: Vec<usize>,
+    /// Lines whose calls wait if nobody can take them.
+    pub(crate) waiting: Vec<usize>,
     /// How many are called at once at most.
     pub(crate) at_once: usize,
     /// Hosts besides the domains below, as open as `ip.example.com`.
@@ -165,6 +167,7 @@ impl Default for PolicySpec {
         Self {
             lines: Vec::new(),
             together: Vec::new(),
+            waiting: Vec::new(),
             at_once: 10,
             hosts: Vec::new(),
             sources: Vec::new(),
@@ -373,6 +376,13 @@ impl PolicySpec {
             let mut campaign = Campaign::new(&id, CompanyId(0), buyers);
             if self.together.contains(&place) {
                 campaign.route = Route::by_priority(parts);
+            }
+            if self.waiting.contains(&place) {
+                campaign.waiting = Some(Waiting {
+                    time: Duration::from_secs(18),
+                    most: 10,
+                    signal: Signal::Queued,
+                });
             }
             directory.campaigns.push(Arc::new(campaign));
         }

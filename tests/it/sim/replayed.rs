@@ -1,11 +1,13 @@
 //! What is recorded of a call is all that it was decided by: replayed under the same policy it is the same call, to the last
 //! verdict, over random policies and calls; and under another policy it is another where that matters.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use strowger::call::abroad::TRUNK;
 use strowger::call::course::State;
 use strowger::call::input::Input;
 use strowger::call::memory::{Memory, Remembered};
@@ -19,12 +21,16 @@ use strowger::hooks::model::{CampaignHooks, Hooks, Method, Webhook};
 use strowger::hooks::postback::{About, Post, Posting};
 use strowger::hooks::reply::Output;
 use strowger::hooks::trigger::Trigger;
-use strowger::routing::buyer::Buyer;
-use strowger::routing::callers::{CallerList, Lists};
-use strowger::routing::campaign::{Answer, Campaign, Exit, Repeat, RepeatPolicy, Route};
+use strowger::routing::buyer::{Buyer, Gateway};
+use strowger::routing::callers::{CallerList, Fill, Guests, Lists};
+use strowger::routing::campaign::{
+    Answer, Campaign, Exit, Repeat, RepeatPolicy, Route, Signal, Waiting,
+};
 use strowger::routing::caps::{CapOn, Caps, Most, Quota};
+use strowger::routing::decide::Decision;
 use strowger::routing::directory::{CampaignId, Terms, TermsId};
 use strowger::routing::hours::{Blocks, Hours};
+use strowger::routing::route::{Part, Together};
 use strowger::routing::rules::{After, Group, Once, Rules, Schedule};
 use strowger::routing::zone::Zone;
 use strowger::telemetry::reading;
@@ -38,6 +44,7 @@ use strowger::types::range::NumberSet;
 use strowger::types::tag::{Origin, Tags};
 use strowger::types::template::Template;
 
+use super::abroad::tickets;
 use super::desk::{
     Desk, Said, ack_of_failure, answer, buyer, caller_request, cancel, invite_to, ladder,
 };
@@ -46,10 +53,12 @@ use super::policy::{BuyerSpec, CARRIER, PolicySpec, number};
 use super::seeds::epoch;
 use super::text::Msg;
 
+mod vendor;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Random policies, each with some calls.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 2_500;
 
 #[test]
 fn a_replay_of_what_happened_shows_no_difference() {
@@ -64,15 +73,25 @@ fn a_replay_of_what_happened_shows_no_difference() {
         let calls = 1 + dice.below(4);
         let mut talks = Vec::new();
         for call in 0..calls {
-            talks.extend(run(&mut desk, &mut dice, call));
+            if dice.chance(40) {
+                talks.extend(vendor::run(&mut desk, &mut dice).map(Talk::Abroad));
+            } else {
+                let talk = run(&mut desk, &mut dice, call);
+                talks.extend(talk.map(|(invite, ok)| Talk::Sip(invite, ok)));
+            }
             desk.pass(dice.millis(1, 40_000));
         }
-        for (invite, ok) in talks {
+        for talk in talks {
             answer_fetches(&mut desk, &mut dice);
             if dice.chance(30) {
                 post(&mut desk, &mut dice);
             }
-            desk.say(CARRIER, &caller_request("BYE", 2, &invite, &ok));
+            match talk {
+                Talk::Sip(invite, ok) => {
+                    desk.say(CARRIER, &caller_request("BYE", 2, &invite, &ok));
+                }
+                Talk::Abroad(talk) => vendor::end(&mut desk, &mut dice, talk),
+            }
         }
         desk.rest();
 
@@ -118,6 +137,33 @@ struct Seen {
     news: u64,
     posted: u64,
     paid: u64,
+    numbers: u64,
+    at_once: u64,
+    lost: u64,
+    in_exits: u64,
+    waited: u64,
+    waited_well: u64,
+    abroad: Abroad,
+}
+
+/// The same of calls that a vendor carries.
+#[derive(Debug, Default)]
+struct Abroad {
+    calls: u64,
+    answered: u64,
+    failed_over: u64,
+    refused: u64,
+    resumed: u64,
+    silent: u64,
+    gone: u64,
+    phones: u64,
+    late: u64,
+}
+
+/// A call that was answered, and lasts.
+enum Talk {
+    Sip(Msg, Msg),
+    Abroad(vendor::Talk),
 }
 
 impl Seen {
@@ -128,6 +174,13 @@ impl Seen {
         self.answered += u64::from(record.answered.is_some());
         self.full += has("\"cap\":");
         self.posted += has("\"origin\":\"postback\"");
+        self.numbers += has("\"of\":\"number\"");
+        self.at_once += u64::from(record.attempts.iter().any(|one| one.together.is_some()));
+        self.lost += has("\"lost_race\"");
+        self.waited += u64::from(story.waited.is_some());
+        self.waited_well += u64::from(story.waited.is_some() && record.answered.is_some());
+        let joined = |one: &Decision| (0..one.order.len()).any(|place| one.joined.is_joined(place));
+        self.in_exits += u64::from(story.decisions.iter().skip(1).any(joined));
         let mut skipped = record.skipped.iter();
         let is_judged =
             |why: &WhySkipped| matches!(why, WhySkipped::Judged(why) if *why != "forward_mismatch");
@@ -151,6 +204,11 @@ impl Seen {
                     .map(|one| (one.memory.clone(), one.is_known))
         };
         self.news += u64::from(story.course.over.iter().any(heard));
+        // Of those that come by SIP, too.
+        self.abroad.phones += has("phone_only");
+        if &*record.trunk == TRUNK {
+            self.abroad.note(record, line);
+        }
     }
 
     fn check(&self) {
@@ -170,9 +228,40 @@ impl Seen {
             self.refused,
             self.repeated,
             self.news,
+            self.posted,
             self.paid,
+            self.abroad.calls / 40,
+            self.abroad.answered / 20,
+            self.abroad.failed_over,
+            self.abroad.refused,
+            self.abroad.resumed,
+            self.abroad.silent,
+            self.abroad.gone,
+            self.abroad.phones,
+            self.abroad.late,
+            self.numbers,
+            self.at_once,
+            self.lost,
+            self.in_exits,
+            self.waited,
+            3 * self.waited_well,
         ];
         assert!(least.into_iter().all(|count| count > 5), "{self:?}");
+    }
+}
+
+impl Abroad {
+    fn note(&mut self, record: &Record, line: &str) {
+        let has = |text: &str| u64::from(line.contains(text));
+        let is_answered = record.answered.is_some();
+        self.calls += 1;
+        self.answered += u64::from(is_answered);
+        self.failed_over += u64::from(is_answered && record.attempts.len() > 1);
+        self.refused += u64::from(record.attempts.is_empty() && record.status >= 400);
+        self.resumed += has("\"resumed\":[{");
+        self.silent += u64::from(record.outcome.label() == "vendor_silent");
+        self.gone += u64::from(record.outcome.label() == "caller_hung_up");
+        self.late += u64::from(has("\"known\":{") & has("\"trigger\":\"timer\"") > 0);
     }
 }
 
@@ -388,8 +477,13 @@ fn run_with(desk: &mut Desk, dice: &mut Dice, call: u64, status: u16) -> Option<
         );
     let mut said = desk.say(CARRIER, &invite);
     let is_random = status == 0;
+    let mut called = Vec::new();
     for _ in 0..60 {
+        called.extend(offers(&said));
         if let Some(end) = to_carrier(&said) {
+            for one in called {
+                lose(desk, dice, one);
+            }
             if end.status() == 200 {
                 desk.say(CARRIER, &caller_request("ACK", 1, &invite, &end));
                 return Some((invite, end));
@@ -400,15 +494,19 @@ fn run_with(desk: &mut Desk, dice: &mut Dice, call: u64, status: u16) -> Option<
         if is_random && dice.chance(10) {
             post(desk, dice);
         }
-        let offers = ladder(&said).into_iter().zip(&said);
-        let offers = offers.filter(|(line, _)| line.starts_with('b') && line.ends_with(" INVITE"));
-        let offer = offers.last().map(|(_, one)| (one.to, one.message.clone()));
+        // Of several who are called at once, any may be the first to say something.
+        let one = (!called.is_empty()).then(|| dice.below(called.len() as u64));
+        let one = one.and_then(|place| usize::try_from(place).ok());
         let status = match status {
-            0 => dice.pick(&[0, 200, 486, 486, 486, 603, 503, 408]),
+            0 => dice.pick(&[0, 180, 200, 486, 486, 486, 603, 503, 408]),
             same => same,
         };
-        said = match offer {
-            Some((from, offered)) if status > 0 => {
+        said = match one {
+            Some(place) if status > 0 => {
+                let (from, offered) = match status {
+                    180 => called[place].clone(),
+                    _ => called.remove(place),
+                };
                 desk.say_from(from, &answer(&offered, status, "bob"))
             }
             Some(_) | None if !desk.fetches.is_empty() && dice.chance(85) => answer_one(desk, dice),
@@ -417,6 +515,29 @@ fn run_with(desk: &mut Desk, dice: &mut Dice, call: u64, status: u16) -> Option<
         };
     }
     None
+}
+
+/// Who is called by what the edge says, and the INVITE.
+fn offers(said: &[Said]) -> Vec<(SocketAddr, Msg)> {
+    let lines = ladder(said).into_iter().zip(said);
+    let offers = lines.filter(|(line, _)| line.starts_with('b') && line.ends_with(" INVITE"));
+    offers
+        .map(|(_, one)| (one.to, one.message.clone()))
+        .collect()
+}
+
+/// Somebody was called in vain, and may not know it yet.
+fn lose(desk: &mut Desk, dice: &mut Dice, (from, offered): (SocketAddr, Msg)) {
+    let status = dice.pick(&[0, 180, 200, 486]);
+    if status == 0 {
+        return;
+    }
+    let said = desk.say_from(from, &answer(&offered, status, "bob"));
+    let is_cancel = |one: &&Said| one.message.summary() == "CANCEL";
+    if let Some(cancelled) = said.iter().find(is_cancel) {
+        desk.say_from(from, &cancelled.message.reply(200, "bob"));
+        desk.say_from(from, &answer(&offered, 487, "bob"));
+    }
 }
 
 /// Somebody says something of the caller's calls.
@@ -488,6 +609,18 @@ fn answer_one(desk: &mut Desk, dice: &mut Dice) -> Vec<Said> {
 
 // --- policies
 
+/// Who comes onto a list, and leaves it again.
+fn guests(dice: &mut Dice) -> Guests {
+    let fill = dice.pick(&[
+        None,
+        Some(Fill::Attempted),
+        Some(Fill::Connected),
+        Some(Fill::NotConnected),
+        Some(Fill::Converted),
+    ]);
+    Guests::new("list", Duration::from_secs(600), fill, [].into())
+}
+
 /// Calls of this caller in the last two hours.
 fn earlier(dice: &mut Dice, now: i64) -> Memory {
     let mut memory = Memory::default();
@@ -547,6 +680,7 @@ fn drawn(dice: &mut Dice) -> Arc<Policy> {
                 Exit::Reject(Answer {
                     status: Some(480),
                     reason: Some("sorry".into()),
+                    suppress: None,
                 })
             };
             exits.no_answer = dice.chance(40).then(other);
@@ -554,8 +688,8 @@ fn drawn(dice: &mut Dice) -> Arc<Policy> {
             exits.no_match = dice.chance(30).then(other);
             exits.all_closed = dice.chance(30).then(reject);
             if members.len() > 2 && dice.chance(40) {
-                let last = members.pop().expect("one of several");
-                exits.no_answer = Some(Exit::Dial(Route::new(vec![last])));
+                let last = members.split_off(members.len() - dice.pick(&[1, 2]));
+                exits.no_answer = Some(Exit::Dial(route(dice, last)));
             }
         }
         campaign.repeat = Repeat {
@@ -568,24 +702,62 @@ fn drawn(dice: &mut Dice) -> Arc<Policy> {
             after: dice.pick(&[After::Answer, After::Conversion]),
             within: HOUR,
         };
+        campaign.waiting = dice.chance(25).then(|| Waiting {
+            time: dice.millis(4_000, 40_000),
+            most: 10,
+            signal: Signal::None,
+        });
         if dice.chance(10) {
             campaign.settle = Duration::from_secs(30);
         }
-        campaign.route = Route::new(members);
+        campaign.route = route(dice, members);
         let webhooks = webhooks(dice, place);
         let groups = (0..dice.below(3)).map(|place| Arc::new(paid(place)));
         hooks.push(CampaignHooks::new(webhooks, groups.collect()));
     }
     inner.hooks = Hooks::new(hooks);
+    inner.tickets = Some(tickets());
+    inner.hooks.open_to_posts();
     inner.directory.terms.push(Terms {
         tags: tags(dice),
         hours: dice.chance(10).then(schedule),
+        quota: dice.chance(15).then(|| Arc::new(quota(dice))),
         ..Terms::USUAL
     });
     for line in inner.directory.numbers.values_mut() {
         line.terms = TermsId(1);
     }
     policy
+}
+
+/// A route on which nobody is called with others, or all of a priority, or some with others.
+fn route(dice: &mut Dice, mut members: Vec<Arc<Buyer>>) -> Route {
+    match dice.below(4) {
+        0 => Route::by_priority(members.into_iter().map(Part::One).collect()),
+        1 => {
+            let rest = members.split_off(members.len().min(2));
+            let together = Together {
+                id: "together".into(),
+                priority: i32::try_from(dice.below(3)).expect("small"),
+                weight: dice.chance(50).then_some(2),
+                members,
+            };
+            let rest = rest.into_iter().map(Part::One);
+            Route::of([Part::Together(together)].into_iter().chain(rest).collect())
+        }
+        _ => Route::new(members),
+    }
+}
+
+fn quota(dice: &mut Dice) -> Quota {
+    Quota {
+        most: Most {
+            hour: Some(1),
+            ..Most::default()
+        },
+        on: dice.pick(&[CapOn::Attempt, CapOn::Answer, CapOn::Conversion]),
+        zone: Zone::utc(),
+    }
 }
 
 fn buyer_of(dice: &mut Dice, plain: &Buyer, group: &Arc<Group>) -> Buyer {
@@ -600,21 +772,24 @@ fn buyer_of(dice: &mut Dice, plain: &Buyer, group: &Arc<Group>) -> Buyer {
     let conditions = Conditions::parse(conditions.collect::<Vec<_>>()).expect("conditions");
     let forward = dice.chance(20).then_some("accepted:yes");
     let mut callers = Lists::default();
-    if dice.chance(8) {
+    if dice.chance(16) {
         let mut numbers = NumberSet::default();
-        assert!(numbers.insert("+1555*"));
+        let is_fixed = dice.chance(50);
+        assert!(numbers.insert(if is_fixed { "+1555*" } else { "+1444*" }));
         let id = "list".into();
-        callers
-            .suppressed
-            .push(Arc::new(CallerList { id, numbers }));
+        let guests = (!is_fixed).then(|| guests(dice));
+        callers.suppressed.push(Arc::new(CallerList {
+            id,
+            numbers,
+            guests,
+        }));
     }
-    let quota = Quota {
-        most: Most {
-            hour: Some(1),
-            ..Most::default()
-        },
-        on: dice.pick(&[CapOn::Attempt, CapOn::Answer]),
-        zone: Zone::utc(),
+    let phone = Number::from_e164(b"+18885550100").expect("a number");
+    let phone = Arc::new(Gateway::telephone(phone));
+    let gateways = match dice.below(20) {
+        0 => vec![phone],
+        1 => [plain.gateways.clone(), vec![phone]].concat(),
+        _ => plain.gateways.clone(),
     };
     Buyer {
         priority: i32::try_from(dice.below(3)).expect("small"),
@@ -631,7 +806,7 @@ fn buyer_of(dice: &mut Dice, plain: &Buyer, group: &Arc<Group>) -> Buyer {
             conditions,
             forward: Conditions::parse(forward).expect("conditions"),
             callers,
-            quota: dice.chance(15).then(|| Arc::new(quota)),
+            quota: dice.chance(15).then(|| Arc::new(quota(dice))),
             groups: dice
                 .chance(20)
                 .then(|| Arc::clone(group))
@@ -643,7 +818,7 @@ fn buyer_of(dice: &mut Dice, plain: &Buyer, group: &Arc<Group>) -> Buyer {
             }),
             timer_offset: dice.pick(&[Duration::ZERO, Duration::from_secs(7)]),
         },
-        ..Buyer::new(&plain.id, plain.gateways.clone())
+        ..Buyer::new(&plain.id, gateways)
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct CallPlan {
     pub(crate) buyers: Vec<BuyerPlan>,
     /// Those of one priority are called at once.
     pub(crate) is_together: bool,
+    /// It waits if nobody can take it.
+    pub(crate) is_patient: bool,
 }
 
 /// One buyer of a call.
@@ -145,6 +147,9 @@ impl Scenario {
         };
         // With dice of its own, so that the seeds from before stand for what they did.
         scenario.draw_together(&mut Dice::new(seed ^ 0x7065_6574));
+        let mut dice = Dice::new(seed ^ 0x7761_6974);
+        let calls = scenario.calls.iter_mut();
+        calls.for_each(|call| call.is_patient = dice.chance(25));
         scenario
     }
 
@@ -179,10 +184,12 @@ impl Scenario {
             all.collect()
         };
         let lines = self.calls.iter().enumerate();
+        let waiting = lines.clone().filter(|(_, call)| call.is_patient);
         let together = lines.filter(|(_, call)| call.is_together);
         PolicySpec {
             lines: self.calls.iter().map(buyers).collect(),
             together: together.map(|(line, _)| line).collect(),
+            waiting: waiting.map(|(line, _)| line).collect(),
             at_once: self.at_once,
             call_time: self.call_time,
             session: self.session,
@@ -268,6 +275,7 @@ fn draw_call(dice: &mut Dice, call: usize) -> CallPlan {
         uri: format!("sip:{user}@{host}"),
         caller,
         is_together: false,
+        is_patient: false,
         buyers: (0..buyers)
             .map(|buyer| draw_buyer(dice, call, buyer))
             .collect(),

@@ -453,6 +453,7 @@ impl Watch {
                 self.started.push(*uuid);
                 self.tally.add("calls");
             }
+            Event::TakenUp { .. } => self.tally.add("taken up"),
             Event::Unbuildable => self.fault("a message could not be built".to_owned()),
             Event::Panicked => self.fault("a handler has panicked".to_owned()),
             Event::TableFull { table } => self.fault(format!("{table} full")),

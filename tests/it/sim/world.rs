@@ -336,11 +336,12 @@ impl World {
     fn is_idle(&self) -> bool {
         let Gauges {
             calls_ringing,
+            calls_waiting,
             calls_talking,
             calls_ending,
             ..
         } = self.engine.gauges();
-        calls_ringing + calls_talking + calls_ending == 0
+        calls_ringing + calls_waiting + calls_talking + calls_ending == 0
     }
 
     /// What a gateway says to OPTIONS, if it says anything.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -40,6 +41,14 @@ struct Desk {
     is_held: bool,
     under_way: usize,
     most_under_way: usize,
+    /// Whether requests take their time, before they are carried out and after.
+    is_slow: bool,
+    /// Targets of the changes that are under way.
+    changing: Vec<String>,
+    /// Numbers that were being changed twice at once.
+    clashes: Vec<String>,
+    /// Draws how long.
+    dice: u64,
 }
 
 /// What goes wrong with a request.
@@ -83,6 +92,10 @@ impl TwilioApi {
             is_held: true,
             under_way: 0,
             most_under_way: 0,
+            is_slow: false,
+            changing: Vec::new(),
+            clashes: Vec::new(),
+            dice: 0x9e37_79b9_7f4a_7c15,
         }));
         let served = Arc::clone(&desk);
         thread::spawn(move || {
@@ -173,13 +186,33 @@ impl TwilioApi {
         self.desk().most_under_way
     }
 
-    /// What was asked against the description.
+    /// From now on requests take their time.
+    pub(crate) fn be_slow(&self) {
+        self.desk().is_slow = true;
+    }
+
+    /// Numbers that were being changed twice at once.
+    pub(crate) fn clashes(&self) -> Vec<String> {
+        self.desk().clashes.clone()
+    }
+
+    /// What was asked against the description so far. Whoever does not take it is told of it at the end, and fails.
     pub(crate) fn violations(&self) -> Vec<String> {
-        self.desk().violations.clone()
+        mem::take(&mut self.desk().violations)
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
         held(&self.desk)
+    }
+}
+
+impl Drop for TwilioApi {
+    /// Whatever a test is about: what it has us ask is what Twilio allows.
+    fn drop(&mut self) {
+        let violations = self.violations();
+        if !thread::panicking() {
+            assert!(violations.is_empty(), "{violations:#?}");
+        }
     }
 }
 
@@ -202,8 +235,10 @@ fn serve(stream: TcpStream, desk: &Mutex<Desk>) {
                 .push(format!("{} {}", asked.method, asked.target));
             desk.under_way += 1;
             desk.most_under_way = desk.most_under_way.max(desk.under_way);
+            desk.begin(&asked);
             desk.troubles.pop_front()
         };
+        dawdle(desk);
         // So that requests at once are at once.
         thread::yield_now();
         let (status, body) = match trouble {
@@ -224,11 +259,12 @@ fn serve(stream: TcpStream, desk: &Mutex<Desk>) {
             Some(Trouble::Silence) => {
                 let mut desk = held(desk);
                 desk.answer(&asked);
-                desk.under_way -= 1;
+                desk.end(&asked);
                 return;
             }
         };
-        held(desk).under_way -= 1;
+        dawdle(desk);
+        held(desk).end(&asked);
         let text = if status == 204 {
             String::new()
         } else {
@@ -281,7 +317,38 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     Some(asked)
 }
 
+/// Lets some time pass, if requests take their time.
+fn dawdle(desk: &Mutex<Desk>) {
+    let millis = {
+        let mut desk = held(desk);
+        desk.dice ^= desk.dice << 13;
+        desk.dice ^= desk.dice >> 7;
+        desk.dice ^= desk.dice << 17;
+        desk.is_slow.then_some(1 + (desk.dice >> 32) % 9)
+    };
+    if let Some(millis) = millis {
+        thread::sleep(Duration::from_millis(millis));
+    }
+}
+
 impl Desk {
+    fn begin(&mut self, asked: &Asked) {
+        if asked.method == "POST" && asked.target.contains("/IncomingPhoneNumbers/") {
+            if self.changing.contains(&asked.target) {
+                self.clashes.push(asked.target.clone());
+            }
+            self.changing.push(asked.target.clone());
+        }
+    }
+
+    fn end(&mut self, asked: &Asked) {
+        self.under_way -= 1;
+        let place = self.changing.iter().position(|one| *one == asked.target);
+        if let (Some(place), "POST") = (place, &*asked.method) {
+            self.changing.swap_remove(place);
+        }
+    }
+
     fn answer(&mut self, asked: &Asked) -> (u16, Value) {
         let token = Secret::new(self.token.as_bytes());
         let account = self.accounts.iter().find(|account| {
@@ -404,6 +471,9 @@ fn check(account: &str, asked: &Asked) -> Result<(String, Option<String>, Form),
         judge("PN", sid).then_some(()).ok_or("no SID of a number")?;
     }
     let (query, body) = (form(query)?, form(&asked.body)?);
+    if !asked.body.is_empty() && asked.method != "POST" {
+        return Err(format!("a {} with a body", asked.method));
+    }
     if !asked.body.is_empty() && asked.kind != "application/x-www-form-urlencoded" {
         return Err(format!("a body of type {}", asked.kind));
     }

@@ -4,7 +4,9 @@ mod kept;
 mod numbers;
 pub(crate) mod phones;
 mod purchases;
+mod pushes;
 mod service;
+mod stand_in;
 
 use std::io::Write as _;
 use std::net::TcpStream;

@@ -35,7 +35,7 @@ impl Phone {
             invite = invite.with(header, "100rel");
         }
         invite = self.asking(self.capable(invite));
-        self.rseq = None;
+        (self.rseq, self.has_early_answer) = (None, false);
         let has_offer = !self.plan.is_late_offer;
         if has_offer {
             let sdp = self.body();
@@ -235,7 +235,12 @@ impl Phone {
         self.rseq = Some(rseq);
         self.has_early_answer |= !message.body.is_empty();
         let rack = format!("{rseq} {} INVITE", self.clients[at].cseq);
-        let prack = self.request("PRACK").with("RAck", rack);
+        let mut prack = self.request("PRACK").with("RAck", rack);
+        // RFC 3262 §5: what comes reliably to an INVITE without offer is one.
+        if !self.clients[at].has_offer && !message.body.is_empty() {
+            let sdp = self.body();
+            prack = prack.with_sdp(&sdp);
+        }
         self.send(turn, "PRACK", &prack);
     }
 
@@ -250,6 +255,10 @@ impl Phone {
         {
             self.fault("an offer without an answer".to_owned());
         }
+        let is_agreed = is_first && self.has_early_answer;
+        if !self.clients[at].has_offer && is_agreed && !message.body.is_empty() {
+            self.fault("an offer after the answer to the first".to_owned());
+        }
         if self.plan.never_acks && is_first {
             self.act(turn, Step::Vanish);
             return;
@@ -263,7 +272,7 @@ impl Phone {
         self.branches += 1;
         let branch = format!("z9hG4bK-{}-{}", self.name, self.branches);
         let mut ack = self.request_as("ACK", self.clients[at].cseq, &branch, true);
-        if !self.clients[at].has_offer {
+        if !self.clients[at].has_offer && !is_agreed {
             let sdp = self.body();
             ack = ack.with_sdp(&sdp);
         }

@@ -202,8 +202,13 @@ impl Phone {
         let invite = self
             .servers
             .iter()
-            .rfind(|one| one.is_invite() && one.request.tag_in_to().is_none())
-            .map_or(0, |one| one.request.cseq());
+            .rfind(|one| one.is_invite() && one.request.tag_in_to().is_none());
+        let has_offer = invite.is_some_and(|one| !one.request.body.is_empty());
+        let invite = invite.map_or(0, |one| one.request.cseq());
+        // What comes in later ones is no other offer (RFC 6337 §2.2).
+        let mut rings = self.rings.iter();
+        let offering = rings.find(|ring| memchr::memmem::find(&ring.bytes, b"v=0").is_some());
+        let offering = offering.map(|ring| ring.rseq).filter(|_| !has_offer);
         let found = self
             .rings
             .iter_mut()
@@ -214,6 +219,9 @@ impl Phone {
             return;
         };
         ring.again = None;
+        if (offering == Some(ring.rseq)) == message.body.is_empty() {
+            self.fault("an offer without an answer, or the other way round".to_owned());
+        }
         self.reply(turn, at, 200);
     }
 

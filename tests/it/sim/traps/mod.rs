@@ -7,6 +7,7 @@ mod cancel;
 mod challenges;
 mod early_offers;
 mod reliable;
+mod reliable_offers;
 mod rest;
 mod session;
 mod within;

@@ -1,0 +1,451 @@
+//! Calls [abroad](crate::call::abroad) that another process of ours has begun: the vendor carries them on whatever becomes of us,
+//! so the next process takes them up where the journal leaves them.
+//!
+//! ```text
+//!            ┌─ answered ─────────> Abroad     its timers go on, its place counts; `Over` ends it as if we had never been away
+//!   TakeUp ──┼─ a buyer is named ─> Hunting    that one has its turn, and is named again; `Left` goes on with whoever is left
+//!            └─ nobody was yet ───> as if it began now
+//! ```
+//!
+//! One call, one UUID, one record: its beginning is in the journal, and so is what has counted. Who is left is decided again, as it
+//! was at the beginning, by the policy of today; what webhooks had answered by then is not known in order, so nobody can decide the
+//! call a third time (`replay`).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::call::Engine;
+use crate::call::a_leg::Early;
+use crate::call::abroad::{Abroad, Arrived, LAST_WORD, NOWHERE, PATIENCE, Stay};
+use crate::call::abroad_leg::result_of;
+use crate::call::b_leg::{self, FIRST_CSEQ, Offer};
+use crate::call::call::{Call, Hunting, State};
+use crate::call::core::Core;
+use crate::call::credentials::reread;
+use crate::call::errand::{Before, Beginning, Said, Step, Tried};
+use crate::call::health::Offered;
+use crate::call::hunt::{Hunt, Lineup};
+use crate::call::output::{Event, Output, Refusal};
+use crate::call::places::{Claimant, Place, Plan, Ticket, Verdict};
+use crate::call::policy::Policy;
+use crate::call::record::{Attempt, AttemptResult, Outcome};
+use crate::call::route::Brief;
+use crate::call::turn::{Phase, Selection};
+use crate::routing::buyer::{Buyer, Gateway};
+use crate::routing::caps::Unknown;
+use crate::routing::decide::{decide, follow};
+use crate::routing::route::{Joined, Order};
+use crate::types::ids::CallUuid;
+use crate::types::moment::Moment;
+
+impl Engine {
+    /// Takes a call up.
+    pub(super) fn take_up(
+        &mut self,
+        now: Instant,
+        uuid: CallUuid,
+        beginning: Beginning,
+        before: &Before,
+    ) -> Result<(), Refusal> {
+        if self.registry.is_full() {
+            self.core.event(Event::TableFull { table: "calls" });
+            return Err(Refusal::Overload);
+        }
+        let key = self.registry.next_key();
+        let began = instant(now, &self.core, before.began);
+        let (whose, core) = ((uuid, &self.policy), &mut self.core);
+        let arrived = Call::arrive_abroad(core, key, whose, (began, before.began), beginning);
+        let Arrived {
+            mut call,
+            early,
+            plan,
+        } = arrived.ok_or(Refusal::Internal)?;
+        core.event(Event::TakenUp {
+            uuid,
+            is_answered: before.answered.is_some(),
+        });
+        call.note_before(before);
+        call.resume(now, core, (early, plan), before);
+        let last = before.tried.last().and_then(|tried| tried.came);
+        if let (Some(why), None) = (last, before.answered) {
+            // It was told, and nobody lived to do what follows.
+            let attempt = u32::try_from(before.tried.len()).unwrap_or(u32::MAX);
+            call.handle_said(now, core, Said::Left(attempt, why, None));
+        }
+        if !call.is_gone() {
+            self.registry.insert(now, Box::new(call));
+        }
+        Ok(())
+    }
+}
+
+impl Call {
+    /// Ends it for this process, and leaves it to the next: nothing is written, and whoever waits is to ask again.
+    pub(crate) fn leave_to_others(&mut self, core: &mut Core) {
+        self.record = None;
+        self.release_places(core);
+        self.state = State::Gone;
+        let later = Step::Refused(Refusal::Draining);
+        core.output(Output::Abroad(self.uuid, later));
+    }
+
+    /// What was known of it.
+    fn note_before(&mut self, before: &Before) {
+        let story = self.record.as_mut().and_then(|one| one.story.as_mut());
+        if let Some(story) = story {
+            story.course.is_taken_up = true;
+            let tags = before.tags.iter();
+            let tags = tags.map(|(key, value, origin)| (&**key, &**value, *origin));
+            story.facts.tags.restore(tags);
+        }
+    }
+
+    fn resume(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (early, plan): (Early, Plan),
+        before: &Before,
+    ) {
+        let Some((last, earlier)) = before.tried.split_last() else {
+            self.resume_asking(now, core, early, plan);
+            return;
+        };
+        // Its answer, if there is one, is taken in whenever it comes.
+        let _ = self.recall(now, core);
+        for (tried, next) in earlier.iter().zip(before.tried.iter().skip(1)) {
+            self.note_tried(now, core, tried, next.at);
+        }
+        let (buyer, gateway, rest) = self.named(before);
+        let number = self.number_claim().map(Box::new);
+        let is_answered = before.answered.is_some();
+        let claimant = Claimant::Resumed(buyer.clone(), number, is_answered);
+        let wants = buyer.is_limited() || self.number_claim().is_some();
+        let place = wants.then(|| core.reserve(self.key, self.uuid, claimant));
+        let stay = early.abroad.as_ref().map(|stay| Stay {
+            uuid: stay.uuid,
+            limit: stay.limit,
+            closing: before.closing,
+            place,
+        });
+        match (plan, before.answered, stay) {
+            (_, Some(answered), Some(stay)) => {
+                self.note_tried(now, core, last, last.at);
+                self.resume_talking(now, core, stay, &buyer, (answered, before));
+            }
+            (Ok(brief), None, Some(stay)) => {
+                let early = Early {
+                    abroad: Some(Box::new(stay)),
+                    ..early
+                };
+                let named = (&buyer, &gateway, rest);
+                self.resume_hunt(now, core, (early, &brief), named, before);
+            }
+            // Its number leads nowhere any more.
+            (Err(outcome), None, _) => self.refuse_at_once(now, core, &early, outcome),
+            (_, _, None) => self.refuse_at_once(now, core, &early, Outcome::Internal),
+        }
+    }
+
+    /// Nobody was named yet.
+    fn resume_asking(&mut self, now: Instant, core: &mut Core, early: Early, plan: Plan) {
+        let invite = early.request.clone();
+        let request = reread(&invite);
+        let essentials = request
+            .as_ref()
+            .and_then(|request| request.essentials().ok());
+        match (&request, &essentials) {
+            (Some(request), Some(essentials)) => {
+                self.enter(now, core, (early, None), plan, (request, essentials));
+            }
+            // It was read before, so it can be read again.
+            _ => self.refuse_at_once(now, core, &early, Outcome::Internal),
+        }
+    }
+
+    /// Writes an attempt of the other process down, which lasted until then.
+    fn note_tried(&mut self, now: Instant, core: &Core, tried: &Tried, until: Moment) {
+        let (buyer, gateway) = self.way_to(&tried.buyer);
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        record.attempts.push(Attempt {
+            buyer,
+            gateway,
+            together: None,
+            call_id: Box::default(),
+            began: instant(now, core, tried.at),
+            ended: instant(now, core, until),
+            status: None,
+            result: match tried.came {
+                Some(why) => result_of(why, None).0,
+                // Nobody was told to make it.
+                None => AttemptResult::Unreachable,
+            },
+        });
+    }
+
+    /// A buyer, and the next way to it that is not in the record; a buyer that is not in the configuration any more has none, and
+    /// is told by its name.
+    fn way_to(&self, id: &Arc<str>) -> (Arc<Buyer>, Arc<Gateway>) {
+        let known = self.policy.directory.buyers.get(id).cloned();
+        let buyer = known.unwrap_or_else(|| Arc::new(Buyer::new(id, Vec::new())));
+        let attempts = self.record.iter().flat_map(|record| &record.attempts);
+        let before = attempts.filter(|one| one.buyer.id == *id).count();
+        let order = buyer.order(&self.uuid.text());
+        let place = order.get(before).or(order.last());
+        let gateway = place.and_then(|place| buyer.gateways.get(usize::from(*place)));
+        let gateway = gateway.cloned();
+        let nowhere = || Arc::new(Gateway::udp("", "", NOWHERE.remote));
+        (buyer, gateway.unwrap_or_else(nowhere))
+    }
+
+    /// The buyer that was named last, the way to it, and those that are left, the next one last.
+    fn named(&self, before: &Before) -> (Arc<Buyer>, Arc<Gateway>, SmallVec<[u8; 4]>) {
+        let last = before.tried.last().map(|tried| &tried.buyer);
+        let unknown: Arc<str> = Arc::from("");
+        let last = last.unwrap_or(&unknown);
+        let (buyer, gateway) = self.way_to(last);
+        let times = before.tried.iter().filter(|one| one.buyer == *last).count();
+        let order = buyer.order(&self.uuid.text());
+        let mut rest: SmallVec<[u8; 4]> = order.into_iter().skip(times).collect();
+        rest.reverse();
+        (buyer, gateway, rest)
+    }
+
+    /// They talk: it counts as if it had been answered here, but for what has happened already.
+    fn resume_talking(
+        &mut self,
+        now: Instant,
+        core: &Core,
+        mut stay: Stay,
+        buyer: &Arc<Buyer>,
+        (answered, before): (Moment, &Before),
+    ) {
+        let since = instant(now, core, answered);
+        if let Some(record) = &mut self.record {
+            record.answered = Some(since);
+            if let Some(attempt) = record.attempts.last_mut() {
+                attempt.result = AttemptResult::Answered;
+                attempt.status = Some(200);
+                attempt.ended = since;
+            }
+            if let Some(story) = &mut record.story {
+                let tried = before.tried.iter().map(|one| one.buyer.clone());
+                story.facts.tried.extend(tried);
+                story.note_buyer(buyer);
+                story.progress.answered = Some(answered);
+                story.progress.status = Some("answered");
+                // Those that were due while the other process lived have fired.
+                let alive = instant(now, core, before.alive);
+                story.resume_timers(since, alive);
+            }
+        }
+        let soon = now + LAST_WORD;
+        let until = (since + stay.limit + PATIENCE).max(soon);
+        let until = before.closing.map_or(until, |_| soon);
+        stay.closing = before.closing;
+        let attempt = u32::try_from(before.tried.len()).unwrap_or(u32::MAX);
+        self.state = State::Abroad(Box::new(Abroad {
+            stay: Box::new(stay),
+            attempt,
+            until,
+        }));
+    }
+
+    /// A buyer is being called: it has its turn.
+    fn resume_hunt(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (early, brief): (Early, &Brief),
+        (buyer, gateway, rest): (&Arc<Buyer>, &Arc<Gateway>, SmallVec<[u8; 4]>),
+        before: &Before,
+    ) {
+        let policy = self.policy.clone();
+        let lineup = self.line_up_again(&policy, brief, before);
+        let is_closing = before.closing.is_some();
+        let Some(attempt) = self.call_again(now, core, &early, brief, (buyer, gateway)) else {
+            self.refuse_at_once(now, core, &early, Outcome::Internal);
+            return;
+        };
+        let began = before
+            .tried
+            .last()
+            .map_or(now, |one| instant(now, core, one.at));
+        let entry = self.note_attempt((buyer, gateway, None), began, Box::default());
+        let place = (0..)
+            .zip(&buyer.gateways)
+            .find(|(_, one)| Arc::ptr_eq(one, gateway));
+        let mut hunting = Box::new(Hunting {
+            early,
+            hunt: Hunt::new(now + policy.hunt.time, lineup, brief),
+            turns: SmallVec::new(),
+            ring_at: None,
+        });
+        let id = hunting.begin_turn(buyer.clone(), rest);
+        if let Some(turn) = hunting.turn_mut(id) {
+            turn.selection = Selection::Done;
+            turn.tried = place.map_or(0, |(place, _)| place);
+            turn.phase = Phase::Trying(b_leg::Attempt {
+                entry,
+                began,
+                ring_until: match is_closing {
+                    true => now + LAST_WORD,
+                    false => attempt.ring_until,
+                },
+                ..attempt
+            });
+        }
+        core.health.begin(Offered {
+            began: now,
+            policy: &policy,
+            buyer,
+            gateway,
+        });
+        self.state = State::Hunting(hunting);
+    }
+
+    /// Who is left, of those who were lined up at the beginning.
+    fn line_up_again(&mut self, policy: &Arc<Policy>, brief: &Brief, before: &Before) -> Lineup {
+        let seed = self.uuid.text();
+        let tried: Vec<Arc<str>> = before.tried.iter().map(|one| one.buyer.clone()).collect();
+        let mut lineup = Lineup {
+            company: self.trunk.company,
+            buyers: Order::default(),
+            joined: Joined::default(),
+        };
+        let story = self.record.as_mut().and_then(|one| one.story.as_mut());
+        let Some(story) = story else {
+            return lineup;
+        };
+        let (directory, facts, at) = (&policy.directory, &story.facts, before.began);
+        let decision = match &brief.kept {
+            None => decide(directory, at, &seed, facts, &Unknown),
+            Some(kept) => follow(directory, at, &seed, facts, &Unknown, (None, kept.cause())),
+        };
+        story.course.decide(at);
+        if let Some(all) = story.take_decision(policy, decision) {
+            let left = all.buyers.iter();
+            let left = left.filter(|one| !tried.contains(&one.id)).cloned();
+            lineup.company = all.company;
+            lineup.buyers = Order::all(&left.collect());
+        }
+        // Somebody was named all the same.
+        story.refused = None;
+        if let Some(buyer) = tried.last().and_then(|id| directory.buyers.get(id)) {
+            story.note_buyer(buyer);
+        }
+        story.facts.tried.extend(tried);
+        lineup
+    }
+
+    /// Names the buyer again that was named last: whoever asks again has not heard of it.
+    fn call_again(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        early: &Early,
+        brief: &Brief,
+        (buyer, gateway): (&Arc<Buyer>, &Arc<Gateway>),
+    ) -> Option<b_leg::Attempt> {
+        let request = reread(&early.request)?;
+        let essentials = request.essentials().ok()?;
+        let company = usize::from(self.trunk.company.0);
+        let company = self.policy.directory.companies.get(company)?;
+        let offer = Offer {
+            key: self.key,
+            home: self.home,
+            policy: &self.policy,
+            trunk: &self.trunk,
+            record: self.record.as_ref()?,
+            key_secret: &company.key_secret,
+            request: &request,
+            body: &[],
+            takes_offer: false,
+            essentials: &essentials,
+            max_forwards: brief.max_forwards,
+            hops: brief.hops,
+            sender: brief.sender,
+        };
+        if let Ok((attempt, _)) = offer.send_abroad(now, core, buyer, gateway) {
+            return Some(attempt);
+        }
+        // It cannot be named any more, but it is being called.
+        let client = core.layer.prepare(&mut core.entropy)?;
+        core.layer.release(client);
+        Some(b_leg::Attempt {
+            buyer: buyer.clone(),
+            gateway: gateway.clone(),
+            entry: None,
+            began: now,
+            client,
+            flow: NOWHERE,
+            mark: core.mark(self.home),
+            cseq: FIRST_CSEQ,
+            invite: Bytes::new(),
+            tries: 1,
+            raised: 0,
+            credentials: None,
+            has_offer: false,
+            takes_offer: false,
+            silent_until: None,
+            ring_until: now + buyer.ring_timeout + PATIENCE,
+            early: Vec::new(),
+            held: None,
+            is_locating: false,
+            has_rung: false,
+        })
+    }
+
+    /// Whether it waits for the place that another process has given it.
+    pub(crate) fn resumes(&self, ticket: Ticket) -> bool {
+        let place = match &self.state {
+            State::Hunting(hunting) => hunting.early.abroad.as_ref().and_then(|stay| stay.place),
+            State::Abroad(abroad) => abroad.stay.place,
+            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
+        };
+        place == Some(ticket)
+    }
+
+    /// Takes that place.
+    pub(crate) fn resume_place(
+        &mut self,
+        core: &mut Core,
+        ticket: Ticket,
+        verdict: Option<Verdict>,
+    ) {
+        let is_granted = matches!(verdict, Some(Verdict::Granted));
+        let turn = match &mut self.state {
+            State::Hunting(hunting) => {
+                if let Some(stay) = &mut hunting.early.abroad {
+                    stay.place = None;
+                }
+                hunting.turns.first().map(|turn| turn.id)
+            }
+            State::Abroad(abroad) => {
+                abroad.stay.place = None;
+                None
+            }
+            State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
+        };
+        if !is_granted {
+            return;
+        }
+        let place = Place(ticket);
+        match (turn, &self.state) {
+            (Some(turn), _) => self.turn_places.push((turn, place)),
+            (None, State::Abroad(_)) => self.buyer_place = Some(place),
+            (None, _) => core.release(place),
+        }
+    }
+}
+
+/// When that was, by our own clock.
+fn instant(now: Instant, core: &Core, at: Moment) -> Instant {
+    let ago = core.moment(now).since(at);
+    now.checked_sub(ago).unwrap_or(now)
+}

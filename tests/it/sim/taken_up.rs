@@ -1,0 +1,320 @@
+//! Calls that a vendor carries, over a restart of ours: left as they are, and taken up where the journal leaves them.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use strowger::call::errand::{Before, Closing, Said, Tried};
+use strowger::call::input::{Input, Which};
+use strowger::call::output::Gauges;
+use strowger::call::record::{Outcome, Side};
+use strowger::edge::replay::Summary;
+use strowger::hooks::model::{CampaignHooks, Hooks};
+use strowger::hooks::trigger::Trigger;
+use strowger::telemetry::reading;
+use strowger::telemetry::record::{Anchor, write_line};
+use strowger::twilio::dial::Why;
+use strowger::types::moment::Moment;
+use strowger::types::tag::Origin;
+
+use super::abroad::{Abroad, LIMIT, beginning, desk, limited, plain, secs, tickets, told, uuid};
+use super::campaigns;
+use super::desk::{Desk, Talk, ladder};
+use super::policy::PolicySpec;
+use super::seeds::epoch;
+
+#[test]
+fn who_talks_goes_on_talking_and_is_one_call() {
+    let mut desk = begun(&plain(3));
+    let mut before = before(&[("c0b0", Some(Why::Busy)), ("c0b1", None)]);
+    before.answered = Some(ago(30));
+    before.tags = vec![("product".to_owned(), "car".to_owned(), Origin::Hook)];
+
+    take_up(&mut desk, 1, before);
+
+    assert!(desk.desk.steps.is_empty(), "nobody is called");
+    assert_eq!(desk.desk.gauges().calls_talking, 1);
+    desk.pass(secs(60));
+    desk.say(1, Said::Over(2, secs(90), Side::Caller));
+    assert_eq!(desk.step(), "End(completed, 200)");
+    let record = desk.record();
+    assert_eq!(told(&record), ["b0 busy", "b1 answered 200"]);
+    assert_eq!(record.ended - record.answered.unwrap(), secs(90));
+    assert_eq!(record.ended - record.began, secs(100));
+    assert_eq!(record.hung_up_by, Side::Caller);
+    let tags = &record.story.as_ref().unwrap().facts.tags;
+    assert_eq!(tags.values("product").collect::<Vec<_>>(), ["car"]);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn timers_that_were_due_before_do_not_fire_again_and_the_others_do() {
+    let mut desk = Abroad {
+        desk: Desk::changed(&plain(1), |policy| {
+            let hooks = [20, 35, 70].map(|after| Arc::new(campaigns::hook(Trigger::Timer, after)));
+            let always = Arc::new(campaigns::hook(Trigger::Always, 0));
+            let hooks = hooks.into_iter().chain([always]).collect();
+            policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks, Vec::new())]);
+            policy.tickets = Some(tickets());
+        }),
+    };
+    desk.desk.tell(Input::Clock(NOW));
+    let mut before = before(&[("c0b0", None)]);
+    before.answered = Some(ago(40));
+    // It was there for five more seconds after the first timer.
+    before.alive = ago(15);
+
+    take_up(&mut desk, 1, before);
+    desk.pass(secs(10));
+    desk.say(1, Said::Over(1, secs(50), Side::Buyer));
+
+    let record = desk.record();
+    let fired = &record.story.as_ref().unwrap().fired;
+    let fired: Vec<_> = fired.iter().map(|one| one.webhook.trigger).collect();
+    // That of 35 s was due while nobody was there.
+    assert_eq!(fired, [Trigger::Timer, Trigger::Always]);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn the_buyer_that_was_named_is_named_again_and_the_next_one_follows() {
+    let mut desk = begun(&plain(3));
+
+    take_up(
+        &mut desk,
+        1,
+        before(&[("c0b0", Some(Why::NoAnswer)), ("c0b1", None)]),
+    );
+
+    let again = desk.named();
+    assert_eq!((again.attempt, &*again.buyer), (2, "c0b1"));
+    desk.say(1, Said::Left(1, Why::Busy, None));
+    assert!(desk.desk.steps.is_empty(), "that is over");
+    desk.say(1, Said::Left(2, Why::Busy, Some(486)));
+    let next = desk.named();
+    assert_eq!((next.attempt, &*next.buyer), (3, "c0b2"));
+    desk.say(1, Said::Answered(3));
+    desk.pass(secs(5));
+    desk.say(1, Said::Over(3, secs(5), Side::Buyer));
+    let record = desk.record();
+    assert_eq!(
+        told(&record),
+        ["b0 no_answer", "b1 busy 486", "b2 answered 200"]
+    );
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn with_nobody_left_it_ends_as_the_whole_hunt_came_to() {
+    let mut desk = begun(&plain(2));
+    take_up(
+        &mut desk,
+        1,
+        before(&[("c0b0", Some(Why::Busy)), ("c0b1", None)]),
+    );
+    desk.named();
+
+    desk.say(1, Said::Left(2, Why::Busy, None));
+
+    assert_eq!(desk.step(), "End(all_busy, 486)");
+    assert_eq!(told(&desk.record()), ["b0 busy", "b1 busy"]);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn what_was_told_before_nobody_was_left_to_hear_it_counts() {
+    // The last attempt had come to nothing.
+    let mut desk = begun(&plain(2));
+    take_up(&mut desk, 1, before(&[("c0b0", Some(Why::Busy))]));
+    assert_eq!(
+        format!("{:?}", desk.desk.steps.remove(0).1),
+        "Call(1, c0b0)"
+    );
+    let next = desk.named();
+    assert_eq!((next.attempt, &*next.buyer), (2, "c0b1"));
+    desk.say(1, Said::Gone);
+    assert_eq!(told(&desk.record()), ["b0 busy", "b1 cancelled"]);
+
+    // The end had been told, and not been written down.
+    let mut ended = before(&[("c0b0", None)]);
+    ended.answered = Some(ago(35));
+    ended.closing = Some(Closing {
+        talked: Some(secs(33)),
+        by: Some(Side::Caller),
+    });
+    take_up(&mut desk, 2, ended);
+    desk.pass(secs(16));
+    let record = desk.record();
+    assert_eq!(record.outcome, Outcome::Completed);
+    assert_eq!(record.ended - record.answered.unwrap(), secs(33));
+    assert_eq!(record.hung_up_by, Side::Caller);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn a_call_for_which_nobody_was_named_yet_begins_with_the_first() {
+    let mut desk = begun(&plain(2));
+
+    take_up(&mut desk, 1, before(&[]));
+
+    assert_eq!(desk.named().attempt, 1);
+    desk.say(1, Said::Gone);
+    assert_eq!(desk.record().outcome, Outcome::CallerHungUp);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn its_place_is_taken_whatever_the_limits_are_and_comes_back() {
+    let mut desk = begun(&limited());
+    for (call, is_answered) in [(1, true), (2, false)] {
+        let mut before = before(&[("c0b0", None)]);
+        before.answered = is_answered.then(|| ago(3));
+        take_up(&mut desk, call, before);
+    }
+    // Two where one may be: as many as there are.
+    desk.desk.steps.clear();
+    desk.begin(3);
+    assert_eq!(desk.named().buyer, "c0b1".into(), "the first is full");
+    desk.say(1, Said::Over(1, secs(3), Side::Buyer));
+    desk.say(2, Said::Gone);
+    desk.desk.steps.clear();
+    desk.desk.records.clear();
+
+    desk.begin(4);
+
+    assert_eq!(desk.named().buyer, "c0b0".into());
+    desk.say(3, Said::Gone);
+    desk.say(4, Said::Gone);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn who_is_told_nothing_gives_up_in_time() {
+    let mut desk = begun(&plain(1));
+    take_up(&mut desk, 1, before(&[("c0b0", None)]));
+    desk.pass(secs(91));
+    desk.desk.steps.clear();
+    assert_eq!(desk.record().outcome, Outcome::VendorSilent);
+
+    let mut desk = begun(&plain(1));
+    let mut talks = before(&[("c0b0", None)]);
+    talks.answered = Some(ago(10));
+    take_up(&mut desk, 2, talks);
+    desk.pass(LIMIT + secs(49));
+    assert!(desk.desk.records.is_empty(), "not yet");
+    desk.pass(secs(2));
+    let record = desk.record();
+    assert_eq!(record.outcome, Outcome::TimeLimit);
+    assert_eq!(record.ended - record.answered.unwrap(), LIMIT);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn a_buyer_and_a_number_that_are_gone_are_no_reason_to_lose_the_call() {
+    let mut desk = begun(&plain(1));
+    let mut talks = before(&[("gone", None)]);
+    talks.answered = Some(ago(10));
+    take_up(&mut desk, 1, talks);
+    desk.say(1, Said::Over(1, secs(10), Side::Buyer));
+    desk.desk.steps.clear();
+    let record = desk.desk.records.pop().unwrap();
+    assert_eq!(&*record.attempts[0].buyer.id, "gone");
+    assert_eq!(record.outcome, Outcome::Completed);
+
+    let mut desk = Abroad {
+        desk: Desk::changed(&plain(1), |policy| {
+            policy.tickets = Some(tickets());
+            policy.directory.numbers.clear();
+        }),
+    };
+    desk.desk.tell(Input::Clock(NOW));
+    let mut talks = before(&[("c0b0", None)]);
+    talks.answered = Some(ago(10));
+    take_up(&mut desk, 1, talks);
+    take_up(&mut desk, 2, before(&[("c0b0", None)]));
+    assert_eq!(desk.step(), "End(number_unknown, 404)");
+    assert_eq!(desk.record().outcome, Outcome::NumberUnknown);
+    desk.say(1, Said::Over(1, secs(10), Side::Buyer));
+    let record = desk.record();
+    assert_eq!(record.outcome, Outcome::Completed);
+    assert_eq!(record.ended - record.answered.unwrap(), secs(10));
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn nobody_decides_a_call_again_that_was_taken_up() {
+    let mut desk = begun(&plain(2));
+    take_up(&mut desk, 1, before(&[("c0b0", None)]));
+    desk.named();
+    desk.say(1, Said::Left(1, Why::Busy, None));
+    desk.say(1, Said::Gone);
+    let record = desk.record();
+    let mut line = Vec::new();
+    let anchor = Anchor::new(epoch(), SystemTime::UNIX_EPOCH);
+    write_line(&mut line, "test", &record, &anchor);
+
+    let why = reading::read(&line).unwrap_err();
+
+    assert!(matches!(why, reading::Unusable::CutOff), "{why}");
+    assert!(Summary::default().is_same());
+}
+
+#[test]
+fn who_leaves_leaves_calls_abroad_alone_and_ends_all_others() {
+    let mut talk = Talk::unacknowledged(desk(&plain(1)).desk);
+    talk.caller_says(&talk.caller("ACK", 1));
+    let mut desk = Abroad { desk: talk.desk };
+    desk.begin(1);
+    desk.named();
+    desk.begin(2);
+    desk.named();
+    desk.say(2, Said::Answered(1));
+
+    let said = desk.desk.tell(Input::Hangup(Which::Leaving));
+
+    assert_eq!(ladder(&said), ["carrier BYE", "b0 BYE"]);
+    let steps: Vec<_> = desk.desk.steps.drain(..).collect();
+    let steps: Vec<_> = steps.iter().map(|(_, step)| format!("{step:?}")).collect();
+    assert_eq!(steps, ["Refused(draining)", "Refused(draining)"]);
+    assert_eq!(desk.record().outcome, Outcome::Stopped, "that of SIP");
+    // Whoever tells something now is to tell it again.
+    desk.say(1, Said::Left(1, Why::Busy, None));
+    assert_eq!(desk.step(), "Refused(draining)");
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+/// Which buyers were tried, and what came of each.
+fn before(tried: &[(&str, Option<Why>)]) -> Before {
+    Before {
+        began: ago(40),
+        tags: Vec::new(),
+        tried: tried
+            .iter()
+            .map(|(buyer, came)| Tried {
+                buyer: (*buyer).into(),
+                at: ago(38),
+                came: *came,
+            })
+            .collect(),
+        answered: None,
+        closing: None,
+        alive: ago(2),
+    }
+}
+
+fn take_up(desk: &mut Abroad, call: u8, before: Before) {
+    let said = Said::TakeUp(Box::new(beginning(call)), Box::new(before));
+    let said = desk.desk.tell(Input::Abroad(uuid(call), said));
+    assert_eq!(ladder(&said), [""; 0], "no SIP");
+}
+
+fn begun(spec: &PolicySpec) -> Abroad {
+    let mut desk = desk(spec);
+    desk.desk.tell(Input::Clock(NOW));
+    desk
+}
+
+fn ago(seconds: u64) -> Moment {
+    NOW.before(Duration::from_secs(seconds))
+}
+
+const NOW: Moment = Moment::from_millis(1_730_700_000_000);
