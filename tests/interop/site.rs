@@ -419,6 +419,11 @@ bind = "{edge}:9090"
 [sip]
 strangers = "{strangers}"
 
+# A build without optimisation, with other tests beside it, may be slow; what is done then has tests of its own.
+[overload]
+target = "0s"
+stale = "0s"
+
 [telemetry]
 log = "debug"
 records = "{records}"

@@ -38,6 +38,11 @@ name = "loopback"
 shards = {shards}
 drain_limit = "30s"
 
+# A build without optimisation, with other tests beside it, may be slow; what is done then has tests of its own.
+[overload]
+target = "0s"
+stale = "0s"
+
 [http]
 bind = "127.0.0.1:0"
 
