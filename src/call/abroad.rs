@@ -141,7 +141,8 @@ impl Engine {
             early,
             plan,
         } = arrived.ok_or(Refusal::Internal)?;
-        call.launch_abroad(now, &mut self.core, early, plan);
+        call.announce(&mut self.core, NOWHERE);
+        call.enter_abroad(now, &mut self.core, early, plan);
         if !call.is_gone() {
             self.registry.insert(now, Box::new(call));
         }
@@ -230,8 +231,8 @@ impl Call {
         Some(Arrived { call, early, plan })
     }
 
-    /// Tells of the call, and has the vendor call the first buyer.
-    fn launch_abroad(&mut self, now: Instant, core: &mut Core, early: Early, plan: Plan) {
+    /// Has the vendor call the first buyer, once all is known that is asked for before.
+    pub(crate) fn enter_abroad(&mut self, now: Instant, core: &mut Core, early: Early, plan: Plan) {
         let invite = early.request.clone();
         let request = reread(&invite);
         let essentials = request
@@ -239,7 +240,7 @@ impl Call {
             .and_then(|request| request.essentials().ok());
         match (&request, &essentials) {
             (Some(request), Some(essentials)) => {
-                self.launch(now, core, (early, None), plan, (request, essentials));
+                self.enter(now, core, (early, None), plan, (request, essentials));
             }
             // It was read before, so it can be read again.
             _ => self.refuse_at_once(now, core, &early, Outcome::Internal),

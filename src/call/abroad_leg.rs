@@ -4,10 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::call::abroad::{NOWHERE, PATIENCE};
-use crate::call::b_leg::{Attempt, FIRST_CSEQ, NotSent, Offer};
+use crate::call::b_leg::{Attempt, NotSent, Offer};
 use crate::call::core::Core;
 use crate::call::errand::{Leg, Step};
 use crate::call::facts::{call_key, hop_token};
@@ -23,6 +21,21 @@ use crate::twilio::dial::Why;
 use crate::twilio::sip_uri::{Credentials, SipUri, Transport as SipTransport, is_sent};
 use crate::twilio::twiml::Target;
 use crate::types::hex::read_hex;
+
+impl Attempt {
+    /// One that a vendor makes: no transaction of ours has to do with it. `None`: there is no name for it.
+    pub(crate) fn abroad(
+        now: Instant,
+        core: &mut Core,
+        home: u32,
+        way: (&Arc<Buyer>, &Arc<Gateway>),
+    ) -> Option<Self> {
+        let name = (core.nobody()?, core.mark(home));
+        let mut attempt = Self::new(now, way, name, NOWHERE);
+        attempt.ring_until += PATIENCE;
+        Some(attempt)
+    }
+}
 
 impl Offer<'_, '_> {
     /// Has the vendor call a buyer by one of the ways to it.
@@ -47,36 +60,10 @@ impl Offer<'_, '_> {
             target,
             ringing: buyer.ring_timeout,
         };
-        // A name that no transaction has any more: what is asked of it does nothing.
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy).ok_or(NotSent::Unreachable)?
-        };
-        core.layer.release(client);
+        let attempt = Attempt::abroad(now, core, self.home, (buyer, gateway));
+        let attempt = attempt.ok_or(NotSent::Unreachable)?;
         let step = Step::Call(Box::new(leg));
         core.output(Output::Abroad(self.record.uuid, step));
-        let attempt = Attempt {
-            buyer: buyer.clone(),
-            gateway: gateway.clone(),
-            entry: None,
-            began: now,
-            client,
-            flow: NOWHERE,
-            mark: core.mark(self.home),
-            cseq: FIRST_CSEQ,
-            invite: Bytes::new(),
-            tries: 1,
-            raised: 0,
-            credentials: None,
-            has_offer: false,
-            takes_offer: false,
-            silent_until: None,
-            ring_until: now + buyer.ring_timeout + PATIENCE,
-            early: Vec::new(),
-            held: None,
-            is_locating: false,
-            has_rung: false,
-        };
         Ok((attempt, Box::default()))
     }
 

@@ -75,6 +75,37 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// One that begins, and has nothing yet that a buyer could say.
+    pub(crate) fn new(
+        now: Instant,
+        (buyer, gateway): (&Arc<Buyer>, &Arc<Gateway>),
+        (client, mark): (ClientId, Mark),
+        flow: Flow,
+    ) -> Self {
+        Self {
+            buyer: buyer.clone(),
+            gateway: gateway.clone(),
+            entry: None,
+            began: now,
+            client,
+            flow,
+            mark,
+            cseq: FIRST_CSEQ,
+            invite: Bytes::new(),
+            tries: 1,
+            raised: 0,
+            credentials: None,
+            has_offer: false,
+            takes_offer: false,
+            silent_until: None,
+            ring_until: now + buyer.ring_timeout,
+            early: Vec::new(),
+            held: None,
+            is_locating: false,
+            has_rung: false,
+        }
+    }
+
     /// Whether the INVITE went by TCP though the gateway is one of UDP, and nothing has come back.
     pub(crate) fn is_by_tcp_for_length(&self) -> bool {
         self.gateway.transport == Transport::Udp
@@ -191,26 +222,11 @@ impl Offer<'_, '_> {
         let owner = Owner::Attempt(self.key);
         core.transact(|layer, out| layer.send_invite(now, client, flow, sent, owner, out));
         let attempt = Attempt {
-            buyer: buyer.clone(),
-            gateway: gateway.clone(),
-            entry: None,
-            began: now,
-            client,
-            flow,
-            mark,
-            cseq: FIRST_CSEQ,
             invite,
-            tries: 1,
-            raised: 0,
-            credentials: None,
             has_offer: !self.request.head.body().is_empty(),
             takes_offer: self.takes_offer,
             silent_until: Some(now + buyer.response_timeout),
-            ring_until: now + buyer.ring_timeout,
-            early: Vec::new(),
-            held: None,
-            is_locating: false,
-            has_rung: false,
+            ..Attempt::new(now, (buyer, gateway), (client, mark), flow)
         };
         Ok((attempt, Box::from(&call_id[..])))
     }
@@ -224,40 +240,21 @@ impl Offer<'_, '_> {
         gateway: &Arc<Gateway>,
     ) -> Result<(Attempt, Box<[u8]>), NotSent> {
         let wanted = gateway.lookup.as_ref().ok_or(NotSent::Unreachable)?;
-        // A name that no transaction has any more: what is asked of it does nothing.
-        let client = {
-            let Core { layer, entropy, .. } = &mut *core;
-            layer.prepare(entropy).ok_or(NotSent::Unreachable)?
-        };
-        core.layer.release(client);
+        let client = core.nobody().ok_or(NotSent::Unreachable)?;
         core.whereabouts.wait(wanted, self.key);
         core.output(Output::Resolve(wanted.clone()));
+        let flow = Flow {
+            transport: gateway.transport,
+            listener: ListenerId(0),
+            remote: gateway.address,
+            peer: PeerId::NOBODY,
+        };
+        let name = (client, core.mark(self.home));
         let attempt = Attempt {
-            buyer: buyer.clone(),
-            gateway: gateway.clone(),
-            entry: None,
-            began: now,
-            client,
-            flow: Flow {
-                transport: gateway.transport,
-                listener: ListenerId(0),
-                remote: gateway.address,
-                peer: PeerId::NOBODY,
-            },
-            mark: core.mark(self.home),
-            cseq: FIRST_CSEQ,
-            invite: Bytes::new(),
-            tries: 1,
-            raised: 0,
-            credentials: None,
             has_offer: !self.request.head.body().is_empty(),
-            takes_offer: false,
             silent_until: Some(now + LOOK_UP),
-            ring_until: now + buyer.ring_timeout,
-            early: Vec::new(),
-            held: None,
             is_locating: true,
-            has_rung: false,
+            ..Attempt::new(now, (buyer, gateway), name, flow)
         };
         Ok((attempt, Box::default()))
     }

@@ -296,6 +296,13 @@ impl Core {
         self.layer.prepare(&mut self.entropy)
     }
 
+    /// The name of a client transaction that nobody has any more: what is asked of it does nothing.
+    pub(crate) fn nobody(&mut self) -> Option<ClientId> {
+        let client = self.prepare()?;
+        self.layer.release(client);
+        Some(client)
+    }
+
     /// Sends a request of `method` in a client transaction that was reserved for it.
     pub(crate) fn send(
         &mut self,

@@ -29,6 +29,7 @@ use crate::call::route::Brief;
 use crate::call::turn::{Phase, TurnId};
 use crate::routing::book::Full;
 use crate::routing::caps::{CapKind, CapOn, Party};
+use crate::sip::flow::Flow;
 use crate::sip::message::{Essentials, Request};
 use crate::twilio::ticket::{Pass, TicketFault};
 use crate::types::ids::CallUuid;
@@ -180,13 +181,19 @@ impl Call {
         core: &mut Core,
         (early, ring_at): (Early, Option<Instant>),
         plan: Plan,
-        (request, essentials): (&Request<'_>, &Essentials<'_>),
+        asked: (&Request<'_>, &Essentials<'_>),
     ) {
+        self.announce(core, early.flow);
+        self.enter(now, core, (early, ring_at), plan, asked);
+    }
+
+    /// Tells of a call that has come by `flow`.
+    pub(crate) fn announce(&self, core: &mut Core, flow: Flow) {
         if let Some(record) = &self.record {
             core.event(Event::Started {
                 uuid: record.uuid,
                 trunk: record.trunk.clone(),
-                flow: early.flow,
+                flow,
                 dialled: record.dialled,
                 call_id: record.call_id.clone(),
                 origin: Origin {
@@ -203,7 +210,6 @@ impl Call {
                 },
             });
         }
-        self.enter(now, core, (early, ring_at), plan, (request, essentials));
     }
 
     /// Offers it to the first buyer, once all is known that is asked for before.

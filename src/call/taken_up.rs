@@ -14,14 +14,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::call::Engine;
 use crate::call::a_leg::Early;
 use crate::call::abroad::{Abroad, Arrived, LAST_WORD, NOWHERE, PATIENCE, Stay};
 use crate::call::abroad_leg::result_of;
-use crate::call::b_leg::{self, FIRST_CSEQ, Offer};
+use crate::call::b_leg::{self, Offer};
 use crate::call::call::{Call, Hunting, State};
 use crate::call::core::Core;
 use crate::call::credentials::reread;
@@ -111,7 +110,8 @@ impl Call {
         before: &Before,
     ) {
         let Some((last, earlier)) = before.tried.split_last() else {
-            self.resume_asking(now, core, early, plan);
+            // Nobody was named yet.
+            self.enter_abroad(now, core, early, plan);
             return;
         };
         // Its answer, if there is one, is taken in whenever it comes.
@@ -147,22 +147,6 @@ impl Call {
             // Its number leads nowhere any more.
             (Err(outcome), None, _) => self.refuse_at_once(now, core, &early, outcome),
             (_, _, None) => self.refuse_at_once(now, core, &early, Outcome::Internal),
-        }
-    }
-
-    /// Nobody was named yet.
-    fn resume_asking(&mut self, now: Instant, core: &mut Core, early: Early, plan: Plan) {
-        let invite = early.request.clone();
-        let request = reread(&invite);
-        let essentials = request
-            .as_ref()
-            .and_then(|request| request.essentials().ok());
-        match (&request, &essentials) {
-            (Some(request), Some(essentials)) => {
-                self.enter(now, core, (early, None), plan, (request, essentials));
-            }
-            // It was read before, so it can be read again.
-            _ => self.refuse_at_once(now, core, &early, Outcome::Internal),
         }
     }
 
@@ -375,30 +359,7 @@ impl Call {
             return Some(attempt);
         }
         // It cannot be named any more, but it is being called.
-        let client = core.layer.prepare(&mut core.entropy)?;
-        core.layer.release(client);
-        Some(b_leg::Attempt {
-            buyer: buyer.clone(),
-            gateway: gateway.clone(),
-            entry: None,
-            began: now,
-            client,
-            flow: NOWHERE,
-            mark: core.mark(self.home),
-            cseq: FIRST_CSEQ,
-            invite: Bytes::new(),
-            tries: 1,
-            raised: 0,
-            credentials: None,
-            has_offer: false,
-            takes_offer: false,
-            silent_until: None,
-            ring_until: now + buyer.ring_timeout + PATIENCE,
-            early: Vec::new(),
-            held: None,
-            is_locating: false,
-            has_rung: false,
-        })
+        b_leg::Attempt::abroad(now, core, self.home, (buyer, gateway))
     }
 
     /// Whether it waits for the place that another process has given it.
