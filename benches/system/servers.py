@@ -190,12 +190,13 @@ def build_load(work):
 
 def missing():
     """Programs that are not here, with the package that has each."""
-    packages = {"kamailio": "kamailio kamailio-extra-modules", "cc": "gcc libc6-dev", "taskset": "util-linux"}
+    packages = {"kamailio": "kamailio", "cc": "gcc libc6-dev", "taskset": "util-linux"}
     lacks = [package for program, package in packages.items() if not shutil.which(program)]
     if not os.path.exists("/usr/include/openssl/ssl.h"):
         lacks.append("libssl-dev openssl")
-    if not glob.glob("/usr/lib/*/kamailio/modules/tls.so"):
-        lacks.append("kamailio-tls-modules")
+    for module, package in (("tls", "kamailio-tls-modules"), ("uuid", "kamailio-extra-modules")):
+        if not glob.glob(f"/usr/lib/*/kamailio/modules/{module}.so"):
+            lacks.append(package)
     return lacks
 
 
