@@ -109,7 +109,12 @@ fn read_one(
     let output = output(section, desk);
     let fire_order = section.integer("fire_order", 0, -1_000_000..=1_000_000, desk);
     let dedupe = section.duration("dedupe", Duration::ZERO, Duration::ZERO..=YEAR, desk);
-    let timeout = section.duration("timeout", window::LIMIT, SHORTEST..=LONGEST, desk);
+    let (limit, most) = match trigger.as_ref().map(|found| found.value.class()) {
+        Some(Class::Browser) => (PATIENCE, REDIRECTS),
+        Some(Class::Ping) | None => (window::LIMIT, 0),
+    };
+    let timeout = section.duration("timeout", limit, SHORTEST..=LONGEST, desk);
+    let redirects = section.integer("redirects", most, 0..=REDIRECTS, desk);
     let after = section.duration("after", Duration::ZERO, Duration::ZERO..=DAY, desk);
     let holds_call = section.flag("hold_call", false, desk);
     let trigger = trigger?.value;
@@ -122,9 +127,6 @@ fn read_one(
     if trigger == Trigger::Postback {
         conversions::warn_of_deafness(section, "trigger", desk);
     }
-    let is_ping = trigger.class() == Class::Ping;
-    let most = if is_ping { 0 } else { REDIRECTS };
-    let redirects = section.integer("redirects", most, 0..=REDIRECTS, desk);
     let secret = section.secret("secret", desk);
     if secret
         .as_ref()
@@ -436,6 +438,10 @@ const TAG_KEY: &str =
 const REDIRECTS: i64 = 5;
 const MOST_TEMPLATE: usize = 8 * 1024;
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// For how long an answer is waited for that no call waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 const LONGEST: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(366 * 86_400);

@@ -15,10 +15,10 @@ use crate::store::entry::Class;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
 
-/// How long one attempt may take, redirects and answer included.
+/// How long one attempt may take, redirects and answer included, if its webhook does not say.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Redirects that are followed as a browser does.
+/// Redirects that are followed as a browser does, if its webhook does not say.
 const REDIRECTS: u8 = 5;
 
 /// Calls whose cookies are kept; beyond it, those that were made first are forgotten. A call's deliveries follow one another.
@@ -79,9 +79,13 @@ impl Courier for HttpCourier {
         {
             headers.push((KEY.into(), parcel.key().into()));
         }
-        let redirects = match parcel.class {
-            Class::Ping => 0,
-            Class::Browser => REDIRECTS,
+        let (redirects, limit) = match parcel.class {
+            Class::Ping => (0, LIMIT),
+            Class::Browser => (REDIRECTS, LIMIT),
+            Class::Said(terms) => {
+                let limit = Duration::from_millis(terms.limit.into());
+                (terms.redirects, limit)
+            }
         };
         let fetch = Fetch {
             method: &parcel.method,
@@ -95,9 +99,9 @@ impl Courier for HttpCourier {
         };
         let mut jar = match parcel.class {
             Class::Ping => Jar::default(),
-            Class::Browser => self.take_jar(parcel),
+            Class::Browser | Class::Said(_) => self.take_jar(parcel),
         };
-        let deadline = clock::now() + LIMIT;
+        let deadline = clock::now() + limit;
         let result = self.client.fetch(&fetch, &mut jar, deadline).await;
         self.put_jar(parcel, jar);
         match result {

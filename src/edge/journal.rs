@@ -14,7 +14,7 @@ use crate::routing::caps::Party;
 use crate::routing::window::{Span, Window};
 use crate::store::entry::{
     Awaited, Claim, Class as SentAs, Conversion, Delivery as Kept, Ended, Fired, Header, Past,
-    Said, StoredTag,
+    Said, StoredTag, Terms,
 };
 use crate::store::{Entry, KeptConversion, KeptSaid, Lane, List, Refused};
 use crate::telemetry::record::Anchor;
@@ -172,7 +172,10 @@ pub(super) fn kept<'d>(delivery: &'d Delivery, headers: &'d [Header<'d>], now: M
         phase: delivery.trigger as u8,
         class: match request.class() {
             Class::Ping => SentAs::Ping,
-            Class::Browser => SentAs::Browser,
+            Class::Browser => SentAs::Said(Terms {
+                limit: u32::try_from(request.timeout.as_millis()).unwrap_or(u32::MAX),
+                redirects: request.redirects,
+            }),
         },
         not_before: now,
         is_idempotent: request.is_idempotent,

@@ -337,13 +337,26 @@ coded!(Header<'a> { name, value });
 /// How a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// As a program asks a program.
+    /// As a program asks a program; nobody said how.
     Ping,
-    /// As a browser follows a link: with redirects, and the cookies of the call.
+    /// As a browser follows a link, with the cookies of the call; nobody said how.
     Browser,
+    /// As a browser does, within what its webhook says.
+    Said(Terms),
 }
 
-coded_kinds!(Class { 0 => Ping, 1 => Browser });
+coded_kinds!(Class { 0 => Ping, 1 => Browser, 2 => Said(terms) });
+
+/// What a webhook says of how it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long one attempt may take, in milliseconds, redirects and answer included.
+    pub limit: u32,
+    /// Redirects that are followed.
+    pub redirects: u8,
+}
+
+coded!(Terms { limit, redirects });
 
 /// Names one delivery. They are given out in order and never twice within one data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

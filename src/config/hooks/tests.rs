@@ -23,7 +23,11 @@ fn a_webhook_of_which_little_is_said_has_the_defaults() {
     assert!(!hook.holds_call && !hook.is_idempotent);
     let after = load_with(&PING.replace("start", "always")).expect("no fault");
     let hooks = after.policy.hooks.of(0).expect("the campaign has one");
-    assert_eq!(hooks.all_of(Trigger::Always)[0].redirects, 5);
+    let always = &hooks.all_of(Trigger::Always)[0];
+    assert_eq!(
+        (always.timeout, always.redirects),
+        (Duration::from_secs(20), 5)
+    );
 }
 
 #[test]

@@ -55,7 +55,10 @@ pub(crate) fn samples() -> Vec<Entry<'static>> {
     let deliveries = vec![Delivery {
         hook: "pixel",
         phase: 2,
-        class: Class::Browser,
+        class: Class::Said(Terms {
+            limit: 4000,
+            redirects: 3,
+        }),
         not_before: at,
         is_idempotent: true,
         method: "POST",

@@ -381,6 +381,61 @@ fn queue(data: &Path, server: SocketAddr, count: usize) {
 }
 
 #[test]
+fn what_is_kept_is_sent_within_the_time_and_the_redirects_of_its_webhook() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, requests) = mpsc::channel();
+    thread::spawn(move || {
+        let mut unanswered = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut first = String::new();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            request.read_line(&mut first).unwrap();
+            if first.contains("/moved") {
+                let answer = b"HTTP/1.1 302 x\r\nLocation: /there\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                stream.write_all(answer).unwrap();
+            } else {
+                unanswered.push(stream);
+            }
+            if asked.send(first).is_err() {
+                return;
+            }
+        }
+    });
+    let buyer = Buyer::start();
+    let site = Site::with_buyer(1, buyer.address);
+    let data = keep(&site);
+    site.append("[http_client]\nallow = [\"127.0.0.1/32\"]\n");
+    for (id, more) in [("moved", "redirects = 0"), ("slow", "timeout = \"300ms\"")] {
+        site.append(&format!(
+            "[[webhook]]\nid = \"{id}\"\ncampaign = \"solar\"\ntrigger = \"always\"\nurl = \"http://{address}/{id}\"\n{more}\n"
+        ));
+    }
+    let edge = site.start();
+    let mut carrier = Carrier::new(edge.addresses()[0]);
+    carrier.call("+12125550101");
+    carrier.hang_up();
+    let asked = || requests.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(asked().starts_with("GET /moved "));
+    assert!(asked().starts_with("GET /slow "));
+    while count(&edge, "strowger_deliveries{state=\"waiting\"}") != Some(0) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    edge.stop();
+
+    assert!(requests.try_recv().is_err());
+    let json = outbox(&data, &["--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let why = |at: usize| value["deliveries"][at]["why"].clone();
+    assert_eq!(
+        (why(0), why(1)),
+        ("302".into(), "timed_out".into()),
+        "{value}"
+    );
+}
+
+#[test]
 fn deliveries_that_were_given_up_are_shown_tried_again_and_forgotten_by_command() {
     let (address, server) = answers(&[400, 410, 200]);
     let site = Site::new(1);
