@@ -19,12 +19,13 @@ use std::{io, str};
 
 use tracing::{error, info, warn};
 
+use crate::call::policy::Policy;
 use crate::config::Storage;
 use crate::edge::last_sign::LastSign;
 use crate::edge::reception;
 use crate::edge::reception::Whose;
 use crate::net::clock;
-use crate::store::entry::{Admitted, Answered, Awaited, Ended, Past, Said};
+use crate::store::entry::{Admitted, Answered, Awaited, Ended, Fired, Past, Said};
 use crate::store::{
     Audit, Entry, Figures, Keeper, Lane, Left, List, Lock, Options, Rotation, Shelf, Store, Turn,
     Unusable,
@@ -121,7 +122,7 @@ impl Storeroom {
         let whose = &terms.whose;
         let going_on = whose.take(&mut left.calls, &shelf, (now, alive));
         announce(storage, &left, going_on.len());
-        end_left(&left, (terms.node, sign.left), &mut records).map_err(system)?;
+        end_left(&left, (terms.node, sign.left), whose.policy(), &mut records).map_err(system)?;
 
         let is_over = Arc::new(AtomicBool::new(false));
         let job = KeeperJob {
@@ -290,7 +291,12 @@ fn announce(storage: &Storage, left: &Left, going_on: usize) {
 }
 
 /// Gives each call that was cut off its record: it ended when the edge was there for the last time, at `alive` at the earliest.
-fn end_left(left: &Left, (node, alive): (&str, Option<Moment>), lane: &mut Lane) -> io::Result<()> {
+fn end_left(
+    left: &Left,
+    (node, alive): (&str, Option<Moment>),
+    policy: &Policy,
+    lane: &mut Lane,
+) -> io::Result<()> {
     let now = moment();
     let mut line = Vec::new();
     for call in &left.calls {
@@ -340,11 +346,17 @@ fn end_left(left: &Left, (node, alive): (&str, Option<Moment>), lane: &mut Lane)
             });
             lane.append(&awaited).map_err(io::Error::other)?;
         }
+        let marks = marks(&admitted, answered.is_some(), policy);
+        let fired = marks.iter().map(|mark| Fired {
+            hook: mark,
+            at: ended,
+        });
+        let fired: Vec<_> = fired.collect();
         let entry = Entry::Ended(Ended {
             uuid: admitted.uuid,
             at: ended,
             line,
-            past: past(&admitted, answered.as_ref()),
+            past: past(&admitted, answered.as_ref(), &fired),
             conversion: None,
             claims: Vec::new().into(),
             deliveries: Vec::new().into(),
@@ -354,18 +366,37 @@ fn end_left(left: &Left, (node, alive): (&str, Option<Moment>), lane: &mut Lane)
     lane.commit()
 }
 
+/// The lists onto which the caller of a call comes that was cut off.
+fn marks<'p>(call: &Admitted<'_>, is_answered: bool, policy: &'p Policy) -> Vec<&'p str> {
+    let Some(id) = call.campaign else {
+        return Vec::new();
+    };
+    let mut campaigns = policy.directory.campaigns.iter();
+    let campaign = campaigns.find(|one| *one.id == *id);
+    let lists = campaign.into_iter().flat_map(|campaign| &campaign.fills);
+    let guests = lists.filter_map(|list| list.guests.as_ref());
+    let marking = guests.filter(|guests| guests.marks(id, is_answered));
+    marking.map(|guests| &*guests.mark).collect()
+}
+
 /// What later calls of the caller want to know of a call that was cut off.
-fn past<'c>(admitted: &Admitted<'c>, answered: Option<&Answered<'c>>) -> Option<Past<'c>> {
-    let answered = answered?;
+fn past<'c>(
+    admitted: &Admitted<'c>,
+    answered: Option<&Answered<'c>>,
+    marks: &'c [Fired<'c>],
+) -> Option<Past<'c>> {
+    if answered.is_none() && marks.is_empty() {
+        return None;
+    }
     Some(Past {
         company: admitted.company?,
         caller: admitted.caller?,
         number: admitted.dialled?,
         campaign: admitted.campaign?,
         afid: admitted.afid,
-        buyer: Some(answered.buyer),
-        answered: Some(answered.at),
-        fired: List::default(),
+        buyer: answered.map(|answered| answered.buyer),
+        answered: answered.map(|answered| answered.at),
+        fired: List::from(marks),
     })
 }
 

@@ -44,6 +44,11 @@ impl<'w> Whose<'w> {
         Self { policy, twilio }
     }
 
+    /// What the process goes by.
+    pub(in crate::edge) fn policy(&self) -> &'w Policy {
+        self.policy
+    }
+
     /// Takes those of `open` out that go on; the last process was there for the last time at `alive`.
     pub(in crate::edge) fn take(
         &self,

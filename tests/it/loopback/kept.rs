@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::str;
@@ -119,6 +119,34 @@ fn callers_stay_on_a_list_when_the_edge_is_killed() {
     let mut carrier = Carrier::new(edge.sip);
     carrier.call("+12125550101");
     carrier.hang_up();
+
+    edge.signal(libc::SIGKILL);
+    edge.exit_code();
+    let mut edge = Process::start(&site);
+    let mut carrier = Carrier::new(edge.sip);
+    let invite = carrier.invite("+12125550101");
+    let answer = carrier.try_by(&invite);
+
+    assert!(answer.starts_with("SIP/2.0 603 "), "{answer}");
+    assert!(answer.contains("caller_blocked"), "{answer}");
+    edge.signal(libc::SIGTERM);
+    edge.exit_code();
+}
+
+#[test]
+fn callers_whose_call_was_cut_off_are_on_the_lists_of_those_who_called() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let site = Site::with_buyer(1, silent.local_addr().unwrap());
+    keep(&site);
+    let text = fs::read_to_string(&site.config).unwrap();
+    let campaign = "buyers = [\"sunny\"]";
+    let text = text.replace(campaign, &format!("{campaign}\nsuppressed = [\"had\"]"));
+    let list = "[[caller_list]]\nid = \"had\"\nttl = \"30d\"\nfill = \"attempted\"\n";
+    fs::write(&site.config, text + list).unwrap();
+    let mut edge = Process::start(&site);
+    let carrier = Carrier::new(edge.sip);
+    carrier.send(&carrier.invite("+12125550101"));
+    silent.recv(&mut [0; 2048]).unwrap();
 
     edge.signal(libc::SIGKILL);
     edge.exit_code();
