@@ -108,49 +108,44 @@ fn a_call_that_the_last_edge_has_left_gets_its_record_at_the_start() {
 #[test]
 fn callers_stay_on_a_list_when_the_edge_is_killed() {
     let buyer = Buyer::start();
-    let site = Site::with_buyer(1, buyer.address);
-    keep(&site);
-    let text = fs::read_to_string(&site.config).unwrap();
-    let campaign = "buyers = [\"sunny\"]";
-    let text = text.replace(campaign, &format!("{campaign}\nsuppressed = [\"had\"]"));
-    let list = "[[caller_list]]\nid = \"had\"\nttl = \"30d\"\nfill = \"connected\"\n";
-    fs::write(&site.config, text + list).unwrap();
-    let mut edge = Process::start(&site);
+    let site = with_list(buyer.address, "connected");
+    let edge = Process::start(&site);
     let mut carrier = Carrier::new(edge.sip);
     carrier.call("+12125550101");
     carrier.hang_up();
 
-    edge.signal(libc::SIGKILL);
-    edge.exit_code();
-    let mut edge = Process::start(&site);
-    let mut carrier = Carrier::new(edge.sip);
-    let invite = carrier.invite("+12125550101");
-    let answer = carrier.try_by(&invite);
-
-    assert!(answer.starts_with("SIP/2.0 603 "), "{answer}");
-    assert!(answer.contains("caller_blocked"), "{answer}");
-    edge.signal(libc::SIGTERM);
-    edge.exit_code();
+    bars_after_a_kill(&site, edge);
 }
 
 #[test]
 fn callers_whose_call_was_cut_off_are_on_the_lists_of_those_who_called() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let site = Site::with_buyer(1, silent.local_addr().unwrap());
-    keep(&site);
-    let text = fs::read_to_string(&site.config).unwrap();
-    let campaign = "buyers = [\"sunny\"]";
-    let text = text.replace(campaign, &format!("{campaign}\nsuppressed = [\"had\"]"));
-    let list = "[[caller_list]]\nid = \"had\"\nttl = \"30d\"\nfill = \"attempted\"\n";
-    fs::write(&site.config, text + list).unwrap();
-    let mut edge = Process::start(&site);
+    let site = with_list(silent.local_addr().unwrap(), "attempted");
+    let edge = Process::start(&site);
     let carrier = Carrier::new(edge.sip);
     carrier.send(&carrier.invite("+12125550101"));
     silent.recv(&mut [0; 2048]).unwrap();
 
+    bars_after_a_kill(&site, edge);
+}
+
+/// A site whose campaign takes nobody who is on a list that fills itself so.
+fn with_list(buyer: SocketAddr, fill: &str) -> Site {
+    let site = Site::with_buyer(1, buyer);
+    keep(&site);
+    let text = fs::read_to_string(&site.config).unwrap();
+    let campaign = "buyers = [\"sunny\"]";
+    let text = text.replace(campaign, &format!("{campaign}\nsuppressed = [\"had\"]"));
+    let list = format!("[[caller_list]]\nid = \"had\"\nttl = \"30d\"\nfill = \"{fill}\"\n");
+    fs::write(&site.config, text + &list).unwrap();
+    site
+}
+
+/// Kills the edge, and asserts that the next one does not let the caller in again.
+fn bars_after_a_kill(site: &Site, mut edge: Process) {
     edge.signal(libc::SIGKILL);
     edge.exit_code();
-    let mut edge = Process::start(&site);
+    let mut edge = Process::start(site);
     let mut carrier = Carrier::new(edge.sip);
     let invite = carrier.invite("+12125550101");
     let answer = carrier.try_by(&invite);
