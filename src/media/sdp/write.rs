@@ -5,7 +5,8 @@
 //! owns the session, and any attribute that holds an address which the description names elsewhere.
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str;
 
 use smallvec::SmallVec;
 
@@ -244,9 +245,25 @@ pub(super) fn passes(line: Line<'_>, secrets: &[&[u8]]) -> bool {
 }
 
 fn holds_any(text: &[u8], secrets: &[&[u8]]) -> bool {
-    secrets
-        .iter()
-        .any(|secret| memchr::memmem::find(text, secret).is_some())
+    secrets.iter().any(|secret| holds(text, secret))
+}
+
+/// Whether `secret` is in `text`, in letters of any case; of IPv6, however a word spells it.
+fn holds(text: &[u8], secret: &[u8]) -> bool {
+    if memchr::memmem::find(text, secret).is_some() {
+        return true;
+    }
+    let has_letters = secret.iter().any(u8::is_ascii_alphabetic);
+    let mut parts = text.windows(secret.len().max(1));
+    if has_letters && parts.any(|part| part.eq_ignore_ascii_case(secret)) {
+        return true;
+    }
+    let mut words = text.split(|byte| byte.is_ascii_whitespace() || b",;=/[]".contains(byte));
+    address_6(secret).is_some_and(|secret| words.any(|word| address_6(word) == Some(secret)))
+}
+
+fn address_6(text: &[u8]) -> Option<Ipv6Addr> {
+    str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Attributes that are written anew on each leg, or not at all.
@@ -273,7 +290,7 @@ const OURS: [&[u8]; 17] = [
     b"nortpproxy",
 ];
 
-/// The addresses and host names in the lines that are there to name them, as they are spelled and wherever they stand.
+/// The addresses and host names in the lines that are there to name them, wherever they stand.
 pub(super) fn addresses<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a [u8]; 4]> {
     let mut found = SmallVec::<[&[u8]; 4]>::new();
     for line in sdp.lines() {
@@ -357,6 +374,22 @@ mod tests {
         ] {
             assert_eq!(rewritten(head), expected);
         }
+    }
+
+    #[test]
+    fn an_address_is_not_told_in_other_letters_either() {
+        let head = "v=0\r\nc=IN IP6 2001:db8::1a\r\nt=0 0\r\n";
+        for hidden in [
+            "a=x 2001:db8::1a",
+            "a=x 2001:DB8::1A",
+            "a=x:[2001:db8:0:0::001a]",
+            "a=2001:0db8::1A/64",
+        ] {
+            let told = rewritten(&format!("{head}{hidden}\r\na=x 2001:db8::1b\r\n"));
+            assert!(told.ends_with("t=0 0\r\na=x 2001:db8::1b\r\n"), "{told}");
+        }
+        let named = "v=0\r\nc=IN IP4 pbx.example.com\r\nt=0 0\r\na=x PBX.example.com\r\n";
+        assert!(rewritten(named).ends_with("t=0 0\r\n"));
     }
 
     #[test]
