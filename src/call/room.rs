@@ -95,6 +95,13 @@ impl Rooms {
     }
 }
 
+impl Early {
+    /// Whether its caller can be kept for whoever comes: it is a caller of ours, and has had no offer of a buyer's.
+    fn may_wait(&self) -> bool {
+        self.abroad.is_none() && self.server.is_some() && !self.is_bound()
+    }
+}
+
 impl Call {
     /// The hunt has come to nobody: the call waits, or is refused.
     pub(crate) fn end_hunt(&mut self, now: Instant, core: &mut Core, hunting: Hunting) {
@@ -130,8 +137,10 @@ impl Call {
         (brief, turns): (Box<Brief>, (u32, u8)),
         outcome: Outcome,
     ) {
-        let is_ours = early.abroad.is_none() && early.server.is_some();
-        let until = is_ours.then(|| self.enter_room(now, core, turns)).flatten();
+        let until = early
+            .may_wait()
+            .then(|| self.enter_room(now, core, turns))
+            .flatten();
         let Some((until, signal)) = until else {
             self.refuse_at_once(now, core, &early, outcome);
             return;
