@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::call::a_leg::Early;
 use crate::call::b_leg::Attempt;
-use crate::call::call::{Call, State};
+use crate::call::call::{Call, Hunting, State};
 use crate::call::core::{Core, Owner};
 use crate::call::next::{Next, Sign};
 use crate::call::provisional::reread_response;
@@ -153,15 +154,24 @@ impl Call {
         }
     }
 
-    /// Whether no buyer will be tried after the current one.
-    pub(crate) fn is_last_attempt(&self) -> bool {
+    /// Whether no buyer can be tried after the current one.
+    pub(crate) fn is_last_attempt(&self, now: Instant) -> bool {
         let (State::Hunting(hunting), Some(record)) = (&self.state, &self.record) else {
             return false;
         };
-        let is_last = hunting.hunt.next >= hunting.hunt.buyers.len()
-            || hunting.hunt.is_last_resort
-            || record.attempts.len() >= self.policy.hunt.attempts;
-        is_last && hunting.turns.len() == 1
+        let Hunting { early, hunt, .. } = &**hunting;
+        hunting.turns.len() == 1 && self.is_last(now, (early, hunt), record.attempts.len())
+    }
+
+    /// Whether no buyer can be tried after the one that is attempt number `made`.
+    pub(crate) fn is_last(
+        &self,
+        now: Instant,
+        (early, hunt): (&Early, &Hunt),
+        made: usize,
+    ) -> bool {
+        let is_last_here = hunt.next >= hunt.buyers.len() || hunt.is_last_resort;
+        made >= self.policy.hunt.attempts || is_last_here && !self.may_go_on(now, early)
     }
 
     /// Time has passed for those whose turn it is.

@@ -352,9 +352,7 @@ impl Call {
                 (Err(Unfit::Rtpengine(_)), _) => return Pushed::NoMedia,
                 (Ok(_) | Err(_), _) => {}
             }
-            let is_last = hunt.next >= hunt.buyers.len()
-                || hunt.is_last_resort
-                || attempts.is_some_and(|made| made + 1 >= policy.hunt.attempts);
+            let is_last = attempts.is_some_and(|made| self.is_last(now, (early, hunt), made + 1));
             let Some(record) = &self.record else {
                 return Pushed::Spent;
             };

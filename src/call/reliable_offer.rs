@@ -14,9 +14,9 @@
 //!     |<----------------------|<-----------------------|
 //! ```
 //!
-//! An answer cannot be taken back, so this is for the last buyer, called alone; all others are called without 100rel, and
-//! bring their offer in the 200. Nobody is called after it. Of several early dialogs of the buyer, the first that brings an
-//! offer has it answered; the offers of others are neither acknowledged nor heard.
+//! An answer cannot be taken back, so this is for the last buyer, called alone, of a call that no exit leads on and that may not
+//! wait; all others are called without 100rel, and bring their offer in the 200. Nobody is called after it. Of several early
+//! dialogs of the buyer, the first that brings an offer has it answered; the offers of others are neither acknowledged nor heard.
 
 use std::time::Instant;
 

@@ -16,10 +16,10 @@ use crate::call::turn::{Turn, TurnId};
 use crate::sip::message::Response;
 
 impl Call {
-    /// Tells the caller of a provisional response. Of several who ring at once it hears ringing, once. A body answers the caller's offer, and an answer cannot be taken
-    /// back when the hunt goes on (RFC 3264 §4, RFC 3261 §13.2.1): it passes where the media goes through our relay,
-    /// which makes the same answer of the next buyer's, or from the last buyer. The caller of any other hears
-    /// ringing instead.
+    /// Tells the caller of a provisional response. Of several who ring at once it hears ringing, once. A body answers the
+    /// caller's offer, and an answer cannot be taken back when the hunt goes on (RFC 3264 §4, RFC 3261 §13.2.1): it passes
+    /// where the media goes through our relay, which makes the same answer of the next buyer's, or from a buyer after whom
+    /// there can be no other. The caller of any other hears ringing instead.
     pub(crate) fn relay_ringing(
         &mut self,
         now: Instant,
@@ -27,7 +27,7 @@ impl Call {
         turn: TurnId,
         response: &Response<'_>,
     ) {
-        let is_last = self.is_last_attempt();
+        let is_last = self.is_last_attempt(now);
         let State::Hunting(hunting) = &mut self.state else {
             return;
         };

@@ -24,7 +24,7 @@ use crate::call::hunt::Hunt;
 use crate::call::output::Event;
 use crate::call::record::{Outcome, Record, Side};
 use crate::call::route::Brief;
-use crate::routing::campaign::Signal;
+use crate::routing::campaign::{Cause, Exit, Signal};
 
 /// How often a call that waits is decided anew.
 const LOOK: Duration = Duration::from_secs(5);
@@ -154,6 +154,26 @@ impl Call {
             }
         }
         self.wait((early, ring_at), until, brief);
+    }
+
+    /// Whether the call may come to other buyers should nobody of the hunt's take it: by an exit of its campaign, or because it
+    /// waits.
+    pub(crate) fn may_go_on(&self, now: Instant, early: &Early) -> bool {
+        let story = self.record.as_ref().and_then(|one| one.story.as_ref());
+        let Some(story) = story else {
+            return false;
+        };
+        let trail = story.decisions.last().map(|last| &last.trail);
+        match trail.and_then(|trail| trail.exit(Cause::NoAnswer)) {
+            Some(Exit::Dial(_) | Exit::Campaign(_)) => true,
+            Some(Exit::Reject(_)) => false,
+            None => {
+                let waited = story.waited.as_ref();
+                story.facts.campaign.waiting.is_some()
+                    && early.may_wait()
+                    && waited.is_none_or(|waited| now < waited.until)
+            }
+        }
     }
 
     /// `Some`: the call waits until then, and its caller is told so by this status, if at all.

@@ -91,6 +91,22 @@ impl Trail {
             taken: 0,
         }
     }
+
+    /// The exit that is next if this is why nobody is left; `None`: there is none, or it was taken.
+    #[must_use]
+    pub fn exit(&self, cause: Cause) -> Option<&Exit> {
+        let exit = self.campaign.exits.of(cause)?;
+        let is_open = match exit {
+            Exit::Campaign(_) => self.jumps < MOST_JUMPS,
+            Exit::Dial(_) | Exit::Reject(_) => true,
+        };
+        (is_open && self.taken & bit(cause) == 0).then_some(exit)
+    }
+}
+
+/// The exit for a cause, among those that were taken.
+fn bit(cause: Cause) -> u8 {
+    1 << cause as u8
 }
 
 /// Decides to whom a call is offered that nothing kept from the buyers of its campaign. Those of one priority that go by
@@ -208,12 +224,11 @@ impl Call<'_> {
         let mut answer = None;
         loop {
             let campaign = Arc::clone(&trail.campaign);
-            let bit = 1 << cause as u8;
             let exit = campaign.exits.of(cause);
-            let Some(exit) = exit.filter(|_| trail.taken & bit == 0) else {
+            let Some(exit) = exit.filter(|_| trail.taken & bit(cause) == 0) else {
                 break;
             };
-            trail.taken |= bit;
+            trail.taken |= bit(cause);
             match exit {
                 Exit::Reject(with) => {
                     answer = Some(with.clone());

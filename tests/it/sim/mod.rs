@@ -33,6 +33,7 @@ mod firewall;
 mod gateways;
 mod guests;
 mod health;
+mod last;
 pub(crate) mod ledger;
 mod leg;
 mod limits;

@@ -10,8 +10,8 @@ use strowger::routing::campaign::{Answer, Campaign, Exit, Signal, Waiting};
 use strowger::routing::caps::Caps;
 
 use super::desk::{
-    Desk, OFFER, Said, Talk, ack_of_failure, answer, buyer, caller_request, cancel, find, invite,
-    ladder, specs, timed,
+    Desk, Said, Talk, ack_of_failure, answer, buyer, caller_request, cancel, find, invite, ladder,
+    specs, timed,
 };
 use super::policy::{CARRIER, PolicySpec};
 use super::text::Msg;
@@ -247,25 +247,4 @@ fn a_node_that_drains_lets_nobody_wait() {
     assert_eq!(timed(&said), ["5000 carrier 486 INVITE"]);
     hang_up(&mut talk);
     assert_eq!(talk.desk.rest(), Gauges::default());
-}
-
-#[test]
-fn a_caller_that_was_told_of_a_buyers_offer_waits_for_nobody() {
-    let mut desk = desk(1, |_| {});
-    let mut invite = invite().without("Content-Type").with("Supported", "100rel");
-    invite.body.clear();
-    let offered = find(&desk.say(CARRIER, &invite), "b0 INVITE");
-    let ringing = answer(&offered, 183, "bob")
-        .with("Require", "100rel")
-        .with("RSeq", "5")
-        .with_sdp(OFFER);
-    let said = desk.say_from(buyer(0), &ringing);
-    assert_eq!(ladder(&said), ["carrier 183 INVITE"]);
-
-    let said = desk.say_from(buyer(0), &answer(&offered, 486, "bob"));
-
-    assert_eq!(ladder(&said), ["b0 ACK", "carrier 486 INVITE"]);
-    let story = desk.records[0].story.as_ref().expect("a story");
-    assert!(story.waited.is_none());
-    assert_eq!(desk.rest(), Gauges::default());
 }
