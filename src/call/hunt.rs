@@ -43,6 +43,8 @@ pub(crate) struct Hunt {
     pub(crate) hops: u8,
     /// Who sent the caller's INVITE.
     pub(crate) sender: IpAddr,
+    /// The campaign that it was for first keeps it from its buyers.
+    pub(crate) is_kept: bool,
 }
 
 /// Who is tried, and for whom.
@@ -76,6 +78,7 @@ impl Hunt {
             max_forwards: brief.max_forwards,
             hops: brief.hops,
             sender: brief.sender,
+            is_kept: brief.kept.is_some(),
         }
     }
 
@@ -171,7 +174,7 @@ impl Call {
         made: usize,
     ) -> bool {
         let is_last_here = hunt.next >= hunt.buyers.len() || hunt.is_last_resort;
-        made >= self.policy.hunt.attempts || is_last_here && !self.may_go_on(now, early)
+        made >= self.policy.hunt.attempts || is_last_here && !self.may_go_on(now, early, hunt)
     }
 
     /// Time has passed for those whose turn it is.

@@ -112,6 +112,10 @@ impl Call {
             ring_at,
             ..
         } = hunting;
+        if self.is_kept(&hunt) {
+            self.refuse_at_once(now, core, &early, outcome);
+            return;
+        }
         let brief = Brief {
             max_forwards: hunt.max_forwards,
             hops: hunt.hops,
@@ -156,9 +160,16 @@ impl Call {
         self.wait((early, ring_at), until, brief);
     }
 
+    /// Whether the campaign that the call is with keeps it from its buyers: there is nobody to wait for.
+    fn is_kept(&self, hunt: &Hunt) -> bool {
+        let story = self.record.as_ref().and_then(|one| one.story.as_ref());
+        let last = story.and_then(|story| story.decisions.last());
+        hunt.is_kept && last.is_some_and(|last| last.trail.is_at_first())
+    }
+
     /// Whether the call may come to other buyers should nobody of the hunt's take it: by an exit of its campaign, or because it
     /// waits.
-    pub(crate) fn may_go_on(&self, now: Instant, early: &Early) -> bool {
+    pub(crate) fn may_go_on(&self, now: Instant, early: &Early, hunt: &Hunt) -> bool {
         let story = self.record.as_ref().and_then(|one| one.story.as_ref());
         let Some(story) = story else {
             return false;
@@ -171,6 +182,7 @@ impl Call {
                 let waited = story.waited.as_ref();
                 story.facts.campaign.waiting.is_some()
                     && early.may_wait()
+                    && !self.is_kept(hunt)
                     && waited.is_none_or(|waited| now < waited.until)
             }
         }

@@ -92,6 +92,12 @@ impl Trail {
         }
     }
 
+    /// Whether the campaign that decides is the one that was asked first.
+    #[must_use]
+    pub fn is_at_first(&self) -> bool {
+        self.jumps == 0
+    }
+
     /// The exit that is next if this is why nobody is left; `None`: there is none, or it was taken.
     #[must_use]
     pub fn exit(&self, cause: Cause) -> Option<&Exit> {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges};
 use strowger::call::record::Record;
+use strowger::routing::callers::{CallerList, Lists};
 use strowger::routing::campaign::{Answer, Campaign, Exit, Signal, Waiting};
 use strowger::routing::caps::Caps;
+use strowger::types::range::NumberSet;
 
 use super::desk::{
     Desk, Said, Talk, ack_of_failure, answer, buyer, caller_request, cancel, find, invite, ladder,
@@ -247,4 +249,35 @@ fn a_node_that_drains_lets_nobody_wait() {
     assert_eq!(timed(&said), ["5000 carrier 486 INVITE"]);
     hang_up(&mut talk);
     assert_eq!(talk.desk.rest(), Gauges::default());
+}
+
+/// The campaign's own buyers are not for it, so there is nobody to wait for.
+#[test]
+fn a_caller_whom_a_list_keeps_out_does_not_wait_after_the_exit_that_is_for_it() {
+    let buyers = specs(2);
+    let spec = PolicySpec {
+        lines: buyers.into_iter().map(|one| vec![one]).collect(),
+        ..PolicySpec::default()
+    };
+    let mut desk = Desk::changed(&spec, |policy| {
+        let exit = policy.directory.campaigns[1].route.clone();
+        let campaign = Arc::get_mut(&mut policy.directory.campaigns[0]).expect("ours");
+        campaign.callers = Lists {
+            accepted: vec![Arc::new(CallerList {
+                id: "friends".into(),
+                numbers: NumberSet::default(),
+                guests: None,
+            })],
+            suppressed: Vec::new(),
+        };
+        campaign.exits.suppressed = Some(Exit::Dial(exit));
+        campaign.waiting = Some(room(Signal::Queued));
+    });
+    let said = desk.say(CARRIER, &call(1));
+    let offered = find(&said, "b1 INVITE");
+
+    let said = desk.say_from(buyer(1), &answer(&offered, 486, "eve"));
+
+    assert_eq!(ladder(&said), ["b1 ACK", "carrier 486 INVITE"]);
+    assert_eq!(desk.rest(), Gauges::default());
 }
