@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::call::policy::Policy;
 use crate::transaction::key::{KeyMap, ServerKey};
 use crate::types::ids::ShardId;
 
@@ -22,22 +23,30 @@ const RINGING: Duration = Duration::from_secs(180);
 /// comes beyond pushes out the oldest.
 pub(super) struct HandedOn {
     limit: usize,
+    /// How long a call may be unanswered.
+    patience: Duration,
     owners: KeyMap<ShardId>,
     /// The same keys, the oldest first, with the time until which each is kept.
     queue: VecDeque<(Instant, ServerKey)>,
 }
 
 impl HandedOn {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(policy: &Policy) -> Self {
+        Self::with(policy.limits.calls, patience(policy))
+    }
+
+    fn with(limit: usize, patience: Duration) -> Self {
         Self {
             limit,
+            patience,
             owners: KeyMap::default(),
             queue: VecDeque::new(),
         }
     }
 
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+    pub(super) fn set_policy(&mut self, policy: &Policy) {
+        self.limit = policy.limits.calls;
+        self.patience = patience(policy);
     }
 
     /// Whether there is nothing to look for.
@@ -50,8 +59,8 @@ impl HandedOn {
         self.owners.get(&key).copied()
     }
 
-    /// Notes an INVITE; the `hunt` for a buyer may last so long.
-    pub(super) fn note(&mut self, now: Instant, hunt: Duration, key: ServerKey, owner: ShardId) {
+    /// Notes an INVITE.
+    pub(super) fn note(&mut self, now: Instant, key: ServerKey, owner: ShardId) {
         while let Some((until, _)) = self.queue.front()
             && (*until <= now || self.queue.len() >= self.limit)
         {
@@ -60,9 +69,18 @@ impl HandedOn {
             }
         }
         if self.owners.insert(key, owner).is_none() {
-            self.queue.push_back((now + hunt + RINGING, key));
+            self.queue.push_back((now + self.patience, key));
         }
     }
+}
+
+/// How long a call of this policy may be unanswered: a hunt, and where campaigns have calls wait, that and another hunt.
+fn patience(policy: &Policy) -> Duration {
+    let hunt = policy.hunt.time + RINGING;
+    let campaigns = policy.directory.campaigns.iter();
+    let waiting = campaigns.filter_map(|campaign| campaign.waiting);
+    let longest = waiting.map(|waiting| waiting.time).max();
+    longest.map_or(hunt, |longest| hunt + longest + hunt)
 }
 
 #[cfg(test)]
@@ -72,17 +90,17 @@ mod tests {
     use crate::sip::message::{Message, parse};
     use crate::transaction::layer::Layer;
 
-    const HUNT: Duration = Duration::from_secs(120);
+    const PATIENCE: Duration = Duration::from_secs(300);
     const OTHER: ShardId = ShardId(1);
 
     #[test]
     fn the_oldest_gives_way_when_there_is_no_room() {
-        let (mut handed, now) = (HandedOn::new(2), clock::now());
+        let (mut handed, now) = (HandedOn::with(2, PATIENCE), clock::now());
         let keys = [1, 2, 3].map(key);
 
         // A repetition takes no place of its own.
         for place in [0, 1, 1, 2] {
-            handed.note(now, HUNT, keys[place], OTHER);
+            handed.note(now, keys[place], OTHER);
         }
 
         let owners = keys.map(|key| handed.owner(key));
@@ -91,11 +109,11 @@ mod tests {
 
     #[test]
     fn one_that_can_ring_no_more_is_forgotten_with_the_next() {
-        let (mut handed, now) = (HandedOn::new(9), clock::now());
-        let later = now + HUNT + RINGING;
+        let (mut handed, now) = (HandedOn::with(9, PATIENCE), clock::now());
+        let later = now + PATIENCE;
 
-        handed.note(now, HUNT, key(1), OTHER);
-        handed.note(later, HUNT, key(2), OTHER);
+        handed.note(now, key(1), OTHER);
+        handed.note(later, key(2), OTHER);
 
         assert_eq!(
             [key(1), key(2)].map(|key| handed.owner(key)),

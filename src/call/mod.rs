@@ -192,7 +192,7 @@ impl Engine {
         Self {
             gate,
             registry: Registry::new(policy.limits.calls),
-            handed_on: HandedOn::new(policy.limits.calls),
+            handed_on: HandedOn::new(&policy),
             core,
             policy,
             probes,
@@ -331,7 +331,7 @@ impl Engine {
         let guard = policy.guard;
         self.gate.set_guesses(guard.guesses, guard.lock);
         self.registry.set_limit(limits.calls);
-        self.handed_on.set_limit(limits.calls);
+        self.handed_on.set_policy(&policy);
         self.core.note_policy(&policy);
         if self.core.shard == PROBING {
             self.probes.set_policy(now, &mut self.core, &policy);

@@ -103,8 +103,7 @@ impl Engine {
                     None
                 };
                 if let Some(shard) = elsewhere {
-                    let hunt = self.policy.hunt.time;
-                    self.handed_on.note(now, hunt, key, shard);
+                    self.handed_on.note(now, key, shard);
                     self.forward(shard, flow, bytes);
                     return;
                 }

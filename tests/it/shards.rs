@@ -1,10 +1,13 @@
 //! Two shards side by side: what the kernel gives to the one and the other owns.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strowger::call::Engine;
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Output};
+use strowger::call::policy::Policy;
+use strowger::routing::campaign::{Signal, Waiting};
 use strowger::types::ids::ShardId;
 
 use crate::sim::desk::{
@@ -35,6 +38,39 @@ fn an_invite_goes_to_the_shard_of_its_nonce_and_its_cancel_after_it() {
         ladder(&said),
         ["roamer 200 CANCEL", "b0 CANCEL", "roamer 487 INVITE"]
     );
+}
+
+#[test]
+fn the_cancel_of_a_call_that_has_waited_for_long_goes_after_its_invite() {
+    let mut buyers = specs(2);
+    for buyer in &mut buyers {
+        buyer.ring = Duration::from_secs(200);
+    }
+    let mut pair = Pair::of(buyers, |policy| {
+        let campaign = Arc::get_mut(&mut policy.directory.campaigns[0]);
+        let campaign = campaign.expect("nobody else has it");
+        campaign.waiting = Some(Waiting {
+            time: Duration::from_secs(600),
+            most: 2,
+            signal: Signal::Queued,
+        });
+    });
+    let invite = pair.challenged(0);
+    let said = pair.say(1, ROAMER, &invite);
+    let first = find(&said, "b0 INVITE");
+    let said = pair.say(0, BUYER, &first.reply(486, "bob"));
+    let second = find(&said, "b1 INVITE");
+    let other = &buyer(1).to_string();
+    let said = pair.say(0, other, &second.reply(486, "eve"));
+    assert_eq!(ladder(&said), ["b1 ACK", "roamer 182 INVITE"]);
+    // Others are handed on meanwhile, and what is old is forgotten.
+    pair.pass(Duration::from_secs(500));
+    let another = pair.challenged_as(0, "another");
+    pair.say(1, ROAMER, &another);
+
+    let said = pair.say(1, ROAMER, &cancel(&invite));
+
+    assert_eq!(ladder(&said), ["roamer 200 CANCEL", "roamer 487 INVITE"]);
 }
 
 #[test]
@@ -135,13 +171,19 @@ impl Pair {
     }
 
     fn with(buyers: Vec<BuyerSpec>) -> Self {
+        Self::of(buyers, |_| {})
+    }
+
+    fn of(buyers: Vec<BuyerSpec>, change: impl FnOnce(&mut Policy)) -> Self {
         let start = epoch();
         let spec = PolicySpec {
             lines: vec![buyers],
             ..PolicySpec::default()
         };
+        let mut policy = spec.build();
+        change(Arc::get_mut(&mut policy).expect("nobody else has it"));
         Self {
-            engines: [0, 1].map(|id| Engine::new(ShardId(id), [7; 32], start, spec.build())),
+            engines: [0, 1].map(|id| Engine::new(ShardId(id), [7; 32], start, policy.clone())),
             start,
             now: start,
             forwards: 0,
@@ -151,15 +193,25 @@ impl Pair {
 
     /// An INVITE with credentials for a challenge of `shard`'s.
     fn challenged(&mut self, shard: usize) -> Msg {
+        self.challenged_as(shard, "second")
+    }
+
+    /// The same for a call of this name.
+    fn challenged_as(&mut self, shard: usize, name: &str) -> Msg {
         let uri = format!("sip:{}@digest.example.com", number(0));
-        let bare = invite_to(&uri);
+        let bare = invite_to(&uri)
+            .set("Call-ID", format!("{name}@carrier.example.net"))
+            .set(
+                "Via",
+                format!("SIP/2.0/UDP {ROAMER};branch=z9hG4bK-{name};rport"),
+            );
         let refused = find(&self.say(shard, ROAMER, &bare), "roamer 401 INVITE");
         let challenge = refused.value("WWW-Authenticate");
         let credentials = digest::answer(challenge, USER, PASSWORD, "INVITE", &uri, 1);
         bare.set("CSeq", "2 INVITE")
             .set(
                 "Via",
-                format!("SIP/2.0/UDP {ROAMER};branch=z9hG4bKsecond;rport"),
+                format!("SIP/2.0/UDP {ROAMER};branch=z9hG4bK{name};rport"),
             )
             .with("Authorization", credentials)
     }
