@@ -51,7 +51,7 @@ pub struct Waited {
     inside: Option<Arc<str>>,
     /// Where the record was when it was last decided anew.
     mark: Mark,
-    /// So many turns have begun, and so often several were called at once.
+    /// So many turns have begun in all its hunts, and so often several were called at once.
     turns: (u32, u8),
 }
 
@@ -122,7 +122,7 @@ impl Call {
             sender: hunt.sender,
             kept: None,
         };
-        let turns = (hunt.turns, hunt.races);
+        let turns = Some((hunt.turns, hunt.races));
         self.wait_or_refuse(
             now,
             core,
@@ -132,13 +132,14 @@ impl Call {
         );
     }
 
-    /// Nobody can take the call now: it waits, or is refused.
+    /// Nobody can take the call now: it waits, or is refused. `turns`: how many turns and races there have been; `None`: no more
+    /// than before.
     pub(crate) fn wait_or_refuse(
         &mut self,
         now: Instant,
         core: &mut Core,
         (mut early, mut ring_at): (Early, Option<Instant>),
-        (brief, turns): (Box<Brief>, (u32, u8)),
+        (brief, turns): (Box<Brief>, Option<(u32, u8)>),
         outcome: Outcome,
     ) {
         let until = early
@@ -193,7 +194,7 @@ impl Call {
         &mut self,
         now: Instant,
         core: &mut Core,
-        turns: (u32, u8),
+        turns: Option<(u32, u8)>,
     ) -> Option<(Instant, Option<u16>)> {
         let most = self.policy.hunt.attempts;
         let record = self.record.as_mut()?;
@@ -229,7 +230,7 @@ impl Call {
         if now >= waited.until {
             return None;
         }
-        waited.turns = turns;
+        waited.turns = turns.unwrap_or(waited.turns);
         waited.inside = Some(Arc::clone(&campaign.id));
         core.rooms.enter(&campaign.id);
         let is_due = waited.rounds.is_multiple_of(LOOKS_PER_SIGN);

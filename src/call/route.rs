@@ -241,8 +241,7 @@ impl Call {
             let outcome = self.sum_up();
             match brief.kept {
                 None => {
-                    let brief = (brief, (0, 0));
-                    self.wait_or_refuse(now, core, (early, ring_at), brief, outcome);
+                    self.wait_or_refuse(now, core, (early, ring_at), (brief, None), outcome);
                 }
                 Some(_) => self.refuse_at_once(now, core, &early, outcome),
             }

@@ -368,7 +368,7 @@ impl PolicySpec {
             };
             let number = Number::from_e164(number(place).as_bytes()).expect("a number");
             directory.numbers.insert(number, line);
-            let buyers: Vec<_> = buyers.iter().map(buyer).collect();
+            let buyers: Vec<_> = buyers.iter().map(buyer).map(Arc::new).collect();
             let all = &mut directory.buyers;
             all.extend(buyers.iter().map(|one| (one.id.clone(), one.clone())));
             let id = format!("campaign-{place}");
@@ -399,7 +399,7 @@ impl PolicySpec {
     }
 }
 
-fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
+pub(crate) fn buyer(spec: &BuyerSpec) -> Buyer {
     let addresses = [spec.address].into_iter().chain(spec.others.clone());
     let gateways = addresses.zip(1..).map(|(address, priority)| {
         let by_address = || format!("sip:{}@{address}", spec.name);
@@ -418,7 +418,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         Some(phone) => vec![phone],
         None => gateways.collect(),
     };
-    Arc::new(Buyer {
+    Buyer {
         priority: spec.priority,
         ring_timeout: spec.ring,
         response_timeout: spec.silence,
@@ -444,7 +444,7 @@ fn buyer(spec: &BuyerSpec) -> Arc<Buyer> {
         is_trusted: spec.is_trusted,
         media: spec.media.clone(),
         ..Buyer::new(&spec.name, gateways)
-    })
+    }
 }
 
 /// What is looked up for a URI.

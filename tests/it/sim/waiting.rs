@@ -1,14 +1,21 @@
 //! Calls that nobody can take now wait for somebody who can, where their campaign wants that.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
 use strowger::call::input::Input;
 use strowger::call::output::{Event, Gauges};
 use strowger::call::record::Record;
+use strowger::routing::buyer::Buyer;
 use strowger::routing::callers::{CallerList, Lists};
 use strowger::routing::campaign::{Answer, Campaign, Exit, Signal, Waiting};
 use strowger::routing::caps::Caps;
+use strowger::routing::hours::{Blocks, Hours};
+use strowger::routing::route::{Part, Route};
+use strowger::routing::rules::Schedule;
+use strowger::routing::zone::Zone;
+use strowger::types::moment::Moment;
 use strowger::types::range::NumberSet;
 
 use super::desk::{
@@ -249,6 +256,50 @@ fn a_node_that_drains_lets_nobody_wait() {
     assert_eq!(timed(&said), ["5000 carrier 486 INVITE"]);
     hang_up(&mut talk);
     assert_eq!(talk.desk.rest(), Gauges::default());
+}
+
+#[test]
+fn turns_are_counted_on_through_a_round_in_which_nobody_had_one() {
+    let spec = PolicySpec {
+        lines: vec![specs(4)],
+        ..PolicySpec::default()
+    };
+    let mut desk = Desk::changed(&spec, |policy| {
+        let campaign = Arc::get_mut(&mut policy.directory.campaigns[0]).expect("ours");
+        let mut buyers: Vec<Buyer> = specs(4).iter().map(super::policy::buyer).collect();
+        let blocks: Blocks = "daily 00:01-24:00".parse().expect("hours");
+        for late in &mut buyers[2..] {
+            late.priority = 2;
+            late.rules.hours = Some(Schedule {
+                hours: Hours::of(&blocks.0).expect("not always"),
+                zone: Zone::utc(),
+            });
+        }
+        let parts = buyers.into_iter().map(|one| Part::One(Arc::new(one)));
+        campaign.route = Route::by_priority(parts.collect());
+        campaign.waiting = Some(room(Signal::None));
+    });
+    // The others open ten seconds after the call.
+    desk.tell(Input::Clock(Moment::from_millis(50_000)));
+    let refused = |desk: &mut Desk, said: &[Said], places: [usize; 2]| {
+        let offered = places.map(|place| find(said, &format!("b{place} INVITE")));
+        for (place, offered) in places.into_iter().zip(offered) {
+            desk.say_from(buyer(place), &answer(&offered, 486, "bob"));
+        }
+    };
+    let said = desk.say(CARRIER, &call(1));
+    refused(&mut desk, &said, [0, 1]);
+    assert_eq!(desk.gauges().calls_waiting, 1);
+    assert_eq!(ladder(&pass(&mut desk, 6)), NOTHING);
+
+    let said = pass(&mut desk, 5);
+
+    refused(&mut desk, &said, [2, 3]);
+    pass(&mut desk, 61);
+    let attempts = desk.records[0].attempts.iter();
+    let together = attempts.map(|one| one.together.map_or(0, NonZeroU8::get));
+    assert_eq!(together.collect::<Vec<_>>(), [1, 1, 2, 2]);
+    assert_eq!(desk.rest(), Gauges::default());
 }
 
 /// The campaign's own buyers are not for it, so there is nobody to wait for.
