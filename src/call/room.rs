@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::call::a_leg::Early;
-use crate::call::call::{Call, Hunting};
+use crate::call::call::{Call, Hunting, State};
 use crate::call::core::Core;
 use crate::call::face::Face;
 use crate::call::hunt::Hunt;
@@ -62,6 +62,16 @@ struct Mark {
     skipped: usize,
     decisions: usize,
     turns: usize,
+}
+
+/// What becomes of a call that would wait.
+enum Entry {
+    /// It waits until then, and its caller is told so by this status, if at all.
+    Waits(Instant, Option<u16>),
+    /// There is no room for it.
+    Refused,
+    /// It has waited, and the edge is going down.
+    Closed,
 }
 
 /// Who waits, by the id of the campaign.
@@ -142,13 +152,23 @@ impl Call {
         (brief, turns): (Box<Brief>, Option<(u32, u8)>),
         outcome: Outcome,
     ) {
-        let until = early
-            .may_wait()
-            .then(|| self.enter_room(now, core, turns))
-            .flatten();
-        let Some((until, signal)) = until else {
-            self.refuse_at_once(now, core, &early, outcome);
-            return;
+        let entry = match early.may_wait() {
+            true => self.enter_room(now, core, turns),
+            false => Entry::Refused,
+        };
+        let (until, signal) = match entry {
+            Entry::Waits(until, signal) => (until, signal),
+            Entry::Refused => {
+                self.refuse_at_once(now, core, &early, outcome);
+                return;
+            }
+            Entry::Closed => {
+                // As a new call: another edge may have somebody for it.
+                early.refuse(now, core, &self.caller_mark.text(), 503, outcome.label());
+                self.settle(now, core, outcome, 503, Side::Edge);
+                self.state = State::Gone;
+                return;
+            }
         };
         if let Some(status) = signal {
             let tag = self.caller_mark.text();
@@ -189,32 +209,39 @@ impl Call {
         }
     }
 
-    /// `Some`: the call waits until then, and its caller is told so by this status, if at all.
-    fn enter_room(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        turns: Option<(u32, u8)>,
-    ) -> Option<(Instant, Option<u16>)> {
+    /// The call enters the room of its campaign, if it may.
+    fn enter_room(&mut self, now: Instant, core: &mut Core, turns: Option<(u32, u8)>) -> Entry {
         let most = self.policy.hunt.attempts;
-        let record = self.record.as_mut()?;
+        let Some(record) = self.record.as_mut() else {
+            return Entry::Refused;
+        };
         let has_attempts = record.attempts.len() < most;
         let mark = Mark::of(record);
-        let story = record.story.as_mut()?;
+        let Some(story) = record.story.as_mut() else {
+            return Entry::Refused;
+        };
         let campaign = Arc::clone(&story.facts.campaign);
-        let terms = campaign.waiting?;
+        let Some(terms) = campaign.waiting else {
+            return Entry::Refused;
+        };
         let refused = story.refused.as_ref();
         let is_final = refused.is_some_and(|why| why.answer.is_some() || !why.cause.may_change());
-        if is_final || !has_attempts {
-            return None;
+        let waited = story.waited.as_ref();
+        let is_over = waited.is_some_and(|waited| now >= waited.until);
+        if is_final || is_over || !has_attempts {
+            return Entry::Refused;
         }
         if !core.rooms.has_place(&campaign.id, terms.most) {
-            if story.waited.is_none() && !core.rooms.is_closed {
-                core.event(Event::TableFull {
-                    table: "waiting_room",
-                });
-            }
-            return None;
+            return match (waited.is_some(), core.rooms.is_closed) {
+                (true, true) => Entry::Closed,
+                (true, false) | (false, true) => Entry::Refused,
+                (false, false) => {
+                    core.event(Event::TableFull {
+                        table: "waiting_room",
+                    });
+                    Entry::Refused
+                }
+            };
         }
         let waited = story.waited.get_or_insert_with(|| {
             Box::new(Waited {
@@ -227,9 +254,6 @@ impl Call {
                 turns: (0, 0),
             })
         });
-        if now >= waited.until {
-            return None;
-        }
         waited.turns = turns.unwrap_or(waited.turns);
         waited.inside = Some(Arc::clone(&campaign.id));
         core.rooms.enter(&campaign.id);
@@ -240,7 +264,7 @@ impl Call {
             Signal::None => None,
         };
         let until = waited.until.min(now + LOOK);
-        Some((until, status.filter(|_| is_due)))
+        Entry::Waits(until, status.filter(|_| is_due))
     }
 
     /// The call that waited is decided anew.
