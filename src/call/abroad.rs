@@ -27,12 +27,13 @@ use crate::call::errand::{Beginning, Closing, Said, Step};
 use crate::call::guest::Guest;
 use crate::call::next::Sign;
 use crate::call::output::{Event, Output, Refusal};
-use crate::call::places::{Plan, Ticket};
+use crate::call::places::Plan;
 use crate::call::policy::Policy;
 use crate::call::record::{AttemptResult, Outcome, Side};
 use crate::call::registry::Arrival;
 use crate::call::route::{Brief, Dialling};
 use crate::call::seek::{Wish, write_invite};
+use crate::call::taken_up::Owed;
 use crate::call::turn::TurnId;
 use crate::hooks::postback::About;
 use crate::routing::trunk::Trunk;
@@ -47,8 +48,8 @@ pub(crate) struct Stay {
     pub(crate) uuid: CallUuid,
     pub(crate) limit: Duration,
     pub(crate) closing: Option<Closing>,
-    /// The question for the place of a buyer that another process has named.
-    pub(crate) place: Option<Ticket>,
+    /// The place of a buyer that another process has named, until it is there.
+    pub(crate) place: Option<Owed>,
 }
 
 /// A call whose buyer has answered.
@@ -285,13 +286,16 @@ impl Call {
     }
 
     /// The vendor's attempt came to nothing: the next one is due.
-    fn leave_buyer(
+    pub(crate) fn leave_buyer(
         &mut self,
         now: Instant,
         core: &mut Core,
         turn: TurnId,
         (why, status): (Why, Option<u16>),
     ) {
+        if self.put_by(now, turn, (why, status)) {
+            return;
+        }
         let (result, is_broken) = result_of(why, status);
         let next = self.next_after(turn, is_broken);
         self.note_health(now, core, turn, Sign::of(next, None));
@@ -411,6 +415,10 @@ impl Call {
 
     /// The vendor has not told what became of its attempt.
     pub(crate) fn handle_silence(&mut self, now: Instant, core: &mut Core, turn: TurnId) {
+        if let Some(left) = self.take_put_by() {
+            self.leave_buyer(now, core, turn, left);
+            return;
+        }
         let State::Hunting(hunting) = &self.state else {
             return;
         };

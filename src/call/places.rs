@@ -299,7 +299,7 @@ impl Call {
         verdict: Option<Verdict>,
     ) {
         if self.resumes(ticket) {
-            self.resume_place(core, ticket, verdict);
+            self.resume_place(now, core, ticket, verdict);
             return;
         }
         let turn = self.turn_asking(ticket);

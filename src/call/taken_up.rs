@@ -28,17 +28,27 @@ use crate::call::errand::{Before, Beginning, Said, Step, Tried};
 use crate::call::health::Offered;
 use crate::call::hunt::{Hunt, Lineup};
 use crate::call::output::{Event, Output, Refusal};
-use crate::call::places::{Claimant, Place, Plan, Ticket, Verdict};
+use crate::call::places::{self, Claimant, Place, Plan, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::record::{Attempt, AttemptResult, Outcome};
 use crate::call::route::Brief;
-use crate::call::turn::{Phase, Selection};
+use crate::call::turn::{Phase, Selection, Turn, TurnId};
 use crate::routing::buyer::{Buyer, Gateway};
-use crate::routing::caps::Unknown;
+use crate::routing::caps::{CapOn, Unknown};
 use crate::routing::decide::{decide, follow};
 use crate::routing::route::{Joined, Order};
+use crate::twilio::dial::Why;
 use crate::types::ids::CallUuid;
 use crate::types::moment::Moment;
+
+/// A place that another process has given to a call, and that is asked for again.
+pub(crate) struct Owed {
+    ticket: Ticket,
+    /// Whose it is; `None`: of the buyer that has answered.
+    turn: Option<TurnId>,
+    /// What the attempt came to before the place was there.
+    left: Option<(Why, Option<u16>)>,
+}
 
 impl Engine {
     /// Takes a call up.
@@ -70,7 +80,7 @@ impl Engine {
         call.resume(now, core, (early, plan), before);
         let last = before.tried.last().and_then(|tried| tried.came);
         if let (Some(why), None) = (last, before.answered) {
-            // It was told, and nobody lived to do what follows.
+            // It was told, and nobody lived to do what follows: that is done when the place is there.
             let attempt = u32::try_from(before.tried.len()).unwrap_or(u32::MAX);
             call.handle_said(now, core, Said::Left(attempt, why, None));
         }
@@ -124,7 +134,11 @@ impl Call {
         let is_answered = before.answered.is_some();
         let claimant = Claimant::Resumed(buyer.clone(), number, is_answered);
         let wants = buyer.is_limited() || self.number_claim().is_some();
-        let place = wants.then(|| core.reserve(self.key, self.uuid, claimant));
+        let place = wants.then(|| Owed {
+            ticket: core.reserve(self.key, self.uuid, claimant),
+            turn: None,
+            left: None,
+        });
         let stay = early.abroad.as_ref().map(|stay| Stay {
             uuid: stay.uuid,
             limit: stay.limit,
@@ -271,6 +285,9 @@ impl Call {
             ring_at: None,
         });
         let id = hunting.begin_turn(buyer.clone(), rest);
+        if let Some(owed) = hunting.early.owed() {
+            owed.turn = Some(id);
+        }
         if let Some(turn) = hunting.turn_mut(id) {
             turn.selection = Selection::Done;
             turn.tried = place.map_or(0, |(place, _)| place);
@@ -364,44 +381,84 @@ impl Call {
 
     /// Whether it waits for the place that another process has given it.
     pub(crate) fn resumes(&self, ticket: Ticket) -> bool {
-        let place = match &self.state {
-            State::Hunting(hunting) => hunting.early.abroad.as_ref().and_then(|stay| stay.place),
-            State::Abroad(abroad) => abroad.stay.place,
+        let stay = match &self.state {
+            State::Hunting(hunting) => hunting.early.abroad.as_ref(),
+            State::Abroad(abroad) => Some(&abroad.stay),
             State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         };
-        place == Some(ticket)
+        let owed = stay.and_then(|stay| stay.place.as_ref());
+        owed.is_some_and(|owed| owed.ticket == ticket)
     }
 
-    /// Takes that place.
+    /// Takes that place, and does what waited for it.
     pub(crate) fn resume_place(
         &mut self,
+        now: Instant,
         core: &mut Core,
         ticket: Ticket,
         verdict: Option<Verdict>,
     ) {
-        let is_granted = matches!(verdict, Some(Verdict::Granted));
-        let turn = match &mut self.state {
-            State::Hunting(hunting) => {
-                if let Some(stay) = &mut hunting.early.abroad {
-                    stay.place = None;
-                }
-                hunting.turns.first().map(|turn| turn.id)
-            }
-            State::Abroad(abroad) => {
-                abroad.stay.place = None;
-                None
-            }
+        let stay = match &mut self.state {
+            State::Hunting(hunting) => hunting.early.abroad.as_mut(),
+            State::Abroad(abroad) => Some(&mut abroad.stay),
             State::Asking(_) | State::Talking(_) | State::Ending(_) | State::Gone => None,
         };
-        if !is_granted {
-            return;
+        let owed = stay.and_then(|stay| stay.place.take());
+        let turn = owed.as_ref().and_then(|owed| owed.turn);
+        if matches!(verdict, Some(Verdict::Granted)) {
+            let place = Place(ticket);
+            let turns = self.state.turns();
+            let lasts = turns.iter().any(|one| Some(one.id) == turn);
+            match (turn, &self.state) {
+                (Some(turn), State::Hunting(_)) if lasts => self.turn_places.push((turn, place)),
+                (_, State::Abroad(_)) => {
+                    if turn.is_some() {
+                        // It was answered meanwhile.
+                        place.commit(core, self.uuid, CapOn::Answer);
+                    }
+                    self.buyer_place = Some(place);
+                }
+                (_, _) => core.release(place),
+            }
         }
-        let place = Place(ticket);
-        match (turn, &self.state) {
-            (Some(turn), _) => self.turn_places.push((turn, place)),
-            (None, State::Abroad(_)) => self.buyer_place = Some(place),
-            (None, _) => core.release(place),
+        if let (Some(turn), Some(left)) = (turn, owed.and_then(|owed| owed.left)) {
+            self.leave_buyer(now, core, turn, left);
         }
+    }
+
+    /// Puts by what an attempt came to whose place is not there yet: the next way to the same buyer needs no other. `false`: it
+    /// waits for none.
+    pub(crate) fn put_by(&mut self, now: Instant, turn: TurnId, left: (Why, Option<u16>)) -> bool {
+        let State::Hunting(hunting) = &mut self.state else {
+            return false;
+        };
+        let owed = hunting.early.owed();
+        let Some(owed) = owed.filter(|owed| owed.turn == Some(turn)) else {
+            return false;
+        };
+        owed.left.get_or_insert(left);
+        if let Some(attempt) = hunting.turn_mut(turn).and_then(Turn::attempt_mut) {
+            attempt.ring_until = attempt.ring_until.min(now + places::PATIENCE);
+        }
+        true
+    }
+
+    /// What was put by, if nobody gives the place.
+    pub(crate) fn take_put_by(&mut self) -> Option<(Why, Option<u16>)> {
+        let State::Hunting(hunting) = &mut self.state else {
+            return None;
+        };
+        let left = hunting.early.owed()?.left.take()?;
+        if let Some(stay) = &mut hunting.early.abroad {
+            stay.place = None;
+        }
+        Some(left)
+    }
+}
+
+impl Early {
+    fn owed(&mut self) -> Option<&mut Owed> {
+        self.abroad.as_mut()?.place.as_mut()
     }
 }
 

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use strowger::call::errand::{Before, Closing, Said, Tried};
+use strowger::call::errand::{Before, Closing, Leg, Said, Tried};
 use strowger::call::input::{Input, Which};
 use strowger::call::output::Gauges;
+use strowger::call::places::Verdict;
 use strowger::call::record::{Outcome, Side};
 use strowger::edge::replay::Summary;
 use strowger::hooks::model::{CampaignHooks, Hooks};
 use strowger::hooks::trigger::Trigger;
+use strowger::routing::buyer::Buyer;
+use strowger::routing::caps::{CapOn, Most, Party, Quota};
+use strowger::routing::route::Route;
+use strowger::routing::zone::Zone;
 use strowger::telemetry::reading;
 use strowger::telemetry::record::{Anchor, write_line};
 use strowger::twilio::dial::Why;
@@ -19,6 +24,7 @@ use strowger::types::tag::Origin;
 use super::abroad::{Abroad, LIMIT, beginning, desk, limited, plain, secs, tickets, told, uuid};
 use super::campaigns;
 use super::desk::{Desk, Talk, ladder};
+use super::limits::give;
 use super::policy::PolicySpec;
 use super::seeds::epoch;
 
@@ -125,11 +131,7 @@ fn what_was_told_before_nobody_was_left_to_hear_it_counts() {
     // The last attempt had come to nothing.
     let mut desk = begun(&plain(2));
     take_up(&mut desk, 1, before(&[("c0b0", Some(Why::Busy))]));
-    assert_eq!(
-        format!("{:?}", desk.desk.steps.remove(0).1),
-        "Call(1, c0b0)"
-    );
-    let next = desk.named();
+    let next = desk.named_last();
     assert_eq!((next.attempt, &*next.buyer), (2, "c0b1"));
     desk.say(1, Said::Gone);
     assert_eq!(told(&desk.record()), ["b0 busy", "b1 cancelled"]);
@@ -184,6 +186,73 @@ fn its_place_is_taken_whatever_the_limits_are_and_comes_back() {
     assert_eq!(desk.named().buyer, "c0b0".into());
     desk.say(3, Said::Gone);
     desk.say(4, Said::Gone);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn the_place_of_a_buyer_that_came_to_nothing_is_not_that_of_the_next_one() {
+    let mut desk = quotas(2);
+
+    take_up(&mut desk, 1, before(&[("c0b0", Some(Why::Busy))]));
+
+    let next = desk.named_last();
+    assert_eq!((next.attempt, &*next.buyer), (2, "c0b1"));
+    let taken: Vec<_> = desk.desk.ledger.taken().into_keys().collect();
+    assert_eq!(taken, [buyer("c0b1")], "the first is left");
+    desk.say(1, Said::Answered(2));
+    assert_eq!(desk.counted(), [buyer("c0b1")]);
+    desk.say(1, Said::Over(2, secs(0), Side::Buyer));
+    assert_eq!(told(&desk.record()), ["b0 busy", "b1 answered 200"]);
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
+fn the_next_way_to_a_buyer_with_one_place_is_tried_by_the_same_place() {
+    let mut spec = limited();
+    spec.lines[0].truncate(1);
+    let further = "198.51.100.77:5060".parse().unwrap();
+    spec.lines[0][0].others = vec![further];
+    // Whether the answer comes in the same breath, later, or never.
+    for (is_later, is_never) in [(false, false), (true, false), (true, true)] {
+        let mut desk = begun(&spec);
+        desk.desk.questions = is_later.then(Vec::new);
+        take_up(&mut desk, 1, before(&[("c0b0", Some(Why::Broken))]));
+        assert_eq!(desk.desk.steps.len(), 2 - usize::from(is_later));
+        match (is_later, is_never) {
+            (false, _) => {}
+            (true, false) => {
+                give(&mut desk.desk, Verdict::Granted);
+            }
+            (true, true) => {
+                desk.desk.questions = None;
+                desk.pass(secs(3));
+            }
+        }
+
+        let next = desk.named_last();
+        assert_eq!((next.attempt, &*next.buyer), (2, "c0b0"));
+        assert_eq!(desk.desk.ledger.taken()[&buyer("c0b0")], 1);
+        desk.say(1, Said::Answered(2));
+        desk.say(1, Said::Over(2, secs(0), Side::Buyer));
+        assert_eq!(told(&desk.record()), ["b0 unreachable", "b0 answered 200"]);
+        assert_eq!(desk.rest(), Gauges::default());
+    }
+}
+
+#[test]
+fn an_answer_that_is_told_before_the_place_is_there_counts_with_it() {
+    let mut desk = quotas(1);
+    desk.desk.questions = Some(Vec::new());
+    take_up(&mut desk, 1, before(&[("c0b0", None)]));
+    desk.named();
+    desk.say(1, Said::Answered(1));
+    assert!(desk.counted().is_empty());
+
+    give(&mut desk.desk, Verdict::Granted);
+
+    assert_eq!(desk.counted(), [buyer("c0b0")]);
+    desk.say(1, Said::Over(1, secs(0), Side::Buyer));
+    desk.record();
     assert_eq!(desk.rest(), Gauges::default());
 }
 
@@ -280,6 +349,54 @@ fn who_leaves_leaves_calls_abroad_alone_and_ends_all_others() {
     desk.say(1, Said::Left(1, Why::Busy, None));
     assert_eq!(desk.step(), "Refused(draining)");
     assert_eq!(desk.rest(), Gauges::default());
+}
+
+impl Abroad {
+    /// The buyer that the vendor is to call, after the one that was named again first.
+    fn named_last(&mut self) -> Leg {
+        let (_, first) = self.desk.steps.remove(0);
+        assert_eq!(format!("{first:?}"), "Call(1, c0b0)");
+        self.named()
+    }
+
+    /// Whose limits were counted against.
+    fn counted(&self) -> Vec<Party> {
+        let counted = self.desk.ledger.counted.iter();
+        counted.map(|one| one.party.clone()).collect()
+    }
+}
+
+fn buyer(id: &str) -> Party {
+    Party::Buyer(id.into())
+}
+
+/// So many buyers, of whom each takes one answered call a day.
+fn quotas(buyers: usize) -> Abroad {
+    let mut desk = Abroad {
+        desk: Desk::changed(&plain(buyers), |policy| {
+            policy.tickets = Some(tickets());
+            let directory = &mut policy.directory;
+            let campaign = Arc::get_mut(&mut directory.campaigns[0]).unwrap();
+            let members = campaign.route.buyers().iter().map(|plain| {
+                let mut limited = Buyer::new(&plain.id, plain.gateways.clone());
+                limited.rules.quota = Some(Arc::new(Quota {
+                    most: Most {
+                        day: Some(1),
+                        ..Most::default()
+                    },
+                    on: CapOn::Answer,
+                    zone: Zone::utc(),
+                }));
+                Arc::new(limited)
+            });
+            let members: Vec<_> = members.collect();
+            let all = members.iter().map(|one| (one.id.clone(), Arc::clone(one)));
+            directory.buyers = all.collect();
+            campaign.route = Route::new(members);
+        }),
+    };
+    desk.desk.tell(Input::Clock(NOW));
+    desk
 }
 
 /// Which buyers were tried, and what came of each.
