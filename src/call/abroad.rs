@@ -50,6 +50,8 @@ pub(crate) struct Stay {
     pub(crate) uuid: CallUuid,
     pub(crate) limit: Duration,
     pub(crate) closing: Option<Closing>,
+    /// When somebody first told that something has ended.
+    pub(crate) told: Option<Instant>,
     /// The place of a buyer that another process has named, until it is there.
     pub(crate) place: Option<Owed>,
 }
@@ -76,7 +78,8 @@ impl Abroad {
 
 impl Stay {
     /// What is known of the end, and was not known before.
-    fn expect(&mut self, closing: Closing) {
+    fn expect(&mut self, now: Instant, closing: Closing) {
+        self.told.get_or_insert(now);
         let known = self.closing.unwrap_or_default();
         self.closing = Some(Closing {
             talked: known.talked.or(closing.talked),
@@ -205,6 +208,7 @@ impl Call {
                 uuid,
                 limit,
                 closing: None,
+                told: None,
                 place: None,
             })),
             flow: NOWHERE,
@@ -320,6 +324,7 @@ impl Call {
                 stay,
                 attempt,
             }));
+            self.stop_timers(now);
         }
     }
 }

@@ -92,6 +92,11 @@ impl Story {
         self.timers.retain(|(at, _)| *at > alive);
     }
 
+    /// They talked until then and no longer: none that is due later fires.
+    pub(crate) fn stop_timers(&mut self, until: Instant) {
+        self.timers.retain(|(at, _)| *at <= until);
+    }
+
     /// Notes that a webhook fires which is delivered whatever happens; `None`: it would be too long.
     pub(crate) fn queue(
         &mut self,

@@ -381,7 +381,10 @@ impl Core {
     /// The time of day at `now`.
     pub(crate) fn moment(&self, now: Instant) -> Moment {
         let (at, moment) = self.clock;
-        moment.after(now.saturating_duration_since(at))
+        match now.checked_duration_since(at) {
+            Some(after) => moment.after(after),
+            None => moment.before(at.saturating_duration_since(now)),
+        }
     }
 
     pub(crate) fn output(&mut self, output: Output) {

@@ -143,6 +143,7 @@ impl Call {
             uuid: stay.uuid,
             limit: stay.limit,
             closing: before.closing,
+            told: None,
             place,
         });
         match (plan, before.answered, stay) {
@@ -224,6 +225,7 @@ impl Call {
         (answered, before): (Moment, &Before),
     ) {
         let since = instant(now, core, answered);
+        let alive = instant(now, core, before.alive);
         if let Some(record) = &mut self.record {
             record.answered = Some(since);
             if let Some(attempt) = record.attempts.last_mut() {
@@ -238,14 +240,16 @@ impl Call {
                 story.progress.answered = Some(answered);
                 story.progress.status = Some("answered");
                 // Those that were due while the other process lived have fired.
-                let alive = instant(now, core, before.alive);
                 story.resume_timers(since, alive);
+                if let Some(closing) = before.closing {
+                    story.stop_timers(closing.talked.map_or(alive, |talked| since + talked));
+                }
             }
         }
         let soon = now + LAST_WORD;
         let until = (since + stay.limit + PATIENCE).max(soon);
         let until = before.closing.map_or(until, |_| soon);
-        stay.closing = before.closing;
+        stay.told = before.closing.map(|_| alive);
         let attempt = u32::try_from(before.tried.len()).unwrap_or(u32::MAX);
         self.state = State::Abroad(Box::new(Abroad {
             stay: Box::new(stay),

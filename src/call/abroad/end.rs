@@ -3,13 +3,28 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::call::abroad::LAST_WORD;
+use crate::call::abroad::{LAST_WORD, Stay};
 use crate::call::call::{Call, State};
 use crate::call::core::Core;
 use crate::call::errand::Closing;
 use crate::call::next::Sign;
 use crate::call::record::{AttemptResult, Outcome, Side};
 use crate::call::turn::TurnId;
+
+impl Stay {
+    /// When the talk ended of which we heard at `heard`, as far as that is known: it lasted for so long.
+    fn ended(&self, now: Instant, heard: Instant, talked: Option<Duration>) -> Instant {
+        let Some(told) = self.told else {
+            return now;
+        };
+        let told = told.max(heard).min(now);
+        talked.map_or(told, |talked| told.min(heard + talked))
+    }
+
+    fn talked(&self) -> Option<Duration> {
+        self.closing.and_then(|closing| closing.talked)
+    }
+}
 
 impl Call {
     /// They have talked for this long.
@@ -29,7 +44,8 @@ impl Call {
         }
     }
 
-    /// Ends an answered call; what the vendor says of how long they talked counts more than when we heard of it.
+    /// Ends an answered call; what the vendor says of how long they talked counts more than when we heard of it, and the end is when
+    /// they stopped to talk, however long it took until nothing else was to be told.
     fn end_abroad(
         &mut self,
         now: Instant,
@@ -37,27 +53,54 @@ impl Call {
         talked: Option<Duration>,
         (outcome, by): (Outcome, Side),
     ) {
-        let mut late = Duration::ZERO;
-        if let Some(record) = &mut self.record
-            && let Some(talked) = talked
-        {
-            let began = record.attempts.last().map_or(record.began, |one| one.began);
-            let answered = now.checked_sub(talked);
-            let answered = answered.map_or(began, |answered| answered.max(began));
-            let heard = record.answered.replace(answered).unwrap_or(now);
-            late = heard.saturating_duration_since(answered);
+        let (mut late, mut ended) = (Duration::ZERO, now);
+        if let (Some(record), State::Abroad(abroad)) = (&mut self.record, &self.state) {
+            let heard = record.answered.unwrap_or(now);
+            let talked = talked.or(abroad.stay.talked());
+            ended = abroad.stay.ended(now, heard, talked);
+            if let Some(talked) = talked {
+                let began = record.attempts.last().map_or(record.began, |one| one.began);
+                let answered = ended.checked_sub(talked);
+                let answered = answered.map_or(began, |answered| answered.max(began));
+                record.answered = Some(answered);
+                late = heard.saturating_duration_since(answered);
+                if let Some(story) = &mut record.story {
+                    story.progress.answered = Some(core.moment(now).before(now - answered));
+                }
+            }
             if let Some(story) = &mut record.story {
-                story.progress.answered = Some(core.moment(now).before(now - answered));
-                let known = now.saturating_duration_since(heard);
-                story.course.note_known_for(known, heard != answered);
+                // For so long timers have fired by the clock.
+                let known = match abroad.stay.talked() {
+                    Some(_) => {
+                        let stopped = story.course.known_for.unwrap_or_default();
+                        stopped.max(ended.saturating_duration_since(heard))
+                    }
+                    None => now.saturating_duration_since(heard),
+                };
+                let talk = record.answered.map(|answered| ended - answered);
+                let is_other = record.answered != Some(heard) || talk != Some(known);
+                story.course.note_known_for(known, is_other);
             }
         }
         // They have talked for longer than we knew of it.
-        self.fire_timers(now, core, late);
+        self.fire_timers(ended, core, late);
         let state = mem::replace(&mut self.state, State::Gone);
-        self.settle(now, core, outcome, 200, by);
+        self.settle(ended, core, outcome, 200, by);
         if let State::Abroad(abroad) = state {
             abroad.stay.end(core, outcome.label(), 200);
+        }
+    }
+
+    /// How long they talked is known: whatever is due later has nothing to fire for.
+    pub(super) fn stop_timers(&mut self, now: Instant) {
+        let (State::Abroad(abroad), Some(record)) = (&self.state, &mut self.record) else {
+            return;
+        };
+        let known = record.answered.zip(abroad.stay.talked());
+        if let (Some((heard, talked)), Some(story)) = (known, &mut record.story) {
+            story.stop_timers(heard + talked);
+            let known = now.saturating_duration_since(heard);
+            story.course.note_known_for(known, true);
         }
     }
 
@@ -71,7 +114,7 @@ impl Call {
                     return;
                 };
                 if let Some(stay) = &mut hunting.early.abroad {
-                    stay.expect(closing);
+                    stay.expect(now, closing);
                 }
                 if let Some(due) = hunting.turn_mut(turn).and_then(|turn| turn.attempt_mut()) {
                     due.ring_until = due.ring_until.min(soon);
@@ -79,7 +122,8 @@ impl Call {
             }
             State::Abroad(abroad) if abroad.attempt == attempt => {
                 abroad.until = abroad.until.min(soon);
-                abroad.stay.expect(closing);
+                abroad.stay.expect(now, closing);
+                self.stop_timers(now);
             }
             State::Asking(_)
             | State::Abroad(_)
@@ -135,7 +179,7 @@ impl Call {
 
     /// An answered call has lasted as long as it may, or its end is all that is left to be told.
     pub(crate) fn handle_abroad_timeout(&mut self, now: Instant, core: &mut Core) {
-        let State::Abroad(abroad) = &self.state else {
+        let State::Abroad(abroad) = &mut self.state else {
             return;
         };
         if abroad.until > now {
@@ -148,6 +192,7 @@ impl Call {
                 self.end_abroad(now, core, talked, (Outcome::Completed, by));
             }
             None => {
+                abroad.stay.told = Some(now);
                 let how = (Outcome::TimeLimit, Side::Edge);
                 self.end_abroad(now, core, Some(limit), how);
             }

@@ -7,7 +7,7 @@ use strowger::call::errand::{Before, Closing, Leg, Said, Tried};
 use strowger::call::input::{Input, Which};
 use strowger::call::output::Gauges;
 use strowger::call::places::Verdict;
-use strowger::call::record::{Outcome, Side};
+use strowger::call::record::{Outcome, Record, Side};
 use strowger::edge::replay::Summary;
 use strowger::hooks::model::{CampaignHooks, Hooks};
 use strowger::hooks::trigger::Trigger;
@@ -53,17 +53,58 @@ fn who_talks_goes_on_talking_and_is_one_call() {
 }
 
 #[test]
+fn no_timer_fires_for_a_time_in_which_nobody_talked() {
+    let talked = Some(secs(30));
+    // Nobody was there for ten minutes.
+    let mut desk = timers(&[20, 60]);
+    let mut before = before(&[("c0b0", None)]);
+    before.began = ago(610);
+    before.tried[0].at = ago(605);
+    before.answered = Some(ago(600));
+    before.closing = Some(Closing { talked, by: None });
+    before.alive = ago(569);
+    take_up(&mut desk, 1, before.clone());
+    desk.pass(secs(16));
+    let record = desk.record();
+    assert_eq!(fired(&record), [Trigger::Always], "that of 20 s had fired");
+    assert_eq!(record.ended - record.answered.unwrap(), secs(30));
+    assert_eq!(record.ended - record.began, secs(40));
+    let progress = &record.story.as_ref().unwrap().progress;
+    assert_eq!(progress.answered, Some(ago(600)));
+    assert_eq!(progress.ended, Some(ago(570)));
+    // Nobody knows for how long, but that the caller had left.
+    let by = Some(Side::Caller);
+    before.closing = Some(Closing { talked: None, by });
+    take_up(&mut desk, 2, before);
+    desk.pass(secs(16));
+    let record = desk.record();
+    assert_eq!(fired(&record), [Trigger::Always]);
+    assert_eq!(record.ended - record.answered.unwrap(), secs(31));
+    assert_eq!(desk.rest(), Gauges::default());
+
+    // Somebody was there, and waited for the last word.
+    for has_word in [true, false] {
+        let mut desk = timers(&[20, 35]);
+        desk.begin(1);
+        desk.named();
+        desk.say(1, Said::Answered(1));
+        desk.pass(secs(31));
+        desk.say(1, Said::Closing(1, Closing { talked, by: None }));
+        desk.pass(secs(if has_word { 10 } else { 16 }));
+        if has_word {
+            desk.say(1, Said::Over(1, secs(30), Side::Buyer));
+        }
+        let record = desk.record();
+        assert_eq!(fired(&record), [Trigger::Timer, Trigger::Always]);
+        assert_eq!(record.ended - record.answered.unwrap(), secs(30));
+        assert_eq!(record.ended - record.began, secs(30));
+        assert_eq!(desk.rest(), Gauges::default());
+    }
+}
+
+#[test]
 fn timers_that_were_due_before_do_not_fire_again_and_the_others_do() {
-    let mut desk = Abroad {
-        desk: Desk::changed(&plain(1), |policy| {
-            let hooks = [20, 35, 70].map(|after| Arc::new(campaigns::hook(Trigger::Timer, after)));
-            let always = Arc::new(campaigns::hook(Trigger::Always, 0));
-            let hooks = hooks.into_iter().chain([always]).collect();
-            policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks, Vec::new())]);
-            policy.tickets = Some(tickets());
-        }),
-    };
-    desk.desk.tell(Input::Clock(NOW));
+    let mut desk = timers(&[20, 35, 70]);
     let mut before = before(&[("c0b0", None)]);
     before.answered = Some(ago(40));
     // It was there for five more seconds after the first timer.
@@ -73,11 +114,8 @@ fn timers_that_were_due_before_do_not_fire_again_and_the_others_do() {
     desk.pass(secs(10));
     desk.say(1, Said::Over(1, secs(50), Side::Buyer));
 
-    let record = desk.record();
-    let fired = &record.story.as_ref().unwrap().fired;
-    let fired: Vec<_> = fired.iter().map(|one| one.webhook.trigger).collect();
     // That of 35 s was due while nobody was there.
-    assert_eq!(fired, [Trigger::Timer, Trigger::Always]);
+    assert_eq!(fired(&desk.record()), [Trigger::Timer, Trigger::Always]);
     assert_eq!(desk.rest(), Gauges::default());
 }
 
@@ -364,6 +402,27 @@ impl Abroad {
         let counted = self.desk.ledger.counted.iter();
         counted.map(|one| one.party.clone()).collect()
     }
+}
+
+/// With webhooks that fire so many seconds after the answer, and one after the call.
+fn timers(after: &[u64]) -> Abroad {
+    let mut desk = Abroad {
+        desk: Desk::changed(&plain(1), |policy| {
+            let hooks = after.iter();
+            let hooks = hooks.map(|after| Arc::new(campaigns::hook(Trigger::Timer, *after)));
+            let always = Arc::new(campaigns::hook(Trigger::Always, 0));
+            let hooks = hooks.chain([always]).collect();
+            policy.hooks = Hooks::new(vec![CampaignHooks::new(hooks, Vec::new())]);
+            policy.tickets = Some(tickets());
+        }),
+    };
+    desk.desk.tell(Input::Clock(NOW));
+    desk
+}
+
+fn fired(record: &Record) -> Vec<Trigger> {
+    let fired = &record.story.as_ref().unwrap().fired;
+    fired.iter().map(|one| one.webhook.trigger).collect()
 }
 
 fn buyer(id: &str) -> Party {
