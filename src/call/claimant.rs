@@ -20,8 +20,17 @@ pub enum Claimant {
     Guest(Arc<Trunk>, Pass),
     /// A buyer's, and with them those of its groups, and of the number dialled if that is limited.
     Buyer(Arc<Buyer>, Option<Box<Claim>>),
-    /// The same, for a call to which another process has given them; it was answered, or not.
-    Resumed(Arc<Buyer>, Option<Box<Claim>>, bool),
+    /// The same, for a call to which another process has given them.
+    Resumed(Arc<Buyer>, Option<Box<Claim>>, Given),
+}
+
+/// What is known of places that another process has given.
+#[derive(Debug, Clone, Copy)]
+pub struct Given {
+    /// When the buyer was chosen: the places are in the windows of then.
+    pub chosen: Moment,
+    /// Whether the call was answered.
+    pub is_answered: bool,
 }
 
 impl Claimant {
@@ -52,9 +61,9 @@ impl Claimant {
                 quota: None,
             }]),
             Self::Buyer(buyer, number) => Claim::of(buyer, number.as_deref().cloned()),
-            Self::Resumed(buyer, number, is_answered) => {
+            Self::Resumed(buyer, number, given) => {
                 let claims = Claim::of(buyer, number.as_deref().cloned());
-                return Ok(book.resume(now, &claims, *is_answered));
+                return Ok(book.resume(given.chosen, &claims, given.is_answered));
             }
         };
         book.reserve(now, &claims, counted)

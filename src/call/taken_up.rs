@@ -22,13 +22,14 @@ use crate::call::abroad::{Abroad, Arrived, LAST_WORD, NOWHERE, PATIENCE, Stay};
 use crate::call::abroad_leg::result_of;
 use crate::call::b_leg::{self, Offer};
 use crate::call::call::{Call, Hunting, State};
+use crate::call::claimant::{Claimant, Given};
 use crate::call::core::Core;
 use crate::call::credentials::reread;
 use crate::call::errand::{Before, Beginning, Said, Step, Tried};
 use crate::call::health::Offered;
 use crate::call::hunt::{Hunt, Lineup};
 use crate::call::output::{Event, Output, Refusal};
-use crate::call::places::{self, Claimant, Place, Plan, Ticket, Verdict};
+use crate::call::places::{self, Place, Plan, Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::record::{Attempt, AttemptResult, Outcome};
 use crate::call::route::Brief;
@@ -131,8 +132,11 @@ impl Call {
         }
         let (buyer, gateway, rest) = self.named(before);
         let number = self.number_claim().map(Box::new);
-        let is_answered = before.answered.is_some();
-        let claimant = Claimant::Resumed(buyer.clone(), number, is_answered);
+        let given = Given {
+            chosen: last.at,
+            is_answered: before.answered.is_some(),
+        };
+        let claimant = Claimant::Resumed(buyer.clone(), number, given);
         let wants = buyer.is_limited() || self.number_claim().is_some();
         let place = wants.then(|| Owed {
             ticket: core.reserve(self.key, self.uuid, claimant),

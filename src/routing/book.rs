@@ -186,9 +186,9 @@ impl Book {
         Ok(hold)
     }
 
-    /// Takes the places of a call that another process has let in: it has them whatever the limits say now. What counts by the
-    /// attempt has counted, and so has what counts by the answer if it `is_answered`.
-    pub fn resume(&mut self, now: Moment, claims: &[Claim], is_answered: bool) -> Hold {
+    /// Takes the places of a call whose buyer another process has chosen: it has them whatever the limits say now, in the windows
+    /// of when it was `chosen`. What counts by the attempt has counted, and so has what counts by the answer if it `is_answered`.
+    pub fn resume(&mut self, chosen: Moment, claims: &[Claim], is_answered: bool) -> Hold {
         let parts = claims.iter().map(|claim| {
             let on = claim.quota.as_ref().map(|quota| quota.on);
             let on = on.unwrap_or_default();
@@ -203,7 +203,7 @@ impl Book {
                 party: claim.party.clone(),
             };
             let account = self.accounts.entry(claim.party.clone()).or_default();
-            let held = account.take(now, 0, &wanted);
+            let held = account.take(chosen, 0, &wanted);
             let party = wanted.party;
             Part { party, on, held }
         });

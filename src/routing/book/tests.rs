@@ -161,6 +161,26 @@ fn a_burst_never_overshoots_and_nothing_leaks() {
     assert_eq!(shop.book.calls(&shop.buyer), Some(0));
 }
 
+#[test]
+fn a_place_that_is_resumed_is_in_the_windows_in_which_its_buyer_was_chosen() {
+    let mut shop = Shop::new(Caps::default(), Some(quota(CapOn::Answer, 1)));
+    let chosen = shop.now;
+    let claim = Claim {
+        party: shop.buyer.clone(),
+        caps: shop.caps,
+        quota: shop.quota.clone().map(Arc::new),
+    };
+    shop.now = "2024-11-05T05:01:00Z".parse().expect("a moment");
+    let _new = shop.reserve().expect("a place of the next day");
+
+    let mut late = shop.book.resume(chosen, &[claim], false);
+
+    assert_eq!(shop.used(), 1, "that of the next day alone");
+    assert_eq!(shop.commit(&mut late, CapOn::Answer), ["2024-11-04"]);
+    assert_eq!(shop.used(), 1);
+    shop.book.release(late);
+}
+
 /// One buyer with its limits.
 struct Shop {
     book: Book,

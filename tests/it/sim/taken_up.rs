@@ -278,6 +278,21 @@ fn the_next_way_to_a_buyer_with_one_place_is_tried_by_the_same_place() {
 }
 
 #[test]
+fn an_answer_counts_in_the_windows_in_which_its_buyer_was_chosen() {
+    let mut desk = quotas(1);
+    let mut before = before(&[("c0b0", None)]);
+    // It is six in the morning, UTC.
+    before.tried[0].at = ago(7 * 3_600);
+    take_up(&mut desk, 1, before);
+
+    desk.say(1, Said::Answered(1));
+
+    let counted = desk.desk.ledger.counted.iter();
+    let counted: Vec<_> = counted.map(|one| one.window.to_string()).collect();
+    assert_eq!(counted, ["2024-11-03"]);
+}
+
+#[test]
 fn an_answer_that_is_told_before_the_place_is_there_counts_with_it() {
     let mut desk = quotas(1);
     desk.desk.questions = Some(Vec::new());
