@@ -47,6 +47,15 @@ pub struct Before {
     pub alive: Moment,
 }
 
+impl Before {
+    /// Whether the caller was said to have left.
+    #[must_use]
+    pub fn has_caller_gone(&self) -> bool {
+        let by = self.closing.and_then(|closing| closing.by);
+        by == Some(Side::Caller)
+    }
+}
+
 /// One attempt that another process has had made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {

@@ -31,7 +31,7 @@ use crate::call::hunt::{Hunt, Lineup};
 use crate::call::output::{Event, Output, Refusal};
 use crate::call::places::{self, Place, Plan, Ticket, Verdict};
 use crate::call::policy::Policy;
-use crate::call::record::{Attempt, AttemptResult, Outcome};
+use crate::call::record::{Attempt, AttemptResult, Outcome, Side};
 use crate::call::route::Brief;
 use crate::call::turn::{Phase, Selection, Turn, TurnId};
 use crate::routing::buyer::{Buyer, Gateway};
@@ -121,7 +121,11 @@ impl Call {
         before: &Before,
     ) {
         let Some((last, earlier)) = before.tried.split_last() else {
-            // Nobody was named yet.
+            // Nobody was named yet, and for a caller who has left nobody will be.
+            if before.has_caller_gone() {
+                self.give_up_at_once(now, core, &early);
+                return;
+            }
             self.enter_abroad(now, core, early, plan);
             return;
         };
@@ -167,6 +171,14 @@ impl Call {
             (Err(outcome), None, _) => self.refuse_at_once(now, core, &early, outcome),
             (_, _, None) => self.refuse_at_once(now, core, &early, Outcome::Internal),
         }
+    }
+
+    fn give_up_at_once(&mut self, now: Instant, core: &mut Core, early: &Early) {
+        let outcome = Outcome::CallerHungUp;
+        let status = Self::status_for(&self.trunk, outcome);
+        early.refuse(now, core, &self.caller_mark.text(), status, outcome.label());
+        self.settle(now, core, outcome, status, Side::Caller);
+        self.state = State::Gone;
     }
 
     /// Writes an attempt of the other process down, which lasted until then.

@@ -375,10 +375,15 @@ pub(super) fn news_of(leg: CallSid, call: &GuestCall, callback: &Callback) -> Op
     let News::Status { stage, seconds, .. } = &callback.news else {
         return None;
     };
-    if direct.over.is_some() || direct.attempt == 0 {
+    if direct.over.is_some() {
         return None;
     }
     let attempt = direct.attempt;
+    if attempt == 0 {
+        // Nobody was called yet, and for a caller who has left nobody will be.
+        let has_left = callback.leg == Some(leg) && stage.is_end();
+        return has_left.then_some(Said::Gone);
+    }
     if callback.leg == Some(leg) {
         // The caller's own leg: whoever was called goes with it.
         return stage.is_end().then_some(Said::Closing(
@@ -424,4 +429,46 @@ fn ending(how: &str, attempt: u32) -> Response {
         _ if attempt == 0 => Response::of(reject(Rejection::Rejected, Some(how))),
         _ => Response::of(hangup([("disposition", how)])),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_who_leaves_before_anybody_is_called_is_gone() {
+        let leg = CallSid::from_bits(1);
+        let heard = |attempt, over: Option<&str>, leg_of: CallSid, stage| {
+            let mut call: GuestCall = serde_json::from_str(CALL).unwrap();
+            call.direct = Some(Direct {
+                attempt,
+                over: over.map(ToOwned::to_owned),
+                ..Direct::default()
+            });
+            let callback = Callback {
+                leg: Some(leg_of),
+                news: News::Status {
+                    stage,
+                    parent: None,
+                    sequence: None,
+                    seconds: None,
+                    sip_code: None,
+                },
+            };
+            news_of(leg, &call, &callback)
+        };
+
+        let (other, end) = (CallSid::from_bits(2), Stage::Completed);
+        assert!(matches!(heard(0, None, leg, end), Some(Said::Gone)));
+        assert!(heard(0, None, leg, Stage::InProgress).is_none());
+        assert!(heard(0, None, other, end).is_none());
+        assert!(heard(0, Some("no_match"), leg, end).is_none());
+        assert!(matches!(
+            heard(1, None, leg, end),
+            Some(Said::Closing(1, Closing { talked: None, .. }))
+        ));
+    }
+
+    const CALL: &str = r#"{"uuid": "00000000-0000-0000-0000-000000000001", "org": "acme", "company": 1,
+        "number": "+15555550100", "caller": null, "tags": [], "expires": 0, "legs": {}, "told": []}"#;
 }

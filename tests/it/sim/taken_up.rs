@@ -203,6 +203,25 @@ fn a_call_for_which_nobody_was_named_yet_begins_with_the_first() {
 }
 
 #[test]
+fn for_a_caller_who_has_left_nobody_is_named() {
+    let mut desk = begun(&plain(2));
+    let mut before = before(&[]);
+    before.closing = Some(Closing {
+        talked: None,
+        by: Some(Side::Caller),
+    });
+
+    take_up(&mut desk, 1, before);
+
+    assert_eq!(desk.step(), "End(caller_hung_up, 487)");
+    let record = desk.record();
+    assert_eq!(record.outcome, Outcome::CallerHungUp);
+    assert_eq!(record.hung_up_by, Side::Caller);
+    assert!(record.attempts.is_empty());
+    assert_eq!(desk.rest(), Gauges::default());
+}
+
+#[test]
 fn its_place_is_taken_whatever_the_limits_are_and_comes_back() {
     let mut desk = begun(&limited());
     for (call, is_answered) in [(1, true), (2, false)] {
