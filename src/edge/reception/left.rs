@@ -107,7 +107,10 @@ impl<'w> Whose<'w> {
             Some((tag.key.to_owned(), tag.value.to_owned(), origin))
         });
         let answered = open.answered().map(|answered| answered.at);
-        let said = direct.answered.map(Moment::from_millis);
+        let answered = answered.or_else(|| answered_at(direct, alive));
+        if !goes_on(direct, answered) {
+            return None;
+        }
         Some(Left {
             uuid: admitted.uuid,
             beginning: Beginning {
@@ -127,7 +130,7 @@ impl<'w> Whose<'w> {
                 began: admitted.at,
                 tags: tags.collect(),
                 tried: tried(call, (direct, others), admitted.at),
-                answered: answered.or(said).or(talking_since(direct, alive)),
+                answered,
                 closing: closing(direct),
                 alive,
             },
@@ -149,15 +152,55 @@ fn tried(call: &GuestCall, (direct, others): (&Direct, usize), began: Moment) ->
     tried.collect()
 }
 
-/// Where nobody has told of the answer, but of how long they talked.
-fn talking_since(direct: &Direct, alive: Moment) -> Option<Moment> {
-    let talked = direct.talked?;
-    Some(alive.before(Duration::from_secs(talked.into())))
+/// Whether anything is left of a call but a record: nobody asks for the next buyer of one that is over, but how long they talked
+/// counts.
+fn goes_on(direct: &Direct, answered: Option<Moment>) -> bool {
+    direct.over.is_none() || answered.is_some()
+}
+
+/// When the last buyer answered, as far as Twilio has told: of the answer, or of how long they talked.
+fn answered_at(direct: &Direct, alive: Moment) -> Option<Moment> {
+    let said = direct.answered.map(Moment::from_millis);
+    let talked = direct
+        .talked
+        .map(|talked| Duration::from_secs(talked.into()));
+    said.or_else(|| Some(alive.before(talked?)))
 }
 
 fn closing(direct: &Direct) -> Option<Closing> {
     let talked = direct.talked;
     let talked = talked.map(|seconds| Duration::from_secs(seconds.into()));
     let by = direct.has_caller_gone.then_some(Side::Caller);
-    (talked.is_some() || by.is_some()).then_some(Closing { talked, by })
+    let is_over = direct.over.is_some() || talked.is_some() || by.is_some();
+    is_over.then_some(Closing { talked, by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_call_that_is_over_only_the_talk_is_left() {
+        let alive = Moment::from_millis(100_000);
+        let left = |direct: &Direct| {
+            let answered = answered_at(direct, alive);
+            goes_on(direct, answered).then(|| (answered, closing(direct)))
+        };
+        let mut direct = Direct::default();
+        assert_eq!(left(&direct), Some((None, None)), "it goes on");
+        direct.over = Some("no_answer".to_owned());
+        assert_eq!(left(&direct), None, "nobody would ask for the next buyer");
+
+        direct.answered = Some(40_000);
+        let answered = Some(Moment::from_millis(40_000));
+        assert_eq!(left(&direct), Some((answered, Some(Closing::default()))));
+        direct.answered = None;
+        direct.talked = Some(30);
+        let closing = Closing {
+            talked: Some(Duration::from_secs(30)),
+            by: None,
+        };
+        let answered = Some(Moment::from_millis(70_000));
+        assert_eq!(left(&direct), Some((answered, Some(closing))));
+    }
 }
