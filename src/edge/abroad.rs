@@ -83,6 +83,11 @@ impl Steps {
         book.forget(now);
     }
 
+    /// It has not, after all.
+    fn forget(&self, call: CallUuid) {
+        self.book().calls.remove(&call);
+    }
+
     /// Whether this process has heard of the call.
     fn has(&self, call: CallUuid) -> bool {
         self.book().calls.contains_key(&call)
@@ -149,6 +154,7 @@ impl Correspondence {
             heard,
         });
         if !self.shard_of(uuid).is_some_and(|shard| shard.post(letter)) {
+            self.steps.forget(uuid);
             error!(call = %uuid, "a call that goes on finds no room, and is taken up by the next process");
         }
         is_heard
@@ -239,6 +245,12 @@ const MOST_OVER: usize = 20_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::errand::{Before, Beginning};
+    use crate::twilio::connect::CompanyKey;
+    use crate::twilio::sid::CallSid;
+    use crate::twilio::ticket::Ticket;
+    use crate::types::moment::Moment;
+    use crate::types::number::Number;
 
     #[test]
     fn nobody_hears_of_a_step_before_it_is_written_down() {
@@ -269,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn a_call_for_which_its_shard_has_no_room_is_not_known_here() {
+        let steps = Arc::new(Steps::default());
+        let nobody = Correspondence::new(Arc::clone(&steps), Vec::new());
+
+        nobody.take_up(vec![left(call(1))]);
+
+        assert!(!nobody.knows(call(1)), "whoever asks would wait for ever");
+    }
+
+    #[test]
     fn calls_that_are_over_are_forgotten_in_time_and_others_are_not() {
         let steps = Steps::default();
         let now = clock::now();
@@ -285,6 +307,33 @@ mod tests {
 
     fn call(number: u8) -> CallUuid {
         CallUuid::from_bytes([number; 16])
+    }
+
+    fn left(uuid: CallUuid) -> Left {
+        Left {
+            uuid,
+            beginning: Beginning {
+                ticket: Ticket {
+                    uuid: 1,
+                    number: Number::from_e164(b"+15555550100").unwrap(),
+                    company: CompanyKey(1),
+                    caller: None,
+                    leg: CallSid::from_bits(1),
+                    expires: Moment::default(),
+                    tags: [("a", "b")].into_iter().collect(),
+                },
+                tried: Vec::new(),
+                limit: REMEMBERED,
+            },
+            before: Before {
+                began: Moment::default(),
+                tags: Vec::new(),
+                tried: Vec::new(),
+                answered: None,
+                closing: None,
+                alive: Moment::default(),
+            },
+        }
     }
 
     fn end() -> Step {
