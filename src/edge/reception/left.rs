@@ -108,9 +108,6 @@ impl<'w> Whose<'w> {
         });
         let answered = open.answered().map(|answered| answered.at);
         let answered = answered.or_else(|| answered_at(direct, alive));
-        if !goes_on(direct, answered) {
-            return None;
-        }
         Some(Left {
             uuid: admitted.uuid,
             beginning: Beginning {
@@ -152,12 +149,6 @@ fn tried(call: &GuestCall, (direct, others): (&Direct, usize), began: Moment) ->
     tried.collect()
 }
 
-/// Whether anything is left of a call but a record: nobody asks for the next buyer of one that is over, but how long they talked
-/// counts.
-fn goes_on(direct: &Direct, answered: Option<Moment>) -> bool {
-    direct.over.is_none() || answered.is_some()
-}
-
 /// When the last buyer answered, as far as Twilio has told: of the answer, or of how long they talked.
 fn answered_at(direct: &Direct, alive: Moment) -> Option<Moment> {
     let said = direct.answered.map(Moment::from_millis);
@@ -171,8 +162,9 @@ fn closing(direct: &Direct) -> Option<Closing> {
     let talked = direct.talked;
     let talked = talked.map(|seconds| Duration::from_secs(seconds.into()));
     let by = direct.has_caller_gone.then_some(Side::Caller);
-    let is_over = direct.over.is_some() || talked.is_some() || by.is_some();
-    is_over.then_some(Closing { talked, by })
+    // One that nobody answered comes to the same end again, by what was told of its buyers.
+    let has_ended = direct.over.is_some() && direct.answered.is_some();
+    (has_ended || talked.is_some() || by.is_some()).then_some(Closing { talked, by })
 }
 
 #[cfg(test)]
@@ -180,20 +172,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_call_that_is_over_only_the_talk_is_left() {
+    fn one_that_was_answered_and_is_over_waits_for_nothing_but_a_last_word() {
         let alive = Moment::from_millis(100_000);
-        let left = |direct: &Direct| {
-            let answered = answered_at(direct, alive);
-            goes_on(direct, answered).then(|| (answered, closing(direct)))
-        };
+        let left = |direct: &Direct| (answered_at(direct, alive), closing(direct));
         let mut direct = Direct::default();
-        assert_eq!(left(&direct), Some((None, None)), "it goes on");
+        assert_eq!(left(&direct), (None, None));
         direct.over = Some("no_answer".to_owned());
-        assert_eq!(left(&direct), None, "nobody would ask for the next buyer");
+        assert_eq!(left(&direct), (None, None));
 
         direct.answered = Some(40_000);
         let answered = Some(Moment::from_millis(40_000));
-        assert_eq!(left(&direct), Some((answered, Some(Closing::default()))));
+        assert_eq!(left(&direct), (answered, Some(Closing::default())));
         direct.answered = None;
         direct.talked = Some(30);
         let closing = Closing {
@@ -201,6 +190,6 @@ mod tests {
             by: None,
         };
         let answered = Some(Moment::from_millis(70_000));
-        assert_eq!(left(&direct), Some((answered, Some(closing))));
+        assert_eq!(left(&direct), (answered, Some(closing)));
     }
 }
