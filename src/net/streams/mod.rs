@@ -14,6 +14,7 @@
 mod connection;
 pub mod end;
 pub mod quota;
+mod seat;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::AbortHandle;
@@ -36,19 +36,17 @@ use crate::auth::allowlist::Allowlist;
 use crate::call::policy::Known;
 use crate::config::Connections;
 use crate::net::sockets;
-use crate::net::streams::connection::{Mailbox, Outgoing, Wire, mailbox};
+use crate::net::streams::connection::mailbox;
 use crate::net::streams::end::{End, Happened};
 use crate::net::streams::quota::{Bounds, Serial};
+use crate::net::streams::seat::{Seat, dial, greet};
 use crate::net::streams::table::{Line, Posted, Table};
-use crate::net::tls::{Tls, Untrusted};
+use crate::net::tls::Tls;
 use crate::sip::error::ParseError;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use crate::sip::header::Via;
 use crate::sip::message::{Message, parse};
 use crate::sip::name::Name;
-
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
 /// Pause when no connection can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -352,144 +350,6 @@ impl<B: Bring> Lines<B> {
             seat.finish(end);
         });
         self.seat(serial, task.abort_handle());
-    }
-}
-
-/// The place of one connection in the table; it is given back however the connection ends.
-struct Seat<B: Bring> {
-    lines: Arc<Lines<B>>,
-    serial: Serial,
-    flow: Flow,
-    /// Whether others can send along it, so that its loss is news.
-    is_line: bool,
-    is_ours: bool,
-    /// How it ended; until that is known, as those end that are aborted.
-    end: Option<End>,
-}
-
-impl<B: Bring> Drop for Seat<B> {
-    fn drop(&mut self) {
-        let mut table = lock(&self.lines.table);
-        table.quota.remove(self.serial);
-        table.tasks.remove(&self.serial);
-        self.lines.bring.holds(table.quota.len());
-        if self.is_line {
-            let is_own = |line: &Line| line.serial == self.serial;
-            // Another may lead there by now.
-            let is_lost = table.by_flow.get(&self.flow).is_none_or(is_own);
-            if is_lost {
-                table.by_flow.remove(&self.flow);
-            }
-            drop(table);
-            if is_lost {
-                self.lines.bring.lost(self.flow);
-            }
-        } else {
-            drop(table);
-        }
-        if let Some(end) = self.end.take() {
-            self.lines.bring.happened(Happened::Ended {
-                flow: self.flow,
-                is_ours: self.is_ours,
-                end,
-            });
-        }
-    }
-}
-
-impl<B: Bring> Seat<B> {
-    /// Gives the place back.
-    fn finish(mut self, end: End) {
-        self.end = Some(end);
-    }
-
-    /// Makes the connection one that others can send along, and serves it until it ends.
-    async fn serve<S>(
-        &mut self,
-        socket: S,
-        terms: &Terms,
-        is_kept: Arc<AtomicBool>,
-        (mailbox, outgoing): (Mailbox, Outgoing),
-    ) -> End
-    where
-        S: AsyncRead + AsyncWrite,
-    {
-        if !self.is_line {
-            let line = Line {
-                serial: self.serial,
-                mailbox: mailbox.clone(),
-                is_kept: Arc::clone(&is_kept),
-            };
-            lock(&self.lines.table).by_flow.insert(self.flow, line);
-            self.is_line = true;
-        }
-        self.lines.bring.happened(Happened::Opened {
-            flow: self.flow,
-            is_ours: self.is_ours,
-        });
-        let wire = Wire {
-            flow: self.flow,
-            lines: &self.lines,
-            serial: self.serial,
-            mailbox,
-            idle: terms.connections.idle,
-            idle_kept: terms.connections.idle_known,
-            is_kept,
-        };
-        wire.run(socket, outgoing).await
-    }
-}
-
-/// Opens a connection and serves it.
-async fn dial<B: Bring>(
-    seat: &mut Seat<B>,
-    terms: &Terms,
-    (bind, is_kept): (SocketAddr, Arc<AtomicBool>),
-    post: (Mailbox, Outgoing),
-) -> End {
-    let until = time::Instant::now() + terms.connections.connect;
-    let connect = sockets::connect_tcp(bind.ip(), seat.flow.remote);
-    let stream = match time::timeout_at(until, connect).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return End::Unconnected(error),
-        Err(_) => return End::Unanswered,
-    };
-    match (seat.flow.transport, &terms.tls) {
-        (Transport::Tls, Some(tls)) => {
-            let agree = tls.connect(stream, seat.flow.peer);
-            match time::timeout(HANDSHAKE_TIME, agree).await {
-                Ok(Ok(stream)) => seat.serve(stream, terms, is_kept, post).await,
-                Ok(Err(why)) => End::Untrusted(why),
-                Err(_) => End::Unanswered,
-            }
-        }
-        (Transport::Tls, None) => End::Untrusted(Untrusted::NoCertificate),
-        (Transport::Tcp | Transport::Udp, _) => seat.serve(stream, terms, is_kept, post).await,
-    }
-}
-
-/// Serves a connection that a peer has opened.
-async fn greet<B: Bring>(
-    seat: &mut Seat<B>,
-    terms: &Terms,
-    is_known: bool,
-    stream: TcpStream,
-) -> End {
-    sockets::settle_tcp(&stream);
-    let is_kept = Arc::new(AtomicBool::new(is_known));
-    match (seat.flow.transport, &terms.tls) {
-        (Transport::Tls, Some(tls)) => {
-            match time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
-                Ok(Ok((stream, peer))) => {
-                    seat.flow.peer = peer;
-                    seat.serve(stream, terms, is_kept, mailbox()).await
-                }
-                Ok(Err(why)) => End::Untrusted(why),
-                Err(_) => End::Unanswered,
-            }
-        }
-        (Transport::Tls, None) => End::Untrusted(Untrusted::NoCertificate),
-        (Transport::Tcp | Transport::Udp, _) => seat.serve(stream, terms, is_kept, mailbox()).await,
     }
 }
 
