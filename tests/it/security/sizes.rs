@@ -35,10 +35,15 @@ fn row_26_huge_messages() {
         ("message", size(MAX_MESSAGE), size(MAX_MESSAGE + 1)),
     ] {
         let status = |message: &Msg| {
-            let mut desk = Desk::new(1);
-            let begin = now();
-            let said = desk.say(CARRIER, message);
-            (ladder(&said), begin.elapsed())
+            // The quickest of some is what the work itself takes.
+            let tries = (0..5).map(|_| {
+                let mut desk = Desk::new(1);
+                let begin = now();
+                let said = desk.say(CARRIER, message);
+                (begin.elapsed(), ladder(&said))
+            });
+            let (time, said) = tries.min().expect("some");
+            (said, time)
         };
         let (taken, time) = status(&at_limit);
         let (refused, more) = status(&beyond);
