@@ -21,6 +21,7 @@ use strowger::media::plan::{
     Crypto, End, Gate, Keys, Party, Patience, Payload, Plan, Remote, SessionId, Sources, Stream,
     Suite,
 };
+use strowger::media::source::SPAN;
 use strowger::media::srtp::Sender;
 use strowger::media::vigil::Quiet;
 use strowger::net::relay::{Relay, Settings};
@@ -101,9 +102,9 @@ fn row_19_a_spray_over_all_ports() {
             sum.add(&talk.ends());
         }
         attacker.hears(|_, _| sum.bled += 1);
-        assert_eq!(sum.bled, 0);
         sum
     });
+    assert_eq!(seen.bled, 0);
     let text = format!(
         "{} packets over all ports of {} calls: {} injected, {} bled; {} of {} good ones lost",
         seen.forged,
@@ -232,26 +233,30 @@ fn row_19_a_new_call_hears_nothing_of_the_last_one() {
     let relay = relay();
     let (mut sum, mut overheard) = (Seen::default(), 0);
     for mode in &MODES[..5] {
-        let mut old = Talk::new(&relay, mode);
-        (0..10).for_each(|_| old.says());
-        old.ends();
-        old.closes();
-        (old.caller.mark, old.buyer.mark) = (ATTACKER, ATTACKER);
-        let mut new = Talk::with(&relay, mode, Some(old.gates));
-        for number in 10..60 {
-            new.says();
-            old.caller.says(number, new.gate(0));
-            old.buyer.says(number, new.gate(1));
-            thread::sleep(STEP / 4);
-        }
-        let seen = new.ends();
-        assert_eq!(seen.injected, 0, "{}", mode.name);
+        let happen = || {
+            let mut old = Talk::new(&relay, mode);
+            (0..10).for_each(|_| old.says());
+            old.ends();
+            old.closes();
+            (old.caller.mark, old.buyer.mark) = (ATTACKER, ATTACKER);
+            let mut new = Talk::with(&relay, mode, Some(old.gates));
+            for number in 10..60 {
+                new.says();
+                old.caller.says(number, new.gate(0));
+                old.buyer.says(number, new.gate(1));
+                thread::sleep(STEP / 4);
+            }
+            let seen = new.ends();
+            overheard = 0;
+            for phone in [&old.caller, &old.buyer] {
+                phone.hears(|_, _| overheard += 1);
+            }
+            seen
+        };
+        let seen = until(happen, |seen| !seen.is_stalled());
+        assert_eq!((seen.injected, overheard), (0, 0), "{}", mode.name);
         sum.add(&seen);
-        for phone in [&old.caller, &old.buyer] {
-            phone.hears(|_, _| overheard += 1);
-        }
     }
-    assert_eq!(overheard, 0);
     let text = format!(
         "the last parties talk on at the ports of 5 new calls: {} of theirs heard, {overheard} overheard",
         sum.injected
@@ -304,6 +309,9 @@ const MODES: &[Mode] = &[
 /// Time between two packets of a party.
 const STEP: Duration = Duration::from_millis(20);
 
+/// Packets of a party within which it is learned where it is, with room to spare.
+const LEARNING: u64 = 10;
+
 /// Forged packets between those: of RTP and of RTCP.
 const FORGED: [u32; 2] = [200, 40];
 
@@ -314,18 +322,25 @@ const ATTACKER: u8 = 3;
 /// The relay's first port on each address: another run of the tests on this machine has others, as a rule.
 const FIRST: u16 = 24_000;
 
-/// Has it happen again, five times at most and ever later, if good packets are lost: a machine that does something else for
-/// 20 ms loses some. What is injected or bled counts at once.
-fn until_unhurt(mut happen: impl FnMut() -> Seen) -> Seen {
+/// Has it happen again if good packets are lost: a machine that does something else for 20 ms loses some. What is injected or
+/// bled counts at once, unless the parties [stalled](Seen::is_stalled).
+fn until_unhurt(happen: impl FnMut() -> Seen) -> Seen {
+    until(happen, |seen| {
+        !seen.is_stalled() && seen.lost() * 1000 <= seen.sent
+    })
+}
+
+/// Has it happen again, five times at most and ever later.
+fn until(mut happen: impl FnMut() -> Seen, is_fair: fn(&Seen) -> bool) -> Seen {
     let mut seen = happen();
     for pause in [0, 500, 1000, 2000, 4000] {
-        if seen.lost() * 1000 <= seen.sent {
+        if is_fair(&seen) {
             return seen;
         }
         thread::sleep(Duration::from_millis(pause));
         seen = happen();
     }
-    assert!(seen.lost() * 1000 <= seen.sent, "{seen:?}");
+    assert!(is_fair(&seen), "{seen:?}");
     seen
 }
 
@@ -341,6 +356,8 @@ struct Talk<'r> {
     /// Packets of each party, and of the attacker's.
     spoken: u64,
     forged: u64,
+    /// When the parties have sent last, or the attacker began.
+    last: Option<Instant>,
     seen: Seen,
 }
 
@@ -354,6 +371,8 @@ struct Seen {
     heard: u64,
     /// Good packets of RTCP that were heard.
     control: u64,
+    /// The longest pause of the parties while it was learned where the caller is.
+    pause: Duration,
 }
 
 impl Seen {
@@ -364,6 +383,13 @@ impl Seen {
         self.sent += other.sent;
         self.heard += other.heard;
         self.control += other.control;
+        self.pause = self.pause.max(other.pause);
+    }
+
+    /// Whether the parties were so late that somebody else may be believed to be the caller, by design: then nothing can be
+    /// said of what was injected.
+    fn is_stalled(&self) -> bool {
+        self.pause > SPAN
     }
 
     fn lost(&self) -> u64 {
@@ -417,6 +443,7 @@ impl<'r> Talk<'r> {
             gates,
             spoken: 0,
             forged: 0,
+            last: None,
             seen: Seen::default(),
         }
     }
@@ -446,6 +473,11 @@ impl<'r> Talk<'r> {
         // The first of a caller who has moved are on probation, and so long nobody knows where he is.
         let is_known = !self.mode.is_moved || self.spoken >= 3;
         self.seen.sent += 2 * u64::from(is_known);
+        if self.spoken < LEARNING && !self.mode.networks.is_empty() {
+            let last = self.last.replace(now());
+            let pause = last.map(|last| last.elapsed()).unwrap_or_default();
+            self.seen.pause = self.seen.pause.max(pause);
+        }
         self.caller.says(self.spoken, self.gate(0));
         self.buyer.says(self.spoken, self.gate(1));
         self.spoken += 1;
@@ -455,6 +487,7 @@ impl<'r> Talk<'r> {
     /// Each party sends so many, and the attacker as the caller, all the time.
     fn goes_on(&mut self, steps: u32, [rtp_count, rtcp_count]: [u32; 2]) {
         let report = report(ATTACKER);
+        self.last.get_or_insert_with(now);
         for _ in 0..steps {
             let begin = now();
             for slice in 0..20 {
@@ -508,7 +541,7 @@ impl<'r> Talk<'r> {
         let name = self.mode.name;
         let most = if self.mode.networks.is_empty() { 0 } else { 5 };
         assert!(
-            seen.injected <= most && seen.bled <= most,
+            seen.is_stalled() || (seen.injected <= most && seen.bled <= most),
             "{name}: {seen:?}"
         );
         seen
