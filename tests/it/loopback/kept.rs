@@ -19,7 +19,7 @@ use strowger::types::moment::Moment;
 
 use super::client;
 use super::client::Client;
-use super::process::Process;
+use super::process::{Process, awaits};
 use super::site::{Buyer, Carrier, Site, http_get};
 
 #[test]
@@ -442,9 +442,9 @@ fn what_is_kept_is_sent_within_the_time_and_the_redirects_of_its_webhook() {
     let asked = || requests.recv_timeout(Duration::from_secs(10)).unwrap();
     assert!(asked().starts_with("GET /moved "));
     assert!(asked().starts_with("GET /slow "));
-    while count(&edge, "strowger_deliveries{state=\"waiting\"}") != Some(0) {
-        thread::sleep(Duration::from_millis(20));
-    }
+    awaits("no delivery waits", || {
+        count(&edge, "strowger_deliveries{state=\"waiting\"}") == Some(0)
+    });
     edge.stop();
 
     assert!(requests.try_recv().is_err());
@@ -466,9 +466,9 @@ fn deliveries_that_were_given_up_are_shown_tried_again_and_forgotten_by_command(
     site.append("[http_client]\nallow = [\"127.0.0.1/32\"]\n");
     queue(&data, address, 2);
     let edge = site.start();
-    while count(&edge, "strowger_deliveries{state=\"waiting\"}") != Some(0) {
-        thread::sleep(Duration::from_millis(20));
-    }
+    awaits("no delivery waits", || {
+        count(&edge, "strowger_deliveries{state=\"waiting\"}") == Some(0)
+    });
     edge.stop();
 
     let json = outbox(&data, &["--json"]);

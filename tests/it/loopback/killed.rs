@@ -9,9 +9,10 @@ use std::io;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::process;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use strowger::net::clock;
 use strowger::store::{Options, Store};
 use strowger::types::moment::Moment;
 
-use super::process::Process;
+use super::process::{LIMIT, Process};
 use super::site::{Site, header};
 use crate::sim::dice::Dice;
 
@@ -40,7 +41,7 @@ fn a_kill_at_any_point_loses_nothing_and_doubles_nothing() {
     let mut dice = Dice::new(seed);
     let web = Web::start();
     let buyers = [Peer::buyer(seed + 1), Peer::buyer(seed + 2)];
-    let edge = free_port();
+    let edge = own_address();
     let site = site(edge, [&buyers[0], &buyers[1]], cap, web.address);
     let carrier = Peer::carrier(edge, seed + 3);
 
@@ -160,9 +161,10 @@ url = "http://{web}/report?u=[call_uuid]"
     site
 }
 
-fn free_port() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.local_addr().expect("an address")
+/// Where nobody else of this machine binds: it is bound again and again, and is free in between.
+fn own_address() -> SocketAddr {
+    let [.., high, low] = process::id().to_be_bytes();
+    SocketAddr::from(([127, 35, high, low.max(1)], 25_060))
 }
 
 fn records(site: &Site) -> Vec<serde_json::Value> {
@@ -213,12 +215,21 @@ impl Running {
 
     fn awaits_ready(&mut self) {
         let mut output = self.child.stdout.take().expect("a pipe");
-        let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
-        while !String::from_utf8_lossy(&said).contains("ready") {
-            let length = output.read(&mut buffer).expect("its log");
-            assert_ne!(length, 0, "{}", String::from_utf8_lossy(&said));
-            said.extend_from_slice(&buffer[..length]);
-        }
+        let (is_ready, ready) = mpsc::channel();
+        thread::spawn(move || {
+            let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
+            while !String::from_utf8_lossy(&said).contains("ready") {
+                let length = output.read(&mut buffer).expect("its log");
+                assert_ne!(length, 0, "{}", String::from_utf8_lossy(&said));
+                said.extend_from_slice(&buffer[..length]);
+            }
+            // Nobody waits any more if it has taken too long.
+            let _ = is_ready.send(output);
+        });
+        let Ok(output) = ready.recv_timeout(LIMIT) else {
+            let _ = self.child.kill();
+            panic!("it is not ready, and does not become so");
+        };
         // It stays open, so that it can go on to write.
         self.child.stdout = Some(output);
     }

@@ -12,7 +12,7 @@ use strowger::edge::Edge;
 use strowger::net::clock;
 
 use super::client::{Client, READER, Reply, open};
-use super::process::Process;
+use super::process::{Process, awaits};
 use super::site::{Buyer, Carrier, Site, header};
 
 const CRM: &str = "crm-0123456789abcdef";
@@ -270,8 +270,16 @@ fn data_for_a_caller_goes_to_the_call_under_way_and_else_waits_for_the_next() {
         "call in progress found, tags applied"
     );
     carrier.hang_up();
-    // It has taken what waited, and the tables know a moment later.
-    thread::sleep(Duration::from_millis(250));
+    // It has taken what waited, and the tables know a moment later: by its end, what has happened before is in them.
+    let reader = Client {
+        token: Some(READER),
+        ..web(&edge)
+    };
+    let (uuid, _) = bench.key();
+    awaits("the tables have the call", || {
+        let shown = reader.get(&format!("/v1/calls/{uuid}"));
+        shown.status == 200 && shown.json()["record"]["uuid"] == uuid
+    });
     carrier = Carrier::new(edge.addresses()[0]);
     carrier.call(NUMBER);
     carrier.hang_up();

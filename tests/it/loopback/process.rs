@@ -1,10 +1,16 @@
 //! The program itself: exit codes, signals, what it prints.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read as _, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use strowger::net::clock;
 
 use super::site::{Buyer, Carrier, Site, http_get};
 use crate::security::figure;
@@ -202,23 +208,22 @@ fn row_41_a_blocked_log_and_stuck_scrapers() {
     let buyer = Buyer::start();
     let site = Site::with_buyer(1, buyer.address);
     let text = fs::read_to_string(&site.config).unwrap();
-    fs::write(
-        &site.config,
-        text.replace("log = \"info\"", "log = \"trace\""),
-    )
-    .unwrap();
+    let traced = text.replace("log = \"info\"", "log = \"trace\"");
+    assert_ne!(traced, text);
+    fs::write(&site.config, traced).unwrap();
     let process = Process::start(&site);
-    let stuck: Vec<TcpStream> = (0..50)
-        .map(|_| {
-            let mut stream = TcpStream::connect(process.http).unwrap();
-            stream
-                .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-                .unwrap();
-            stream
-        })
-        .collect();
+    // A pipe holds 64 KiB; nobody reads from here on, and there is much to tell.
+    let noise = UdpSocket::bind("127.0.0.1:0").unwrap();
+    awaits("the log is blocked", || {
+        for _ in 0..500 {
+            noise.send_to(b"INVITE nonsense", process.sip).unwrap();
+        }
+        log_drops(process.http) > 0
+    });
+    let before = log_drops(process.http);
+    let mut stuck: Vec<TcpStream> = (0..50).map(|_| scraper(process.http)).collect();
+    stuck.iter_mut().for_each(asks_until_stuck);
 
-    // A pipe holds 64 KiB; nobody reads from here on.
     for _ in 0..300 {
         let mut carrier = Carrier::new(process.sip);
         carrier.call("+12125550101");
@@ -229,20 +234,69 @@ fn row_41_a_blocked_log_and_stuck_scrapers() {
     assert_eq!(status, 200);
     let ended = "strowger_calls_ended_total{outcome=\"completed\"} 300";
     assert!(metrics.lines().any(|line| line == ended), "{metrics}");
-    let kib: usize = site.records().len() * 3;
+    let drops = log_drops(process.http);
+    assert!(drops > before, "the log was read");
     figure(
         41,
         &format!(
-            "300 calls with a log of {kib} lines and more that nobody reads, beside {} stuck scrapers: all completed",
+            "300 calls with a log that nobody reads, {drops} lines of which were dropped, beside {} stuck scrapers: all completed",
             stuck.len()
         ),
     );
 }
 
+/// Lines of its log that were dropped because nobody reads them.
+fn log_drops(address: SocketAddr) -> u64 {
+    let (_, metrics) = http_get(address, "/metrics");
+    let mut lines = metrics.lines();
+    let drops = lines.find_map(|line| line.strip_prefix("strowger_log_drops_total "));
+    drops.unwrap().parse().unwrap()
+}
+
+/// One that has little room for what it asks for.
+fn scraper(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_send_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.into()
+}
+
+/// Asks and never reads, until nothing more is taken: the server waits to be read.
+fn asks_until_stuck(stream: &mut TcpStream) {
+    let asked = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+    let until = clock::now() + LIMIT;
+    let (mut at, mut taken) = (0, clock::now());
+    while taken.elapsed() < Duration::from_millis(100) {
+        assert!(clock::now() < until, "it goes on and on");
+        match stream.write(&asked.as_bytes()[at..]) {
+            Ok(length) => (at, taken) = ((at + length) % asked.len(), clock::now()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// What no wait of a test exceeds, however slow the machine is.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until it is so.
+pub(super) fn awaits(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = clock::now() + LIMIT;
+    while !is_so() {
+        assert!(clock::now() < until, "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A running program.
 pub(super) struct Process {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    /// Its log: no line is read before somebody asks for it, but the one that comes next.
+    lines: Mutex<Receiver<String>>,
     pub(super) sip: SocketAddr,
     pub(super) http: SocketAddr,
     /// Where all else is served by HTTP.
@@ -271,7 +325,7 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let lines = Mutex::new(read_lines(child.stdout.take().unwrap()));
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut process = Self {
             child,
@@ -291,11 +345,15 @@ impl Process {
 
     /// Reads the log up to the line that holds `text`.
     pub(super) fn read_until(&mut self, text: &str) -> Vec<String> {
+        let lines = self.lines.get_mut().unwrap();
+        let until = clock::now() + LIMIT;
         let mut said = Vec::new();
         loop {
-            let mut line = String::new();
-            let length = self.lines.read_line(&mut line).unwrap();
-            assert_ne!(length, 0, "the log ends without `{text}`: {said:#?}");
+            let left = until.saturating_duration_since(clock::now());
+            let line = match lines.recv_timeout(left) {
+                Ok(line) => line,
+                Err(why) => panic!("the log without `{text}`, {why}: {said:#?}"),
+            };
             assert!(!is_secret(&line), "{line}");
             let is_last = line.contains(text);
             said.push(line);
@@ -338,7 +396,12 @@ impl Process {
     }
 
     pub(super) fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let mut status = None;
+        awaits("it ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().code()
     }
 }
 
@@ -347,12 +410,27 @@ impl Drop for Process {
         // A test that failed leaves it running.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let mut rest = Vec::new();
-        let _ = self.lines.read_to_end(&mut rest);
-        let rest = String::from_utf8_lossy(&rest);
-        let told = rest.lines().find(|line| is_secret(line));
+        let lines = self.lines.get_mut().unwrap();
+        let told = lines.iter().find(|line| is_secret(line));
         assert!(told.is_none() || thread::panicking(), "{told:?}");
     }
+}
+
+/// Reads lines for whoever asks, so that asking can have a limit.
+fn read_lines(log: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = mpsc::sync_channel(0);
+    thread::spawn(move || {
+        let mut log = BufReader::new(log);
+        loop {
+            let mut line = Vec::new();
+            let length = log.read_until(b'\n', &mut line).unwrap();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if length == 0 || sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// Whether a line of the log tells a secret: those of tests begin so.

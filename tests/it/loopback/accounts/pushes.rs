@@ -5,6 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{Member, Office};
+use crate::loopback::process::awaits;
 use crate::sim::dice::Dice;
 use crate::twilio_api::Trouble;
 
@@ -108,9 +109,7 @@ fn a_push_that_waits_goes_by_what_it_finds_then() {
 
     let (first, second) = thread::scope(|scope| {
         let first = scope.spawn(|| member.post(&path, &json!({ "mode": "ivr" })));
-        while asked(&office) == before {
-            thread::yield_now();
-        }
+        awaits("Twilio is asked", || asked(&office) > before);
         let second = scope.spawn(|| member.post(&path, &json!({ "users": ["user:bob"] })));
         // It waits: nobody asks Twilio for it.
         thread::sleep(std::time::Duration::from_millis(100));
@@ -139,9 +138,7 @@ fn who_takes_a_number_over_while_it_is_bought_is_not_set_back() {
     let (bought, added) = thread::scope(|scope| {
         let order = json!({ "phoneNumber": number, "mode": "voice" });
         let buyer = scope.spawn(move || member.post("/phone/numbers", &order));
-        while office.api.count() == 0 {
-            thread::yield_now();
-        }
+        awaits("it is bought", || office.api.count() > 0);
         let order = json!({ "phoneNumber": number, "mode": "ivr" });
         let added = member.post("/phone/numbers/add", &order);
         office.api.let_go();
