@@ -59,3 +59,7 @@ pub mod net;
 pub mod store;
 
 pub mod edge;
+
+#[cfg(test)]
+#[path = "../tests/support/shared.rs"]
+mod shared;

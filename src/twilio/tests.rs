@@ -1,24 +1,13 @@
 //! What the tests of several rooms share: the golden vectors, and a reader of XML.
 
-use std::env;
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// The vectors of this side: `STROWGER_SHARED`, else `../shared` beside the package. `None`, which is told: they are not on this
-/// machine.
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+/// The vectors of this side, if they are on this machine.
 pub(crate) fn shared() -> Option<Value> {
-    let shared = env::var_os("STROWGER_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let path = shared.join("vectors/twilio.json");
-    let Ok(text) = fs::read(&path) else {
-        eprintln!("NOT RUN: no {} (set STROWGER_SHARED)", path.display());
-        return None;
-    };
+    let path = crate::shared::shared("vectors/twilio.json")?;
+    let text = fs::read(path).expect("vectors can be read");
     Some(serde_json::from_slice(&text).expect("vectors are JSON"))
 }
 

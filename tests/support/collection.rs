@@ -1,17 +1,18 @@
 //! The shared collection of messages, and what its manifest says of each.
 
+#[path = "shared.rs"]
+mod shared;
+
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+pub(crate) use self::shared::shared;
+
 /// The folder of the collection, if it is on this machine.
 pub(crate) fn shared_corpus() -> Option<PathBuf> {
-    let shared = std::env::var_os("STROWGER_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let corpus = shared.join("corpus");
-    corpus.join("manifest.json").is_file().then_some(corpus)
+    let manifest = shared("corpus/manifest.json")?;
+    manifest.parent().map(PathBuf::from)
 }
 
 /// What the manifest expects of a message on a stream.

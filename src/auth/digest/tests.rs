@@ -1,5 +1,3 @@
-use std::path::{Path, PathBuf};
-
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -541,17 +539,8 @@ fn probe<'a>(username: &'a str, uri: &'a str, cnonce: &'a str) -> Answer<'a> {
     }
 }
 
-/// Reads a file of the shared vectors: `STROWGER_SHARED`, else `../shared` beside the package.
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+/// Reads a file of the shared vectors, if they are on this machine.
 fn shared(file: &str) -> Option<Value> {
-    let root = std::env::var_os("STROWGER_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let path = root.join(file);
-    let Ok(text) = std::fs::read(&path) else {
-        eprintln!("NOT RUN: no {} (set STROWGER_SHARED)", path.display());
-        return None;
-    };
+    let text = std::fs::read(crate::shared::shared(file)?).expect("vectors can be read");
     Some(serde_json::from_slice(&text).expect("vectors are JSON"))
 }

@@ -1,7 +1,5 @@
 //! Published vectors, and behaviour over many packets.
 
-use std::path::{Path, PathBuf};
-
 use proptest::prelude::*;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -547,17 +545,9 @@ fn squeeze(hex: &str) -> String {
     hex.replace(' ', "")
 }
 
-/// The collection's vectors: `STROWGER_SHARED`, else `../shared` beside the package.
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+/// The collection's vectors, if they are on this machine.
 fn shared_vectors() -> Option<Value> {
-    let root = std::env::var_os("STROWGER_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let path = root.join("corpus/vectors/srtp.json");
-    let Ok(text) = std::fs::read(&path) else {
-        eprintln!("NOT RUN: no {} (set STROWGER_SHARED)", path.display());
-        return None;
-    };
+    let path = crate::shared::shared("corpus/vectors/srtp.json")?;
+    let text = std::fs::read(path).expect("vectors can be read");
     Some(serde_json::from_slice(&text).expect("vectors are JSON"))
 }

@@ -1,8 +1,7 @@
 //! Calls that Twilio brings: from a signed webhook to the buyer, as one call.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use serde_json::Value;
 use strowger::edge::Edge;
@@ -15,6 +14,7 @@ use super::client::{Client, READER, Reply, open};
 use super::process::Process;
 use super::site::{Buyer, Carrier, Site, header};
 use super::vendors::{ACCOUNT, Sender, TOKEN, TWILIO, no_canary};
+use crate::collection::shared;
 
 pub(crate) const VOICE: &str = "/connect/webhook/twilio/voice?orgid=my-org";
 pub(crate) const NUMBER: &str = "+12125550101";
@@ -495,17 +495,12 @@ next = "connect"
 
 /// Requests that the official libraries have signed, byte for byte.
 #[test]
-#[expect(clippy::print_stdout, reason = "what was not judged is told")]
 fn the_vectors_of_webhooks_are_believed_and_answered() {
     // They are not part of this repository; the units have cases of their own.
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let shared = env::var_os("STROWGER_SHARED").map_or(own, PathBuf::from);
-    let Ok(vectors) = fs::read_to_string(shared.join("vectors/twilio.json")) else {
-        println!(
-            "../shared is missing: the vectors of webhooks were NOT judged; set STROWGER_SHARED to its path"
-        );
+    let Some(path) = shared("vectors/twilio.json") else {
         return;
     };
+    let vectors = fs::read_to_string(path).unwrap();
     let vectors: Value = serde_json::from_str(&vectors).unwrap();
     let site = Site::new(1);
     open(&site, "");
