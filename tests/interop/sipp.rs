@@ -1,5 +1,6 @@
 //! SIPp as a carrier or a buyer: one process, one scenario out of `sipp/`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -232,12 +233,12 @@ impl Running {
             .collect()
     }
 
-    /// The one message received that begins with `start`.
+    /// The one message received that begins with `start`, however often it was sent: UDP repeats what is not answered in time.
     ///
     /// # Panics
     /// If there is none, or more than one.
     pub(crate) fn received_one(&self, start: &str) -> Message {
-        let mut received = self.received(start);
+        let mut received = once_each(self.received(start));
         assert_eq!(
             received.len(),
             1,
@@ -279,6 +280,14 @@ impl Running {
     }
 }
 
+/// Without the messages that are repetitions of an earlier one.
+fn once_each(messages: Vec<Message>) -> Vec<Message> {
+    let mut texts = HashSet::new();
+    let all = messages.into_iter();
+    all.filter(|message| texts.insert(message.text.clone()))
+        .collect()
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -286,4 +295,18 @@ impl Drop for Running {
             show(&format!("--- {}:\n{}\n{errors}", self.name, self.flow()));
         }
     }
+}
+
+#[test]
+fn a_repetition_is_no_second_message() {
+    let message = |text: &str| Message {
+        received: true,
+        text: text.to_owned(),
+    };
+    let (one, other) = (message("INVITE\r\nCSeq: 1"), message("INVITE\r\nCSeq: 2"));
+
+    let kept = once_each(vec![one.clone(), other.clone(), one.clone()]);
+
+    let texts: Vec<_> = kept.iter().map(|message| &message.text).collect();
+    assert_eq!(texts, [&one.text, &other.text]);
 }
