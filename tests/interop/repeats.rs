@@ -9,7 +9,7 @@ use crate::site::Site;
 
 #[test]
 fn a_repeated_invite_is_one_call() {
-    let (_site, carrier, buyer) = one_call("carrier_repeats_invite", "buyer_answers");
+    let (_site, carrier, buyer) = one_call("carrier_repeats_invite", "buyer_answers_late");
 
     assert_eq!(carrier.sent("INVITE").len(), 5);
     assert_eq!(buyer.received("INVITE").len(), 1, "{}", buyer.flow());
