@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::calls::call;
 use crate::edge::Edge;
@@ -74,7 +76,7 @@ revenue = "20"
     );
     let since_answer = asked[3].at - asked[2].at;
     assert!(
-        (Duration::from_millis(900)..Duration::from_millis(1300)).contains(&since_answer),
+        (Duration::from_millis(500)..Duration::from_secs(3)).contains(&since_answer),
         "{since_answer:?}"
     );
     let deliveries: Vec<_> = asked
@@ -131,32 +133,63 @@ fn what_a_start_ping_says_decides_which_buyer_is_called() {
 
 #[test]
 fn a_ping_of_4_9_seconds_counts_and_one_of_5_1_does_not_and_the_call_goes_on() {
-    for (millis, reached) in [(4_900, "second"), (5_100, "first")] {
-        let mut site = Site::new();
-        let first = picky(&mut site, "first", "tags = [\"product:!=car\"]");
-        let second = site.buyer("second");
-        let told = Told {
-            after: Duration::from_millis(millis),
-            ..says("/start", r#"{"product": "car"}"#)
-        };
-        let web = Web::start(site.buyers_proxy(), vec![told]);
-        let mut more = allow();
-        hook(&mut more, "start", &format!("{}/start", web.url()), "");
-        site.more = more;
-        let edge = Edge::start(&site);
+    // The margin is a tenth of a second, so a machine that pauses is no judge.
+    let mut tries = (0..3).map(|_| call_with_ping_of(4_900));
+    let in_time = tries.find(|call| call.reached == "second" || !call.is_late);
+    assert!(
+        in_time.is_some_and(|call| call.reached == "second"),
+        "4.9 s did not count"
+    );
+    assert_eq!(call_with_ping_of(5_100).reached, "first", "5.1 s counted");
+}
 
-        let mut one = Sipp::buyer("buyer_answers", first).start(site.folder());
-        let mut two = Sipp::buyer("buyer_answers", second).start(site.folder());
-        let mut carrier = call(&site, "carrier_call").start(site.folder());
-        carrier.passes();
+/// How a call went whose ping took its time.
+struct Pinged {
+    /// The buyer that was called.
+    reached: String,
+    /// Whether the answer to the ping was sent later than it should have been, or somebody may have had to wait for a turn.
+    is_late: bool,
+}
 
-        assert_eq!(
-            edge.record()["attempts"][0]["buyer"],
-            reached,
-            "{millis} ms"
-        );
-        one.stop();
-        two.stop();
+/// A call that the second buyer gets if the answer to its ping counts, and the first if not.
+fn call_with_ping_of(millis: u64) -> Pinged {
+    let mut site = Site::new();
+    let first = picky(&mut site, "first", "tags = [\"product:!=car\"]");
+    let second = site.buyer("second");
+    let told = Told {
+        after: Duration::from_millis(millis),
+        ..says("/start", r#"{"product": "car"}"#)
+    };
+    let web = Web::start(site.buyers_proxy(), vec![told]);
+    let mut more = allow();
+    hook(&mut more, "start", &format!("{}/start", web.url()), "");
+    site.more = more;
+    let edge = Edge::start(&site);
+
+    let mut one = Sipp::buyer("buyer_answers", first).start(site.folder());
+    let mut two = Sipp::buyer("buyer_answers", second).start(site.folder());
+    let mut carrier = call(&site, "carrier_call").start(site.folder());
+    let mut longest_wait = Duration::ZERO;
+    while carrier.is_running() {
+        let before = Instant::now();
+        thread::sleep(Duration::from_millis(5));
+        longest_wait = longest_wait.max(before.elapsed());
+    }
+    carrier.passes();
+    one.stop();
+    two.stop();
+
+    let asked = web.asked()[0].at;
+    let took = web.answered().first().map(|sent| *sent - asked);
+    let slack = Duration::from_millis(30);
+    let record = edge.record();
+    Pinged {
+        reached: record["attempts"][0]["buyer"]
+            .as_str()
+            .expect("a buyer")
+            .to_owned(),
+        is_late: longest_wait > slack
+            || took.is_none_or(|took| took > Duration::from_millis(millis) + slack),
     }
 }
 

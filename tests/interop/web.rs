@@ -39,6 +39,7 @@ pub(crate) struct Told {
 pub(crate) struct Web {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answered: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Web {
@@ -47,14 +48,19 @@ impl Web {
         let listener = TcpListener::bind((address, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&asked);
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let notes = (Arc::clone(&asked), Arc::clone(&answered));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (notes, told) = (Arc::clone(&notes), told.clone());
-                thread::spawn(move || serve(stream, &notes, &told));
+                let ((asked, answered), told) = (notes.clone(), told.clone());
+                thread::spawn(move || serve(stream, &asked, &answered, &told));
             }
         });
-        Self { address, asked }
+        Self {
+            address,
+            asked,
+            answered,
+        }
     }
 
     /// `http://127.0.0.1:1234`.
@@ -65,6 +71,11 @@ impl Web {
     /// All requests so far, in order.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("nobody panics").clone()
+    }
+
+    /// When each answer so far had been sent, in order.
+    pub(crate) fn answered(&self) -> Vec<Instant> {
+        self.answered.lock().expect("nobody panics").clone()
     }
 
     /// So many requests, as soon as they are there.
@@ -84,7 +95,12 @@ impl Web {
     }
 }
 
-fn serve(stream: TcpStream, notes: &Mutex<Vec<Asked>>, told: &[Told]) {
+fn serve(
+    stream: TcpStream,
+    notes: &Mutex<Vec<Asked>>,
+    answered: &Mutex<Vec<Instant>>,
+    told: &[Told],
+) {
     let mut writer = stream.try_clone().expect("a second hand");
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader) {
@@ -104,6 +120,7 @@ fn serve(stream: TcpStream, notes: &Mutex<Vec<Asked>>, told: &[Told]) {
         if writer.write_all(answer.as_bytes()).is_err() {
             return;
         }
+        answered.lock().expect("nobody panics").push(Instant::now());
     }
 }
 
