@@ -3,7 +3,7 @@
 //!
 //! The edge serves the host that each request is addressed to and lists the sender, as in the test of the engine alone.
 //! Messages that share a Call-ID or a branch go to different edges, for a second one would be a repetition of the first.
-//! After each message an OPTIONS must be answered within a second. As the edge answers what comes along one socket in
+//! After each message an OPTIONS must be answered, within a second as a rule. As the edge answers what comes along one socket in
 //! order, all that comes before that answer is the message's own; there is no other wait for silence.
 //!
 //! Where the collection is missing, the tests say so and pass.
@@ -42,8 +42,11 @@ const DISAGREEMENTS: &[(&str, &str)] = &[];
 /// The same over TCP.
 const STREAM_DISAGREEMENTS: &[(&str, &str)] = &[];
 
-/// Within this time an OPTIONS must be answered.
+/// Within this time 99 of 100 OPTIONS must be answered. A stream on which none was so far is taken to be spoilt.
 const ALIVE: Duration = Duration::from_secs(1);
+
+/// Within this time each must be, also on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Messages of one edge that are tried at once: those that spoil their stream take long.
 const AT_ONCE: usize = 16;
@@ -103,7 +106,7 @@ fn judge_all(
     answers: fn(SocketAddrV4, &[u8]) -> Answers,
 ) {
     let mut found = BTreeMap::new();
-    let mut slowest = Duration::ZERO;
+    let mut times = Vec::new();
     let groups = groups(corpus);
     for group in &groups {
         let mut site = Site::new();
@@ -128,8 +131,8 @@ fn judge_all(
         });
         for (specimen, got) in group.iter().zip(all) {
             let name = specimen.name.as_str();
-            assert!(got.alive < ALIVE, "no answer to an OPTIONS after {name}");
-            slowest = slowest.max(got.alive);
+            assert!(got.alive < PATIENCE, "no answer to an OPTIONS after {name}");
+            times.push(got.alive);
             let expect = expected(&specimen.expect);
             if !agrees(&expect, &got.statuses) {
                 let why = format!("{:?}, but expected: {expect}", got.statuses);
@@ -138,12 +141,16 @@ fn judge_all(
         }
     }
 
+    times.sort();
+    let most = times[(times.len() - 1) * 99 / 100];
     show(&format!(
-        "{} messages to {} edges, {} disagreements, the slowest OPTIONS took {slowest:?}",
+        "{} messages to {} edges, {} disagreements, the slowest OPTIONS took {:?}, 99 of 100 at most {most:?}",
         corpus.len(),
         groups.len(),
-        found.len()
+        found.len(),
+        times[times.len() - 1],
     ));
+    assert!(most < ALIVE, "1 of 100 OPTIONS took {most:?} or more");
     let names: BTreeSet<&str> = found.keys().copied().collect();
     let listed: BTreeSet<&str> = listed.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, listed, "in detail: {found:#?}");
@@ -193,7 +200,7 @@ fn marks(bytes: &[u8]) -> BTreeSet<String> {
 struct Answers {
     /// To the message itself, in order.
     statuses: Vec<u16>,
-    /// How long the OPTIONS behind it took, at most [`ALIVE`].
+    /// How long the OPTIONS behind it took, at most [`PATIENCE`].
     alive: Duration,
 }
 
@@ -206,7 +213,7 @@ fn over_udp(edge: SocketAddrV4, message: &[u8]) -> Answers {
 
     let mut statuses = Vec::new();
     let mut buffer = vec![0; 65536];
-    while let Some(left) = left(start, ALIVE) {
+    while let Some(left) = left(start, PATIENCE) {
         socket.set_read_timeout(Some(left)).expect("a limit");
         let Ok(count) = socket.recv(&mut buffer) else {
             continue;
@@ -218,26 +225,27 @@ fn over_udp(edge: SocketAddrV4, message: &[u8]) -> Answers {
         }
         statuses.extend(status(&text));
     }
-    let alive = ALIVE;
+    let alive = PATIENCE;
     Answers { statuses, alive }
 }
 
 fn over_tcp(edge: SocketAddrV4, message: &[u8]) -> Answers {
     let mut bytes = message.to_vec();
     bytes.extend(options("TCP"));
-    let (texts, took) = say(edge, &bytes);
+    let (texts, took) = say(edge, &bytes, ALIVE);
     // A message that lacks some bytes takes them from our OPTIONS; what is said of the rest is not said of the message.
     let is_ours = |text: &&String| text.contains(OUR_CALL_ID);
     let own = texts.iter().filter(|text| !is_ours(text));
     let statuses = own.filter_map(|text| status(text)).collect();
     // The message may have spoilt its stream, by claiming to be longer than it is or by being none.
-    let alive = took.unwrap_or_else(|| say(edge, &options("TCP")).1.unwrap_or(ALIVE));
+    let again = || say(edge, &options("TCP"), PATIENCE).1;
+    let alive = took.or_else(again).unwrap_or(PATIENCE);
     Answers { statuses, alive }
 }
 
 /// Writes to a connection of its own, and reads until the answer to our OPTIONS has come, the connection is closed, or
-/// [`ALIVE`] is over: the other answers, and how long that one took.
-fn say(edge: SocketAddrV4, bytes: &[u8]) -> (Vec<String>, Option<Duration>) {
+/// `limit` is over: the other answers, and how long that one took.
+fn say(edge: SocketAddrV4, bytes: &[u8], limit: Duration) -> (Vec<String>, Option<Duration>) {
     let mut stream = TcpStream::connect(edge).expect("connection");
     let start = Instant::now();
     stream.write_all(bytes).expect("written");
@@ -245,7 +253,7 @@ fn say(edge: SocketAddrV4, bytes: &[u8]) -> (Vec<String>, Option<Duration>) {
     let mut texts = Vec::new();
     let mut unread = Vec::new();
     let mut buffer = [0; 4096];
-    while let Some(left) = left(start, ALIVE) {
+    while let Some(left) = left(start, limit) {
         stream.set_read_timeout(Some(left)).expect("a limit");
         let Ok(count @ 1..) = stream.read(&mut buffer) else {
             break;
