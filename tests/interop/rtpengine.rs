@@ -5,6 +5,7 @@
 //!   somebody .3 -- RTP ---------^   ng :22222
 //! ```
 
+use std::iter;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -90,10 +91,14 @@ fn two_parties_hear_each_other_through_rtpengine_and_nobody_else() {
         stranger.send(told_caller, sequence, 99);
         stranger.send(to_second, sequence, 99);
     }
-    assert_eq!(second.heard(), [(1, 20)], "SSRC and packets at the buyer");
-    assert_eq!(caller.heard(), [(2, 20)], "SSRC and packets at the caller");
-    assert_eq!(stranger.heard(), []);
-    assert_eq!(first.heard(), []);
+    assert_eq!(second.heard(20), [(1, 20)], "SSRC and packets at the buyer");
+    assert_eq!(
+        caller.heard(20),
+        [(2, 20)],
+        "SSRC and packets at the caller"
+    );
+    assert_eq!(stranger.heard(0), []);
+    assert_eq!(first.heard(0), []);
 
     let names = names("c1", "second");
     let told = desk.ask(Some(place), Request::Query(names.clone()));
@@ -391,8 +396,6 @@ impl Phone {
     fn at(address: Ipv4Addr, port: u16) -> Self {
         let address = SocketAddrV4::new(address, port);
         let socket = UdpSocket::bind(address).expect("an address of the test's own");
-        let limit = Duration::from_millis(300);
-        socket.set_read_timeout(Some(limit)).expect("a limit");
         Self { socket, address }
     }
 
@@ -404,17 +407,26 @@ impl Phone {
         self.socket.send_to(bytes, to).expect("it is sent");
     }
 
-    /// The next packet; `None`: none comes.
+    /// The next packet, which must come; `None`: it does not.
     fn next(&self) -> Option<Vec<u8>> {
+        self.next_within(Duration::from_secs(3))
+    }
+
+    fn next_within(&self, limit: Duration) -> Option<Vec<u8>> {
+        self.socket.set_read_timeout(Some(limit)).expect("a limit");
         let mut buf = [0; 2000];
         let length = self.socket.recv(&mut buf).ok()?;
         Some(buf[..length].to_vec())
     }
 
-    /// Each SSRC that came, in order of coming, and how many packets.
-    fn heard(&self) -> Vec<(u32, usize)> {
+    /// Each SSRC that came, in order of coming, and how many packets: waits for as many as are wanted, and then whether more
+    /// come.
+    fn heard(&self, wanted: usize) -> Vec<(u32, usize)> {
+        let mut packets: Vec<_> = (0..wanted).map_while(|_| self.next()).collect();
+        let more = || self.next_within(Duration::from_millis(300));
+        packets.extend(iter::from_fn(more));
         let mut heard: Vec<(u32, usize)> = Vec::new();
-        while let Some(packet) = self.next() {
+        for packet in packets {
             assert_eq!(packet.len(), 172);
             let ssrc = u32::from_be_bytes(packet[8..12].try_into().expect("four bytes"));
             match heard.iter_mut().find(|(known, _)| *known == ssrc) {
