@@ -27,6 +27,23 @@ use crate::process::{Process, eventually, show};
 
 #[test]
 fn a_forged_stream_is_not_let_in_and_gets_nothing() {
+    for _ in 0..3 {
+        let (attacks, longest_gap) = attack_all();
+        show(&table(&attacks));
+        let wrongs = wrongs(&attacks);
+        if wrongs.is_empty() {
+            return;
+        }
+        // Who is silent for as long as a newcomer is on probation loses the place to him, and rightly. Here it was this thread
+        // that was silent, and such a run says nothing.
+        assert!(longest_gap > PROBATION, "{longest_gap:?}: {wrongs:#?}");
+        show(&format!("run again: silent for {longest_gap:?}"));
+    }
+    panic!("the machine pauses too often for this");
+}
+
+/// Plays all attacks on fresh relays: what came of each, and the longest time between two packets of a good party.
+fn attack_all() -> (Vec<Attack>, Duration) {
     let counts = Arc::new(MediaCounts::new(&Metrics::new()));
     let settings = Settings {
         threads: 1,
@@ -65,31 +82,33 @@ fn a_forged_stream_is_not_let_in_and_gets_nothing() {
         peers.push(peer);
     }
 
-    run(&mut attacks);
+    let longest_gap = run(&mut attacks);
+    (attacks, longest_gap)
+}
 
-    show(&table(&attacks));
+/// What did not go as it must.
+fn wrongs(attacks: &[Attack]) -> Vec<String> {
+    let mut wrongs = Vec::new();
     for attack in attacks.iter().filter(|attack| attack.is_ours) {
         let Attack { name, seen, .. } = attack;
         // The attacker is in a network from which the caller may come, so all that he has to be is first.
         let most = if name.contains("network") { 5 } else { 0 };
-        assert!(seen.injected <= most, "{name}: {} injected", seen.injected);
-        assert_eq!((seen.rtcp_injected, seen.rtcp_bled), (0, 0), "{name}");
-        assert!(seen.bled <= most, "{name}: {} bled", seen.bled);
+        let is_let_in = seen.injected > most || seen.rtcp_injected > 0;
+        let gets_something = seen.bled > most || seen.rtcp_bled > 0;
         // The first packets of a caller who has moved are on probation.
         let wanted = if name.contains("NAT") {
             attack.sent - 5
         } else {
             attack.sent
         };
-        assert!(
-            seen.to_buyer >= wanted && seen.to_caller >= wanted,
-            "{name}: {seen:?} of {}",
-            attack.sent
-        );
-        if attack.start > 0 {
-            assert_eq!((seen.injected, seen.bled), (0, 0), "{name}: it was settled");
+        let is_lost = seen.to_buyer < wanted || seen.to_caller < wanted;
+        let was_settled = attack.start > 0;
+        let is_unsettled = was_settled && (seen.injected, seen.bled) != (0, 0);
+        if is_let_in || gets_something || is_lost || is_unsettled {
+            wrongs.push(format!("{name}: {seen:?} of {}", attack.sent));
         }
     }
+    wrongs
 }
 
 /// How ours are set up: what it is called, whether the caller sends from another port than it announces, and from where
@@ -116,6 +135,8 @@ const LATER: u64 = 4000;
 const LENGTH: u64 = 6000;
 /// Milliseconds between two packets of a stream.
 const STEP: u64 = 20;
+/// How long a newcomer from a network must be heard at least before it is believed.
+const PROBATION: Duration = Duration::from_millis(50);
 
 /// A part of loopback that no other run on the machine has, as a rule.
 fn block() -> u8 {
@@ -255,13 +276,18 @@ impl Attack {
     }
 }
 
-/// Plays all attacks at the same time.
-fn run(attacks: &mut [Attack]) {
+/// Plays all attacks at the same time: the longest time between two packets of a good party.
+fn run(attacks: &mut [Attack]) -> Duration {
     let start = Instant::now();
+    let mut longest_gap = Duration::ZERO;
+    let mut last = start;
     for time in (0..LENGTH).step_by(STEP as usize) {
         let due = start + Duration::from_millis(time);
         thread::sleep(due.saturating_duration_since(Instant::now()));
         attacks.iter_mut().for_each(|attack| attack.send(time));
+        let sent = Instant::now();
+        longest_gap = longest_gap.max(sent - last);
+        last = sent;
         attacks.iter_mut().for_each(Attack::count);
     }
     let wanted = |attack: &Attack| attack.seen.to_caller + 5 >= attack.sent;
@@ -271,6 +297,7 @@ fn run(attacks: &mut [Attack]) {
     });
     thread::sleep(Duration::from_millis(200));
     attacks.iter_mut().for_each(Attack::count);
+    longest_gap
 }
 
 /// A call of our relay's.
