@@ -24,9 +24,9 @@ fn what_sipp_plays_comes_out_bit_for_bit() {
         return;
     };
     for (name, time, digits) in [
-        ("g711a.pcap", 9000, ""),
-        ("dtmf_2833_5.pcap", 1500, "5"),
-        ("dtmf_2833_pound.pcap", 1500, "#"),
+        ("g711a.pcap", 10_000, ""),
+        ("dtmf_2833_5.pcap", 2500, "5"),
+        ("dtmf_2833_pound.pcap", 2500, "#"),
     ] {
         let file = corpus.join("media").join(name);
         let capture = fs::read(&file).expect("a capture");
@@ -48,7 +48,7 @@ fn what_sipp_plays_comes_out_bit_for_bit_of_a_shared_port() {
     let file = corpus.join("media/dtmf_2833_5.pcap");
     let sent = payloads(&fs::read(&file).expect("a capture"));
 
-    let (heard, record) = play(&file, Duration::from_millis(1500), SHARED);
+    let (heard, record) = play(&file, Duration::from_millis(2500), SHARED);
 
     comes_out("shared", &sent, &heard, (&record, "5"));
 }

@@ -96,7 +96,7 @@ impl Sipp {
         self
     }
 
-    /// Plays the RTP of a capture while it talks, from 200 ms after its ACK: at once, the first packet could be faster than
+    /// Plays the RTP of a capture while it talks, from a second after its ACK: at once, the first packet could be faster than
     /// the edge's word to its media threads of where the buyer listens.
     pub(crate) fn plays(mut self, capture: &Path) -> Self {
         self.plays = Some(capture.to_owned());
@@ -176,7 +176,7 @@ impl Sipp {
         }
         if let Some(capture) = &self.plays {
             let play = format!(
-                "<pause milliseconds=\"200\"/>\n  <nop><action><exec play_pcap_audio=\"{}\"/></action></nop>\n  <pause/>",
+                "<pause milliseconds=\"1000\"/>\n  <nop><action><exec play_pcap_audio=\"{}\"/></action></nop>\n  <pause/>",
                 capture.display()
             );
             assert!(text.contains("<pause/>"), "{} does not talk", self.scenario);
