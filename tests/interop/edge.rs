@@ -1,5 +1,6 @@
 //! The edge under test: the built binary, its records and its metrics.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::Read as _;
 use std::io::Write as _;
@@ -7,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +22,8 @@ pub(crate) struct Edge {
     process: Process,
     address: Ipv4Addr,
     records: PathBuf,
+    /// How many there were when a test last asked for all of them.
+    given: Cell<Option<usize>>,
 }
 
 impl Edge {
@@ -32,6 +36,7 @@ impl Edge {
             process: Process::start(&name, &mut command, site.folder(), "strowger"),
             address: site.edge(),
             records: site.records(),
+            given: Cell::new(None),
         };
 
         let mut is_running = true;
@@ -68,6 +73,7 @@ impl Edge {
             "call records: {records:#?}; the edge said:\n{}",
             self.process.said()
         );
+        self.given.set(Some(count));
         records
     }
 
@@ -81,7 +87,7 @@ impl Edge {
             .collect()
     }
 
-    /// Asserts that no call is left.
+    /// Asserts that no call is left, and that no record has come beside those that were given.
     pub(crate) fn holds_no_call(&self) {
         let mut calls = f64::NAN;
         let is_empty = eventually(Duration::from_secs(10), || {
@@ -89,6 +95,12 @@ impl Edge {
             calls == 0.0
         });
         assert!(is_empty, "{calls} calls are left:\n{}", self.metrics());
+        if let Some(given) = self.given.get() {
+            // Records gather for half as long before they are written.
+            thread::sleep(Duration::from_millis(100));
+            let records = self.records_now();
+            assert_eq!(records.len(), given, "call records: {records:#?}");
+        }
     }
 
     /// Asserts that no transaction is left once the longest timers have run out.

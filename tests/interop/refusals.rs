@@ -39,7 +39,7 @@ fn an_unknown_number_gets_404_and_a_record() {
 fn an_unlisted_address_gets_403_and_reaches_nobody() {
     let mut site = Site::new();
     let buyer = site.buyer("first");
-    let edge = Edge::start(&site);
+    let mut edge = Edge::start(&site);
 
     let mut buyer = Sipp::buyer("buyer_answers", buyer).start(site.folder());
     let mut carrier = Sipp::carrier("carrier_refused", site.stranger(), site.edge())
@@ -51,15 +51,16 @@ fn an_unlisted_address_gets_403_and_reaches_nobody() {
 
     assert!(buyer.messages().is_empty(), "{}", buyer.flow());
     buyer.stop();
-    assert!(edge.records_now().is_empty(), "a refusal is no call");
     edge.holds_no_call();
+    edge.stops();
+    assert!(edge.records_now().is_empty(), "a refusal is no call");
 }
 
 #[test]
 fn a_wrong_password_never_gets_through() {
     let mut site = Site::new();
     let buyer = site.buyer("first");
-    let edge = Edge::start(&site);
+    let mut edge = Edge::start(&site);
 
     let mut buyer = Sipp::buyer("buyer_answers", buyer).start(site.folder());
     let mut carrier = digest_call(&site, "carrier_digest_refused", BY_DIGEST, "guessed")
@@ -69,8 +70,9 @@ fn a_wrong_password_never_gets_through() {
 
     assert!(buyer.messages().is_empty(), "{}", buyer.flow());
     buyer.stop();
-    assert!(edge.records_now().is_empty(), "a refusal is no call");
     edge.holds_no_call();
+    edge.stops();
+    assert!(edge.records_now().is_empty(), "a refusal is no call");
 }
 
 #[test]
@@ -95,7 +97,8 @@ fn the_callers_x_ph_headers_are_removed_however_disguised() {
 /// The first edge's buyer is the second edge, whose buyer is the first: two nodes of one site.
 #[test]
 fn a_call_that_goes_round_within_a_site_is_refused_as_a_loop() {
-    let (_sites, edge, other) = a_ring_of_two_edges("one-secret-for-both", "one-secret-for-both");
+    let (_sites, edge, mut other) =
+        a_ring_of_two_edges("one-secret-for-both", "one-secret-for-both");
 
     let record = edge.record();
     assert_eq!(
@@ -104,6 +107,7 @@ fn a_call_that_goes_round_within_a_site_is_refused_as_a_loop() {
         "{record:#}"
     );
     assert_eq!(record["attempts"][0]["status"], 482);
+    other.stops();
     assert!(other.records_now().is_empty(), "a refusal is no call");
 }
 
