@@ -1,10 +1,12 @@
 //! A judge: an official library in a process of its own, installed where builds go, and asked by lines of JSON.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ pub(crate) struct Judge {
     name: &'static str,
     child: Child,
     asks: ChildStdin,
-    says: BufReader<ChildStdout>,
+    says: Receiver<String>,
 }
 
 impl Judge {
@@ -29,7 +31,7 @@ impl Judge {
                     run(
                         Command::new("python3").args(["-m", "venv"]).arg(&folder),
                         "python3-venv",
-                    );
+                    )?;
                 }
                 let mut pip = Command::new(folder.join("bin/python"));
                 let quiet = ["install", "--quiet", "--upgrade"];
@@ -38,7 +40,7 @@ impl Judge {
                         .args(quiet)
                         .args(packages),
                     "python3-pip",
-                );
+                )
             });
             folder
         });
@@ -61,7 +63,7 @@ impl Judge {
                     "--no-audit",
                     "--ignore-scripts",
                 ];
-                run(npm.current_dir(&folder).args(quiet).arg(package), "npm");
+                run(npm.current_dir(&folder).args(quiet).arg(package), "npm")
             });
             // Node.js looks for libraries beside the script.
             fs::copy(script("judge.js"), folder.join("judge.js")).expect("the script is copied");
@@ -79,7 +81,13 @@ impl Judge {
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = pipes.spawn().expect("the judge starts");
         let asks = child.stdin.take().expect("its input");
-        let says = BufReader::new(child.stdout.take().expect("its output"));
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let (tell, says) = channel();
+        thread::spawn(move || {
+            let _ = lines
+                .map_while(Result::ok)
+                .try_for_each(|line| tell.send(line));
+        });
         Self {
             name,
             child,
@@ -112,8 +120,8 @@ impl Judge {
         question["ask"] = what.into();
         let said = writeln!(self.asks, "{question}").and_then(|()| self.asks.flush());
         said.expect("the judge listens");
-        let mut line = String::new();
-        self.says.read_line(&mut line).expect("the judge answers");
+        let line = self.says.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|error| panic!("{}, asked for {what}: {error}", self.name));
         serde_json::from_str(&line).unwrap_or_else(|_| json!({"error": line}))
     }
 }
@@ -139,8 +147,9 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Installs packages if that was never done, or not today: the judge is the library of the day.
-fn install(folder: &Path, packages: &[&str], how: impl FnOnce()) {
+/// Installs packages if that was never done, or not today: the judge is the library of the day, or of the last day on which it
+/// could be had.
+fn install(folder: &Path, packages: &[&str], how: impl FnOnce() -> Result<(), String>) {
     let (mark, packages) = (folder.join("installed"), packages.join(" "));
     let is_all = fs::read_to_string(&mark).is_ok_and(|there| there == packages);
     let installed = fs::metadata(&mark).and_then(|mark| mark.modified()).ok();
@@ -148,22 +157,62 @@ fn install(folder: &Path, packages: &[&str], how: impl FnOnce()) {
     if is_all && age.is_some_and(|age| age < DAY) {
         return;
     }
-    how();
-    fs::write(mark, packages).expect("the mark is written");
+    match how() {
+        Ok(()) => fs::write(mark, packages).expect("the mark is written"),
+        Err(why) => {
+            assert!(is_all, "{why}");
+            // Written like this it is seen though the test passes.
+            let days = age.map_or(0, |age| age.as_secs() / DAY.as_secs());
+            let _ = writeln!(
+                io::stderr(),
+                "{packages}: those of {days} days ago are used, for there are none of today: {why}"
+            );
+        }
+    }
 }
 
-fn run(command: &mut Command, package: &str) {
+fn run(command: &mut Command, package: &str) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| {
         panic!("cannot start {program}: {error}; install it with: apt-get install {package}")
     });
-    assert!(
-        output.status.success(),
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
         "{command:?} failed, perhaps for want of {package}:\n{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
-    );
+    ))
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long it may take over an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_cannot_be_had_today_is_taken_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mark = folder.path().join("installed");
+    fs::write(&mark, "one two").expect("a mark");
+    let long_ago = SystemTime::now() - 3 * DAY;
+    let file = fs::File::options().write(true).open(&mark);
+    let set = file.and_then(|file| file.set_modified(long_ago));
+    set.expect("the time is set");
+
+    install(folder.path(), &["one", "two"], || Err("offline".to_owned()));
+
+    let modified = fs::metadata(&mark).and_then(|mark| mark.modified());
+    assert_eq!(modified.expect("a time"), long_ago, "to be tried again");
+}
+
+#[test]
+#[should_panic(expected = "offline")]
+fn what_was_never_whole_is_no_judge() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("installed"), "one").expect("a mark");
+
+    install(folder.path(), &["one", "two"], || Err("offline".to_owned()));
+}
