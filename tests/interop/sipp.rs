@@ -143,6 +143,8 @@ impl Sipp {
         command.arg("-sf").arg(&file);
         command.args(["-i", &own, "-p", "5060", "-ci", &own, "-mi", &own]);
         command.args(["-nostdin", "-d", "300", "-timeout", "60", "-timeout_error"]);
+        // Without this it has room for 64 KiB, and a short pause of it is many lost messages; the kernel grants what it may.
+        command.args(["-buff_size", "1048576"]);
         command
             .arg("-trace_msg")
             .arg("-message_file")
