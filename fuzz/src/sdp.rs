@@ -128,8 +128,11 @@ fn check_told(heard: &[u8], told: &[u8]) {
             continue;
         };
         let address: IpAddr = address;
+        // Who names our own address is told of it all the same.
+        let is_ours = [OWN_4.into(), OWN_6.into()].contains(&address);
         assert!(
             address.is_unspecified()
+                || is_ours
                 || !told.lines().iter().any(|line| names(line.value(), address))
         );
     }
