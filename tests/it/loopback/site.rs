@@ -128,7 +128,7 @@ pub(crate) fn closed_port() -> SocketAddr {
 /// Asks over HTTP; returns status and body.
 pub(crate) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(6 * PATIENCE)).unwrap();
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n"

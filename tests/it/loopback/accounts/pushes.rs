@@ -3,6 +3,7 @@
 use std::thread;
 
 use serde_json::{Value, json};
+use strowger::types::moment::Moment;
 
 use super::{Member, Office};
 use crate::loopback::process::awaits;
@@ -49,7 +50,8 @@ fn pushes_at_once_leave_one_state_at_both_sides() {
         let shown = shown.iter().find(|one| one["id"] == **sid).unwrap();
         // The last one that was written down was answered, and by the same as whoever asks now.
         let own = answers.iter().filter(|one| one["id"] == **sid);
-        let last = own.max_by_key(|one| one["changed"].as_str().unwrap().to_owned());
+        let when = |one: &Value| one["changed"].as_str().unwrap().parse::<Moment>().unwrap();
+        let last = own.max_by_key(|one| when(one));
         let last = last.unwrap();
         assert_eq!(last["mode"], shown["mode"]);
         assert_eq!(last["users"], shown["users"]);
