@@ -258,8 +258,17 @@ fn holds(text: &[u8], secret: &[u8]) -> bool {
     if has_letters && parts.any(|part| part.eq_ignore_ascii_case(secret)) {
         return true;
     }
+    let Some(secret) = address_6(secret) else {
+        return false;
+    };
     let mut words = text.split(|byte| byte.is_ascii_whitespace() || b",;=/[]".contains(byte));
-    address_6(secret).is_some_and(|secret| words.any(|word| address_6(word) == Some(secret)))
+    words.any(|word| {
+        // Behind the name of an attribute, perhaps.
+        let behind = memchr::memchr(b':', word).and_then(|at| word.get(at + 1..));
+        [Some(word), behind]
+            .map(|text| text.and_then(address_6))
+            .contains(&Some(secret))
+    })
 }
 
 fn address_6(text: &[u8]) -> Option<Ipv6Addr> {
@@ -384,6 +393,7 @@ mod tests {
             "a=x 2001:DB8::1A",
             "a=x:[2001:db8:0:0::001a]",
             "a=2001:0db8::1A/64",
+            "a=x:2001:db8:0::1a",
         ] {
             let told = rewritten(&format!("{head}{hidden}\r\na=x 2001:db8::1b\r\n"));
             assert!(told.ends_with("t=0 0\r\na=x 2001:db8::1b\r\n"), "{told}");
