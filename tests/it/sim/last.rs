@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strowger::call::output::Gauges;
-use strowger::routing::campaign::{Answer, Campaign, Exit, Route, Signal, Waiting};
-use strowger::routing::caps::Caps;
+use strowger::routing::campaign::{Answer, Campaign, Exit, Route, Signal};
 
 use super::desk::{
     ANSWER, Desk, OFFER, Said, Talk, ack_of_failure, answer, buyer, caller_request, find, invite,
@@ -15,18 +14,11 @@ use super::desk::{
 use super::media;
 use super::policy::{CARRIER, PolicySpec};
 use super::text::Msg;
+use super::waiting::{self, room};
 
 const NOTHING: [&str; 0] = [];
 /// Of another buyer.
 const OTHER: &str = "v=0\r\no=eve 1 1 IN IP4 198.51.100.11\r\ns=-\r\n";
-
-fn room() -> Waiting {
-    Waiting {
-        time: Duration::from_secs(60),
-        most: 2,
-        signal: Signal::Queued,
-    }
-}
 
 /// Buyer 0 for those who call; `change` has a route to buyer 1.
 fn desk(change: impl FnOnce(&mut Campaign, Route)) -> Desk {
@@ -68,21 +60,7 @@ fn without_offer() -> Msg {
 
 /// A call of the first of two buyers, who take one each.
 fn with_room() -> Talk {
-    let mut buyers = specs(2);
-    for buyer in &mut buyers {
-        buyer.caps = Caps {
-            max_calls: Some(1),
-            max_cps: None,
-        };
-    }
-    let spec = PolicySpec {
-        lines: vec![buyers],
-        ..PolicySpec::default()
-    };
-    let mut talk = Talk::unacknowledged(Desk::changed(&spec, |policy| {
-        let campaign = Arc::get_mut(&mut policy.directory.campaigns[0]);
-        campaign.expect("nobody else has it").waiting = Some(room());
-    }));
+    let mut talk = Talk::unacknowledged(waiting::desk(2, |_| {}));
     let ack = talk.caller("ACK", 1);
     assert_eq!(ladder(&talk.caller_says(&ack)), NOTHING);
     talk
@@ -134,7 +112,7 @@ fn where_the_edge_relays_early_media_passes_though_the_call_may_wait() {
     };
     let mut desk = Desk::changed(&spec, |policy| {
         let campaign = Arc::get_mut(&mut policy.directory.campaigns[0]);
-        campaign.expect("nobody else has it").waiting = Some(room());
+        campaign.expect("nobody else has it").waiting = Some(room(Signal::Queued));
     });
     let mut invite = invite();
     invite.body = media::sdp("ann", "192.0.2.10:30000", "");
@@ -194,7 +172,7 @@ fn who_has_no_buyer_after_it_hears_early_media() {
         |campaign, route| campaign.exits.all_capped = Some(Exit::Dial(route)),
         |campaign, _| {
             campaign.exits.no_answer = reject();
-            campaign.waiting = Some(room());
+            campaign.waiting = Some(room(Signal::Queued));
         },
     ] {
         let mut desk = desk(change);
@@ -233,7 +211,7 @@ fn only_the_last_buyer_of_the_last_exit_may_bring_its_offer_early() {
 
 #[test]
 fn nobody_may_bring_its_offer_early_whose_caller_may_wait() {
-    let mut desk = desk(|campaign, _| campaign.waiting = Some(room()));
+    let mut desk = desk(|campaign, _| campaign.waiting = Some(room(Signal::Queued)));
     let offered = find(&desk.say(CARRIER, &without_offer()), "b0 INVITE");
 
     assert_eq!(offered.first("Supported"), None);

@@ -29,7 +29,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const NOTHING: [&str; 0] = [];
 
 /// So many buyers that take one call each, and a room.
-fn desk(buyers: usize, change: impl FnOnce(&mut Campaign)) -> Desk {
+pub(super) fn desk(buyers: usize, change: impl FnOnce(&mut Campaign)) -> Desk {
     let mut buyers = specs(buyers);
     for buyer in &mut buyers {
         buyer.caps = Caps {
@@ -49,7 +49,7 @@ fn desk(buyers: usize, change: impl FnOnce(&mut Campaign)) -> Desk {
     })
 }
 
-fn room(signal: Signal) -> Waiting {
+pub(super) fn room(signal: Signal) -> Waiting {
     Waiting {
         time: MINUTE,
         most: 2,
