@@ -107,13 +107,9 @@ fn play(capture: &Path, time: Duration, terms: &'static str) -> (Vec<Vec<u8>>, s
     let record = edge.record();
     is_completed(&record, "first", "caller");
     edge.holds_no_call();
-    let own_in_use = edge.sum_of("strowger_media_ports{state=\"resting\"}");
-    assert_eq!(
-        own_in_use == 0.0,
-        terms == SHARED,
-        "{own_in_use} pairs rest"
-    );
-    assert_eq!(edge.sum_of("strowger_media_shared_addresses"), 0.0);
+    let own = "strowger_media_ports{state=\"resting\"}";
+    edge.shows(own, |resting| (resting == 0.0) == (terms == SHARED));
+    edge.shows("strowger_media_shared_addresses", |heard| heard == 0.0);
     (heard, record)
 }
 

@@ -112,6 +112,17 @@ impl Edge {
         self.holds_no_call();
     }
 
+    /// Asserts that the sum of the samples whose line begins with `start` is as it should be, now or soon: who has heard the end of
+    /// a call may ask before the edge has heard of it.
+    pub(crate) fn shows(&self, start: &str, is_right: impl Fn(f64) -> bool) {
+        let mut sum = f64::NAN;
+        let is_so = eventually(Duration::from_secs(10), || {
+            sum = self.sum_of(start);
+            is_right(sum)
+        });
+        assert!(is_so, "{start} is {sum} in:\n{}", self.metrics());
+    }
+
     /// Sum of the samples whose line begins with `start`.
     ///
     /// # Panics

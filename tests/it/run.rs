@@ -7,27 +7,75 @@ use std::path::Path;
 use std::process::Command;
 
 const WELL: &str = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured";
+const BAD: &str = "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured";
+/// What is said at the end of `BAD`.
+const NAMES: &str =
+    "\\nfailures:\\n\\n---- a::one stdout ----\\n    left alone\\n\\nfailures:\\n    a::one\\n\\n";
 
 #[test]
 fn all_that_ran_is_added_up() {
     let (code, end) = run(&format!("echo '{WELL}'; echo '{WELL}'"));
 
+    // The library, the documentation, and what has real clocks.
     assert_eq!(
         (code, &*end),
-        (Some(0), "== 6 tests ran, 0 failed, 2 ignored")
+        (Some(0), "== 24 tests ran, 0 failed, 8 ignored")
     );
 }
 
 #[test]
 fn one_failure_of_many_is_a_failure() {
-    let bad = "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured";
-
-    let (code, end) = run(&format!("echo '{bad}'; echo '{WELL}'; exit 101"));
+    let (code, end) = run(&format!(
+        "echo '{WELL}'; case $* in *--lib*) echo '{BAD}'; exit 101 ;; esac"
+    ));
 
     assert_eq!(
         (code, &*end),
-        (Some(1), "== 7 tests ran, 1 failed, 1 ignored")
+        (Some(1), "== 16 tests ran, 1 failed, 4 ignored")
     );
+}
+
+#[test]
+fn what_fails_beside_others_and_passes_alone_is_named() {
+    let alone = "echo 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured'";
+    let script = format!(
+        "case $* in *'it -- --test-threads 1 --exact a::one'*) {alone} ;;
+        *--test' 'it*) printf '{NAMES}'; echo '{BAD}'; exit 101 ;; *) echo '{WELL}' ;; esac"
+    );
+
+    let (code, said) = run_for("60", &script);
+
+    assert_eq!(code, Some(0), "{said}");
+    let end: Vec<_> = said.lines().rev().take(2).collect();
+    assert_eq!(
+        end,
+        [
+            "== 13 tests ran, 0 failed, 3 ignored",
+            "== failed beside others and passed alone: a::one"
+        ]
+    );
+}
+
+#[test]
+fn what_fails_alone_too_has_failed() {
+    let fails = format!("printf '{NAMES}'; echo '{BAD}'; exit 101");
+    // Again; as one of so many that something else is wrong; without saying which; and nobody of that name.
+    for script in [
+        format!("case $* in *--test' 'it*) {fails} ;; esac"),
+        format!(
+            "case $* in *--exact*) ;; *--test' 'it*) printf '{NAMES}    b\\n    c\\n    d\\n    e\\n    f\\n'; \
+             echo '{BAD}' | sed 's/1 failed/6 failed/'; exit 101 ;; esac"
+        ),
+        format!("case $* in *--exact*) ;; *--test' 'it*) echo '{BAD}'; exit 101 ;; esac"),
+        format!(
+            "case $* in *--exact*) echo 'test result: ok. 0 passed' ;; *--test' 'it*) {fails} ;; esac"
+        ),
+    ] {
+        let (code, said) = run_for("60", &format!("{script}; echo '{WELL}'"));
+
+        assert_eq!(code, Some(1), "{script}\n{said}");
+        assert!(!said.contains("passed alone"), "{said}");
+    }
 }
 
 #[test]
@@ -49,7 +97,7 @@ fn a_process_that_is_left_behind_is_a_failure_and_ended() {
     let id = folder.path().join("id");
 
     let (code, _) = run(&format!(
-        "sleep 600 & echo $! > {}; echo '{WELL}'",
+        "case $* in *--lib*) sleep 600 & echo $! > {} ;; esac; echo '{WELL}'",
         id.display()
     ));
 
@@ -69,10 +117,11 @@ fn tests_that_hang_are_given_up() {
 
 /// Runs it with a `cargo` whose `test` does what `script` says; the exit code and the last line.
 fn run(script: &str) -> (Option<i32>, String) {
-    run_for("60", script)
+    let (code, said) = run_for("60", script);
+    (code, said.lines().last().unwrap_or_default().to_owned())
 }
 
-/// As [`run`], with a limit in seconds.
+/// As [`run`], with a limit in seconds; the exit code and all that is said.
 fn run_for(limit: &str, script: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     // Nothing is to be installed by the way.
@@ -91,8 +140,7 @@ fn run_for(limit: &str, script: &str) -> (Option<i32>, String) {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    let end = said.lines().last().unwrap_or_default().to_owned();
-    (output.status.code(), end)
+    (output.status.code(), said)
 }
 
 fn write(path: &Path, script: &str) {

@@ -21,7 +21,7 @@ use strowger::store::{Options, Store};
 use strowger::types::moment::Moment;
 
 use super::process::{LIMIT, Process};
-use super::site::{Site, header};
+use super::site::{Site, header, http_get};
 use crate::sim::dice::Dice;
 
 /// Calls that the first buyer takes for each kill, so that it is full before the end.
@@ -66,6 +66,7 @@ fn a_kill_at_any_point_loses_nothing_and_doubles_nothing() {
     let mut process = Process::start(&site);
     let records = records(&site);
     web.awaits(&records);
+    delivers_all(&process);
     process.signal(libc::SIGTERM);
     assert_eq!(process.exit_code(), Some(0));
 
@@ -165,6 +166,23 @@ url = "http://{web}/report?u=[call_uuid]"
 fn own_address() -> SocketAddr {
     let [.., high, low] = process::id().to_be_bytes();
     SocketAddr::from(([127, 35, high, low.max(1)], 25_060))
+}
+
+/// Waits until nothing is left to deliver: what the web has heard before a kill the edge may not know, and tell again.
+fn delivers_all(process: &Process) {
+    let until = clock::now() + LIMIT;
+    loop {
+        let (_, text) = http_get(process.http, "/metrics");
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("strowger_deliveries{"));
+        let left: Vec<_> = lines.filter(|line| !line.ends_with(" 0")).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(clock::now() < until, "{left:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn records(site: &Site) -> Vec<serde_json::Value> {
@@ -298,11 +316,14 @@ impl Web {
             .collect()
     }
 
-    /// Waits until each of these calls was reported.
+    /// Waits until each of these calls was reported, as long as more and more are.
     fn awaits(&self, records: &[serde_json::Value]) {
-        let until = clock::now() + Duration::from_secs(20);
+        let (mut until, mut heard) = (clock::now() + LIMIT, 0);
         loop {
             let calls = self.calls();
+            if calls.len() > heard {
+                (until, heard) = (clock::now() + LIMIT, calls.len());
+            }
             let missing = records
                 .iter()
                 .filter(|record| !calls.contains(text(record, "uuid")));
