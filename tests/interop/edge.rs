@@ -90,7 +90,8 @@ impl Edge {
     /// Asserts that no call is left, and that no record has come beside those that were given.
     pub(crate) fn holds_no_call(&self) {
         let mut calls = f64::NAN;
-        let is_empty = eventually(Duration::from_secs(10), || {
+        // A BYE that a busy peer does not answer is sent again for so long (RFC 3261 §17.1.2.2, timer F).
+        let is_empty = eventually(Duration::from_secs(32), || {
             calls = self.sum_of("strowger_calls{");
             calls == 0.0
         });
