@@ -101,6 +101,7 @@ pub(super) const NODE: Shape = Shape {
         "name",
         "shards",
         "gather",
+        "gso",
         "drain_limit",
         "directory",
         "secret",

@@ -125,6 +125,8 @@ pub struct Node {
     pub drain_limit: Duration,
     /// Time between a shard's looks at its sockets, under load.
     pub gather: Duration,
+    /// UDP messages alike in length and destination may be given to the kernel as one.
+    pub gso: bool,
 }
 
 /// Bounds of TCP and TLS connections.

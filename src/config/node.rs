@@ -51,6 +51,7 @@ pub(super) fn read<'d>(root: &Section<'d>, desk: &mut Desk<'_>) -> Read<'d> {
             gather: node.map_or(GATHER, |node| {
                 node.duration("gather", GATHER, Duration::ZERO..=millis(20), desk)
             }),
+            gso: node.is_none_or(|node| node.flag("gso", true, desk)),
             drain_limit: node.map_or(DRAIN_LIMIT, |node| {
                 node.duration("drain_limit", DRAIN_LIMIT, Duration::ZERO..=DAY, desk)
             }),

@@ -19,6 +19,7 @@ fn the_smallest_configuration_has_every_default() {
             shards: 1,
             drain_limit: Duration::from_secs(600),
             gather: Duration::from_millis(2),
+            gso: true,
         }
     );
     assert_eq!(settings.http.bind, None);

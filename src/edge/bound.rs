@@ -63,9 +63,9 @@ fn settle(listener: &mut Listener, bound: SocketAddr) {
     }
 }
 
-/// The sockets of a shard, as it reads them.
-pub(super) fn ports(sockets: Vec<(ListenerId, UdpSocket)>) -> Vec<Port> {
-    let port = |(listener, socket)| Port::new(socket, listener);
+/// The sockets of a shard, as it reads them; `has_trains` as [`Port::new`] takes it.
+pub(super) fn ports(sockets: Vec<(ListenerId, UdpSocket)>, has_trains: bool) -> Vec<Port> {
+    let port = |(listener, socket)| Port::new(socket, listener, has_trains);
     sockets.into_iter().map(port).collect()
 }
 

@@ -784,7 +784,7 @@ mod tests {
             let (other, other_inbox) = inbox(Poll::new().unwrap().registry(), Token(1)).unwrap();
             let metrics = Arc::new(Metrics::new());
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let ports = vec![Port::new(socket, ListenerId(0))];
+            let ports = vec![Port::new(socket, ListenerId(0), true)];
             let tally = Tally::new(Arc::clone(&metrics));
             let policy = Arc::new(minimal());
             let guard = Guard::new(clock::now(), [7; 16], (ShardId(0), 2), policy);

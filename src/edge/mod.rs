@@ -334,7 +334,7 @@ impl Edge {
             let effects = Effects::new(
                 ShardId(id),
                 Ways {
-                    ports: ports(sockets),
+                    ports: ports(sockets, edge.node.gso),
                     lines: edge.streams.as_ref().map(Streams::lines),
                     shards: mailboxes.clone(),
                     media: edge.planes.relay(&door.mailbox),

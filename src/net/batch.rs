@@ -15,6 +15,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::time::Duration;
 
+use crate::net::icmp;
+use crate::net::trains;
+use crate::net::trains::Run;
+
 /// Datagrams received per call at most.
 pub(super) const RECEIVE_BATCH: usize = 64;
 
@@ -209,51 +213,63 @@ impl Drop for Inbound {
 
 /// The arrays that one `sendmmsg` reads.
 pub(super) struct Outbound {
+    runs: Vec<Run>,
+    /// One per run.
     names: Vec<Name>,
+    /// One per message.
     parts: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// One per run, where the kernel reads where to cut a train.
+    cuts: Vec<Cut>,
+}
+
+/// A control message: after how many bytes a train is to be cut, again and again.
+#[repr(C)]
+struct Cut {
+    head: libc::cmsghdr,
+    /// Where `CMSG_DATA` of the head is.
+    length: u16,
 }
 
 impl Outbound {
     pub(super) fn new() -> Self {
         Self {
+            runs: Vec::with_capacity(SEND_BATCH),
             names: Vec::with_capacity(SEND_BATCH),
             parts: Vec::with_capacity(SEND_BATCH),
             headers: Vec::with_capacity(SEND_BATCH),
+            cuts: Vec::with_capacity(SEND_BATCH),
         }
     }
 
     /// Sends the first [`SEND_BATCH`] of `messages` without waiting, and says how many went. An error
-    /// is always the first message's.
+    /// is always the first message's, or its train's: `has_trains` says whether those side by side that are alike go as [trains].
     pub(super) fn send<'m>(
         &mut self,
         socket: BorrowedFd<'_>,
         messages: impl Iterator<Item = (SocketAddr, &'m [u8])>,
+        has_trains: bool,
     ) -> io::Result<usize> {
+        self.runs.clear();
         self.names.clear();
         self.parts.clear();
-        self.headers.clear();
-        let mut lengths = [0; SEND_BATCH];
-        for ((remote, bytes), length) in messages.zip(&mut lengths) {
-            let (name, room) = Name::write(remote);
-            *length = room;
-            self.names.push(name);
+        for (remote, bytes) in messages.take(SEND_BATCH) {
             self.parts.push(libc::iovec {
                 // The kernel only reads what a sent part points to.
                 iov_base: bytes.as_ptr().cast_mut().cast(),
                 iov_len: bytes.len(),
             });
+            match self.runs.last_mut() {
+                Some(run) if has_trains && run.takes(remote, bytes.len()) => run.count += 1,
+                _ => {
+                    let (name, room) = Name::write(remote);
+                    self.names.push(name);
+                    self.runs.push(Run::new(remote, bytes.len(), room));
+                }
+            }
         }
-        let names = self.names.as_mut_ptr();
-        let parts = self.parts.as_mut_ptr();
-        for (index, length) in (0..self.names.len()).zip(lengths) {
-            self.headers.push(header(
-                names.wrapping_add(index),
-                length,
-                parts.wrapping_add(index),
-            ));
-        }
-        // SAFETY: the headers point into `names` and `parts`, which are not touched between here and
+        self.write_headers();
+        // SAFETY: the headers point into `names`, `parts` and `cuts`, which are not touched between here and
         // there; the parts point to slices that live for `'m`, which outlasts this call.
         let count = unsafe {
             libc::sendmmsg(
@@ -263,7 +279,52 @@ impl Outbound {
                 libc::MSG_DONTWAIT,
             )
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        let sent = self.headers.iter().take(count);
+        Ok(sent.map(|header| header.msg_hdr.msg_iovlen).sum())
+    }
+
+    /// A header for each train, and for each other message.
+    fn write_headers(&mut self) {
+        self.headers.clear();
+        self.cuts.clear();
+        let lengths = self.runs.iter().map(|run| run.length);
+        self.cuts.extend(lengths.map(Cut::after));
+        let names = self.names.as_mut_ptr();
+        let parts = self.parts.as_mut_ptr();
+        let cuts = self.cuts.as_mut_ptr();
+        let mut first = 0;
+        for (index, run) in self.runs.iter().enumerate() {
+            let name = names.wrapping_add(index);
+            if run.count >= trains::LEAST {
+                let mut header = header(name, run.room, parts.wrapping_add(first));
+                header.msg_hdr.msg_iovlen = run.count;
+                header.msg_hdr.msg_control = cuts.wrapping_add(index).cast();
+                header.msg_hdr.msg_controllen = size_of::<Cut>();
+                self.headers.push(header);
+            } else {
+                for part in first..first + run.count {
+                    let header = header(name, run.room, parts.wrapping_add(part));
+                    self.headers.push(header);
+                }
+            }
+            first += run.count;
+        }
+    }
+}
+
+impl Cut {
+    /// `length` is read only of trains, where it is no more than [`trains::LONGEST`].
+    fn after(length: usize) -> Self {
+        // SAFETY: a `cmsghdr` is integers, and zero is a value of each.
+        let mut head: libc::cmsghdr = unsafe { mem::zeroed() };
+        head.cmsg_len = mem::offset_of!(Self, length) + size_of::<u16>();
+        head.cmsg_level = libc::SOL_UDP;
+        head.cmsg_type = libc::UDP_SEGMENT;
+        Self {
+            head,
+            length: length as u16,
+        }
     }
 }
 
@@ -309,18 +370,7 @@ pub(super) fn take_error(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr
             }
         }
     };
-    Ok(is_unreachable(&error).then(|| name.read()).flatten())
-}
-
-/// Whether ICMP says that the destination cannot be had (RFC 3261 §18.4): destination unreachable
-/// and parameter problem are; time exceeded and "fragmentation needed" are not.
-fn is_unreachable(error: &libc::sock_extended_err) -> bool {
-    const FRAGMENTATION_NEEDED: u8 = 4;
-    match (error.ee_origin, error.ee_type) {
-        (libc::SO_EE_ORIGIN_ICMP, 3) => error.ee_code != FRAGMENTATION_NEEDED,
-        (libc::SO_EE_ORIGIN_ICMP, 12) | (libc::SO_EE_ORIGIN_ICMP6, 1 | 4) => true,
-        _ => false,
-    }
+    Ok(icmp::is_unreachable(&error).then(|| name.read()).flatten())
 }
 
 /// Has the kernel note when each datagram came.
@@ -473,6 +523,7 @@ mod tests {
                 .send(
                     sender.as_fd(),
                     messages.iter().map(|bytes| (remote, bytes.as_slice())),
+                    true,
                 )
                 .unwrap();
             let mut inbound = Inbound::new();
@@ -482,6 +533,46 @@ mod tests {
             for (index, bytes) in messages.iter().enumerate() {
                 let from = sender.local_addr().unwrap();
                 assert_eq!(inbound.take(index), Some((from, bytes.as_slice())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_train_arrives_as_datagrams_among_others_and_in_order() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let (sender, receiver, other) = (bind(any), bind(any), bind(any));
+            let [remote, elsewhere] =
+                [&receiver, &other].map(|socket| socket.local_addr().unwrap());
+            let mut messages: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
+            // A pair, a train that is full and what is left of it, one longer than a train's may be, and others.
+            for (to, length, count) in [
+                (remote, 300, 2),
+                (remote, 400, trains::MOST + 3),
+                (elsewhere, 400, 4),
+                (remote, trains::LONGEST + 1, 3),
+                (remote, 0, 3),
+                (remote, trains::LONGEST, 3),
+            ] {
+                messages.extend((0..count).map(|number| (to, vec![number as u8; length])));
+            }
+            let mut outbound = Outbound::new();
+
+            let all = messages.iter().map(|(to, bytes)| (*to, bytes.as_slice()));
+            let sent = outbound.send(sender.as_fd(), all, true).unwrap();
+
+            assert_eq!(sent, messages.len());
+            // The pair, one and one, one, and three of each of the others but the last.
+            assert_eq!(outbound.headers.len(), 2 + 1 + 1 + 1 + 3 + 3 + 1);
+            for (socket, to) in [(&receiver, remote), (&other, elsewhere)] {
+                let mut inbound = Inbound::new();
+                let expected = messages.iter().filter(|(remote, _)| *remote == to);
+                let count = inbound.receive(socket.as_fd()).unwrap();
+                assert_eq!(count, expected.clone().count());
+                for (index, (_, bytes)) in expected.enumerate() {
+                    let (from, heard) = inbound.take(index).unwrap();
+                    assert_eq!(from, sender.local_addr().unwrap());
+                    assert!(heard == bytes, "{index}: {} bytes", heard.len());
+                }
             }
         }
     }
@@ -530,7 +621,7 @@ mod tests {
 
         let messages = [(remote, b"anybody?".as_slice())];
         Outbound::new()
-            .send(sender.as_fd(), messages.into_iter())
+            .send(sender.as_fd(), messages.into_iter(), true)
             .unwrap();
 
         assert_eq!(take_error(sender.as_fd()).unwrap(), Some(remote));

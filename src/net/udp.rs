@@ -20,6 +20,8 @@ use bytes::Bytes;
 use crate::net::batch;
 use crate::net::batch::{Inbound, Outbound};
 use crate::net::clock;
+use crate::net::trains;
+use crate::net::trains::Marshal;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 
 /// Messages that wait for a blocked socket at most; what comes beyond is dropped, as a router would.
@@ -43,8 +45,18 @@ pub struct Batches {
 pub struct Port {
     socket: UdpSocket,
     listener: ListenerId,
-    queue: VecDeque<(SocketAddr, Bytes)>,
+    queue: VecDeque<Queued>,
+    marshal: Marshal,
+    /// Messages that are alike may go as [trains].
+    has_trains: bool,
     is_blocked: bool,
+}
+
+/// A message that waits to be sent.
+struct Queued {
+    remote: SocketAddr,
+    bytes: Bytes,
+    train: u32,
 }
 
 /// The near end of a flow.
@@ -115,13 +127,16 @@ impl Port {
         self.listener
     }
 
-    /// Takes over a bound, non-blocking socket.
+    /// Takes over a bound, non-blocking socket. `has_trains`: messages that are alike may be given to the kernel as one (UDP's
+    /// segmentation offload), if it can do that.
     #[must_use]
-    pub fn new(socket: UdpSocket, listener: ListenerId) -> Self {
+    pub fn new(socket: UdpSocket, listener: ListenerId, has_trains: bool) -> Self {
         Self {
             socket,
             listener,
             queue: VecDeque::with_capacity(batch::SEND_BATCH),
+            marshal: Marshal::new(),
+            has_trains,
             is_blocked: false,
         }
     }
@@ -179,22 +194,36 @@ impl Port {
             report.blocked += 1;
             return;
         }
-        self.queue.push_back((remote, bytes));
+        self.queue.push_back(Queued {
+            remote,
+            bytes,
+            train: 0,
+        });
     }
 
     /// Sends what is queued. What a blocked socket leaves stays queued up to a limit.
     pub fn flush(&mut self, batches: &mut Batches, report: &mut Report) {
         let mut tries = 0;
+        // What the kernel said of a train.
+        let mut refused = None;
         while !self.queue.is_empty() {
-            let messages = self
-                .queue
-                .iter()
-                .map(|(remote, bytes)| (*remote, bytes.as_ref()));
-            match batches.outbound.send(self.socket.as_fd(), messages) {
+            // Whatever is wrong with one message is not to be wrong with its train.
+            let has_trains = self.has_trains && tries == 0 && !self.is_blocked;
+            if has_trains {
+                self.arrange();
+            }
+            let messages = self.queue.iter();
+            let messages = messages.map(|queued| (queued.remote, queued.bytes.as_ref()));
+            let socket = self.socket.as_fd();
+            match batches.outbound.send(socket, messages, has_trains) {
                 Ok(sent) => {
                     self.queue.drain(..sent);
                     report.sent += sent as u64;
                     tries = 0;
+                    // It went without one: the kernel, or the interface, knows no trains.
+                    if let Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP) = refused.take() {
+                        self.has_trains = false;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_blocked = true;
@@ -204,8 +233,12 @@ impl Port {
                 }
                 Err(error) => {
                     tries += 1;
+                    if has_trains {
+                        refused = error.raw_os_error();
+                    }
                     if tries == TRIES {
                         tries = 0;
+                        refused = None;
                         self.give_up_first(error, report);
                     }
                 }
@@ -227,8 +260,22 @@ impl Port {
         true
     }
 
+    /// Puts what is sent next in an order in which those of one train stand side by side.
+    fn arrange(&mut self) {
+        if self.queue.len() < trains::LEAST {
+            return;
+        }
+        let most = self.queue.len().min(batch::SEND_BATCH);
+        let (next, _) = self.queue.make_contiguous().split_at_mut(most);
+        for queued in &mut *next {
+            queued.train = self.marshal.place(queued.remote, &queued.bytes);
+        }
+        self.marshal.clear();
+        next.sort_by_key(|queued| queued.train);
+    }
+
     fn give_up_first(&mut self, error: io::Error, report: &mut Report) {
-        let Some((remote, bytes)) = self.queue.pop_front() else {
+        let Some(Queued { remote, bytes, .. }) = self.queue.pop_front() else {
             return;
         };
         let flow = self.here().flow(remote);
@@ -374,10 +421,75 @@ mod tests {
         assert_eq!((second.count, second.is_more), (1, false));
     }
 
+    #[test]
+    fn messages_that_are_alike_go_together_and_those_of_a_call_in_order() {
+        let (mut here, mut there) = (port(), port());
+        let (mut batches, mut report) = (Batches::new(), Report::default());
+        let to = address(&there);
+        for text in ["100 a", "200 b", "100 c", "1 a", "100 b", "100 a"] {
+            here.send(to, message(text), &mut report);
+        }
+
+        here.flush(&mut batches, &mut report);
+
+        assert_eq!(report.sent, 6);
+        let count = there.receive(&mut batches).unwrap().count;
+        let mut heard = Vec::new();
+        for index in 0..count {
+            let (_, bytes) = batches.datagram(index).unwrap();
+            heard.push(Bytes::copy_from_slice(bytes));
+        }
+        // That of b's was said after a longer one, and the last one of a's after a shorter one.
+        let order = ["100 a", "200 b", "100 c", "100 b", "1 a", "100 a"];
+        assert_eq!(heard, order.map(message));
+    }
+
+    #[test]
+    fn where_the_kernel_knows_no_trains_each_message_goes_by_itself() {
+        let (mut here, mut there) = (port(), port());
+        let (mut batches, mut report) = (Batches::new(), Report::default());
+        // Nothing is cut apart without checksums.
+        batch::set_option(here.socket.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+        for round in 1..3 {
+            for text in ["100 a", "100 b", "100 c"] {
+                here.send(address(&there), message(text), &mut report);
+            }
+
+            here.flush(&mut batches, &mut report);
+
+            assert_eq!((report.sent, report.refused), (round * 3, 0));
+            assert!(!here.has_trains);
+            assert_eq!(there.receive(&mut batches).unwrap().count, 3);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_does_not_speak_against_trains() {
+        let (mut here, mut there) = (port(), port());
+        let (mut batches, mut report) = (Batches::new(), Report::default());
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        for text in ["100 a", "100 b", "100 c"] {
+            here.send(nowhere, message(text), &mut report);
+            here.send(address(&there), message(text), &mut report);
+        }
+
+        here.flush(&mut batches, &mut report);
+
+        assert_eq!((report.sent, report.refused), (3, 3));
+        assert!(here.has_trains);
+        assert_eq!(there.receive(&mut batches).unwrap().count, 3);
+    }
+
+    /// A response: its status, and the call that it belongs to.
+    fn message(text: &str) -> Bytes {
+        let (status, call) = text.split_once(' ').unwrap();
+        format!("SIP/2.0 {status}\r\nCall-ID: {call}\r\n\r\n").into()
+    }
+
     fn port() -> Port {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
-        Port::new(socket, ListenerId(0))
+        Port::new(socket, ListenerId(0), true)
     }
 
     fn address(port: &Port) -> SocketAddr {

@@ -292,7 +292,7 @@ impl Worker {
                     let bytes = self.inbound.bytes(packet.index, packet.pass.length);
                     (packet.pass.to, bytes)
                 });
-                let result = self.outbound.send(socket.as_fd(), messages);
+                let result = self.outbound.send(socket.as_fd(), messages, false);
                 let count = match result {
                     Ok(count) => {
                         for packet in rest.iter().take(count) {
