@@ -7,7 +7,8 @@
 //!   sent:   [100 a  100 c  100 d]   [INVITE x  INVITE y]   180 b
 //! ```
 //!
-//! A message may overtake others, but never one of its own call to the same address.
+//! A message may overtake others, but never one of its own call to the same address. An INVITE overtakes nothing but INVITEs there:
+//! who takes so many calls at once hears of the end of one before the next one begins.
 
 use std::net::SocketAddr;
 
@@ -70,6 +71,7 @@ struct Train {
     remote: SocketAddr,
     length: usize,
     count: usize,
+    is_invite: bool,
 }
 
 impl Marshal {
@@ -86,9 +88,19 @@ impl Marshal {
         // Of two calls that share an entry one may wait for the other.
         let mut nowhere = 0;
         let last = self.last.get_mut(call(bytes)).unwrap_or(&mut nowhere);
-        let first = self.trains.len().saturating_sub(WITHIN).max(*last as usize);
-        let open =
-            |train: &Train| train.length == length && train.remote == remote && train.count < MOST;
+        let mut first = self.trains.len().saturating_sub(WITHIN).max(*last as usize);
+        let is_invite = bytes.starts_with(b"INVITE ");
+        if is_invite {
+            let ahead = |train: &Train| train.remote == remote && !train.is_invite;
+            let behind = self.trains.iter().rposition(ahead).map_or(0, |at| at + 1);
+            first = first.max(behind);
+        }
+        let open = |train: &Train| {
+            train.length == length
+                && train.remote == remote
+                && train.is_invite == is_invite
+                && train.count < MOST
+        };
         let place = self.trains.iter().skip(first).position(open);
         let place = place.map_or(self.trains.len(), |place| first + place);
         match self.trains.get_mut(place) {
@@ -97,6 +109,7 @@ impl Marshal {
                 remote,
                 length,
                 count: 1,
+                is_invite,
             }),
         }
         *last = place as u32;
@@ -175,6 +188,25 @@ mod tests {
         }
         let trains = sent.last().map(|(train, ..)| train + 1);
         assert!(trains.is_some_and(|trains| trains < 1200), "{trains:?}");
+    }
+
+    #[test]
+    fn an_invite_overtakes_nothing_but_invites_to_the_same_address() {
+        let mut marshal = Marshal::new();
+        let [here, there] = ["192.0.2.1:5060", "192.0.2.2:5060"].map(|at| at.parse().unwrap());
+        let invite = |call: &str| format!("INVITE sip:a SIP/2.0\r\nCall-ID: {call}\r\n\r\n");
+        let bye = |call: &str| format!("BYE sip:1234 SIP/2.0\r\nCall-ID: {call}\r\n\r\n");
+        assert_eq!(invite("a").len(), bye("a").len());
+
+        let first = marshal.place(here, invite("a").as_bytes());
+        let other = marshal.place(there, bye("b").as_bytes());
+        assert_eq!(marshal.place(here, invite("c").as_bytes()), first);
+        let end = marshal.place(here, bye("d").as_bytes());
+        let second = marshal.place(here, invite("e").as_bytes());
+
+        assert!(first < other && other < end && end < second);
+        assert_eq!(marshal.place(here, bye("d").as_bytes()), end);
+        assert_eq!(marshal.place(here, invite("f").as_bytes()), second);
     }
 
     /// `more` bytes and the head of a message of the call.
