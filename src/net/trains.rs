@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   said:   100 a   INVITE x   180 b   100 c   INVITE y   100 d        (a to d, x and y: calls)
-//!   sent:   [100 a  100 c  100 d]   [INVITE x  INVITE y]   180 b
+//!   sent:   [100 a  100 c  100 d]   INVITE x  INVITE y   180 b
 //! ```
 //!
 //! A message may overtake others, but never one of its own call to the same address. An INVITE overtakes nothing but INVITEs there:
