@@ -362,15 +362,25 @@ impl Window {
 fn adjust(allowance: f64, before: Duration, wait: Duration, target: Duration) -> f64 {
     let (before, wait) = (before.as_secs_f64(), wait.as_secs_f64());
     let growth = ((wait - before) / WINDOW.as_secs_f64()).clamp(-0.5, 0.5);
-    let excess = (wait - target.as_secs_f64() / 2.0) / SETTLE.as_secs_f64();
-    let factor = 1.0 - growth * GROWTH_WEIGHT - excess;
+    let excess = wait - target.as_secs_f64() / 2.0;
     // A fifth of a call on top, or an allowance of one would stay there.
-    (allowance * factor.clamp(0.85, 1.15) + 0.2).max(1.0)
+    let (settle, more) = if excess > 0.0 {
+        (SETTLE, 0.0)
+    } else {
+        (OPEN, 0.2)
+    };
+    let excess = excess / settle.as_secs_f64();
+    let factor = 1.0 - growth * GROWTH_WEIGHT - excess;
+    (allowance * factor.clamp(0.85, 1.15) + more).max(1.0)
 }
 
 const WINDOW: Duration = Duration::from_millis(100);
-/// Time in which a wait that is too long is to be worked off.
-const SETTLE: Duration = Duration::from_millis(400);
+/// How slowly the allowance goes down for a wait that is too long: by the part of this that it is too long, each window. What is
+/// let in now brings its work for some windows to come, and shows in the wait only then; taken back faster, the wait swings
+/// between nothing and half a second, and what is served with it.
+const SETTLE: Duration = Duration::from_secs(4);
+/// The same for a wait that is too short, when the server is idle at times: nothing is to be lost by letting more in.
+const OPEN: Duration = Duration::from_millis(400);
 /// How much of the wait's growth is taken back at once: calls that are let in bring more work later.
 const GROWTH_WEIGHT: f64 = 0.8;
 /// Windows in a row after which all is well.
