@@ -52,6 +52,12 @@ fn main() {
     bench.run(calls / 10);
     let (time, allocations) = bench.run(calls);
     bench.rest();
+    let (refused, allocated) = bench.refuse(calls);
+    println!(
+        "engine, call refused in overload: {} ns and {:.1} allocations ({calls} calls)",
+        refused.as_nanos() / u128::from(calls),
+        allocated as f64 / f64::from(calls),
+    );
     println!(
         "engine, call by address: {} ns and {:.1} allocations per call ({calls} calls)",
         time.as_nanos() / u128::from(calls),
@@ -102,6 +108,29 @@ impl Bench {
         (self.spent, self.allocated)
     }
 
+    /// Refuses `calls` new calls for want of time.
+    fn refuse(&mut self, calls: u32) -> (Duration, u64) {
+        (self.spent, self.allocated) = (Duration::ZERO, 0);
+        for _ in 0..calls {
+            self.serial += 1;
+            let invite = self.invite();
+            let (flow, bytes) = (self.carrier, invite.as_bytes());
+            let retry_after = Some(3);
+            self.measure(Input::Shed {
+                flow,
+                bytes,
+                retry_after,
+            });
+            assert!(
+                self.outputs
+                    .pop()
+                    .is_some_and(|(_, bytes)| bytes.starts_with(b"SIP/2.0 503"))
+            );
+        }
+        assert_eq!(self.engine.gauges(), Gauges::default());
+        (self.spent, self.allocated)
+    }
+
     /// Nothing is left of so many calls when their time is over.
     fn rest(&mut self) {
         while let Some(due) = self.engine.poll_timeout() {
@@ -113,15 +142,8 @@ impl Bench {
 
     fn call(&mut self) {
         self.serial += 1;
-        let head = |method: &str, uri: &str, to_tag: &str, serial: u32, cseq: u32| {
-            format!(
-                "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-{serial}-{cseq}\r\nFrom: <sip:+14155550123@192.0.2.1:5060>;tag=u{serial}\r\nTo: <sip:+12125550101@198.51.100.1>{to_tag}\r\nCall-ID: {serial}@bench\r\nCSeq: {cseq} {method}\r\nContact: <sip:carrier@192.0.2.1:5060>\r\nMax-Forwards: 70\r\n"
-            )
-        };
+        let invite = self.invite();
         let serial = self.serial;
-        let mut invite = head("INVITE", "sip:+12125550101@198.51.100.1", "", serial, 1);
-        invite.push_str("Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\nSupported: timer, replaces\r\nUser-Agent: carrier-sbc/1.0\r\nP-Asserted-Identity: <sip:+14165550123@192.0.2.1>\r\n");
-        invite.push_str(&with_sdp());
         self.drive(Some((self.carrier, invite.as_bytes())));
         let to_buyer = self.sent_to(self.buyer, "INVITE");
         for status in ["100 Trying", "180 Ringing", "200 OK"] {
@@ -147,16 +169,31 @@ impl Bench {
         self.outputs.clear();
     }
 
-    /// Runs the engine once, measured.
+    fn invite(&self) -> String {
+        let mut invite = head(
+            "INVITE",
+            "sip:+12125550101@198.51.100.1",
+            "",
+            self.serial,
+            1,
+        );
+        invite.push_str("Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\nSupported: timer, replaces\r\nUser-Agent: carrier-sbc/1.0\r\nP-Asserted-Identity: <sip:+14165550123@192.0.2.1>\r\n");
+        invite.push_str(&with_sdp());
+        invite
+    }
+
     fn drive(&mut self, datagram: Option<(Flow, &[u8])>) {
+        self.measure(match datagram {
+            Some((flow, bytes)) => Input::Datagram { flow, bytes },
+            None => Input::Timeout,
+        });
+    }
+
+    /// Runs the engine once, measured.
+    fn measure(&mut self, input: Input<'_>) {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let start = Instant::now();
-        match datagram {
-            Some((flow, bytes)) => self
-                .engine
-                .handle(self.now, Input::Datagram { flow, bytes }),
-            None => self.engine.handle(self.now, Input::Timeout),
-        }
+        self.engine.handle(self.now, input);
         let mut kept: [Option<(Flow, bytes::Bytes)>; 4] = Default::default();
         let mut count = 0;
         while let Some(output) = self.engine.poll_output() {
@@ -179,6 +216,12 @@ impl Bench {
             .unwrap_or_else(|| panic!("no {start} was sent: {:?}", self.outputs));
         String::from_utf8(bytes.to_vec()).expect("text")
     }
+}
+
+fn head(method: &str, uri: &str, to_tag: &str, serial: u32, cseq: u32) -> String {
+    format!(
+        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-{serial}-{cseq}\r\nFrom: <sip:+14155550123@192.0.2.1:5060>;tag=u{serial}\r\nTo: <sip:+12125550101@198.51.100.1>{to_tag}\r\nCall-ID: {serial}@bench\r\nCSeq: {cseq} {method}\r\nContact: <sip:carrier@192.0.2.1:5060>\r\nMax-Forwards: 70\r\n"
+    )
 }
 
 fn with_sdp() -> String {

@@ -25,6 +25,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use strowger::auth::digest::{Credentials, verify};
 use strowger::dialog::session_timer::{Asked, Terms};
+use strowger::sip::brief::Brief;
 use strowger::sip::build::{self, BuildError, ReplyHead, Writer, unfold_into};
 use strowger::sip::error::ParseError;
 use strowger::sip::extensions;
@@ -67,6 +68,7 @@ pub fn datagram(data: &[u8]) {
     };
     let parsed = parse(bytes);
     check_glance(bytes, parsed.as_ref().ok());
+    check_brief(bytes, parsed.as_ref().ok());
     match parsed {
         Err(malformed) => {
             if let Some(request) = malformed.answerable {
@@ -96,6 +98,34 @@ pub fn datagram(data: &[u8]) {
             check_copy(&response.head, writer);
         }
     }
+}
+
+/// Where there is a brief of an INVITE that can be read, its refusal is that from reading.
+fn check_brief(bytes: &[u8], parsed: Option<&Message<'_>>) {
+    let Some(brief) = Brief::of_invite(bytes) else {
+        return;
+    };
+    let Some(Message::Request(request)) = parsed else {
+        return;
+    };
+    let Ok(essentials) = request.essentials() else {
+        return;
+    };
+    assert_eq!(request.method, Method::Invite);
+    let (one, other) = (brief.naming, essentials.naming());
+    assert_eq!(one.via.text, other.via.text);
+    assert_eq!(
+        (one.call_id, one.from_tag, one.cseq),
+        (other.call_id, other.from_tag, other.cseq)
+    );
+    let refusal = |reply| {
+        let mut buffer = Vec::new();
+        Writer::reply(&mut buffer, &reply, 503, Some(b"t")).finish(b"")
+    };
+    assert_eq!(
+        refusal(ReplyHead::of_brief(&brief, &SOURCE)),
+        refusal(ReplyHead::new(request, &SOURCE))
+    );
 }
 
 /// A glance says the same as reading, as far as it goes.

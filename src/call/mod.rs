@@ -96,7 +96,7 @@ pub mod recall;
 pub mod record;
 mod refer;
 mod refusal;
-pub mod refuse;
+mod refuse;
 mod registry;
 mod relay;
 mod reliable_offer;
@@ -109,6 +109,7 @@ pub mod room;
 mod route;
 mod seek;
 mod session;
+pub mod shed;
 pub mod story;
 mod taken_up;
 mod transfer;
@@ -135,9 +136,10 @@ use crate::call::output::{Event, Gauges, Output};
 use crate::call::places::{Ticket, Verdict};
 use crate::call::policy::Policy;
 use crate::call::probes::Probes;
-use crate::call::refuse::{Shed, room};
+use crate::call::refuse::room;
 use crate::call::registry::Registry;
 use crate::call::rescue::tripwire;
+use crate::call::shed::Shed;
 use crate::call::unkept::Closed;
 use crate::media::ng::ask::Told;
 use crate::media::plan::SessionId;
@@ -214,9 +216,7 @@ impl Engine {
                 bytes,
                 retry_after,
             } => {
-                self.shed = Some(Shed { retry_after });
-                self.handle_datagram(now, flow, bytes);
-                self.shed = None;
+                self.handle_shed(now, flow, bytes, Shed { retry_after });
             }
             Input::TransportFailed { flow } => {
                 self.core

@@ -21,26 +21,10 @@ use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::extensions;
 use crate::sip::flow::Flow;
 use crate::sip::header::NameAddr;
-use crate::sip::message::{Essentials, Message, Name, Request, parse};
+use crate::sip::message::{Essentials, Message, Name, Naming, Request, parse};
 use crate::sip::uri::Uri;
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::ServerId;
-
-/// That new calls are refused, because there is too much to do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shed {
-    /// After how many seconds to try again, if that is said. Carriers take it for the word that the whole of us is down.
-    pub(crate) retry_after: Option<u32>,
-}
-
-/// What the To-tags of these refusals begin with: no tag of ours that anything is kept for does.
-const SHED_TAG: &[u8] = b"shed";
-
-/// Whether a To-tag is that of an INVITE that was refused because there is too much to do, so that its ACK is of no use.
-#[must_use]
-pub fn is_shed_tag(tag: &[u8]) -> bool {
-    tag.starts_with(SHED_TAG)
-}
 
 /// A request that belongs to no dialog, and what is at hand to deal with it.
 #[derive(Clone, Copy)]
@@ -128,33 +112,6 @@ impl<'e, 'm> Arriving<'e, 'm> {
         }
     }
 
-    /// Refuses an INVITE of whoever it is.
-    pub(crate) fn shed(&self, core: &mut Core, shed: Shed) {
-        if self.is_shunned {
-            self.silence(core, Refusal::Shed);
-            return;
-        }
-        let (reply, mut tag) = self.reply_head(core);
-        tag.iter_mut()
-            .zip(SHED_TAG)
-            .for_each(|(to, from)| *to = *from);
-        let mut writer = Writer::reply(&mut core.buffer, &reply, 503, Some(&tag));
-        if let Some(seconds) = shed.retry_after {
-            writer.number("Retry-After", seconds);
-        }
-        let built = writer.finish(b"");
-        let room = self.room();
-        let answer = core.built(built).filter(|bytes| bytes.len() <= room);
-        core.event(Event::Refused {
-            why: Refusal::Shed,
-            flow: self.flow,
-            status: answer.is_some().then_some(503),
-        });
-        if let Some(bytes) = answer {
-            core.transmit(self.flow, bytes);
-        }
-    }
-
     /// Refuses the INVITE of somebody who was let in. A transaction keeps the answer, where there is room:
     /// the credentials are used up, so a repetition could not be judged again.
     pub(crate) fn refuse_known(&self, core: &mut Core, key: ServerKey, why: Refusal, status: u16) {
@@ -211,14 +168,14 @@ impl<'e, 'm> Arriving<'e, 'm> {
     }
 
     /// How many bytes an answer to this request may have.
-    fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         room(self.policy, &self.flow, self.request.head.length())
     }
 
     /// What responses to a request outside any dialog repeat, and their To-tag: the same for each repetition
     /// of the request (§8.2.7).
     fn reply_head(&self, core: &Core) -> (ReplyHead, [u8; 32]) {
-        let tag = stateless_tag(&core.stateless_key, self.essentials);
+        let tag = stateless_tag(&core.stateless_key, &self.essentials.naming());
         (ReplyHead::new(self.request, &self.flow), tag)
     }
 
@@ -259,8 +216,9 @@ impl<'e, 'm> Arriving<'e, 'm> {
     /// the last one, or else that of a refusal of ours.
     pub(crate) fn tag_towards(&self, core: &Core, invite: ServerId) -> Vec<u8> {
         let last = core.layer.last_response(invite);
-        last.and_then(|last| tag_in_to(last))
-            .unwrap_or_else(|| stateless_tag(&core.stateless_key, self.essentials).to_vec())
+        last.and_then(|last| tag_in_to(last)).unwrap_or_else(|| {
+            stateless_tag(&core.stateless_key, &self.essentials.naming()).to_vec()
+        })
     }
 
     /// OPTIONS to ourselves: whether we take calls (§11).
@@ -355,12 +313,12 @@ fn tag_in_to(response: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The To-tag of a stateless answer: a keyed hash of what names the request.
-fn stateless_tag(key: &[u8; 16], essentials: &Essentials<'_>) -> [u8; 32] {
+pub(crate) fn stateless_tag(key: &[u8; 16], naming: &Naming<'_>) -> [u8; 32] {
     let mut hasher = SipHasher24::new_with_key(key);
-    hasher.write(essentials.via.text);
-    hasher.write(essentials.call_id);
-    hasher.write(essentials.from.tag().unwrap_or_default());
-    hasher.write_u32(essentials.cseq);
+    hasher.write(naming.via.text);
+    hasher.write(naming.call_id);
+    hasher.write(naming.from_tag.unwrap_or_default());
+    hasher.write_u32(naming.cseq);
     let value = hasher.finish128().as_u128();
     let mut text = [b'0'; 32];
     for (index, place) in text.iter_mut().enumerate() {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::call::policy::Overload;
-use crate::call::refuse::is_shed_tag;
+use crate::call::shed::is_shed_tag;
 use crate::sip::glance::{Glance, Kind};
 use crate::sip::message::Method;
 

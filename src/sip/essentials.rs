@@ -29,6 +29,32 @@ pub struct Essentials<'a> {
     pub contact: Option<NameAddr<'a>>,
 }
 
+/// What names a request among all others (RFC 3261 §17.2.3), whatever it asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Naming<'a> {
+    /// Topmost Via value.
+    pub via: Via<'a>,
+    /// Call-ID.
+    pub call_id: &'a [u8],
+    /// The tag in From, if there is one.
+    pub from_tag: Option<&'a [u8]>,
+    /// Number in CSeq.
+    pub cseq: u32,
+}
+
+impl<'a> Essentials<'a> {
+    /// What names the request.
+    #[must_use]
+    pub fn naming(&self) -> Naming<'a> {
+        Naming {
+            via: self.via,
+            call_id: self.call_id,
+            from_tag: self.from.tag(),
+            cseq: self.cseq,
+        }
+    }
+}
+
 impl<'a> Request<'a> {
     /// Reads what every request must say (RFC 3261 §8.1.1): each thing present once, well formed and
     /// in its range, and CSeq for this method.
@@ -164,7 +190,7 @@ fn contact(value: &[u8]) -> Result<NameAddr<'_>, ParseError> {
 
 /// Number and method of a CSeq value (RFC 3261 §20.16).
 #[inline]
-fn cseq(value: &[u8]) -> Option<(u32, &[u8])> {
+pub(super) fn cseq(value: &[u8]) -> Option<(u32, &[u8])> {
     let mut end = 0;
     while value.get(end).is_some_and(u8::is_ascii_digit) {
         end += 1;

@@ -2,7 +2,7 @@
 
 use crate::sip::chars::{TOKEN, number, part};
 use crate::sip::error::ParseError;
-pub use crate::sip::essentials::{Essentials, ResponseEssentials};
+pub use crate::sip::essentials::{Essentials, Naming, ResponseEssentials};
 pub use crate::sip::scan::{Field, Head, Name};
 use crate::sip::scan::{MAX_LINE, MAX_MESSAGE, MAX_VIAS, line_end, scan_field, scan_head};
 

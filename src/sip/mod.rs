@@ -6,6 +6,7 @@
 //! ```
 
 pub mod body;
+pub mod brief;
 pub mod build;
 mod chars;
 #[cfg(test)]

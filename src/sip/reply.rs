@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::sip::brief::Brief;
 use crate::sip::build::unfold_into;
 use crate::sip::chars::{LWS, part};
 use crate::sip::flow::Flow;
 use crate::sip::header::{NameAddr, Via};
-use crate::sip::message::{Head, Request};
+use crate::sip::message::{Head, Naming, Request};
 use crate::sip::name::Name;
-use crate::sip::scan::Field;
 use crate::sip::uri::is_secure;
 
 /// The headers that every response to one request has, ready to be sent.
@@ -37,43 +37,67 @@ impl ReplyHead {
     #[must_use]
     pub fn new(request: &Request<'_>, flow: &Flow) -> Self {
         let head = &request.head;
+        let to = head.first(Name::To);
+        let mut reply = Self::begin(
+            values(head, Name::Via),
+            [Name::From, Name::To, Name::CallId, Name::CSeq].map(|name| head.first(name)),
+            flow,
+        );
+        reply.to_has_tag = to.is_some_and(has_tag);
+        reply.takes_tag = to.is_some() && !reply.to_has_tag;
+        reply.is_secure = is_secure(request.uri);
+        for value in values(head, Name::RecordRoute) {
+            reply.route_lines += write_line(&mut reply.text, Name::RecordRoute, Some(value));
+        }
+        reply
+    }
+
+    /// The same for a refusal of an INVITE that was not read: no Record-Route.
+    #[must_use]
+    pub fn of_brief(brief: &Brief<'_>, flow: &Flow) -> Self {
+        let Naming { call_id, .. } = brief.naming;
+        let mut reply = Self::begin(
+            brief.vias.iter().copied(),
+            [brief.from, brief.to, call_id, brief.cseq].map(Some),
+            flow,
+        );
+        reply.takes_tag = true;
+        reply
+    }
+
+    /// With the values of Via, and of From, To, Call-ID and CSeq.
+    fn begin<'v>(
+        vias: impl Iterator<Item = &'v [u8]>,
+        [from, to, call_id, cseq]: [Option<&[u8]>; 4],
+        flow: &Flow,
+    ) -> Self {
         let mut text = Vec::with_capacity(512);
         let mut base_lines = 0;
-        for field in fields(head, Name::Via) {
+        for value in vias {
             text.extend_from_slice(b"Via: ");
             if base_lines == 0 {
-                write_top_via(&mut text, head.value(field), flow);
+                write_top_via(&mut text, value, flow);
             } else {
-                unfold_into(&mut text, head.value(field));
+                unfold_into(&mut text, value);
             }
             text.extend_from_slice(b"\r\n");
             base_lines += 1;
         }
-        base_lines += write_line(&mut text, head, Name::From);
-        let to = head.first(Name::To);
-        base_lines += write_line(&mut text, head, Name::To);
-        let to_has_tag = to.is_some_and(has_tag);
+        base_lines += write_line(&mut text, Name::From, from);
+        base_lines += write_line(&mut text, Name::To, to);
         let line_end = if to.is_some() { 2 } else { 0 };
         let to_end = text.len() - line_end;
-        base_lines += write_line(&mut text, head, Name::CallId);
-        base_lines += write_line(&mut text, head, Name::CSeq);
-        let base_end = text.len();
-        let mut route_lines = 0;
-        for field in fields(head, Name::RecordRoute) {
-            text.extend_from_slice(b"Record-Route: ");
-            unfold_into(&mut text, head.value(field));
-            text.extend_from_slice(b"\r\n");
-            route_lines += 1;
-        }
+        base_lines += write_line(&mut text, Name::CallId, call_id);
+        base_lines += write_line(&mut text, Name::CSeq, cseq);
         Self {
-            text,
             to_end: to_end as u32,
-            base_end: base_end as u32,
+            base_end: text.len() as u32,
+            text,
             base_lines,
-            route_lines,
-            to_has_tag,
-            takes_tag: to.is_some() && !to_has_tag,
-            is_secure: is_secure(request.uri),
+            route_lines: 0,
+            to_has_tag: false,
+            takes_tag: false,
+            is_secure: false,
         }
     }
 
@@ -110,13 +134,14 @@ impl ReplyHead {
     }
 }
 
-fn fields<'h>(head: &'h Head<'_>, name: Name) -> impl Iterator<Item = &'h Field> {
-    head.fields().iter().filter(move |field| field.name == name)
+fn values<'h>(head: &'h Head<'_>, name: Name) -> impl Iterator<Item = &'h [u8]> {
+    let fields = head.fields().iter().filter(move |field| field.name == name);
+    fields.map(|field| head.value(field))
 }
 
-/// Writes the first header called `name`, if there is one, and gives how many lines that is.
-fn write_line(text: &mut Vec<u8>, head: &Head<'_>, name: Name) -> u16 {
-    let Some(value) = head.first(name) else {
+/// Writes the header called `name`, if it has a value, and gives how many lines that is.
+fn write_line(text: &mut Vec<u8>, name: Name, value: Option<&[u8]>) -> u16 {
+    let Some(value) = value else {
         return 0;
     };
     text.extend_from_slice(name.text().as_bytes());

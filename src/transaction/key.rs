@@ -12,7 +12,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{self, Hasher128};
 
-use crate::sip::message::{Essentials, Method};
+use crate::sip::message::{Method, Naming};
 use crate::types::ids::Mark;
 
 /// What a branch begins with that is unique to its transaction (RFC 3261 §8.1.1.7).
@@ -41,19 +41,19 @@ impl Keys {
 
     /// The transaction of a request of `method`. An ACK's is that of its INVITE; that of the INVITE
     /// that a CANCEL names is to be asked for with `Method::Invite`.
-    pub(super) fn server(&self, method: Method<'_>, essentials: &Essentials<'_>) -> ServerKey {
+    pub(super) fn server(&self, method: Method<'_>, naming: &Naming<'_>) -> ServerKey {
         let mut hasher = sip128::SipHasher24::new_with_key(&self.seed);
         let mut put = |field: &[u8]| {
             hasher.write_u64(field.len() as u64);
             hasher.write(field);
         };
-        match essentials.via.branch() {
+        match naming.via.branch() {
             Some(branch) if is_unique(branch) => put(branch),
-            Some(_) | None => put(essentials.via.text),
+            Some(_) | None => put(naming.via.text),
         }
-        put(essentials.call_id);
-        put(essentials.from.tag().unwrap_or_default());
-        put(&essentials.cseq.to_be_bytes());
+        put(naming.call_id);
+        put(naming.from_tag.unwrap_or_default());
+        put(&naming.cseq.to_be_bytes());
         let class = if method == Method::Ack {
             Method::Invite
         } else {

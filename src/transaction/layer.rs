@@ -30,7 +30,9 @@ use super::timing::Timing;
 use super::wheel::Wheel;
 use crate::sip::flow::Flow;
 use crate::sip::header::Via;
-use crate::sip::message::{Essentials, Method, Name, Request, Response, ResponseEssentials};
+use crate::sip::message::{
+    Essentials, Method, Name, Naming, Request, Response, ResponseEssentials,
+};
 use crate::types::ids::{Entropy, Mark, ShardId};
 
 /// The transactions of one shard.
@@ -177,7 +179,7 @@ impl<O: Copy> Layer<O> {
         essentials: &Essentials<'_>,
         out: &mut Sink<O>,
     ) -> Incoming<O> {
-        let key = self.keys.server(request.method, essentials);
+        let key = self.keys.server(request.method, &essentials.naming());
         let (servers, mut step) = self.server_step(now, out);
         if request.method == Method::Ack {
             return servers.handle_ack(&mut step, key);
@@ -195,7 +197,14 @@ impl<O: Copy> Layer<O> {
     /// The transaction of the INVITE that an ACK or a CANCEL names, whether it is there or not.
     #[must_use]
     pub fn invite_key(&self, essentials: &Essentials<'_>) -> ServerKey {
-        self.keys.server(Method::Invite, essentials)
+        self.keys.server(Method::Invite, &essentials.naming())
+    }
+
+    /// Whether the INVITE so named has a transaction.
+    #[must_use]
+    pub fn has_invite(&self, naming: &Naming<'_>) -> bool {
+        let key = self.keys.server(Method::Invite, naming);
+        self.servers.find(key).is_some()
     }
 
     /// Begins the server transaction of a request that [`receive`](Self::receive) called new, or of
