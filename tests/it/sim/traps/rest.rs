@@ -169,6 +169,36 @@ fn trap_16_new_calls_are_shed_first_and_what_belongs_to_a_call_never_is() {
     assert_eq!(talk.desk.records.len(), 1);
 }
 
+/// A repetition is one of the call that it began, or gets the answer that was given, however it is written; what is refused again gets the
+/// same tag, so that one ACK is of both.
+#[test]
+fn trap_16_an_invite_that_comes_again_in_overload_gets_what_it_got() {
+    let mut desk = Desk::new(1);
+    desk.say(CARRIER, &invite());
+    assert_eq!(
+        ladder(&shed(&mut desk, addr(CARRIER), &invite())),
+        ["carrier 100 INVITE"]
+    );
+
+    let plain = numbered(1);
+    // Not to be had at a glance, so it is read.
+    let folded = numbered(1).with("Subject", "one\r\n two");
+    let refused = [&plain, &folded, &plain].map(|message| {
+        find(
+            &shed(&mut desk, addr(CARRIER), message),
+            "carrier 503 INVITE",
+        )
+    });
+    for again in &refused {
+        assert_eq!(again.bytes(), refused[0].bytes());
+    }
+    let text = String::from_utf8(refused[0].bytes().to_vec()).unwrap();
+    assert!(
+        text.contains(";tag=shed") && text.contains("\r\nRetry-After: 3\r\n"),
+        "{text}"
+    );
+}
+
 /// A call that was ringing when the overload began can be taken back, and answered.
 #[test]
 fn trap_16_a_call_that_rings_is_answered_or_cancelled_in_overload_too() {
