@@ -1,14 +1,15 @@
 //! The relay alone, for `benches/media/run`: sessions without any call, told by the command line.
 //!
 //! ```text
-//! relay own|shared|srtp ADDRESS PORT SESSIONS THREADS
+//! relay own|own-kernel|shared|shared-kernel|srtp ADDRESS PORT SESSIONS THREADS
 //! relay churn ADDRESS PORT CALLS THREADS
 //! ```
 //!
 //! Session `i` has its caller at `127.1.x.y:20000` and its buyer at `127.2.x.y:20001`, where `x.y` is `i`. In `own`, the
 //! caller sends to `PORT + 4i` and the buyer to two ports further; in `shared`, all send to `PORT`. With `srtp`, it is
 //! `own` with keys on both sides, of which the load knows nothing: session `2i` turns its RTP into SRTP and sends it to
-//! session `2i + 1`, which turns it back. Each packet is then moved twice, and pays twice for the kernel, too.
+//! session `2i + 1`, which turns it back. Each packet is then moved twice, and pays twice for the kernel, too. With `-kernel`,
+//! established streams are forwarded in the kernel, at the loopback's ingress.
 //!
 //! `churn` sets so many calls up and tears them down again, 500 at a time, and says what is left of them: descriptors, memory,
 //! ports. It fails if that is more than there was after the first thousand.
@@ -33,6 +34,7 @@ use strowger::media::plan::{
 };
 use strowger::media::ports::Pool;
 use strowger::net::clock;
+use strowger::net::offload::Offload;
 use strowger::net::relay::{Relay, Settings};
 use strowger::telemetry::media::MediaCounts;
 use strowger::telemetry::metrics::Metrics;
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         .collect();
     let [mode, address, port, sessions, threads] = arguments.as_slice() else {
         eprintln!(
-            "relay own|shared|srtp ADDRESS PORT SESSIONS THREADS: started by benches/media/run"
+            "relay own|own-kernel|shared|shared-kernel|srtp ADDRESS PORT SESSIONS THREADS: started by benches/media/run"
         );
         // `cargo bench` starts every bench without arguments.
         return ExitCode::SUCCESS;
@@ -71,13 +73,21 @@ fn serve(
         return churn(address, port, sessions.parse()?, threads.parse()?);
     }
     let sessions: u16 = sessions.parse()?;
+    let offload = match mode.strip_suffix("-kernel") {
+        None => None,
+        Some(_) => match Offload::start(&["lo".into()], 46)? {
+            (offload, refused) if refused.is_empty() => Some(offload),
+            (_, refused) => return Err(format!("{refused:?}").into()),
+        },
+    };
+    let mode = mode.trim_end_matches("-kernel");
     let settings = Settings {
         threads: threads.parse()?,
         dscp: 46,
         keeps_digits: true,
     };
     let counts = Arc::new(MediaCounts::new(&Metrics::new()));
-    let relay = Relay::start(settings, &counts, |_| {})?;
+    let relay = Relay::start(settings, offload, &counts, |_| {})?;
     let gate = |offset: u16| Gate {
         address,
         port: if mode == "shared" {
@@ -131,7 +141,7 @@ fn churn(
         keeps_digits: true,
     };
     let counts = Arc::new(MediaCounts::new(&Metrics::new()));
-    let relay = Relay::start(settings, &counts, |_| {})?;
+    let relay = Relay::start(settings, None, &counts, |_| {})?;
     let last = port.saturating_add(19_999);
     let mut pool = Pool::new(port..=last, (0, 1), None, Duration::ZERO);
     let (sender, receiver) = channel();

@@ -114,6 +114,8 @@ pub struct Media {
     pub patience: Patience,
     /// Whether records tell which keys were pressed (RFC 4733).
     pub keeps_digits: bool,
+    /// Network interfaces at which the kernel forwards established streams.
+    pub kernel: Vec<Box<str>>,
     /// The rtpengines that relay besides us, or instead.
     pub rtpengine: ng::ask::Terms,
 }
@@ -135,6 +137,7 @@ impl Default for Media {
                 hold: Some(Duration::from_secs(1800)),
             },
             keeps_digits: false,
+            kernel: Vec::new(),
             rtpengine: ng::ask::Terms::default(),
         }
     }

@@ -162,6 +162,7 @@ pub(super) const MEDIA: Shape = Shape {
         "silence",
         "hold",
         "digits",
+        "kernel",
         "plane",
         "rtpengine",
         "rtpengine_timeout",

@@ -103,8 +103,40 @@ pub(super) fn read(
         rest: section.duration("rest", default.rest, Duration::ZERO..=HOUR, desk),
         patience,
         keeps_digits: section.flag("digits", default.keeps_digits, desk),
+        kernel: interfaces(&section, v4, desk),
         rtpengine,
     }
+}
+
+/// Reads at which interfaces the kernel forwards streams that come to `mouth`.
+fn interfaces(section: &Section<'_>, mouth: Option<Mouth>, desk: &mut Desk<'_>) -> Vec<Box<str>> {
+    let mut found: Vec<Box<str>> = Vec::new();
+    let names = section.list("kernel", desk);
+    if !names.is_empty() && mouth.is_none_or(|mouth| mouth.bind.is_unspecified()) {
+        desk.fault(
+            section.place_of("kernel"),
+            "needs an address of IPv4 in `bind`, and not 0.0.0.0",
+            "name the address that media comes to: the kernel knows streams by it",
+        );
+    }
+    for name in names {
+        let is_name = (1..=LONGEST_INTERFACE).contains(&name.value.len())
+            && name
+                .value
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        let is_new = !found.iter().any(|one| **one == *name.value);
+        if is_name && is_new && found.len() < MOST_INTERFACES {
+            found.push(name.value.into());
+            continue;
+        }
+        desk.fault(
+            name.place,
+            format!("`{}` cannot be taken", name.value.escape_debug()),
+            format!("up to {MOST_INTERFACES} network interfaces, as `ip link` names them: [\"eth0\", \"eth1\"]"),
+        );
+    }
+    found
 }
 
 /// Reads which rtpengines there are, and how patient we are with them.
@@ -376,7 +408,7 @@ const PLANES: &[(&str, Plane)] = &[
 ];
 const RELAYS: &[(&str, Plane)] = &[("relay", Plane::Relay), ("rtpengine", Plane::Rtpengine)];
 /// What only our own relay goes by.
-const OF_THE_RELAY: [&str; 9] = [
+const OF_THE_RELAY: [&str; 10] = [
     "bind",
     "advertise",
     "ports",
@@ -386,11 +418,15 @@ const OF_THE_RELAY: [&str; 9] = [
     "silence",
     "hold",
     "digits",
+    "kernel",
 ];
 const ADD_RTPENGINE: &str = "add [[media.rtpengine]], with its address";
 const RTPENGINE_ADDRESS: &str = "\"192.0.2.20:2223\"";
 /// A call is offered to one after another, so that many take as many timeouts.
 const MOST_RTPENGINES: usize = 16;
+/// Linux has no longer names.
+const LONGEST_INTERFACE: usize = 15;
+const MOST_INTERFACES: usize = 16;
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
 const PINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(60);
 const PORTS: &[(&str, bool)] = &[("own", false), ("shared", true)];

@@ -367,6 +367,45 @@ fn a_shared_port_learns_no_address() {
 }
 
 #[test]
+fn interfaces_of_the_kernel_have_names_and_an_address() {
+    for (keys, told) in [
+        (
+            "kernel = [\"eth0\", \"eth1\"]\nbind = [\"0.0.0.0\"]\nadvertise = [\"192.0.2.1\"]",
+            "media.kernel: needs an address of IPv4 in `bind`, and not 0.0.0.0",
+        ),
+        ("kernel = [\"\"]", "media.kernel: `` cannot be taken"),
+        ("kernel = [\"a/b\"]", "media.kernel: `a/b` cannot be taken"),
+        (
+            "kernel = [\"0123456789abcdef\"]",
+            "media.kernel: `0123456789abcdef` cannot",
+        ),
+        (
+            "kernel = [\"lo\", \"lo\"]",
+            "media.kernel: `lo` cannot be taken",
+        ),
+        ("kernel = 1", "media.kernel: "),
+    ] {
+        let source = Texts::of(MAIN, format!("[media]\n{keys}\n{MINIMAL}"));
+
+        let faults = load(Path::new(MAIN), &source, 1).err().expect("a fault");
+
+        let text = faults.to_string();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(told), "{text}");
+    }
+    let right = format!("[media]\nkernel = [\"eth0\", \"lo\"]\n{MINIMAL}");
+    let settings = load_main(&right).expect("no fault");
+    let names: Vec<&str> = settings
+        .policy
+        .media
+        .kernel
+        .iter()
+        .map(|name| &**name)
+        .collect();
+    assert_eq!(names, ["eth0", "lo"]);
+}
+
+#[test]
 fn faults_of_a_list_have_its_lines() {
     let text = format!("{MINIMAL}[[numbers]]\nfile = \"n.csv\"\n");
     let list = "+12125550102,solar,bright-leads\n12125550103,solar,bright-leads\n+12125550104,solr,bright-leads\n\

@@ -16,6 +16,7 @@ use crate::edge::rtpengine::{RtpengineDesk, Rtpengines};
 use crate::edge::writers::Records;
 use crate::media::ng;
 use crate::media::plan::{Gate, Plan, SessionId};
+use crate::net::offload::Offload;
 use crate::net::relay::{Event, Relay, Settings};
 use crate::telemetry::media::MediaCounts;
 use crate::telemetry::rtpengine::RtpengineCounts;
@@ -109,7 +110,10 @@ fn start(
         dscp: EXPEDITED,
         keeps_digits: media.keeps_digits,
     };
-    let relay = Relay::start(settings, counts, move |event| tell(&mailboxes, event))?;
+    let offload = offload(&media.kernel, counts);
+    let relay = Relay::start(settings, offload, counts, move |event| {
+        tell(&mailboxes, event)
+    })?;
     for (address, port) in media.shared_pairs() {
         let gate = Gate {
             address,
@@ -119,6 +123,27 @@ fn start(
         relay.share(gate).map_err(io::Error::other)?;
     }
     Ok(Arc::new(relay))
+}
+
+/// Has the kernel forward streams that come in at these interfaces, as far as it lets us. Without it all goes through the sockets.
+fn offload(interfaces: &[Box<str>], counts: &MediaCounts) -> Option<Offload> {
+    if interfaces.is_empty() {
+        return None;
+    }
+    let started = Offload::start(interfaces, EXPEDITED);
+    let (offload, unattached) = started
+        .inspect_err(
+            |why| warn!(%why, "the kernel takes no streams, all media goes through the sockets"),
+        )
+        .ok()
+        .unzip();
+    for why in unattached.iter().flatten() {
+        warn!(%why, "the kernel takes no streams there, their media goes through the sockets");
+    }
+    let offload = offload.filter(|offload| offload.interfaces() > 0);
+    let attached = offload.as_ref().map_or(0, Offload::interfaces);
+    counts.set_interfaces(attached, interfaces.len() - attached);
+    offload
 }
 
 /// Expedited forwarding, what networks expect of voice (RFC 3246).

@@ -9,10 +9,14 @@
 //! Nothing is learned from a packet, and no state changes but the count of what was dropped, before all the questions
 //! that an outsider could fail are answered.
 
+mod lending;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use smallvec::SmallVec;
+
+pub use crate::media::passage::lending::Passing;
 
 use crate::media::figures::{Figures, Heard};
 use crate::media::plan::{Party, Plan};

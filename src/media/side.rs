@@ -11,7 +11,7 @@ use crate::media::rtcp;
 use crate::media::rtp::Header;
 use crate::media::seal::Seal;
 use crate::media::source::{Look, Place};
-use crate::media::watch::Watch;
+use crate::media::watch::{Loan, Progress, Watch};
 
 /// Our side towards one party of one stream.
 #[derive(Debug)]
@@ -209,6 +209,47 @@ impl Side {
             is_rtcp,
             length,
         })
+    }
+
+    /// Where the party is, its payload types (a bit each) and what was counted of them, if packets of it could as well be
+    /// counted elsewhere: what is known of it is all that there is to know until a packet of another kind comes.
+    pub(super) fn lend(&self, now: Instant) -> Option<(SocketAddr, u128, Loan)> {
+        let source = self.place.settled(now)?;
+        if !self.is_rtp || !self.sends || self.seal.is_some() || self.source != Some(source) {
+            return None;
+        }
+        let loan = self.watch.lend()?;
+        let plain = self.payloads.iter().filter(|payload| {
+            // Beside RTCP on the same port, the others could be that.
+            let is_rtp = !(64..=95).contains(&payload.number);
+            is_rtp && !payload.is_dtmf && payload.clock == loan.clock
+        });
+        let payloads = plain.fold(0, |set, payload| {
+            set | 1_u128.unbounded_shl(payload.number.into())
+        });
+        Some((source, payloads, loan))
+    }
+
+    /// Where what is for the party goes in the clear, if that is known for sure.
+    pub(super) fn takes_plain(&self, now: Instant) -> Option<SocketAddr> {
+        let to = self.place.settled(now)?;
+        self.seal.is_none().then_some(to)
+    }
+
+    /// Takes note of what was counted elsewhere.
+    pub(super) fn absorb(&mut self, packets: u64, bytes: u64, progress: &Progress) {
+        self.packets += packets;
+        self.bytes += bytes;
+        self.watch.absorb(packets, progress);
+    }
+
+    /// Whether [`take`](Self::take) would change more than what is dropped.
+    pub(super) fn is_touched(&self, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
+        self.place.look(now, source) != Look::Foreign
+            && Header::parse(bytes).is_ok_and(|header| {
+                let mut payloads = self.payloads.iter();
+                payloads.any(|payload| payload.number == header.payload)
+            })
     }
 
     pub(super) fn add_to(&self, heard: &mut Heard) {

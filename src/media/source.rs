@@ -259,6 +259,17 @@ impl Place {
         self.announced.is_some_and(|announced| announced.is_mux())
     }
 
+    /// Where RTP comes from and goes to as long as no packet of RTP comes from elsewhere; `None`: that is still open.
+    #[must_use]
+    pub fn settled(&self, now: Instant) -> Option<SocketAddr> {
+        let announced = self.announced?.rtp;
+        let Some(learning) = &self.learning else {
+            return Some(announced);
+        };
+        let is_over = now >= learning.until && now >= learning.reserved;
+        self.rtp.filter(|rtp| *rtp == announced || is_over)
+    }
+
     /// What SDP names.
     #[must_use]
     pub fn announced(&self) -> Option<Remote> {

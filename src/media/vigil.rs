@@ -77,7 +77,8 @@ impl Vigil {
     /// Takes note of a packet of `party`; RTCP is none that is heard.
     #[inline]
     pub fn handle(&mut self, now: Instant, party: Party, is_rtcp: bool) {
-        self.seen = now;
+        // What is told of packets that went another way comes later than they did.
+        self.seen = self.seen.max(now);
         let [caller, buyer] = &mut self.heard;
         let [told_caller, told_buyer] = &mut self.told;
         let (heard, told) = match party {
@@ -85,7 +86,7 @@ impl Vigil {
             Party::Buyer => (buyer, told_buyer),
         };
         if !is_rtcp {
-            *heard = Some(now);
+            *heard = (*heard).max(Some(now));
         }
         *told = None;
     }

@@ -54,6 +54,41 @@ struct Digits {
     count: usize,
 }
 
+/// What counting goes on from at another place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loan {
+    /// Of the packets that are counted there.
+    pub ssrc: u32,
+    /// Ticks of their timestamps in a second.
+    pub clock: u32,
+    /// Where arrival times are counted from.
+    pub origin: Instant,
+    /// The highest sequence number, and above its 16 bits how often they began anew.
+    pub highest: u64,
+    /// How long the last packet took, in ticks and from an unknown origin.
+    pub transit: u32,
+    /// In ticks, times 16 (RFC 3550 A.8).
+    pub jitter: u32,
+    /// The most that it was.
+    pub jitter_max: u32,
+}
+
+/// What was counted at that place, all in all; what is in [`Loan`], too, as it is now.
+#[expect(missing_docs, reason = "the others are told of there")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of their payload.
+    pub bytes: u64,
+    /// When the last of them came, if any did.
+    pub last: Instant,
+    pub highest: u64,
+    pub transit: u32,
+    pub jitter: u32,
+    pub jitter_max: u32,
+}
+
 impl Watch {
     /// Begins with nothing; `keeps_digits`: those of telephone-events are noted.
     #[must_use]
@@ -89,6 +124,39 @@ impl Watch {
         } else {
             self.measure(now, rtp, meaning.clock);
         }
+    }
+
+    /// What whoever counts the next packets elsewhere has to know; `None`: too little has come for that.
+    #[must_use]
+    pub fn lend(&self) -> Option<Loan> {
+        let (run, transit) = (self.sequence.as_ref()?, self.transit.as_ref()?);
+        let is_steady = transit.ssrc == run.ssrc && transit.clock == self.clock;
+        (is_steady && self.clock <= MOST_LENT_CLOCK).then(|| Loan {
+            ssrc: run.ssrc,
+            clock: self.clock,
+            origin: self.origin,
+            highest: u64::from(run.cycles) << 16 | u64::from(run.highest),
+            transit: transit.ticks,
+            jitter: self.jitter,
+            jitter_max: self.jitter_max,
+        })
+    }
+
+    /// Goes on from what was counted elsewhere, `packets` of it since this was told last. Nothing was counted here meanwhile.
+    pub fn absorb(&mut self, packets: u64, progress: &Progress) {
+        let (Some(run), Some(transit)) = (&mut self.sequence, &mut self.transit) else {
+            return;
+        };
+        if packets == 0 {
+            return;
+        }
+        run.highest = progress.highest as u16;
+        run.cycles = (progress.highest >> 16) as u32;
+        run.received += packets;
+        run.restart = None;
+        transit.ticks = progress.transit;
+        self.jitter = progress.jitter;
+        self.jitter_max = progress.jitter_max;
     }
 
     /// Packets that never came (RFC 3550 §6.4.1), and how many should have come. What came twice makes up for what did
@@ -231,12 +299,17 @@ impl Sequence {
     }
 }
 
-/// RFC 3550 A.1.
-const MAX_DROPOUT: u16 = 3000;
-const MAX_MISORDER: u16 = 100;
+/// How far a sequence number may be ahead (RFC 3550 A.1).
+pub const MAX_DROPOUT: u16 = 3000;
+
+/// How far it may be behind.
+pub const MAX_MISORDER: u16 = 100;
 
 /// A difference between two packets of more seconds is none of the network's.
-const FAR: u32 = 5;
+pub const FAR: u32 = 5;
+
+/// The fastest clock of what is counted elsewhere, in ticks per second: there no sum of its jitter is too large for 32 bits.
+const MOST_LENT_CLOCK: u32 = 1_000_000;
 
 /// Digits kept of one stream.
 const MOST_DIGITS: usize = 32;

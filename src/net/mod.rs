@@ -6,6 +6,7 @@ pub mod clock;
 pub mod http;
 pub mod http_client;
 mod icmp;
+pub mod offload;
 pub mod relay;
 pub mod resolver;
 pub mod rtpengine;

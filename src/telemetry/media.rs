@@ -11,8 +11,10 @@ use crate::media::passage::Why;
 use crate::media::ports::Stock;
 use crate::media::vigil::Quiet;
 use crate::telemetry::metrics::{
-    MEDIA_BYTES, MEDIA_CLASHES, MEDIA_DROPS, MEDIA_JITTER, MEDIA_LOSS, MEDIA_MOS, MEDIA_PACKETS,
-    MEDIA_PORTS, MEDIA_QUIET, MEDIA_SESSIONS, MEDIA_SHARED, Metrics,
+    MEDIA_BYTES, MEDIA_CLASHES, MEDIA_DROPS, MEDIA_JITTER, MEDIA_KERNEL_INTERFACES,
+    MEDIA_KERNEL_PACKETS, MEDIA_KERNEL_REFUSALS, MEDIA_KERNEL_RETURNS, MEDIA_KERNEL_STREAMS,
+    MEDIA_LOSS, MEDIA_MOS, MEDIA_PACKETS, MEDIA_PORTS, MEDIA_QUIET, MEDIA_SESSIONS, MEDIA_SHARED,
+    Metrics,
 };
 
 /// Metrics of the relay.
@@ -27,6 +29,12 @@ pub struct MediaCounts {
     claims: Gauge,
     /// By what the party got instead: another shared pair, a pair of its own.
     clashes: [Counter; 2],
+    /// Streams that the kernel forwards.
+    lent: Gauge,
+    forwarded: Counter,
+    backs: [Counter; Back::ALL.len()],
+    refusals: [Counter; Refusal::ALL.len()],
+    interfaces: [Gauge; 2],
     jitter: Histogram,
     loss: Histogram,
     mos: Histogram,
@@ -49,6 +57,13 @@ impl MediaCounts {
                 .map(|state| metrics.labelled_gauge(&MEDIA_PORTS, state)),
             claims: metrics.gauge(&MEDIA_SHARED),
             clashes: ["shared", "own"].map(|got| metrics.counter(&MEDIA_CLASHES, Some(got))),
+            lent: metrics.gauge(&MEDIA_KERNEL_STREAMS),
+            forwarded: metrics.counter(&MEDIA_KERNEL_PACKETS, None),
+            backs: Back::ALL.map(|(_, label)| metrics.counter(&MEDIA_KERNEL_RETURNS, Some(label))),
+            refusals: Refusal::ALL
+                .map(|(_, label)| metrics.counter(&MEDIA_KERNEL_REFUSALS, Some(label))),
+            interfaces: ["attached", "refused"]
+                .map(|state| metrics.labelled_gauge(&MEDIA_KERNEL_INTERFACES, state)),
             jitter: metrics.histogram(&MEDIA_JITTER),
             loss: metrics.histogram(&MEDIA_LOSS),
             mos: metrics.histogram(&MEDIA_MOS),
@@ -63,6 +78,13 @@ impl MediaCounts {
         }
     }
 
+    /// Says at how many interfaces the kernel forwards streams, and at how many it should but cannot.
+    pub fn set_interfaces(&self, attached: usize, refused: usize) {
+        for (gauge, count) in self.interfaces.iter().zip([attached, refused]) {
+            gauge.set(count as f64);
+        }
+    }
+
     /// Says who is heard on shared ports, added up over all shards, and how often somebody else had the address there.
     pub fn set_shared(&self, counts: Counts) {
         self.claims.set(counts.claims as f64);
@@ -72,6 +94,50 @@ impl MediaCounts {
     }
 }
 
+/// Why a stream is not the kernel's any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Back {
+    /// A packet of it came that the kernel does not forward.
+    Packet,
+    /// There is another plan.
+    Plan,
+    /// Its packets are to be copied.
+    Tap,
+    /// Its packets would leave by another interface now.
+    Route,
+    /// The call is over.
+    End,
+}
+
+impl Back {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Packet, "packet"),
+        (Self::Plan, "plan"),
+        (Self::Tap, "capture"),
+        (Self::Route, "route"),
+        (Self::End, "end"),
+    ];
+}
+
+/// Why a stream that the kernel could forward stays with the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It forwards as many as it can.
+    Full,
+    /// It knows no way to where the stream goes.
+    NoWay,
+    /// It does not take it.
+    Refused,
+}
+
+impl Refusal {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Full, "full"),
+        (Self::NoWay, "no_route"),
+        (Self::Refused, "refused"),
+    ];
+}
+
 /// What one thread has counted since it published last.
 pub struct MediaTally {
     counts: Arc<MediaCounts>,
@@ -79,6 +145,7 @@ pub struct MediaTally {
     bytes: u64,
     drops: [u64; Why::ALL.len()],
     unsent: [u64; UNSENT.len()],
+    forwarded: u64,
 }
 
 impl MediaTally {
@@ -91,6 +158,7 @@ impl MediaTally {
             bytes: 0,
             drops: [0; Why::ALL.len()],
             unsent: [0; UNSENT.len()],
+            forwarded: 0,
         }
     }
 
@@ -111,6 +179,36 @@ impl MediaTally {
                     _ => refused,
                 }) += 1;
             }
+        }
+    }
+
+    /// Counts packets of RTP that the kernel has forwarded.
+    pub fn forwarded(&mut self, packets: u64, bytes: u64) {
+        let [rtp, _] = &mut self.packets;
+        *rtp += packets;
+        self.bytes += bytes;
+        self.forwarded += packets;
+    }
+
+    /// Counts a stream that the kernel forwards from now on.
+    pub fn lent(&self) {
+        self.counts.lent.increment(1.0);
+    }
+
+    /// Counts one that it does not forward any more.
+    pub fn back(&self, why: Back) {
+        self.counts.lent.decrement(1.0);
+        let mut counters = Back::ALL.iter().zip(&self.counts.backs);
+        if let Some((_, counter)) = counters.find(|((back, _), _)| *back == why) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts one that it could not be given.
+    pub fn not_lent(&self, why: Refusal) {
+        let mut counters = Refusal::ALL.iter().zip(&self.counts.refusals);
+        if let Some((_, counter)) = counters.find(|((refusal, _), _)| *refusal == why) {
+            counter.increment(1);
         }
     }
 
@@ -160,11 +258,13 @@ impl MediaTally {
             bytes,
             drops,
             unsent,
+            forwarded,
         } = self;
         let all = counts.packets.iter().zip(packets);
         let all = all.chain(counts.drops.iter().zip(drops));
         let all = all.chain(counts.unsent.iter().zip(unsent));
-        for (counter, count) in all.chain([(&counts.bytes, bytes)]) {
+        for (counter, count) in all.chain([(&counts.bytes, bytes), (&counts.forwarded, forwarded)])
+        {
             if *count > 0 {
                 counter.increment(std::mem::take(count));
             }

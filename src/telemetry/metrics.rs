@@ -106,6 +106,11 @@ families! {
     MEDIA_CLASHES = Counter "strowger_media_clashes_total" ["got"] "Times that a party announced an address which another call has on the shared port, by what it got: another one, or a pair of its own.";
     MEDIA_PACKETS = Counter "strowger_media_packets_total" ["kind"] "Media packets passed on.";
     MEDIA_BYTES = Counter "strowger_media_bytes_total" [] "Bytes of media packets passed on, without UDP and IP.";
+    MEDIA_KERNEL_STREAMS = Gauge "strowger_media_kernel_streams" [] "Streams of media that the kernel forwards now, each direction counted.";
+    MEDIA_KERNEL_PACKETS = Counter "strowger_media_kernel_packets_total" [] "Media packets that the kernel forwarded; they are in strowger_media_packets_total, too.";
+    MEDIA_KERNEL_RETURNS = Counter "strowger_media_kernel_returns_total" ["why"] "Times that a stream went from the kernel back to the sockets.";
+    MEDIA_KERNEL_REFUSALS = Counter "strowger_media_kernel_refusals_total" ["why"] "Times that a stream could not be given to the kernel.";
+    MEDIA_KERNEL_INTERFACES = Gauge "strowger_media_kernel_interfaces" ["state"] "Network interfaces of [media] kernel: attached, and refused, at which all media goes through the sockets.";
     MEDIA_DROPS = Counter "strowger_media_drops_total" ["why"] "Media packets that were not passed on.";
     MEDIA_QUIET = Counter "strowger_media_quiet_total" ["who"] "Times that a party was silent for longer than allowed.";
     MEDIA_JITTER = Histogram "strowger_media_jitter_seconds" [] "Interarrival jitter of what a party sent, at the end of the call.";

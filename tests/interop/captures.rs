@@ -53,6 +53,36 @@ fn what_sipp_plays_comes_out_bit_for_bit_of_a_shared_port() {
     comes_out("shared", &sent, &heard, (&record, "5"));
 }
 
+#[test]
+fn what_sipp_plays_comes_out_bit_for_bit_of_the_kernel() {
+    let Some(corpus) = shared_corpus() else {
+        show("../shared is missing: its captures were NOT played; set STROWGER_SHARED to its path");
+        return;
+    };
+    for (name, time, digits) in [("g711a.pcap", 10_000, ""), ("dtmf_2833_5.pcap", 2500, "5")] {
+        let file = corpus.join("media").join(name);
+        let sent = payloads(&fs::read(&file).expect("a capture"));
+        let site = Site::new().relayed(OWN).in_the_kernel("\"lo\"");
+
+        let (heard, record, edge) = play_at(site, &file, Duration::from_millis(time), OWN);
+
+        comes_out(name, &sent, &heard, (&record, digits));
+        edge.shows("strowger_media_kernel_streams", |streams| streams == 0.0);
+        let attached = "strowger_media_kernel_interfaces{state=\"attached\"}";
+        let refused = "strowger_media_kernel_interfaces{state=\"refused\"}";
+        let forwarded = "strowger_media_kernel_packets_total";
+        if edge.sum_of(attached) == 1.0 {
+            // All but the first second, and what comes with a key.
+            let least = if digits.is_empty() { sent.len() / 2 } else { 0 };
+            edge.shows(forwarded, |packets| packets >= least as f64);
+        } else {
+            show("NOT TESTED: this machine does not let streams be forwarded in the kernel");
+            edge.shows(refused, |refused| refused == 1.0);
+            edge.shows(forwarded, |packets| packets == 0.0);
+        }
+    }
+}
+
 const OWN: &str = "";
 const SHARED: &str = "ports = \"shared\"";
 
@@ -80,7 +110,16 @@ fn comes_out(
 /// Plays a capture from the carrier to the buyer, both of whom have these media terms. Gives all that the buyer got, and the
 /// call's record.
 fn play(capture: &Path, time: Duration, terms: &'static str) -> (Vec<Vec<u8>>, serde_json::Value) {
-    let mut site = Site::new().relayed(terms);
+    let (heard, record, _) = play_at(Site::new().relayed(terms), capture, time, terms);
+    (heard, record)
+}
+
+fn play_at(
+    mut site: Site,
+    capture: &Path,
+    time: Duration,
+    terms: &'static str,
+) -> (Vec<Vec<u8>>, serde_json::Value, Edge) {
     let address = site.next_buyer();
     site.buyer_with("first", address, |buyer| buyer.media = terms);
     let edge = Edge::start(&site);
@@ -110,11 +149,11 @@ fn play(capture: &Path, time: Duration, terms: &'static str) -> (Vec<Vec<u8>>, s
     let own = "strowger_media_ports{state=\"resting\"}";
     edge.shows(own, |resting| (resting == 0.0) == (terms == SHARED));
     edge.shows("strowger_media_shared_addresses", |heard| heard == 0.0);
-    (heard, record)
+    (heard, record, edge)
 }
 
 /// The contents of all UDP datagrams in a capture of Ethernet frames (pcap 2.4, little-endian).
-fn payloads(capture: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn payloads(capture: &[u8]) -> Vec<Vec<u8>> {
     let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| capture[at + byte])) as usize;
     let mut found = Vec::new();
     let mut at = 24;

@@ -50,7 +50,7 @@ fn attack_all() -> (Vec<Attack>, Duration) {
         dscp: 46,
         keeps_digits: false,
     };
-    let relay = Relay::start(settings, &counts, |_| {}).expect("a relay");
+    let relay = Relay::start(settings, None, &counts, |_| {}).expect("a relay");
     let mut attacks = Vec::new();
     for start in [0, LATER] {
         for (mode, moved, networks) in MODES {

@@ -64,4 +64,5 @@ mod twilio;
 #[path = "../support/twilio_api/mod.rs"]
 mod twilio_api;
 mod web;
+mod wires;
 mod witness;

@@ -161,11 +161,16 @@ pub(crate) fn show(text: &str) {
 
 /// Whether there is a socket at `address`; `table` is `udp` or `tcp`, for TCP it is one that listens.
 pub(crate) fn is_bound(table: &str, address: Ipv4Addr, port: u16) -> bool {
+    is_bound_for("self", table, address, port)
+}
+
+/// The same in the network of the process of that id.
+pub(crate) fn is_bound_for(process: &str, table: &str, address: Ipv4Addr, port: u16) -> bool {
     let [a, b, c, d] = address.octets();
     let nobody = "00000000:0000";
     let state = if table == "tcp" { "0A" } else { "07" };
     let entry = format!("{d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} {nobody} {state}");
-    let table = fs::read_to_string(format!("/proc/net/{table}"));
+    let table = fs::read_to_string(format!("/proc/{process}/net/{table}"));
     table.unwrap_or_default().contains(&entry)
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::process::Process;
 use crate::process::eventually;
-use crate::process::is_bound;
+use crate::process::is_bound_for;
 use crate::process::show;
 use crate::site::Transport;
 use crate::stunnel;
@@ -29,6 +29,7 @@ pub(crate) struct Sipp {
     more_sdp: String,
     plays: Option<PathBuf>,
     media_port: Option<u16>,
+    network: Option<u32>,
 }
 
 /// A SIPp that runs.
@@ -52,6 +53,7 @@ impl Sipp {
             more_sdp: "a=sendrecv".to_owned(),
             plays: None,
             media_port: None,
+            network: None,
         }
         .calls(1)
     }
@@ -109,6 +111,12 @@ impl Sipp {
         self
     }
 
+    /// Runs in the network of the process of this id.
+    pub(crate) fn within(mut self, process: u32) -> Self {
+        self.network = Some(process);
+        self
+    }
+
     /// How many calls it makes or takes before it ends; 1 unless told.
     pub(crate) fn calls(self, count: usize) -> Self {
         self.arguments(&["-m", &count.to_string()])
@@ -132,7 +140,16 @@ impl Sipp {
         let messages = dir.join(format!("{name}.messages"));
         let errors = dir.join(format!("{name}.errors"));
 
-        let mut command = Command::new("sipp");
+        let mut command = match self.network {
+            None => Command::new("sipp"),
+            Some(process) => {
+                let mut command = Command::new("nsenter");
+                command
+                    .arg(format!("--net=/proc/{process}/ns/net"))
+                    .arg("sipp");
+                command
+            }
+        };
         if let Some(edge) = self.remote {
             command.arg(match self.transport {
                 Transport::Udp | Transport::Tcp => format!("{edge}:5060"),
@@ -269,9 +286,10 @@ impl Running {
     }
 
     fn wait_until_bound(&mut self, address: Ipv4Addr, transport: Transport) {
+        let id = self.process.id().to_string();
         let is_bound = eventually(Duration::from_secs(10), || match transport {
-            Transport::Udp => is_bound("udp", address, 5060),
-            Transport::Tcp | Transport::Tls => is_bound("tcp", address, 5060),
+            Transport::Udp => is_bound_for(&id, "udp", address, 5060),
+            Transport::Tcp | Transport::Tls => is_bound_for(&id, "tcp", address, 5060),
         });
         assert!(
             is_bound && self.process.is_running(),

@@ -71,6 +71,8 @@ pub(crate) struct Site {
     strangers: &'static str,
     /// Whether captures can be asked for.
     captures: bool,
+    /// The interfaces at which the kernel forwards media, as the configuration has them.
+    kernel: &'static str,
     /// What `[trunk.media]` says; `None`: media goes directly.
     media: Option<&'static str>,
     /// Where an rtpengine is that relays, instead of us.
@@ -158,6 +160,7 @@ impl Site {
             secret: "interop-only-node-secret".to_owned(),
             strangers: "refuse",
             captures: false,
+            kernel: "",
             media: None,
             rtpengine: None,
             passing: String::new(),
@@ -195,6 +198,18 @@ impl Site {
     /// Where media is relayed; the trunk's `media` says `trunk`.
     pub(crate) fn relayed(mut self, trunk: &'static str) -> Self {
         self.media = Some(trunk);
+        self
+    }
+
+    /// Where the kernel forwards media that comes in by these interfaces.
+    pub(crate) fn in_the_kernel(mut self, interfaces: &'static str) -> Self {
+        self.kernel = interfaces;
+        self
+    }
+
+    /// Whose addresses are those of a network that is not the loopback's.
+    pub(crate) fn on_wires(mut self) -> Self {
+        self.block = 0x0a00_0000 | self.block & 0x00ff_ffff;
         self
     }
 
@@ -381,6 +396,10 @@ impl Site {
             }
             (None, None) => "",
         };
+        let kernel = match self.kernel {
+            "" => String::new(),
+            interfaces => format!("\nkernel = [{interfaces}]"),
+        };
         let trunk_media = self.media.unwrap_or("plane = \"direct\"");
         let kept = if self.keeps {
             format!("data_dir = \"{}\"", self.data_dir().display())
@@ -414,7 +433,7 @@ ca = "{authority}"
 
 [http]
 bind = "{edge}:9090"
-{desk}{media}
+{desk}{media}{kernel}
 
 [sip]
 strangers = "{strangers}"

@@ -6,7 +6,10 @@
 //!                                                v
 //!   party ── packet ──> port ──> worker: epoll ─ passage ─> port ──> the other party
 //!                                  │
-//!                                  └──> events; figures at the end
+//!                                  ├──> events; figures at the end
+//!                                  │
+//!                                  └── streams that just go on are lent to the kernel, if it takes any
+//!                                      (`offload`): their packets meet no socket
 //! ```
 //!
 //! A call's sockets all belong to one worker, so nothing is locked for a packet, nothing allocated, and nothing waits. What
@@ -32,6 +35,7 @@ use crate::media::figures::Figures;
 use crate::media::plan::{Gate, Party, Plan, SessionId};
 use crate::media::ports::owner;
 use crate::media::vigil::Quiet;
+use crate::net::offload::Offload;
 use crate::net::relay::books::Books;
 use crate::net::relay::orders::{Opened, Order, Orders};
 use crate::net::relay::tap::Tap;
@@ -139,17 +143,19 @@ struct Desk {
 pub type Done = Box<dyn FnOnce(Figures) + Send>;
 
 impl Relay {
-    /// Starts the workers.
+    /// Starts the workers; `offload` forwards in the kernel what can be, `None`: all goes through the sockets.
     ///
     /// # Errors
     ///
     /// When the system has no thread or no epoll to give.
     pub fn start(
         settings: Settings,
+        offload: Option<Offload>,
         counts: &Arc<MediaCounts>,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let on_event: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(on_event);
+        let offload = offload.map(Arc::new);
         // Those that run already end when the relay is dropped.
         let mut relay = Self {
             desks: Vec::new(),
@@ -159,7 +165,7 @@ impl Relay {
         for number in 0..settings.threads.max(1) {
             let poll = Poll::new()?;
             let orders = Arc::new(Orders::new(poll.registry(), BELL)?);
-            let (queue, counts) = (Arc::clone(&orders), Arc::clone(counts));
+            let (queue, counts) = (Arc::clone(&orders), (Arc::clone(counts), offload.clone()));
             let on_event = Arc::clone(&on_event);
             let work = move || Worker::new(poll, queue, settings, counts, on_event).run();
             let thread = thread::Builder::new()

@@ -1,3 +1,5 @@
+mod kernel;
+
 use std::net::{IpAddr, UdpSocket};
 use std::sync::mpsc;
 use std::sync::mpsc::channel;
@@ -535,6 +537,10 @@ struct House {
 
 impl House {
     fn new(threads: usize) -> Self {
+        Self::with(threads, None)
+    }
+
+    fn with(threads: usize, offload: Option<Offload>) -> Self {
         let metrics = Metrics::new();
         let (sender, events) = channel();
         let settings = Settings {
@@ -543,7 +549,7 @@ impl House {
             keeps_digits: true,
         };
         let counts = Arc::new(MediaCounts::new(&metrics));
-        let relay = Relay::start(settings, &counts, move |event| {
+        let relay = Relay::start(settings, offload, &counts, move |event| {
             let _ = sender.send(event);
         });
         Self {

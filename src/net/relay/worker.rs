@@ -1,5 +1,6 @@
 //! One thread of the relay: reads what is readable, decides, sends.
 
+mod leases;
 mod session;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,6 +18,7 @@ use crate::media::passage::{GROWTH, Pass, Verdict, Way, Why};
 use crate::media::plan::{Gate, SessionId};
 use crate::net::batch::{Inbound, Outbound, RECEIVE_BATCH};
 use crate::net::clock;
+use crate::net::offload::Offload;
 use crate::net::relay::orders::Orders;
 use crate::net::relay::worker::session::Session;
 use crate::net::relay::{Event, Settings};
@@ -37,6 +39,8 @@ pub(super) struct Worker {
     tally: MediaTally,
     on_event: Arc<dyn Fn(Event) + Send + Sync>,
     keeps_digits: bool,
+    /// Where streams are lent to; `None`: nowhere.
+    offload: Option<Arc<Offload>>,
     /// When sessions are next looked at, some at a time.
     next_round: Instant,
     /// How far that has come.
@@ -76,7 +80,7 @@ impl Worker {
         poll: Poll,
         orders: Arc<Orders>,
         settings: Settings,
-        counts: Arc<MediaCounts>,
+        (counts, offload): (Arc<MediaCounts>, Option<Arc<Offload>>),
         on_event: Arc<dyn Fn(Event) + Send + Sync>,
     ) -> Self {
         Self {
@@ -92,6 +96,7 @@ impl Worker {
             tally: MediaTally::new(counts),
             on_event,
             keeps_digits: settings.keeps_digits,
+            offload,
             next_round: clock::now(),
             cursor: 0,
             allowance: FOREIGN_TOLD,
@@ -235,6 +240,11 @@ impl Worker {
                 (false, source),
                 room.get(..length).unwrap_or_default(),
             );
+            if let Some(offload) = &self.offload {
+                let bytes = room.get(..length).unwrap_or_default();
+                let desks = (&**offload, &mut self.tally);
+                session.take_back_for(now, (way, source), bytes, desks);
+            }
             match session.passage.handle(now, way, source, room, length) {
                 Verdict::Pass(pass) => {
                     let doors = session.doors.get(usize::from(way.stream));
@@ -329,6 +339,9 @@ impl Worker {
                 continue;
             };
             session.taps.retain(|tap| !tap.is_over(now));
+            if let Some(offload) = &self.offload {
+                session.go_round_leases(now, offload, &mut self.tally);
+            }
             if let Some(quiet) = session.passage.check(now) {
                 let session = session.id;
                 self.tally.add_quiet(quiet);

@@ -610,7 +610,7 @@ fn relay() -> Relay {
         dscp: 46,
         keeps_digits: false,
     };
-    Relay::start(settings, &counts, |_| {}).unwrap()
+    Relay::start(settings, None, &counts, |_| {}).unwrap()
 }
 
 fn plan(gates: [Gate; 2], remotes: [Remote; 2], networks: &[&str]) -> Plan {

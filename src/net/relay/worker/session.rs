@@ -16,7 +16,9 @@ use crate::media::plan::{Gate, Party, Plan, Remote, SessionId};
 use crate::net::relay::Event;
 use crate::net::relay::orders::{Opened, Order};
 use crate::net::relay::tap::Tap;
+use crate::net::relay::worker::leases::Lease;
 use crate::net::relay::worker::{Door, Doors, Owner, ROUND, Worker};
+use crate::telemetry::media::Back;
 
 /// One call.
 pub(super) struct Session {
@@ -30,6 +32,8 @@ pub(super) struct Session {
     claims: SmallVec<[(usize, SocketAddr); 2]>,
     /// Where its packets are copied to: nowhere, as a rule.
     pub(super) taps: Vec<Tap>,
+    /// Of each stream, if any may be lent.
+    pub(super) leases: Vec<Lease>,
     /// When foreign packets were told of last.
     told: Option<Instant>,
 }
@@ -49,10 +53,12 @@ impl Worker {
             Order::Tap { session, tap } => {
                 let slot = self.by_id.get(&session);
                 if let Some(session) = slot.and_then(|slot| self.sessions.get_mut(*slot)) {
+                    let tally = (&mut self.tally, Back::Tap);
+                    session.take_all_back(now, self.offload.as_deref(), tally);
                     session.taps.push(*tap);
                 }
             }
-            Order::Close { session, done } => done(self.close(session)),
+            Order::Close { session, done } => done(self.close(now, session)),
         }
     }
 
@@ -60,6 +66,8 @@ impl Worker {
         let slot = match self.by_id.get(&id) {
             Some(slot) => {
                 if let Some(session) = self.sessions.get_mut(*slot) {
+                    let tally = (&mut self.tally, Back::Plan);
+                    session.take_all_back(now, self.offload.as_deref(), tally);
                     session.passage.renew(now, plan);
                 }
                 *slot
@@ -165,7 +173,7 @@ impl Worker {
         door
     }
 
-    fn close(&mut self, id: SessionId) -> Figures {
+    fn close(&mut self, now: Instant, id: SessionId) -> Figures {
         let slot = self.by_id.remove(&id);
         let Some(mut session) = slot.and_then(|slot| self.sessions.try_remove(slot)) else {
             return Figures::default();
@@ -174,6 +182,8 @@ impl Worker {
         for (_, doors) in &session.own {
             shut(&mut self.doors, *doors);
         }
+        let tally = (&mut self.tally, Back::End);
+        session.take_all_back(now, self.offload.as_deref(), tally);
         let figures = session.passage.figures();
         self.tally.remove_session(&figures);
         if self.sessions.is_empty() {
@@ -192,6 +202,7 @@ impl Session {
             own: SmallVec::new(),
             claims: SmallVec::new(),
             taps: Vec::new(),
+            leases: Vec::new(),
             told: None,
         }
     }

@@ -1,0 +1,384 @@
+//! Established streams of RTP, forwarded in the kernel before any socket has them: no system call, no copy, no thread that wakes up.
+//!
+//! ```text
+//!   interface ─> program ── known stream, next packet ─> counted, new addresses ─> interface
+//!                   │
+//!                   '── everything else ─> socket ─> relay, which decides as ever
+//! ```
+//!
+//! The relay lends a stream's state to the kernel once nothing about it is open any more, and takes it back before it handles any
+//! packet of it itself; so all decisions are made in one place. A stream is known by both addresses and both ports, its SSRC and its
+//! payload types.
+//!
+//! It takes Linux 6.6 (tcx), CAP_BPF and CAP_NET_ADMIN, and not CAP_PERFMON. The kernel detaches the program when its descriptor is closed, thus also when
+//! this process dies: then every packet goes to the sockets again, if there are any.
+//!
+//! | question | file |
+//! |---|---|
+//! | what the kernel does with a packet | [`program`] |
+//! | how that is written down | [`asm`] |
+//! | how it is handed to the kernel | [`bpf`] |
+//! | by which interface a packet leaves | [`route`] |
+//!
+//! Crates that load eBPF want an object file of a compiler; see [`asm`].
+
+mod asm;
+mod bpf;
+mod program;
+mod route;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::media::watch::{Loan, Progress};
+use crate::net::clock;
+use crate::net::offload::bpf::{Map, SharedArray};
+use crate::net::offload::program::{KEY, slot};
+use crate::net::offload::route::Routes;
+
+/// The streams that the kernel forwards.
+pub struct Offload {
+    /// Detaches the program; before everything that it uses goes.
+    links: Vec<OwnedFd>,
+    program: OwnedFd,
+    index: Map,
+    slots: SharedArray,
+    /// Slots that no stream has.
+    free: Mutex<Vec<u32>>,
+    routes: Mutex<Routes>,
+    /// What IP calls the type of service.
+    service: u32,
+    /// The same moment by our clock and by the kernel's, in nanoseconds.
+    epoch: (Instant, u64),
+}
+
+/// An interface that the program could not be attached to.
+#[derive(Debug, Error)]
+#[error("interface {name}: {source}")]
+pub struct Unattached {
+    name: Box<str>,
+    source: io::Error,
+}
+
+/// One direction of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// Where its packets come from.
+    pub from: SocketAddrV4,
+    /// Where they come to: our address, not the unspecified one.
+    pub gate: SocketAddrV4,
+    /// From where they leave: ours, too.
+    pub leaves: SocketAddrV4,
+    /// Where they go.
+    pub to: SocketAddrV4,
+    /// The payload types that may pass: a bit each.
+    pub payloads: u128,
+    /// From where counting goes on.
+    pub loan: Loan,
+}
+
+/// Why a stream stays with the sockets.
+#[derive(Debug, Error)]
+pub enum Unwilling {
+    /// There is no room for more streams.
+    #[error("no room for more streams")]
+    Full,
+    /// There is no way to where it goes.
+    #[error("no way: {0}")]
+    NoWay(io::Error),
+    /// The kernel does not take it.
+    #[error("not taken: {0}")]
+    Refused(io::Error),
+}
+
+/// A stream that was installed, and is until this is given back to [`Offload::withdraw`].
+#[derive(Debug)]
+pub struct Ticket {
+    slot: u32,
+    key: [u8; KEY],
+    /// From where to where it leaves, and the interface that it leaves by.
+    way: (Ipv4Addr, Ipv4Addr, u32),
+}
+
+impl Offload {
+    /// Has the kernel take the program, and attaches it to these interfaces: packets that leave are marked with `dscp`. Interfaces
+    /// that cannot be had are told of; the others are used.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not take the program at all, or this process may not have it.
+    pub fn start(interfaces: &[Box<str>], dscp: u8) -> io::Result<(Self, Vec<Unattached>)> {
+        let index = Map::new(KEY, size_of::<u32>(), MOST)?;
+        let slots = SharedArray::new(slot::WORDS, MOST)?;
+        let code = program::program(index.descriptor(), slots.descriptor());
+        let code = code.ok_or(io::ErrorKind::InvalidData)?;
+        let program = bpf::load(&code)?;
+        let mut offload = Self {
+            links: Vec::new(),
+            program,
+            index,
+            slots,
+            free: Mutex::new((0..MOST).rev().collect()),
+            routes: Mutex::new(Routes::open()?),
+            service: u32::from(dscp) << 2,
+            epoch: epoch(),
+        };
+        for number in 0..MOST {
+            offload
+                .slot(number)?
+                .lock
+                .store(slot::CLOSED, Ordering::Relaxed);
+        }
+        let mut unattached = Vec::new();
+        for name in interfaces {
+            match offload.attach(name) {
+                Ok(link) => offload.links.push(link),
+                Err(source) => unattached.push(Unattached {
+                    name: name.clone(),
+                    source,
+                }),
+            }
+        }
+        Ok((offload, unattached))
+    }
+
+    /// To how many interfaces it is attached.
+    #[must_use]
+    pub fn interfaces(&self) -> usize {
+        self.links.len()
+    }
+
+    /// How many streams the kernel forwards.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        (MOST as usize).saturating_sub(self.free().len())
+    }
+
+    /// Whether it forwards none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Has the kernel forward a stream from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot; nothing has changed then.
+    pub fn install(&self, flow: &Flow) -> Result<Ticket, Unwilling> {
+        let way = self.way(*flow.leaves.ip(), *flow.to.ip());
+        let way = way.map_err(Unwilling::NoWay)?;
+        let number = self.free().pop().ok_or(Unwilling::Full)?;
+        let result = self.fill(number, flow, way);
+        if result.is_err() {
+            self.free().push(number);
+        }
+        result.map_err(Unwilling::Refused)
+    }
+
+    /// What the kernel has counted since the stream was installed; `None`: it is busy with just this stream all the time.
+    #[must_use]
+    pub fn read(&self, ticket: &Ticket) -> Option<Progress> {
+        let slot = self.slot(ticket.slot).ok()?;
+        for _ in 0..MOST_LOOKS {
+            let before = slot.lock.load(Ordering::Acquire);
+            if before & 1 == 1 {
+                std::hint::spin_loop();
+                continue;
+            }
+            let progress = self.progress(slot);
+            fence(Ordering::Acquire);
+            if slot.lock.load(Ordering::Relaxed) == before {
+                return Some(progress);
+            }
+        }
+        None
+    }
+
+    /// Whether packets still leave by the interface that was the right one when the stream was installed. To be asked now and then:
+    /// routes change, and the program does not look for others.
+    #[must_use]
+    pub fn is_on_its_way(&self, ticket: &Ticket) -> bool {
+        let (from, to, way) = ticket.way;
+        self.way(from, to).is_ok_and(|now| now == way)
+    }
+
+    /// Has the kernel forward a stream no more; what it has counted is all of it.
+    #[must_use]
+    pub fn withdraw(&self, ticket: Ticket) -> Option<Progress> {
+        let slot = self.slot(ticket.slot).ok()?;
+        // It cannot be that it is not there; if so, it is what was wanted.
+        let _ = self.index.remove(&ticket.key);
+        let mut looks = 0_u32;
+        loop {
+            let before = slot.lock.load(Ordering::Relaxed);
+            let is_taken = before & 1 == 0
+                && slot
+                    .lock
+                    .compare_exchange(before, slot::CLOSED, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok();
+            if is_taken {
+                break;
+            }
+            // The program has it for a few nanoseconds, unless its CPU is taken away from it just then.
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(MOST_LOOKS) {
+                thread::yield_now();
+            }
+        }
+        let progress = self.progress(slot);
+        self.free().push(ticket.slot);
+        Some(progress)
+    }
+
+    fn attach(&self, name: &str) -> io::Result<OwnedFd> {
+        let interface = lock(&self.routes).interface(name)?;
+        if !interface.is_ethernet {
+            return Err(io::Error::other("its packets have no header of Ethernet"));
+        }
+        bpf::attach(self.program.as_fd(), interface.index)
+    }
+
+    fn way(&self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
+        lock(&self.routes).way(from, to)
+    }
+
+    fn fill(&self, number: u32, flow: &Flow, way: u32) -> io::Result<Ticket> {
+        let slot = self.slot(number)?;
+        let loan = &flow.loan;
+        let set = |word: usize, value: u64| {
+            if let Some(word) = slot.words.get(word) {
+                word.store(value, Ordering::Relaxed);
+            }
+        };
+        let [ports, new_ports] = [
+            (flow.from.port(), flow.gate.port()),
+            (flow.leaves.port(), flow.to.port()),
+        ]
+        .map(|(from, to)| join([from.to_be_bytes(), to.to_be_bytes()]));
+        let addresses = join([flow.from.ip().octets(), flow.gate.ip().octets()]);
+        let new_addresses = join([flow.leaves.ip().octets(), flow.to.ip().octets()]);
+        set(slot::ADDRESSES, u64::from_ne_bytes(addresses));
+        set(slot::NEW_ADDRESSES, u64::from_ne_bytes(new_addresses));
+        let halves = |low: [u8; 4], high: [u8; 4]| u64::from_ne_bytes(join([low, high]));
+        set(slot::PORTS, halves(ports, loan.ssrc.to_be_bytes()));
+        set(slot::NEW_PORTS, halves(new_ports, way.to_ne_bytes()));
+        set(slot::PAYLOADS, flow.payloads as u64);
+        set(slot::PAYLOADS + 1, (flow.payloads >> 64) as u64);
+        let clock = loan.clock.to_ne_bytes();
+        set(slot::CLOCK, halves(clock, self.service.to_ne_bytes()));
+        set(slot::ORIGIN, self.nanos(loan.origin));
+        set(slot::PACKETS, 0);
+        set(slot::BYTES, 0);
+        set(slot::LAST, 0);
+        set(slot::HIGHEST, loan.highest);
+        set(slot::TRANSIT, loan.transit.into());
+        set(slot::JITTER, loan.jitter.into());
+        set(slot::JITTER_MAX, loan.jitter_max.into());
+        slot.lock.store(0, Ordering::Release);
+
+        let mut key = [0; KEY];
+        for (byte, value) in key.iter_mut().zip(addresses.into_iter().chain(ports)) {
+            *byte = value;
+        }
+        let result = self.index.insert(&key, &number.to_ne_bytes());
+        if result.is_err() {
+            // No program has ever seen it.
+            slot.lock.store(slot::CLOSED, Ordering::Relaxed);
+        }
+        result.map(|()| Ticket {
+            slot: number,
+            key,
+            way: (*flow.leaves.ip(), *flow.to.ip(), way),
+        })
+    }
+
+    fn progress(&self, slot: Slot<'_>) -> Progress {
+        let of = |word: usize| {
+            let word = slot.words.get(word);
+            word.map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        Progress {
+            packets: of(slot::PACKETS),
+            bytes: of(slot::BYTES),
+            last: self.instant(of(slot::LAST)),
+            highest: of(slot::HIGHEST),
+            transit: of(slot::TRANSIT) as u32,
+            jitter: of(slot::JITTER) as u32,
+            jitter_max: of(slot::JITTER_MAX) as u32,
+        }
+    }
+
+    fn slot(&self, number: u32) -> io::Result<Slot<'_>> {
+        let start = number as usize * slot::WORDS;
+        let words = self.slots.words().get(start..start + slot::WORDS);
+        let slot = words.and_then(|words| {
+            Some(Slot {
+                lock: words.get(slot::LOCK)?,
+                words,
+            })
+        });
+        slot.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        let (instant, nanos) = self.epoch;
+        let ahead = at.saturating_duration_since(instant).as_nanos() as u64;
+        let behind = instant.saturating_duration_since(at).as_nanos() as u64;
+        (nanos + ahead).saturating_sub(behind)
+    }
+
+    fn instant(&self, nanos: u64) -> Instant {
+        let (instant, epoch) = self.epoch;
+        let ahead = Duration::from_nanos(nanos.saturating_sub(epoch));
+        let behind = Duration::from_nanos(epoch.saturating_sub(nanos));
+        let at = instant + ahead;
+        at.checked_sub(behind).unwrap_or(at)
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<u32>> {
+        lock(&self.free)
+    }
+}
+
+/// One slot of the array.
+#[derive(Clone, Copy)]
+struct Slot<'o> {
+    lock: &'o AtomicU64,
+    words: &'o [AtomicU64],
+}
+
+/// Both clocks are the same one (CLOCK_MONOTONIC), but `Instant` does not tell its number.
+fn epoch() -> (Instant, u64) {
+    let before = bpf::clock();
+    let instant = clock::now();
+    (instant, before.midpoint(bpf::clock()))
+}
+
+fn join<const N: usize, const M: usize>(parts: [[u8; N]; 2]) -> [u8; M] {
+    let mut joined = [0; M];
+    for (to, from) in joined.iter_mut().zip(parts.iter().flatten()) {
+        *to = *from;
+    }
+    joined
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is in there is whole whenever the lock is given back, also by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Streams at a time, each direction counted: of 32,768 calls. They take 14 MB, which the kernel sets aside at the start.
+const MOST: u32 = 65_536;
+
+/// Looks at a lock before somebody else is let work.
+const MOST_LOOKS: u32 = 100;

@@ -1,0 +1,129 @@
+//! What the machine knows of its interfaces, and by which of them it reaches an address: asked by netlink (RFC 3549).
+
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Whoever can be asked.
+pub(super) struct Routes {
+    socket: Socket,
+}
+
+/// An interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// Its number.
+    pub(super) index: u32,
+    /// Whether its packets have the headers of Ethernet.
+    pub(super) is_ethernet: bool,
+}
+
+impl Routes {
+    pub(super) fn open() -> io::Result<Self> {
+        let protocol = Protocol::from(libc::NETLINK_ROUTE);
+        let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
+        // The kernel answers within the call that asks.
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        Ok(Self { socket })
+    }
+
+    /// The interface of this name.
+    pub(super) fn interface(&self, name: &str) -> io::Result<Interface> {
+        let mut question = LinkMessage::default();
+        question
+            .attributes
+            .push(LinkAttribute::IfName(name.to_owned()));
+        let RouteNetlinkMessage::NewLink(LinkMessage { header, .. }) =
+            self.ask(RouteNetlinkMessage::GetLink(question))?
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        Ok(Interface {
+            index: header.index,
+            is_ethernet: matches!(
+                header.link_layer_type,
+                LinkLayerType::Ether | LinkLayerType::Loopback
+            ),
+        })
+    }
+
+    /// The number of the interface by which packets from `from`, an address of ours, leave for `to`.
+    pub(super) fn way(&self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
+        let mut question = RouteMessage::default();
+        question.header.address_family = AddressFamily::Inet;
+        question.header.destination_prefix_length = 32;
+        question.header.source_prefix_length = 32;
+        question.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::Inet(to)),
+            RouteAttribute::Source(RouteAddress::Inet(from)),
+        ];
+        let RouteNetlinkMessage::NewRoute(route) =
+            self.ask(RouteNetlinkMessage::GetRoute(question))?
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let way = route.attributes.iter().find_map(|attribute| {
+            if let RouteAttribute::Oif(index) = attribute {
+                return Some(*index);
+            }
+            None
+        });
+        way.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
+    }
+
+    fn ask(&self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST;
+        let mut question = NetlinkMessage::new(header, NetlinkPayload::from(question));
+        question.finalize();
+        let mut bytes = vec![0; question.buffer_len()];
+        question.serialize(&mut bytes);
+        (&self.socket).write_all(&bytes)?;
+        let mut answer = vec![0; LONGEST];
+        let length = (&self.socket).read(&mut answer)?;
+        let answer = answer.get(..length).unwrap_or_default();
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer);
+        let payload = answer.map_err(io::Error::other)?.payload;
+        if let NetlinkPayload::InnerMessage(answer) = payload {
+            return Ok(answer);
+        }
+        if let NetlinkPayload::Error(error) = payload {
+            return Err(error.to_io());
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Bytes of an answer; the one about an interface with all its figures is the longest.
+const LONGEST: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_reaches_itself_by_its_loopback() {
+        let routes = Routes::open().unwrap();
+        let own = Ipv4Addr::LOCALHOST;
+
+        let loopback = routes.interface("lo").unwrap();
+
+        assert!(loopback.is_ethernet);
+        assert_eq!(routes.way(own, own).unwrap(), loopback.index);
+    }
+
+    #[test]
+    fn an_interface_that_there_is_not_has_no_number() {
+        let routes = Routes::open().unwrap();
+
+        let error = routes.interface("nowhere0").unwrap_err();
+
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
+}
