@@ -47,8 +47,8 @@ use crate::net::offload::route::Routes;
 
 /// The streams that the kernel forwards.
 pub struct Offload {
-    /// Detaches the program; before everything that it uses goes.
-    links: Vec<OwnedFd>,
+    /// Detach the program, each from the interface of that number; before everything that it uses goes.
+    links: Vec<(u32, OwnedFd)>,
     program: OwnedFd,
     index: Map,
     slots: SharedArray,
@@ -105,9 +105,13 @@ pub enum Unwilling {
 pub struct Ticket {
     slot: u32,
     key: [u8; KEY],
-    /// From where to where it leaves, and the interface that it leaves by.
-    way: (Ipv4Addr, Ipv4Addr, u32),
+    /// From where to where it leaves, and the same for the other direction: where it comes in.
+    ends: [(Ipv4Addr, Ipv4Addr); 2],
+    ways: Ways,
 }
+
+/// The numbers of the interfaces that a stream leaves by, and comes in by.
+type Ways = [u32; 2];
 
 impl Offload {
     /// Has the kernel take the program, and attaches it to these interfaces: packets that leave are marked with `dscp`. Interfaces
@@ -175,10 +179,11 @@ impl Offload {
     ///
     /// When it cannot; nothing has changed then.
     pub fn install(&self, flow: &Flow) -> Result<Ticket, Unwilling> {
-        let way = self.way(*flow.leaves.ip(), *flow.to.ip());
-        let way = way.map_err(Unwilling::NoWay)?;
+        let ends = [(flow.leaves, flow.to), (flow.gate, flow.from)];
+        let ends = ends.map(|(own, other)| (*own.ip(), *other.ip()));
+        let ways = self.ways(ends).map_err(Unwilling::NoWay)?;
         let number = self.free().pop().ok_or(Unwilling::Full)?;
-        let result = self.fill(number, flow, way);
+        let result = self.fill(number, flow, (ends, ways));
         if result.is_err() {
             self.free().push(number);
         }
@@ -208,8 +213,7 @@ impl Offload {
     /// routes change, and the program does not look for others.
     #[must_use]
     pub fn is_on_its_way(&self, ticket: &Ticket) -> bool {
-        let (from, to, way) = ticket.way;
-        self.way(from, to).is_ok_and(|now| now == way)
+        self.ways(ticket.ends).is_ok_and(|now| now == ticket.ways)
     }
 
     /// Has the kernel forward a stream no more; what it has counted is all of it.
@@ -230,7 +234,11 @@ impl Offload {
                 break;
             }
             // The program has it for a few nanoseconds, unless its CPU is taken away from it just then.
-            looks = looks.wrapping_add(1);
+            looks += 1;
+            if looks == MOST_WAITS {
+                // It can only be a fault of the program. The slot is lost, and no packet finds it.
+                return Some(self.progress(slot));
+            }
             if looks.is_multiple_of(MOST_LOOKS) {
                 thread::yield_now();
             }
@@ -240,19 +248,33 @@ impl Offload {
         Some(progress)
     }
 
-    fn attach(&self, name: &str) -> io::Result<OwnedFd> {
+    fn attach(&self, name: &str) -> io::Result<(u32, OwnedFd)> {
         let interface = lock(&self.routes).interface(name)?;
         if !interface.is_ethernet {
             return Err(io::Error::other("its packets have no header of Ethernet"));
         }
-        bpf::attach(self.program.as_fd(), interface.index)
+        let link = bpf::attach(self.program.as_fd(), interface.index)?;
+        Ok((interface.index, link))
     }
 
-    fn way(&self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
-        lock(&self.routes).way(from, to)
+    /// Where a stream leaves and comes in; the program has to be there where it comes in.
+    fn ways(&self, ends: [(Ipv4Addr, Ipv4Addr); 2]) -> io::Result<Ways> {
+        let now = clock::now();
+        let mut routes = lock(&self.routes);
+        let [out, back] = ends.map(|(own, other)| routes.way(now, own, other));
+        let (out, back) = (out?, back?);
+        let is_attached = self.links.iter().any(|(index, _)| *index == back);
+        let ways = is_attached.then_some([out, back]);
+        ways.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
     }
 
-    fn fill(&self, number: u32, flow: &Flow, way: u32) -> io::Result<Ticket> {
+    fn fill(
+        &self,
+        number: u32,
+        flow: &Flow,
+        (ends, ways): ([(Ipv4Addr, Ipv4Addr); 2], Ways),
+    ) -> io::Result<Ticket> {
+        let [way, back] = ways;
         let slot = self.slot(number)?;
         let loan = &flow.loan;
         let set = |word: usize, value: u64| {
@@ -284,6 +306,7 @@ impl Offload {
         set(slot::TRANSIT, loan.transit.into());
         set(slot::JITTER, loan.jitter.into());
         set(slot::JITTER_MAX, loan.jitter_max.into());
+        set(slot::INGRESS, back.into());
         slot.lock.store(0, Ordering::Release);
 
         let mut key = [0; KEY];
@@ -298,7 +321,8 @@ impl Offload {
         result.map(|()| Ticket {
             slot: number,
             key,
-            way: (*flow.leaves.ip(), *flow.to.ip(), way),
+            ends,
+            ways,
         })
     }
 
@@ -359,9 +383,18 @@ struct Slot<'o> {
 
 /// Both clocks are the same one (CLOCK_MONOTONIC), but `Instant` does not tell its number.
 fn epoch() -> (Instant, u64) {
-    let before = bpf::clock();
-    let instant = clock::now();
-    (instant, before.midpoint(bpf::clock()))
+    let look = |_| {
+        let before = bpf::clock();
+        let instant = clock::now();
+        (before, instant, bpf::clock())
+    };
+    // Of several looks the one that nothing came between.
+    let best = (0..10)
+        .map(look)
+        .min_by_key(|(before, _, after)| after - before);
+    best.map_or((clock::now(), bpf::clock()), |(before, instant, after)| {
+        (instant, before.midpoint(after))
+    })
 }
 
 fn join<const N: usize, const M: usize>(parts: [[u8; N]; 2]) -> [u8; M] {
@@ -379,6 +412,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Streams at a time, each direction counted: of 32,768 calls. They take 14 MB, which the kernel sets aside at the start.
 const MOST: u32 = 65_536;
+
+/// Looks at a lock that is never given back.
+const MOST_WAITS: u32 = 100_000;
 
 /// Looks at a lock before somebody else is let work.
 const MOST_LOOKS: u32 = 100;

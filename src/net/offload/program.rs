@@ -8,7 +8,8 @@
 //!
 //! Whatever is unusual is left to the sockets, so that one place decides about it: the program only ever does what
 //! [`Watch`](crate::media::watch::Watch) and [`Passage`](crate::media::passage::Passage) would have done with the next packet of a
-//! stream that goes on as before. It drops nothing, and sends nothing to anywhere but where its slot says.
+//! stream that goes on as before. It sends nothing to anywhere but where its slot says; what cannot be sent there, for want of a neighbour
+//! or of memory, is lost as it would be behind a socket.
 //!
 //! Two maps: the *index* is a hash table from addresses and ports to the number of a slot, the *slots* are an array that this process
 //! reads and writes as memory. A slot begins with a lock, a number that grows:
@@ -19,7 +20,7 @@
 //!
 //! The program takes it by adding one and gives it back by adding one. The process reads by looking before and after whether it was
 //! free and is the same; it closes a slot by turning an even number into all ones, after which no packet is counted or sent
-//! by it any more. A slot that is used again has other addresses and ports than the packet of a program that is late by a slot: they are
+//! by it any more, but for one that was counted before and is on its way out. A slot that is used again has other addresses and ports than the packet of a program that is late by a slot: they are
 //! compared under the lock. So no packet ever goes where another stream's do.
 
 use std::os::fd::RawFd;
@@ -50,7 +51,7 @@ pub(super) mod slot {
     pub(in crate::net::offload) const CLOCK: usize = 7;
     /// Where arrival times are counted from, in nanoseconds.
     pub(in crate::net::offload) const ORIGIN: usize = 8;
-    /// From here on what the program writes. Packets.
+    /// From here on what the program writes, but for the last. Packets.
     pub(in crate::net::offload) const PACKETS: usize = 9;
     /// Bytes of payload.
     pub(in crate::net::offload) const BYTES: usize = 10;
@@ -64,8 +65,10 @@ pub(super) mod slot {
     pub(in crate::net::offload) const JITTER: usize = 14;
     /// The most that it was.
     pub(in crate::net::offload) const JITTER_MAX: usize = 15;
+    /// The interface that its packets come in by.
+    pub(in crate::net::offload) const INGRESS: usize = 16;
     /// How many words.
-    pub(in crate::net::offload) const WORDS: usize = 16;
+    pub(in crate::net::offload) const WORDS: usize = 17;
 
     /// A closed lock.
     pub(in crate::net::offload) const CLOSED: u64 = u64::MAX;
@@ -228,6 +231,11 @@ fn check(code: &mut Code) {
     // Ports and SSRC beside one another, as in the slot.
     code.load(Double, R1, R10, PACKET_PORTS);
     code.load(Double, R2, R9, at(slot::PORTS));
+    code.jump_if(R1, NotEqual, R2, UNLOCK_AND_PASS);
+
+    // By where the way back leads: an address can be written by anybody who reaches another interface.
+    code.load(Word, R1, R6, RECORD_INTERFACE);
+    code.load(Word, R2, R9, at(slot::INGRESS));
     code.jump_if(R1, NotEqual, R2, UNLOCK_AND_PASS);
 
     code.load(Double, R1, R10, PAYLOAD_TYPE);
@@ -440,6 +448,7 @@ const RECORD_LENGTH: i16 = 0;
 /// Zero: for this machine.
 const RECORD_KIND: i16 = 4;
 const RECORD_VLAN: i16 = 20;
+const RECORD_INTERFACE: i16 = 40;
 const RECORD_DATA: i16 = 76;
 const RECORD_END: i16 = 80;
 /// The length of each of several packets in one.

@@ -1,8 +1,9 @@
 //! What the machine knows of its interfaces, and by which of them it reaches an address: asked by netlink (RFC 3549).
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
@@ -13,6 +14,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Whoever can be asked.
 pub(super) struct Routes {
     socket: Socket,
+    /// Of the question before.
+    number: u32,
+    /// What was asked of late: from where, to where; when, and what the answer was.
+    known: HashMap<(Ipv4Addr, Ipv4Addr), (Instant, u32)>,
 }
 
 /// An interface.
@@ -29,12 +34,16 @@ impl Routes {
         let protocol = Protocol::from(libc::NETLINK_ROUTE);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
         // The kernel answers within the call that asks.
-        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-        Ok(Self { socket })
+        socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+        Ok(Self {
+            socket,
+            number: 0,
+            known: HashMap::new(),
+        })
     }
 
     /// The interface of this name.
-    pub(super) fn interface(&self, name: &str) -> io::Result<Interface> {
+    pub(super) fn interface(&mut self, name: &str) -> io::Result<Interface> {
         let mut question = LinkMessage::default();
         question
             .attributes
@@ -53,8 +62,23 @@ impl Routes {
         })
     }
 
-    /// The number of the interface by which packets from `from`, an address of ours, leave for `to`.
-    pub(super) fn way(&self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
+    /// The number of the interface by which packets from `from`, an address of ours, leave for `to`; it may be as old as [`FRESH`].
+    pub(super) fn way(&mut self, now: Instant, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
+        let is_fresh = |at: Instant| now.saturating_duration_since(at) < FRESH;
+        if let Some((at, way)) = self.known.get(&(from, to))
+            && is_fresh(*at)
+        {
+            return Ok(*way);
+        }
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        let way = self.find_way(from, to)?;
+        self.known.insert((from, to), (now, way));
+        Ok(way)
+    }
+
+    fn find_way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
         let mut question = RouteMessage::default();
         question.header.address_family = AddressFamily::Inet;
         question.header.destination_prefix_length = 32;
@@ -77,19 +101,27 @@ impl Routes {
         way.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
     }
 
-    fn ask(&self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+    fn ask(&mut self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+        self.number = self.number.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST;
+        header.sequence_number = self.number;
         let mut question = NetlinkMessage::new(header, NetlinkPayload::from(question));
         question.finalize();
         let mut bytes = vec![0; question.buffer_len()];
         question.serialize(&mut bytes);
         (&self.socket).write_all(&bytes)?;
-        let mut answer = vec![0; LONGEST];
-        let length = (&self.socket).read(&mut answer)?;
-        let answer = answer.get(..length).unwrap_or_default();
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer);
-        let payload = answer.map_err(io::Error::other)?.payload;
+        let mut room = vec![0; LONGEST];
+        let payload = loop {
+            let length = (&self.socket).read(&mut room)?;
+            let answer = room.get(..length).unwrap_or_default();
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer);
+            let answer = answer.map_err(io::Error::other)?;
+            // Another one is to a question that was given up.
+            if answer.header.sequence_number == self.number {
+                break answer.payload;
+            }
+        };
         if let NetlinkPayload::InnerMessage(answer) = payload {
             return Ok(answer);
         }
@@ -100,27 +132,34 @@ impl Routes {
     }
 }
 
+/// For how long an answer about a way is taken for true: many streams go to few places.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Ways that are remembered at most.
+const MOST_KNOWN: usize = 4096;
+
 /// Bytes of an answer; the one about an interface with all its figures is the longest.
 const LONGEST: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::clock;
 
     #[test]
     fn this_machine_reaches_itself_by_its_loopback() {
-        let routes = Routes::open().unwrap();
+        let mut routes = Routes::open().unwrap();
         let own = Ipv4Addr::LOCALHOST;
 
         let loopback = routes.interface("lo").unwrap();
 
         assert!(loopback.is_ethernet);
-        assert_eq!(routes.way(own, own).unwrap(), loopback.index);
+        assert_eq!(routes.way(clock::now(), own, own).unwrap(), loopback.index);
     }
 
     #[test]
     fn an_interface_that_there_is_not_has_no_number() {
-        let routes = Routes::open().unwrap();
+        let mut routes = Routes::open().unwrap();
 
         let error = routes.interface("nowhere0").unwrap_err();
 

@@ -252,12 +252,45 @@ fn a_stream_whose_way_has_changed_is_known() {
     let mut ticket = offload.install(&flow(1, &started(&clock::now()))).unwrap();
     assert!(offload.is_on_its_way(&ticket));
 
-    let (from, to, way) = ticket.way;
-    ticket.way = (from, to, way + 1);
+    for end in 0..2 {
+        ticket.ways[end] += 1;
+        assert!(!offload.is_on_its_way(&ticket));
+        ticket.ways[end] -= 1;
+        let own = ticket.ends[end].0;
+        ticket.ends[end].0 = Ipv4Addr::new(192, 0, 2, 1);
+        assert!(!offload.is_on_its_way(&ticket), "none is left");
+        ticket.ends[end].0 = own;
+        assert!(offload.is_on_its_way(&ticket));
+    }
+}
 
-    assert!(!offload.is_on_its_way(&ticket));
-    ticket.way = (Ipv4Addr::new(192, 0, 2, 1), to, way);
-    assert!(!offload.is_on_its_way(&ticket), "none is left");
+#[test]
+fn a_packet_that_comes_in_elsewhere_is_untouched() {
+    let Some(offload) = offload() else { return };
+    let flow = flow(1, &started(&clock::now()));
+    let ticket = offload.install(&flow).unwrap();
+    let ingress = &offload.slot(ticket.slot).unwrap().words[slot::INGRESS];
+    let lo = ingress.load(Ordering::Relaxed);
+
+    ingress.store(lo + 1, Ordering::Relaxed);
+    assert_eq!(run(&offload, &frame(&flow, &rtp(8, 160, 160), true)), NEXT);
+    ingress.store(lo, Ordering::Relaxed);
+    assert_eq!(
+        run(&offload, &frame(&flow, &rtp(8, 160, 160), true)),
+        REDIRECT
+    );
+}
+
+#[test]
+fn a_stream_that_comes_in_where_no_program_is_is_not_installed() {
+    let Some(mut offload) = offload() else { return };
+    offload.links.clear();
+
+    let error = offload
+        .install(&flow(1, &started(&clock::now())))
+        .unwrap_err();
+
+    assert!(matches!(error, Unwilling::NoWay(_)), "{error}");
 }
 
 #[test]
@@ -276,8 +309,13 @@ fn an_interface_that_there_is_not_is_told_of() {
 
 /// The kernel's part; `None`, loudly, where it cannot be had: then it has to be for want of rights or of such a kernel.
 pub(crate) fn offload() -> Option<Offload> {
-    match Offload::start(&[], 46) {
-        Ok((offload, _)) => Some(offload),
+    let started = Offload::start(&["lo".into()], 46);
+    let attached = started.and_then(|(offload, mut unattached)| match unattached.pop() {
+        None => Ok(offload),
+        Some(Unattached { source, .. }) => Err(source),
+    });
+    match attached {
+        Ok(offload) => Some(offload),
         Err(error) => {
             // Whatever else it is, a program that the kernel finds fault with among it, is a fault of ours.
             let codes = [libc::EPERM, libc::EINVAL, libc::ENOSYS];

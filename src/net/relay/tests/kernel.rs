@@ -12,6 +12,7 @@ fn established_sound_passes_in_the_kernel_both_ways_byte_for_byte() {
     let call = house.call("127.0.0.1", "127.0.0.1");
     call.connect(&house);
     let first = talk_until_lent(&house, &call);
+    let returned = house.counted(RETURNED_FOR_PACKETS);
 
     for number in first..first + 200 {
         call.caller.rtp(number, &call);
@@ -26,11 +27,11 @@ fn established_sound_passes_in_the_kernel_both_ways_byte_for_byte() {
     call.buyer.rtcp_port_sends(&report(2));
     call.caller.expect_rtcp(&report(2));
 
-    assert_eq!(house.counted(RETURNED_FOR_PACKETS), 0);
+    assert_eq!(house.counted(RETURNED_FOR_PACKETS), returned);
     let figures = house.close(&call);
-    // The last ones before it was known that both are lent may be among them.
-    assert!((400..=402).contains(&house.counted(FORWARDED)));
     let all = u64::from(first) + 200;
+    // The last ones before it was known that both are lent may be among them.
+    assert!((400..2 * all).contains(&house.counted(FORWARDED)));
     assert_eq!(
         house.counted("strowger_media_packets_total{kind=\"rtp\"}"),
         2 * all
@@ -101,6 +102,7 @@ fn packets_that_are_no_more_of_the_same_are_decided_on_here() {
         let call = house.call("127.0.0.1", "127.0.0.1");
         call.connect(&house);
         let next = talk_until_lent(&house, &call);
+        let returned = house.counted(RETURNED_FOR_PACKETS);
 
         let sent = packet(next);
         call.caller.send(&sent, call.gates[0].port);
@@ -108,7 +110,7 @@ fn packets_that_are_no_more_of_the_same_are_decided_on_here() {
 
         assert_eq!(
             (house.counted(LENT), house.counted(RETURNED_FOR_PACKETS)),
-            (0, 2)
+            (0, returned + 2)
         );
         let heard = &house.close(&call).parties[0];
         assert_eq!((heard.packets, heard.dropped), (u64::from(next) + 1, 0));
@@ -377,7 +379,9 @@ fn who_is_heard_by_the_kernel_is_not_silent_and_who_stops_is() {
     let next = talk_until_lent(&house, &call);
 
     let begun = clock::now();
+    let mut last = begun;
     for number in next.. {
+        last = clock::now();
         talk(number, &call);
         if clock::now().saturating_duration_since(begun) > silence + Duration::from_secs(2) {
             break;
@@ -387,9 +391,8 @@ fn who_is_heard_by_the_kernel_is_not_silent_and_who_stops_is() {
     assert_eq!(house.counted(LENT), 2);
     assert!(house.events.try_recv().is_err());
 
-    let stopped = clock::now();
     let event = house.events.recv_timeout(PATIENCE).unwrap();
-    let took = clock::now().saturating_duration_since(stopped);
+    let took = clock::now().saturating_duration_since(last);
     assert!(
         matches!(
             event,
@@ -400,7 +403,7 @@ fn who_is_heard_by_the_kernel_is_not_silent_and_who_stops_is() {
         ),
         "{event:?}"
     );
-    assert!(took > silence - Duration::from_millis(100), "{took:?}");
+    assert!(took >= silence, "{took:?}");
     assert!(took < silence + Duration::from_secs(3), "{took:?}");
     house.close(&call);
 }
@@ -422,10 +425,7 @@ fn between_the_two_kinds_of_addresses_all_goes_through_the_sockets() {
 
 /// A relay whose streams on the loopback the kernel forwards; `None`, which is told of, where that cannot be.
 fn house() -> Option<House> {
-    drop(offload::tests::offload()?);
-    let (offload, unattached) = Offload::start(&["lo".into()], 46).unwrap();
-    assert!(unattached.is_empty(), "{unattached:?}");
-    Some(House::with(1, Some(offload)))
+    Some(House::with(1, Some(offload::tests::offload()?)))
 }
 
 /// Both send the packet of that number, and get the other one's.

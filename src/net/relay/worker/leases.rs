@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::media::passage::{Passage, Passing, Way};
 use crate::media::plan::Party;
 use crate::media::watch::Progress;
+use crate::net::clock;
 use crate::net::offload::{Flow, Offload, Ticket, Unwilling};
 use crate::net::relay::worker::session::Session;
 use crate::telemetry::media::{Back, MediaTally, Refusal};
@@ -77,7 +78,8 @@ impl Session {
                 };
                 match offload.install(&flow) {
                     Ok(ticket) => {
-                        lease.since = now;
+                        // Some of the round has passed already.
+                        lease.since = clock::now();
                         tally.lent();
                         *lent = Some(Lent {
                             ticket,
@@ -184,12 +186,13 @@ impl Session {
             }
         }
         if why == Back::Packet {
-            let has_stayed = now.saturating_duration_since(lease.since) >= LONG;
-            lease.pause = longer(if has_stayed {
-                Duration::ZERO
-            } else {
-                lease.pause
-            });
+            let stayed = now.saturating_duration_since(lease.since);
+            lease.pause = match lease.pause {
+                // What lay in the socket already says nothing about what comes.
+                pause if stayed < QUEUED => pause.max(SHORTEST_PAUSE),
+                _ if stayed >= LONG => SHORTEST_PAUSE,
+                pause => longer(pause),
+            };
             lease.until = now + lease.pause;
         }
     }
@@ -255,6 +258,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
 /// How long packets may leave by an interface that the routes do not name any more.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// A packet that comes so soon after its stream went to the kernel may have been on its way before.
+const QUEUED: Duration = Duration::from_millis(200);
 
 /// With the kernel for so long, a stream is none that always comes back.
 const LONG: Duration = Duration::from_secs(10);

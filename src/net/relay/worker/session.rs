@@ -178,12 +178,13 @@ impl Worker {
         let Some(mut session) = slot.and_then(|slot| self.sessions.try_remove(slot)) else {
             return Figures::default();
         };
+        // First: a port that is closed may be another call's at once.
+        let tally = (&mut self.tally, Back::End);
+        session.take_all_back(now, self.offload.as_deref(), tally);
         unclaim(&mut self.doors, &mut session);
         for (_, doors) in &session.own {
             shut(&mut self.doors, *doors);
         }
-        let tally = (&mut self.tally, Back::End);
-        session.take_all_back(now, self.offload.as_deref(), tally);
         let figures = session.passage.figures();
         self.tally.remove_session(&figures);
         if self.sessions.is_empty() {
