@@ -15,12 +15,12 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what the kernel does with a packet | [`program`] |
-//! | how that is written down | [`asm`] |
-//! | how it is handed to the kernel | [`bpf`] |
-//! | by which interface a packet leaves | [`route`] |
+//! | what the kernel does with a packet | `program` |
+//! | how that is written down | `asm` |
+//! | how it is handed to the kernel | `bpf` |
+//! | by which interface a packet leaves | `route` |
 //!
-//! Crates that load eBPF want an object file of a compiler; see [`asm`].
+//! Crates that load eBPF want an object file of a compiler; see `asm`.
 
 mod asm;
 mod bpf;
