@@ -15,7 +15,7 @@
 //! up to the same share, so that a trunk that floods takes nothing from one that does not. What belongs to a call is never
 //! shed, nor are responses.
 //!
-//! A call that is shed gets 503 without anything being kept. To refuse it costs a seventh of what to serve it costs; to say nothing
+//! A call that is shed gets 503 without anything being kept. To refuse it costs a small part of what to serve it costs; to say nothing
 //! costs more, for carriers send an INVITE again four times in eight seconds.
 
 use std::collections::BTreeMap;
