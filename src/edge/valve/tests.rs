@@ -257,29 +257,14 @@ fn without_a_target_nothing_is_shed() {
 /// times 80 %.
 #[test]
 fn at_twice_and_thrice_the_load_most_of_the_capacity_is_served() {
-    for (offered, least) in [(1.0, 0.97), (1.5, 0.92), (2.0, 0.87), (3.0, 0.78)] {
-        let run = simulate(offered, ALL_THE_TIME, None);
-        assert!(
-            run.goodput >= least,
-            "offered {offered}: {:.3}",
-            run.goodput
-        );
-        assert_eq!(run.lost, 0);
-    }
+    let least = [(1.0, 0.97), (1.5, 0.92), (2.0, 0.87), (3.0, 0.78)];
+    assert_served(ALL_THE_TIME, &least);
 }
 
 /// As in a cgroup with a quota, or on a machine that others use, too: what is let in shows in the wait only at the next turn.
 #[test]
 fn in_turns_of_15_ms_in_100_most_of_the_capacity_is_served() {
-    for (offered, least) in [(1.0, 0.95), (1.5, 0.91), (2.0, 0.84), (3.0, 0.77)] {
-        let run = simulate(offered, 0.15, None);
-        assert!(
-            run.goodput >= least,
-            "offered {offered}: {:.3}",
-            run.goodput
-        );
-        assert_eq!(run.lost, 0);
-    }
+    assert_served(0.15, &[(1.0, 0.95), (1.5, 0.91), (2.0, 0.84), (3.0, 0.77)]);
 }
 
 #[test]
@@ -310,6 +295,19 @@ struct Run {
     goodput: f64,
     /// Calls that were let in and not completed in the end.
     lost: u32,
+}
+
+/// Asserts what is served at least of so many times the capacity, and that all that was let in is served.
+fn assert_served(part: f64, cases: &[(f64, f64)]) {
+    for (offered, least) in cases {
+        let run = simulate(*offered, part, None);
+        assert!(
+            run.goodput >= *least,
+            "offered {offered}: {:.3}",
+            run.goodput
+        );
+        assert_eq!(run.lost, 0);
+    }
 }
 
 /// The part of a server that has its core for itself.
