@@ -275,13 +275,18 @@ impl Running {
             .collect()
     }
 
-    /// The first lines of all messages, for a reader.
+    /// The first lines of the messages, for a reader: of many calls, of the first few.
     pub(crate) fn flow(&self) -> String {
+        const SHOWN: usize = 100;
         let line = |message: &Message| {
             let arrow = if message.received { "<--" } else { "-->" };
             format!("  {arrow} {}", message.start())
         };
-        let lines: Vec<_> = self.messages().iter().map(line).collect();
+        let messages = self.messages();
+        let mut lines: Vec<_> = messages.iter().take(SHOWN).map(line).collect();
+        if messages.len() > SHOWN {
+            lines.push(format!("  and {} more", messages.len() - SHOWN));
+        }
         lines.join("\n")
     }
 
@@ -312,7 +317,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if thread::panicking() {
             let errors = fs::read_to_string(&self.errors).unwrap_or_default();
-            show(&format!("--- {}:\n{}\n{errors}", self.name, self.flow()));
+            show(&format!("--- {}:\n{errors}\n{}", self.name, self.flow()));
         }
     }
 }
