@@ -212,22 +212,26 @@ impl Side {
     }
 
     /// Where the party is, its payload types (a bit each) and what was counted of them, if packets of it could as well be
-    /// counted elsewhere: what is known of it is all that there is to know until a packet of another kind comes.
-    pub(super) fn lend(&self, now: Instant) -> Option<(SocketAddr, u128, Loan)> {
+    /// counted elsewhere: what is known of it is all that there is to know until a packet of another kind comes. The second
+    /// set is those other kinds.
+    pub(super) fn lend(&self, now: Instant) -> Option<(SocketAddr, [u128; 2], Loan)> {
         let source = self.place.settled(now)?;
         if !self.is_rtp || !self.sends || self.seal.is_some() || self.source != Some(source) {
             return None;
         }
         let loan = self.watch.lend()?;
-        let plain = self.payloads.iter().filter(|payload| {
-            // Beside RTCP on the same port, the others could be that.
-            let is_rtp = !(64..=95).contains(&payload.number);
-            is_rtp && !payload.is_dtmf && payload.clock == loan.clock
-        });
-        let payloads = plain.fold(0, |set, payload| {
-            set | 1_u128.unbounded_shl(payload.number.into())
-        });
-        Some((source, payloads, loan))
+        let mut sets = [0; 2];
+        for payload in &self.payloads {
+            // Beside RTCP on the same port, it could be that.
+            if (64..=95).contains(&payload.number) {
+                continue;
+            }
+            let is_other = payload.is_dtmf || payload.clock != loan.clock;
+            let [plain, others] = &mut sets;
+            let set = if is_other { others } else { plain };
+            *set |= 1_u128.unbounded_shl(payload.number.into());
+        }
+        Some((source, sets, loan))
     }
 
     /// Where what is for the party goes in the clear, if that is known for sure.

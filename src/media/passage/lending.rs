@@ -23,6 +23,8 @@ pub struct Passing {
     pub to: SocketAddr,
     /// The payload types that may pass: a bit each.
     pub payloads: u128,
+    /// Those for which [`Passage::is_touched`] is true.
+    pub others: u128,
     /// What they are counted on from.
     pub loan: Loan,
 }
@@ -38,7 +40,7 @@ impl Passage {
     #[must_use]
     pub fn lend(&self, now: Instant, way: Way) -> Option<Passing> {
         let (near, far) = self.sides(way)?;
-        let (from, payloads, loan) = near.lend(now)?;
+        let (from, [payloads, others], loan) = near.lend(now)?;
         let to = far.takes_plain(now)?;
         let port = |side: &Side| SocketAddr::new(side.gate.address, side.gate.port);
         Some(Passing {
@@ -47,6 +49,7 @@ impl Passage {
             leaves: port(far),
             to,
             payloads,
+            others,
             loan,
         })
     }

@@ -148,6 +148,11 @@ impl Code {
         self.push(0xdb, to, from, offset, 0x01);
     }
 
+    /// `*(to + offset) = from`, and `from` becomes what it was. Eight bytes, with a full barrier.
+    pub(super) fn exchange(&mut self, to: Register, offset: i16, from: Register) {
+        self.push(0xdb, to, from, offset, 0xe1);
+    }
+
     /// Numbers of 16 bits between the machine's order and the network's.
     pub(super) fn turn_16(&mut self, register: Register) {
         self.push(0xdc, register, Register::R0, 0, 16);
@@ -253,13 +258,14 @@ mod tests {
         code.store_number(Size::Byte, R7, 22, 64);
         code.compare_and_exchange(R9, 0, R1);
         code.fetch_and_add(R9, 8, R1);
+        code.exchange(R9, 16, R1);
         code.turn_16(R1);
         code.turn_32(R1);
         code.load_map(R1, 5);
         code.call(1);
         code.exit();
 
-        let expected: [Instruction; 16] = [
+        let expected: [Instruction; 17] = [
             [0xbf, 0x16, 0, 0, 0, 0, 0, 0],
             [0xb7, 0x00, 0, 0, 0xff, 0xff, 0xff, 0xff],
             [0x07, 0x07, 0, 0, 14, 0, 0, 0],
@@ -270,6 +276,7 @@ mod tests {
             [0x72, 0x07, 22, 0, 64, 0, 0, 0],
             [0xdb, 0x19, 0, 0, 0xf1, 0, 0, 0],
             [0xdb, 0x19, 8, 0, 0x01, 0, 0, 0],
+            [0xdb, 0x19, 16, 0, 0xe1, 0, 0, 0],
             [0xdc, 0x01, 0, 0, 16, 0, 0, 0],
             [0xdc, 0x01, 0, 0, 32, 0, 0, 0],
             [0x18, 0x11, 0, 0, 5, 0, 0, 0],

@@ -18,7 +18,8 @@
 //! | what the kernel does with a packet | `program` |
 //! | how that is written down | `asm` |
 //! | how it is handed to the kernel | `bpf` |
-//! | by which interface a packet leaves | `route` |
+//! | what both know of a stream, and who may write it when | `slot` |
+//! | by which interface a packet leaves, and how long it may be | `route` |
 //!
 //! Crates that load eBPF want an object file of a compiler; see `asm`.
 
@@ -26,6 +27,7 @@ mod asm;
 mod bpf;
 mod program;
 mod route;
+mod slot;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -42,8 +44,8 @@ use thiserror::Error;
 use crate::media::watch::{Loan, Progress};
 use crate::net::clock;
 use crate::net::offload::bpf::{Map, SharedArray};
-use crate::net::offload::program::{KEY, slot};
-use crate::net::offload::route::Routes;
+use crate::net::offload::program::KEY;
+use crate::net::offload::route::{Routes, Way};
 
 /// The streams that the kernel forwards.
 pub struct Offload {
@@ -82,6 +84,8 @@ pub struct Flow {
     pub to: SocketAddrV4,
     /// The payload types that may pass: a bit each.
     pub payloads: u128,
+    /// Those that may, too, but by the sockets: what comes after one of them is left to these as well, so that it does not come first.
+    pub others: u128,
     /// From where counting goes on.
     pub loan: Loan,
 }
@@ -110,8 +114,12 @@ pub struct Ticket {
     ways: Ways,
 }
 
-/// The numbers of the interfaces that a stream leaves by, and comes in by.
-type Ways = [u32; 2];
+/// How a stream leaves, and by which interface it comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ways {
+    out: Way,
+    back: u32,
+}
 
 impl Offload {
     /// Has the kernel take the program, and attaches it to these interfaces: packets that leave are marked with `dscp`. Interfaces
@@ -196,7 +204,7 @@ impl Offload {
         let slot = self.slot(ticket.slot).ok()?;
         for _ in 0..MOST_LOOKS {
             let before = slot.lock.load(Ordering::Acquire);
-            if before & 1 == 1 {
+            if before & 1 == 1 && before != slot::CLOSED {
                 std::hint::spin_loop();
                 continue;
             }
@@ -209,8 +217,8 @@ impl Offload {
         None
     }
 
-    /// Whether packets still leave by the interface that was the right one when the stream was installed. To be asked now and then:
-    /// routes change, and the program does not look for others.
+    /// Whether packets still leave by the interface that was the right one when the stream was installed, and may be as long. To be
+    /// asked now and then: routes change, and the program does not look for others.
     #[must_use]
     pub fn is_on_its_way(&self, ticket: &Ticket) -> bool {
         self.ways(ticket.ends).is_ok_and(|now| now == ticket.ways)
@@ -224,13 +232,13 @@ impl Offload {
         let _ = self.index.remove(&ticket.key);
         let mut looks = 0_u32;
         loop {
-            let before = slot.lock.load(Ordering::Relaxed);
+            let before = slot.lock.load(Ordering::Acquire);
             let is_taken = before & 1 == 0
                 && slot
                     .lock
                     .compare_exchange(before, slot::CLOSED, Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok();
-            if is_taken {
+            if is_taken || before == slot::CLOSED {
                 break;
             }
             // The program has it for a few nanoseconds, unless its CPU is taken away from it just then.
@@ -262,9 +270,9 @@ impl Offload {
         let now = clock::now();
         let mut routes = lock(&self.routes);
         let [out, back] = ends.map(|(own, other)| routes.way(now, own, other));
-        let (out, back) = (out?, back?);
+        let (out, back) = (out?, back?.interface);
         let is_attached = self.links.iter().any(|(index, _)| *index == back);
-        let ways = is_attached.then_some([out, back]);
+        let ways = is_attached.then_some(Ways { out, back });
         ways.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
     }
 
@@ -274,7 +282,6 @@ impl Offload {
         flow: &Flow,
         (ends, ways): ([(Ipv4Addr, Ipv4Addr); 2], Ways),
     ) -> io::Result<Ticket> {
-        let [way, back] = ways;
         let slot = self.slot(number)?;
         let loan = &flow.loan;
         let set = |word: usize, value: u64| {
@@ -293,9 +300,12 @@ impl Offload {
         set(slot::NEW_ADDRESSES, u64::from_ne_bytes(new_addresses));
         let halves = |low: [u8; 4], high: [u8; 4]| u64::from_ne_bytes(join([low, high]));
         set(slot::PORTS, halves(ports, loan.ssrc.to_be_bytes()));
-        set(slot::NEW_PORTS, halves(new_ports, way.to_ne_bytes()));
-        set(slot::PAYLOADS, flow.payloads as u64);
-        set(slot::PAYLOADS + 1, (flow.payloads >> 64) as u64);
+        let interface = ways.out.interface.to_ne_bytes();
+        set(slot::NEW_PORTS, halves(new_ports, interface));
+        for (place, set_of) in [(slot::PAYLOADS, flow.payloads), (slot::OTHERS, flow.others)] {
+            set(place, set_of as u64);
+            set(place + 1, (set_of >> 64) as u64);
+        }
         let clock = loan.clock.to_ne_bytes();
         set(slot::CLOCK, halves(clock, self.service.to_ne_bytes()));
         set(slot::ORIGIN, self.nanos(loan.origin));
@@ -306,7 +316,9 @@ impl Offload {
         set(slot::TRANSIT, loan.transit.into());
         set(slot::JITTER, loan.jitter.into());
         set(slot::JITTER_MAX, loan.jitter_max.into());
-        set(slot::INGRESS, back.into());
+        set(slot::INGRESS, ways.back.into());
+        let limit = ways.out.limit.unwrap_or(LONGEST).min(LONGEST);
+        set(slot::LIMIT, limit.into());
         slot.lock.store(0, Ordering::Release);
 
         let mut key = [0; KEY];
@@ -410,8 +422,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Streams at a time, each direction counted: of 32,768 calls. They take 14 MB, which the kernel sets aside at the start.
+/// Streams at a time, each direction counted: of 32,768 calls. They take 16 MB, which the kernel sets aside at the start.
 const MOST: u32 = 65_536;
+
+/// Bytes of a packet, from IP's header on: what Ethernet holds as a rule. Where it holds more, sockets do for the few that are longer.
+const LONGEST: u32 = 1500;
 
 /// Looks at a lock that is never given back.
 const MOST_WAITS: u32 = 100_000;

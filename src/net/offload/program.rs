@@ -11,17 +11,11 @@
 //! stream that goes on as before. It sends nothing to anywhere but where its slot says; what cannot be sent there, for want of a neighbour
 //! or of memory, is lost as it would be behind a socket.
 //!
-//! Two maps: the *index* is a hash table from addresses and ports to the number of a slot, the *slots* are an array that this process
-//! reads and writes as memory. A slot begins with a lock, a number that grows:
+//! A packet of the stream that the sockets have to pass on (it is longer than the way out allows, comes in fragments, has more in its
+//! header, is of another payload type that was agreed on) closes the slot: those behind it go to the sockets, too, and none overtakes it.
 //!
-//! ```text
-//!   even: free     odd: the program is at it     all ones: closed, and the process's
-//! ```
-//!
-//! The program takes it by adding one and gives it back by adding one. The process reads by looking before and after whether it was
-//! free and is the same; it closes a slot by turning an even number into all ones, after which no packet is counted or sent
-//! by it any more, but for one that was counted before and is on its way out. A slot that is used again has other addresses and ports than the packet of a program that is late by a slot: they are
-//! compared under the lock. So no packet ever goes where another stream's do.
+//! Two maps: the *index* is a hash table from addresses and ports to the number of a slot, the *slots* ([`slot`]) are an array that this
+//! process reads and writes as memory.
 
 use std::os::fd::RawFd;
 
@@ -32,47 +26,7 @@ use crate::net::offload::asm::Operation::{
 use crate::net::offload::asm::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use crate::net::offload::asm::Size::{Byte, Double, Half, Word};
 use crate::net::offload::asm::{Code, Instruction, Label};
-
-/// What a slot is made of, in words of 8 bytes. Addresses and ports are in the network's order.
-pub(super) mod slot {
-    /// The lock.
-    pub(in crate::net::offload) const LOCK: usize = 0;
-    /// Address of the source, of the destination: 4 bytes each.
-    pub(in crate::net::offload) const ADDRESSES: usize = 1;
-    /// Port of the source, of the destination, then the SSRC.
-    pub(in crate::net::offload) const PORTS: usize = 2;
-    /// Addresses on the way out.
-    pub(in crate::net::offload) const NEW_ADDRESSES: usize = 3;
-    /// Ports on the way out, then the interface.
-    pub(in crate::net::offload) const NEW_PORTS: usize = 4;
-    /// The payload types: a bit each, 0 to 63 and then the others.
-    pub(in crate::net::offload) const PAYLOADS: usize = 5;
-    /// Ticks in a second, then the byte that IP calls the type of service.
-    pub(in crate::net::offload) const CLOCK: usize = 7;
-    /// Where arrival times are counted from, in nanoseconds.
-    pub(in crate::net::offload) const ORIGIN: usize = 8;
-    /// From here on what the program writes, but for the last. Packets.
-    pub(in crate::net::offload) const PACKETS: usize = 9;
-    /// Bytes of payload.
-    pub(in crate::net::offload) const BYTES: usize = 10;
-    /// When the last packet came, in nanoseconds.
-    pub(in crate::net::offload) const LAST: usize = 11;
-    /// The highest sequence number, with how often they began anew above it.
-    pub(in crate::net::offload) const HIGHEST: usize = 12;
-    /// The transit time of the last packet, in ticks.
-    pub(in crate::net::offload) const TRANSIT: usize = 13;
-    /// In ticks, times 16.
-    pub(in crate::net::offload) const JITTER: usize = 14;
-    /// The most that it was.
-    pub(in crate::net::offload) const JITTER_MAX: usize = 15;
-    /// The interface that its packets come in by.
-    pub(in crate::net::offload) const INGRESS: usize = 16;
-    /// How many words.
-    pub(in crate::net::offload) const WORDS: usize = 17;
-
-    /// A closed lock.
-    pub(in crate::net::offload) const CLOSED: u64 = u64::MAX;
-}
+use crate::net::offload::slot;
 
 /// Bytes of a key of the index: both addresses, both ports.
 pub(super) const KEY: usize = 12;
@@ -91,6 +45,10 @@ pub(super) fn program(index: RawFd, slots: RawFd) -> Option<Vec<Instruction>> {
 
     code.label(UNLOCK_AND_PASS);
     unlock(&mut code);
+    code.jump(PASS);
+    code.label(CLOSE_AND_PASS);
+    code.set(R1, CLOSED);
+    code.exchange(R9, at(slot::LOCK), R1);
     code.label(PASS);
     code.set(R0, TCX_NEXT);
     code.exit();
@@ -119,7 +77,7 @@ fn read_headers(code: &mut Code) {
     code.jump_if(R1, Above, R8, PASS);
     code.label("linear");
 
-    // IPv4 without options, UDP, no fragment, at most what Ethernet holds.
+    // IPv4 without options, UDP.
     code.load(Half, R1, R7, ETHER_TYPE);
     code.turn_16(R1);
     code.jump_if(R1, NotEqual, 0x0800, PASS);
@@ -127,14 +85,16 @@ fn read_headers(code: &mut Code) {
     code.jump_if(R1, NotEqual, 0x45, PASS);
     code.load(Byte, R1, R7, IP + 9);
     code.jump_if(R1, NotEqual, 17, PASS);
+    // `R8` is IP's length; that of what only the sockets can handle is more than any way allows.
+    code.set(R8, TOO_LONG);
+    // A first fragment has all headers, the ones after it have none.
     code.load(Half, R1, R7, IP + 6);
     code.turn_16(R1);
-    // More fragments, or an offset.
     code.compute(And, R1, 0x3fff);
+    code.jump_if(R1, Equal, 0x2000, "lengths");
     code.jump_if(R1, NotEqual, 0, PASS);
     code.load(Half, R8, R7, IP + 2);
     code.turn_16(R8);
-    code.jump_if(R8, Above, 1500, PASS);
     code.jump_if(R8, Below, HEADERS - i32::from(IP), PASS);
     // The lengths agree. A frame may be longer only if it is a short one that had to be filled up.
     code.load(Half, R1, R7, UDP + 4);
@@ -143,16 +103,19 @@ fn read_headers(code: &mut Code) {
     code.jump_if(R1, NotEqual, R8, PASS);
     code.load(Word, R1, R6, RECORD_LENGTH);
     code.compute(Subtract, R1, i32::from(IP));
-    code.jump_if(R1, Equal, R8, "length");
+    code.jump_if(R1, Equal, R8, "lengths");
     code.jump_if(R1, Below, R8, PASS);
     code.jump_if(R1, Above, SHORTEST, PASS);
-    code.label("length");
-    code.compute(Subtract, R8, HEADERS - i32::from(IP));
-    code.store(Double, R10, PAYLOAD_LENGTH, R8);
+    code.label("lengths");
 
     // RTP of version 2, with nothing between header and payload, and no padding behind it.
     code.load(Byte, R1, R7, RTP);
+    code.jump_if(R1, Equal, 0x80, "plain");
+    code.compute(And, R1, 0xc0);
     code.jump_if(R1, NotEqual, 0x80, PASS);
+    code.set(R8, TOO_LONG);
+    code.label("plain");
+    code.store(Double, R10, LENGTH, R8);
     code.load(Byte, R1, R7, RTP + 1);
     code.compute(And, R1, 0x7f);
     code.store(Double, R10, PAYLOAD_TYPE, R1);
@@ -235,20 +198,18 @@ fn check(code: &mut Code) {
 
     // By where the way back leads: an address can be written by anybody who reaches another interface.
     code.load(Word, R1, R6, RECORD_INTERFACE);
-    code.load(Word, R2, R9, at(slot::INGRESS));
+    code.load(Double, R2, R9, at(slot::INGRESS));
     code.jump_if(R1, NotEqual, R2, UNLOCK_AND_PASS);
 
-    code.load(Double, R1, R10, PAYLOAD_TYPE);
-    code.load(Double, R2, R9, at(slot::PAYLOADS));
-    code.jump_if(R1, Below, 64, "low");
-    code.load(Double, R2, R9, at(slot::PAYLOADS + 1));
-    code.label("low");
-    code.compute(And, R1, 63);
-    code.compute(ShiftRight, R2, R1);
-    code.compute(And, R2, 1);
-    code.jump_if(R2, Equal, 0, UNLOCK_AND_PASS);
+    find_payload(code, slot::PAYLOADS, ["low", "known"]);
+    find_payload(code, slot::OTHERS, ["low other", CLOSE_AND_PASS]);
+    code.jump(UNLOCK_AND_PASS);
+    code.label("known");
 
-    // It has to fit through where it goes.
+    // It has to fit through where it goes: what the route allows, and what the interface does.
+    code.load(Double, R1, R10, LENGTH);
+    code.load(Double, R2, R9, at(slot::LIMIT));
+    code.jump_if(R1, Above, R2, CLOSE_AND_PASS);
     code.store_number(Word, R10, MTU, 0);
     code.set(R1, R6);
     code.load(Word, R2, R9, at(slot::NEW_PORTS) + 4);
@@ -257,7 +218,7 @@ fn check(code: &mut Code) {
     code.set(R4, 0);
     code.set(R5, 0);
     code.call(CHECK_MTU);
-    code.jump_if(R0, NotEqual, 0, UNLOCK_AND_PASS);
+    code.jump_if(R0, NotEqual, 0, CLOSE_AND_PASS);
 
     // RFC 3550 A.1, as `Sequence::extend`: ahead by less than MAX_DROPOUT, or late by MAX_MISORDER at most.
     code.load(Double, R7, R9, at(slot::HIGHEST));
@@ -272,19 +233,29 @@ fn check(code: &mut Code) {
     code.label("late");
 }
 
+/// Jumps to the second label if the packet's payload type is in this set.
+fn find_payload(code: &mut Code, set: usize, [low, found]: [Label; 2]) {
+    code.load(Double, R1, R10, PAYLOAD_TYPE);
+    code.load(Double, R2, R9, at(set));
+    code.jump_if(R1, Below, 64, low);
+    code.load(Double, R2, R9, at(set + 1));
+    code.label(low);
+    code.compute(And, R1, 63);
+    code.compute(ShiftRight, R2, R1);
+    code.compute(And, R2, 1);
+    code.jump_if(R2, NotEqual, 0, found);
+}
+
 /// Counts the packet, as `Watch::measure` does (RFC 3550 A.8).
 fn count(code: &mut Code) {
-    for (word, by) in [(slot::PACKETS, None), (slot::BYTES, Some(PAYLOAD_LENGTH))] {
-        code.load(Double, R1, R9, at(word));
-        match by {
-            None => code.compute(Add, R1, 1),
-            Some(place) => {
-                code.load(Double, R2, R10, place);
-                code.compute(Add, R1, R2);
-            }
-        }
-        code.store(Double, R9, at(word), R1);
-    }
+    code.load(Double, R1, R9, at(slot::PACKETS));
+    code.compute(Add, R1, 1);
+    code.store(Double, R9, at(slot::PACKETS), R1);
+    code.load(Double, R1, R9, at(slot::BYTES));
+    code.load(Double, R2, R10, LENGTH);
+    code.compute(Subtract, R2, HEADERS - i32::from(IP));
+    code.compute(Add, R1, R2);
+    code.store(Double, R9, at(slot::BYTES), R1);
     code.call(KTIME_GET_NS);
     code.store(Double, R9, at(slot::LAST), R0);
 
@@ -419,6 +390,8 @@ const fn at(word: usize) -> i16 {
 /// To the sockets, and programs after this one.
 const PASS: Label = "pass";
 const UNLOCK_AND_PASS: Label = "unlock and pass";
+/// The same, and nothing of the stream is forwarded any more.
+const CLOSE_AND_PASS: Label = "close and pass";
 
 // Where things are in a frame.
 const ETHER_TYPE: i16 = 12;
@@ -429,6 +402,8 @@ const RTP: i16 = UDP + 8;
 const HEADERS: i32 = RTP as i32 + 12;
 /// What Ethernet fills up shorter packets to, without its own header.
 const SHORTEST: i32 = 46;
+/// More than IP's length can be.
+const TOO_LONG: i32 = 0x1_0000;
 
 // Where things are on the stack. The ones of the packet are in the order of a slot.
 const PACKET_ADDRESSES: i16 = -16;
@@ -438,7 +413,7 @@ const SLOT_NUMBER: i16 = -20;
 const MTU: i16 = -24;
 const NEW_ADDRESSES: i16 = -32;
 const NEW_PORTS: i16 = -40;
-const PAYLOAD_LENGTH: i16 = -48;
+const LENGTH: i16 = -48;
 const PAYLOAD_TYPE: i16 = -56;
 const SEQUENCE: i16 = -64;
 const TIMESTAMP: i16 = -72;
@@ -468,6 +443,9 @@ const ZERO_IS_NONE: i32 = 0x20;
 // What a program can say.
 const TCX_NEXT: i32 = -1;
 const TCX_DROP: i32 = 2;
+
+/// The lock of a closed slot.
+const CLOSED: i32 = slot::CLOSED as i32;
 
 /// To take the lock, which is held for a tenth of a microsecond.
 const MOST_TRIES: usize = 8;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -17,7 +17,17 @@ pub(super) struct Routes {
     /// Of the question before.
     number: u32,
     /// What was asked of late: from where, to where; when, and what the answer was.
-    known: HashMap<(Ipv4Addr, Ipv4Addr), (Instant, u32)>,
+    known: HashMap<(Ipv4Addr, Ipv4Addr), (Instant, Way)>,
+}
+
+/// How packets leave for an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    /// The number of the interface.
+    pub(super) interface: u32,
+    /// How long they may be, in bytes from IP's header on, as the route says, or as a router on the way has said; `None`: as long as
+    /// the interface takes them.
+    pub(super) limit: Option<u32>,
 }
 
 /// An interface.
@@ -62,8 +72,8 @@ impl Routes {
         })
     }
 
-    /// The number of the interface by which packets from `from`, an address of ours, leave for `to`; it may be as old as [`FRESH`].
-    pub(super) fn way(&mut self, now: Instant, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
+    /// How packets from `from`, an address of ours, leave for `to`; the answer may be as old as [`FRESH`].
+    pub(super) fn way(&mut self, now: Instant, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<Way> {
         let is_fresh = |at: Instant| now.saturating_duration_since(at) < FRESH;
         if let Some((at, way)) = self.known.get(&(from, to))
             && is_fresh(*at)
@@ -78,7 +88,7 @@ impl Routes {
         Ok(way)
     }
 
-    fn find_way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<u32> {
+    fn find_way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> io::Result<Way> {
         let mut question = RouteMessage::default();
         question.header.address_family = AddressFamily::Inet;
         question.header.destination_prefix_length = 32;
@@ -92,13 +102,7 @@ impl Routes {
         else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let way = route.attributes.iter().find_map(|attribute| {
-            if let RouteAttribute::Oif(index) = attribute {
-                return Some(*index);
-            }
-            None
-        });
-        way.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
+        Way::of(&route).ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
     }
 
     fn ask(&mut self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
@@ -132,6 +136,31 @@ impl Routes {
     }
 }
 
+impl Way {
+    /// What the kernel says; `None`: there is no interface in it.
+    fn of(route: &RouteMessage) -> Option<Self> {
+        let (mut interface, mut limit) = (None, None);
+        for attribute in &route.attributes {
+            if let RouteAttribute::Oif(index) = attribute {
+                interface = Some(*index);
+            }
+            let RouteAttribute::Metrics(metrics) = attribute else {
+                continue;
+            };
+            limit = metrics.iter().find_map(|metric| {
+                if let RouteMetric::Mtu(limit) = metric {
+                    return Some(*limit);
+                }
+                None
+            });
+        }
+        Some(Self {
+            interface: interface?,
+            limit,
+        })
+    }
+}
+
 /// For how long an answer about a way is taken for true: many streams go to few places.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -154,7 +183,28 @@ mod tests {
         let loopback = routes.interface("lo").unwrap();
 
         assert!(loopback.is_ethernet);
-        assert_eq!(routes.way(clock::now(), own, own).unwrap(), loopback.index);
+        let way = routes.way(clock::now(), own, own).unwrap();
+        assert_eq!((way.interface, way.limit), (loopback.index, None));
+    }
+
+    #[test]
+    fn a_way_is_as_narrow_as_its_route_says() {
+        let mut route = RouteMessage::default();
+        assert_eq!(Way::of(&route), None);
+
+        let metrics = vec![RouteMetric::Hoplimit(9), RouteMetric::Mtu(1300)];
+        let cost = RouteAttribute::Priority(7);
+        route.attributes = vec![
+            cost,
+            RouteAttribute::Metrics(metrics),
+            RouteAttribute::Oif(5),
+        ];
+
+        let way = Way {
+            interface: 5,
+            limit: Some(1300),
+        };
+        assert_eq!(Way::of(&route), Some(way));
     }
 
     #[test]

@@ -231,6 +231,7 @@ fn flow(passing: Passing) -> Option<Flow> {
         leaves: own(passing.leaves)?,
         to: v4(passing.to)?,
         payloads: passing.payloads,
+        others: passing.others,
         loan: passing.loan,
     })
 }
