@@ -126,14 +126,17 @@ pub enum Refusal {
     Full,
     /// It knows no way to where the stream goes.
     NoWay,
+    /// It would forward its packets twice.
+    Twice,
     /// It does not take it.
     Refused,
 }
 
 impl Refusal {
-    const ALL: [(Self, &'static str); 3] = [
+    const ALL: [(Self, &'static str); 4] = [
         (Self::Full, "full"),
         (Self::NoWay, "no_route"),
+        (Self::Twice, "twice"),
         (Self::Refused, "refused"),
     ];
 }

@@ -31,6 +31,7 @@ mod slot;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,14 +55,24 @@ pub struct Offload {
     program: OwnedFd,
     index: Map,
     slots: SharedArray,
-    /// Slots that no stream has.
-    free: Mutex<Vec<u32>>,
+    books: Mutex<Books>,
     routes: Mutex<Routes>,
     /// What IP calls the type of service.
     service: u32,
     /// The same moment by our clock and by the kernel's, in nanoseconds.
     epoch: (Instant, u64),
 }
+
+/// What is installed.
+struct Books {
+    /// Slots that no stream has.
+    free: Vec<u32>,
+    /// From where to where the packets of each stream go before they are forwarded, and after that.
+    courses: HashSet<Course>,
+}
+
+/// From where to where.
+type Course = (SocketAddrV4, SocketAddrV4);
 
 /// An interface that the program could not be attached to.
 #[derive(Debug, Error)]
@@ -99,6 +110,10 @@ pub enum Unwilling {
     /// There is no way to where it goes.
     #[error("no way: {0}")]
     NoWay(io::Error),
+    /// The kernel forwards it already on the way to us, or would forward it again when it has left: two calls that name each
+    /// other's ports would have packets go round for as long as the kernel can, which is for ever.
+    #[error("forwarded twice")]
+    Twice,
     /// The kernel does not take it.
     #[error("not taken: {0}")]
     Refused(io::Error),
@@ -109,6 +124,7 @@ pub enum Unwilling {
 pub struct Ticket {
     slot: u32,
     key: [u8; KEY],
+    courses: [Course; 2],
     /// From where to where it leaves, and the same for the other direction: where it comes in.
     ends: [(Ipv4Addr, Ipv4Addr); 2],
     ways: Ways,
@@ -139,7 +155,10 @@ impl Offload {
             program,
             index,
             slots,
-            free: Mutex::new((0..MOST).rev().collect()),
+            books: Mutex::new(Books {
+                free: (0..MOST).rev().collect(),
+                courses: HashSet::new(),
+            }),
             routes: Mutex::new(Routes::open()?),
             service: u32::from(dscp) << 2,
             epoch: epoch(),
@@ -172,7 +191,7 @@ impl Offload {
     /// How many streams the kernel forwards.
     #[must_use]
     pub fn len(&self) -> usize {
-        (MOST as usize).saturating_sub(self.free().len())
+        (MOST as usize).saturating_sub(self.books().free.len())
     }
 
     /// Whether it forwards none.
@@ -190,12 +209,21 @@ impl Offload {
         let ends = [(flow.leaves, flow.to), (flow.gate, flow.from)];
         let ends = ends.map(|(own, other)| (*own.ip(), *other.ip()));
         let ways = self.ways(ends).map_err(Unwilling::NoWay)?;
-        let number = self.free().pop().ok_or(Unwilling::Full)?;
-        let result = self.fill(number, flow, (ends, ways));
-        if result.is_err() {
-            self.free().push(number);
+        let courses = [(flow.from, flow.gate), (flow.leaves, flow.to)];
+        let number = self.books().take(courses)?;
+        match self.fill(number, flow, ways) {
+            Ok(key) => Ok(Ticket {
+                slot: number,
+                key,
+                courses,
+                ends,
+                ways,
+            }),
+            Err(error) => {
+                self.books().give_back(courses, Some(number));
+                Err(Unwilling::Refused(error))
+            }
         }
-        result.map_err(Unwilling::Refused)
     }
 
     /// What the kernel has counted since the stream was installed; `None`: it is busy with just this stream all the time.
@@ -231,7 +259,7 @@ impl Offload {
         // It cannot be that it is not there; if so, it is what was wanted.
         let _ = self.index.remove(&ticket.key);
         let mut looks = 0_u32;
-        loop {
+        let is_closed = loop {
             let before = slot.lock.load(Ordering::Acquire);
             let is_taken = before & 1 == 0
                 && slot
@@ -239,20 +267,21 @@ impl Offload {
                     .compare_exchange(before, slot::CLOSED, Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok();
             if is_taken || before == slot::CLOSED {
-                break;
+                break true;
             }
             // The program has it for a few nanoseconds, unless its CPU is taken away from it just then.
             looks += 1;
             if looks == MOST_WAITS {
                 // It can only be a fault of the program. The slot is lost, and no packet finds it.
-                return Some(self.progress(slot));
+                break false;
             }
             if looks.is_multiple_of(MOST_LOOKS) {
                 thread::yield_now();
             }
-        }
+        };
         let progress = self.progress(slot);
-        self.free().push(ticket.slot);
+        let number = is_closed.then_some(ticket.slot);
+        self.books().give_back(ticket.courses, number);
         Some(progress)
     }
 
@@ -276,12 +305,7 @@ impl Offload {
         ways.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
     }
 
-    fn fill(
-        &self,
-        number: u32,
-        flow: &Flow,
-        (ends, ways): ([(Ipv4Addr, Ipv4Addr); 2], Ways),
-    ) -> io::Result<Ticket> {
+    fn fill(&self, number: u32, flow: &Flow, ways: Ways) -> io::Result<[u8; KEY]> {
         let slot = self.slot(number)?;
         let loan = &flow.loan;
         let set = |word: usize, value: u64| {
@@ -330,12 +354,7 @@ impl Offload {
             // No program has ever seen it.
             slot.lock.store(slot::CLOSED, Ordering::Relaxed);
         }
-        result.map(|()| Ticket {
-            slot: number,
-            key,
-            ends,
-            ways,
-        })
+        result.map(|()| key)
     }
 
     fn progress(&self, slot: Slot<'_>) -> Progress {
@@ -381,8 +400,30 @@ impl Offload {
         at.checked_sub(behind).unwrap_or(at)
     }
 
-    fn free(&self) -> MutexGuard<'_, Vec<u32>> {
-        lock(&self.free)
+    fn books(&self) -> MutexGuard<'_, Books> {
+        lock(&self.books)
+    }
+}
+
+impl Books {
+    /// Takes a slot for a stream that comes and leaves so.
+    fn take(&mut self, courses: [Course; 2]) -> Result<u32, Unwilling> {
+        let number = *self.free.last().ok_or(Unwilling::Full)?;
+        let [before, after] = courses;
+        if before == after || courses.iter().any(|course| self.courses.contains(course)) {
+            return Err(Unwilling::Twice);
+        }
+        self.free.pop();
+        self.courses.extend(courses);
+        Ok(number)
+    }
+
+    /// `number`: its slot can be another one's.
+    fn give_back(&mut self, courses: [Course; 2], number: Option<u32>) {
+        for course in courses {
+            self.courses.remove(&course);
+        }
+        self.free.extend(number);
     }
 }
 

@@ -231,7 +231,7 @@ fn a_withdrawn_stream_is_nobodys_until_its_slot_is_used_again() {
     let [one, other] = [1, 2].map(|number| flow(number, &watch));
     let packet = frame(&one, &rtp(8, 160, 160), true);
     let ticket = offload.install(&one).unwrap();
-    assert!(matches!(offload.install(&one), Err(Unwilling::Refused(_))));
+    assert!(matches!(offload.install(&one), Err(Unwilling::Twice)));
     assert_eq!((offload.len(), run(&offload, &packet)), (1, REDIRECT));
 
     let progress = offload.withdraw(ticket).unwrap();
@@ -286,6 +286,46 @@ fn when_it_is_full_streams_stay_with_the_sockets() {
     let one = tickets.pop().unwrap();
     assert!(offload.withdraw(one).is_some());
     assert!(offload.install(&flow(65_535, &watch)).is_ok());
+}
+
+#[test]
+fn what_the_kernel_forwards_it_does_not_forward_again() {
+    let Some(offload) = offload() else { return };
+    let one = flow(1, &started(&clock::now()));
+    let after = Flow {
+        from: one.leaves,
+        gate: one.to,
+        leaves: SocketAddrV4::new(*one.gate.ip(), 24_008),
+        to: SocketAddrV4::new(*one.from.ip(), 30_008),
+        ..one
+    };
+    let before = Flow {
+        from: after.leaves,
+        gate: after.to,
+        leaves: one.from,
+        to: one.gate,
+        ..one
+    };
+    let round = Flow {
+        leaves: one.from,
+        to: one.gate,
+        ..one
+    };
+    assert!(matches!(offload.install(&round), Err(Unwilling::Twice)));
+    let ticket = offload.install(&one).unwrap();
+
+    for other in [&after, &before] {
+        let error = offload.install(other).unwrap_err();
+        assert!(matches!(error, Unwilling::Twice), "{error}");
+    }
+
+    assert_eq!(offload.len(), 1);
+    assert!(offload.withdraw(ticket).is_some());
+    for other in [after, before] {
+        let ticket = offload.install(&other).unwrap();
+        assert!(offload.withdraw(ticket).is_some());
+    }
+    assert!(offload.books().courses.is_empty());
 }
 
 #[test]
@@ -424,7 +464,7 @@ fn flow(number: u16, watch: &Watch) -> Flow {
         from: at(21, number),
         gate: at(22, 24_000),
         leaves: at(23, 24_002),
-        to: at(24, 30_000),
+        to: at(24, number),
         payloads: 1 | 1 << 8 | 1 << 111,
         others: 1 << 13 | 1 << 101,
         loan: watch.lend().unwrap(),

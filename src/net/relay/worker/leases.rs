@@ -90,6 +90,7 @@ impl Session {
                         tally.not_lent(match why {
                             Unwilling::Full => Refusal::Full,
                             Unwilling::NoWay(_) => Refusal::NoWay,
+                            Unwilling::Twice => Refusal::Twice,
                             Unwilling::Refused(_) => Refusal::Refused,
                         });
                         lease.pause = longer(lease.pause);
