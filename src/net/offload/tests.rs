@@ -289,6 +289,37 @@ fn when_it_is_full_streams_stay_with_the_sockets() {
 }
 
 #[test]
+fn a_slot_that_the_program_never_gives_back_is_lost_and_nothing_else() {
+    let Some(offload) = offload() else { return };
+    let flow = flow(1, &started(&clock::now()));
+    let packet = frame(&flow, &rtp(8, 160, 160), true);
+    let ticket = offload.install(&flow).unwrap();
+    assert_eq!(run(&offload, &packet), REDIRECT);
+    let lost = ticket.slot;
+    let stuck = offload.slot(lost).unwrap().lock;
+    stuck.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(run(&offload, &packet), NEXT);
+    assert_eq!(offload.read(&ticket), None);
+
+    let begun = clock::now();
+    let progress = offload.withdraw(ticket).unwrap();
+
+    let took = clock::now().saturating_duration_since(begun);
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert_eq!((progress.packets, offload.len()), (1, 1));
+    assert_eq!(run(&offload, &packet), NEXT);
+    // Another slot is the stream's now, and the first one nobody's.
+    let ticket = offload.install(&flow).unwrap();
+    assert_eq!(run(&offload, &packet), REDIRECT);
+    assert_eq!(offload.withdraw(ticket).unwrap().packets, 1);
+    assert!(!offload.books().free.contains(&lost));
+    // Even if the program gives it back after all.
+    stuck.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(run(&offload, &packet), NEXT);
+    assert!(!offload.books().free.contains(&lost));
+}
+
+#[test]
 fn what_the_kernel_forwards_it_does_not_forward_again() {
     let Some(offload) = offload() else { return };
     let one = flow(1, &started(&clock::now()));
