@@ -243,6 +243,18 @@ def cpu_seconds(pids):
     return sum((int(f[11]) + int(f[12])) / TICK for f in fields if f)
 
 
+def cpu_nanoseconds(pids):
+    """The same, of the threads that are there, finer than by clock ticks."""
+    total = 0
+    for pid in pids:
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            try:
+                total += int(open(path).read().split()[0])
+            except OSError:
+                pass
+    return total
+
+
 def memory(pids):
     """Bytes: proportional set size, so that pages shared within the group count once."""
     total = 0

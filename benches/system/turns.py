@@ -1,0 +1,101 @@
+"""Servers side by side: all are up on one core, and the load goes to one and then to the other, a few seconds each. What the machine
+does meanwhile (its clock, its neighbours) changes within a minute, and so hits all of them alike."""
+import os
+import statistics
+import time
+from types import SimpleNamespace
+
+import data
+import servers
+from servers import Load, Server, cpu_nanoseconds, cpu_seconds, machine_busy, receive_drops
+
+
+def side_by_side(setup, contenders, rate, nap, auth="ip", transport="udp"):
+    """Loads the contenders, {label: (server, configuration)}, in turns; says what each turn cost, and returns them."""
+    stalls = [place(setup, label, number) for number, label in enumerate(contenders)]
+    up = []
+    try:
+        for stall, (label, (name, config)) in zip(stalls, contenders.items()):
+            up.append(Contender(label, stall, Server(name, stall, config)))
+        for one in up:
+            one.rest(5)
+        for one in up:
+            # What is made only once is made now: memory, tables.
+            Load(one.setup, rate, int(rate * setup.warm), auth, nap=nap, transport=transport).result()
+        for _ in range(setup.turns):
+            for one in up:
+                one.turn(rate, nap, auth, transport)
+    finally:
+        for one in up:
+            one.server.stop()
+    for costs in zip(*(one.costs for one in up)):
+        print("  " + "  ".join(f"{one.label} {cost:6.1f}" for one, cost in zip(up, costs)) + " us/call")
+    for one in up:
+        one.show()
+    return up
+
+
+def place(setup, label, number):
+    """The same set-up with a folder and ports of its own."""
+    own = SimpleNamespace(**vars(setup))
+    own.work, own.ports = f"{setup.work}/{label}", servers.Ports(setup.port + 100 * (number + 1))
+    os.makedirs(own.work, exist_ok=True)
+    data.write(own.work, own.ports)
+    servers.build_load(own.work)
+    return own
+
+
+class Contender:
+    """A server that is up, and what its turns cost."""
+
+    def __init__(self, label, setup, server):
+        self.label, self.setup, self.server = label, setup, server
+        self.idle = self.failed = self.calls = self.drops = 0
+        self.costs, self.foreign, self.p50, self.p99, self.told = [], [], [], [], True
+
+    def cost(self):
+        """CPU per call in us."""
+        return statistics.median(self.costs)
+
+    def show(self):
+        drops = f"  drops {self.drops}" if self.drops else ""
+        print(f"  {self.label:<9} CPU {self.cost():6.1f} us/call ({min(self.costs):.1f} to {max(self.costs):.1f})  failed {self.failed} of {self.calls}"
+              f"  INVITE to 180: p50 {statistics.median(self.p50):.2f} p99 {statistics.median(self.p99):.2f} ms"
+              f"{'' if self.told else '  X-PH HEADERS MISSING'}{drops}  other work {max(statistics.mean(self.foreign), 0):.2f} cores", flush=True)
+
+    def clock(self):
+        pids = self.server.pids()
+        return time.monotonic(), cpu_nanoseconds(pids) / 1e9, machine_busy()
+
+    def rest(self, seconds):
+        """Finds what it uses when nobody calls, in cores."""
+        begin, before, _ = self.clock()
+        time.sleep(seconds)
+        end, after, _ = self.clock()
+        self.idle = (after - before) / (end - begin)
+
+    def turn(self, rate, nap, auth, transport):
+        """Load for a second and then for the turn, in which CPU is read at both ends: the late work of earlier calls (timers, frees)
+        stands for that of the last ones."""
+        drops = receive_drops()
+        load = Load(self.setup, rate, int(rate * (1 + self.setup.turn + 0.3)), auth, nap=nap, transport=transport)
+        try:
+            time.sleep(1)
+            begin, before, idle = self.clock()
+            lead = cpu_seconds([load.process.pid])
+            time.sleep(self.setup.turn)
+            end, after, busy = self.clock()
+            foreign = busy - idle - (after - before) - (cpu_seconds([load.process.pid]) - lead)
+            run = load.result()
+        finally:
+            load.stop()
+        took = end - begin
+        calls = max(run["rate"] * took * run["ok"] / max(run["started"], 1), 1)
+        self.costs.append((after - before - self.idle * took) / calls * 1e6)
+        self.foreign.append(foreign / took)
+        self.p50.append(run["ringing_ms"][0])
+        self.p99.append(run["ringing_ms"][1])
+        self.failed += run["failed"]
+        self.calls += run["started"]
+        self.drops += receive_drops() - drops
+        self.told &= run["buyer_invites_told"] == run["buyer_invites"]
