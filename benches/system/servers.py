@@ -238,13 +238,7 @@ def tree(root):
 
 
 def cpu_seconds(pids):
-    """User and system time of all of them."""
-    fields = (stat(pid) for pid in pids)
-    return sum((int(f[11]) + int(f[12])) / TICK for f in fields if f)
-
-
-def cpu_nanoseconds(pids):
-    """The same, of the threads that are there, finer than by clock ticks."""
+    """User and system time of all threads of theirs that are there."""
     total = 0
     for pid in pids:
         for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
@@ -252,7 +246,7 @@ def cpu_nanoseconds(pids):
                 total += int(open(path).read().split()[0])
             except OSError:
                 pass
-    return total
+    return total / 1e9
 
 
 def memory(pids):

@@ -7,16 +7,16 @@ from types import SimpleNamespace
 
 import data
 import servers
-from servers import Load, Server, cpu_nanoseconds, cpu_seconds, machine_busy, receive_drops
+from servers import Load, Server, cpu_seconds, machine_busy, receive_drops
 
 
 def side_by_side(setup, contenders, rate, nap, auth="ip", transport="udp"):
     """Loads the contenders, {label: (server, configuration)}, in turns; says what each turn cost, and returns them."""
-    stalls = [place(setup, label, number) for number, label in enumerate(contenders)]
     up = []
     try:
-        for stall, (label, (name, config)) in zip(stalls, contenders.items()):
-            up.append(Contender(label, stall, Server(name, stall, config)))
+        for number, (label, (name, config)) in enumerate(contenders.items()):
+            own = place(setup, label, number)
+            up.append(Contender(label, own, Server(name, own, config)))
         for one in up:
             one.rest(5)
         for one in up:
@@ -63,36 +63,33 @@ class Contender:
               f"  INVITE to 180: p50 {statistics.median(self.p50):.2f} p99 {statistics.median(self.p99):.2f} ms"
               f"{'' if self.told else '  X-PH HEADERS MISSING'}{drops}  other work {max(statistics.mean(self.foreign), 0):.2f} cores", flush=True)
 
-    def clock(self):
-        pids = self.server.pids()
-        return time.monotonic(), cpu_nanoseconds(pids) / 1e9, machine_busy()
-
     def rest(self, seconds):
         """Finds what it uses when nobody calls, in cores."""
-        begin, before, _ = self.clock()
+        begin, before = time.monotonic(), cpu_seconds(self.server.pids())
         time.sleep(seconds)
-        end, after, _ = self.clock()
-        self.idle = (after - before) / (end - begin)
+        self.idle = (cpu_seconds(self.server.pids()) - before) / (time.monotonic() - begin)
 
     def turn(self, rate, nap, auth, transport):
         """Load for a second and then for the turn, in which CPU is read at both ends: the late work of earlier calls (timers, frees)
         stands for that of the last ones."""
         drops = receive_drops()
         load = Load(self.setup, rate, int(rate * (1 + self.setup.turn + 0.3)), auth, nap=nap, transport=transport)
+
+        def read():
+            return time.monotonic(), cpu_seconds(self.server.pids()), cpu_seconds([load.process.pid]), machine_busy()
+
         try:
             time.sleep(1)
-            begin, before, idle = self.clock()
-            lead = cpu_seconds([load.process.pid])
+            before = read()
             time.sleep(self.setup.turn)
-            end, after, busy = self.clock()
-            foreign = busy - idle - (after - before) - (cpu_seconds([load.process.pid]) - lead)
+            after = read()
             run = load.result()
         finally:
             load.stop()
-        took = end - begin
+        took, cpu, load_cpu, busy = (b - a for a, b in zip(before, after))
         calls = max(run["rate"] * took * run["ok"] / max(run["started"], 1), 1)
-        self.costs.append((after - before - self.idle * took) / calls * 1e6)
-        self.foreign.append(foreign / took)
+        self.costs.append((cpu - self.idle * took) / calls * 1e6)
+        self.foreign.append((busy - cpu - load_cpu) / took)
         self.p50.append(run["ringing_ms"][0])
         self.p99.append(run["ringing_ms"][1])
         self.failed += run["failed"]

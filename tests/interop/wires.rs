@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::captures::payloads;
 use crate::collection::shared_corpus;
 use crate::edge::Edge;
 use crate::process::{Process, eventually, show};
-use crate::sipp::Sipp;
+use crate::sipp::{Running, Sipp};
 use crate::site::Site;
 
 #[test]
@@ -37,18 +37,10 @@ fn sound_passes_from_wire_to_wire_in_the_kernel_and_back_as_an_echo() {
     let Some((edge, [carrier, buyer])) = place.start(2, |_| {}) else {
         return;
     };
-    let (site, address) = (&place.site, place.buyer);
+    let site = &place.site;
     let [mut ear, mut back] = [&buyer, &carrier].map(|wire| wire.listen(site, "eth0"));
 
-    let mut echo = Sipp::buyer("buyer_answers", address)
-        .arguments(&["-rtp_echo"])
-        .within(buyer.process.id())
-        .start(site.folder());
-    let mut caller = call(site, "carrier_call")
-        .plays(&file)
-        .talks(Duration::from_secs(10))
-        .within(carrier.process.id())
-        .start(site.folder());
+    let [mut caller, mut echo] = place.plays([&carrier, &buyer], &file, 10);
     caller.passes();
     echo.passes();
 
@@ -113,15 +105,7 @@ fn goes_in_fragments(narrow: impl FnOnce(&Wire)) {
     let file = site.folder().join("sent.pcap");
     fs::write(&file, capture(&sent)).expect("a capture");
 
-    let mut echo = Sipp::buyer("buyer_answers", place.buyer)
-        .arguments(&["-rtp_echo"])
-        .within(buyer.process.id())
-        .start(site.folder());
-    let mut caller = call(site, "carrier_call")
-        .plays(&file)
-        .talks(Duration::from_secs(12))
-        .within(carrier.process.id())
-        .start(site.folder());
+    let [mut caller, mut echo] = place.plays([&carrier, &buyer], &file, 12);
     caller.passes();
     echo.passes();
 
@@ -162,15 +146,7 @@ fn a_stream_whose_route_changes_goes_on_and_by_the_new_one_in_the_kernel() {
     let file = site.folder().join("sent.pcap");
     fs::write(&file, capture(&sent)).expect("a capture");
 
-    let mut echo = Sipp::buyer("buyer_answers", place.buyer)
-        .arguments(&["-rtp_echo"])
-        .within(buyer.process.id())
-        .start(site.folder());
-    let mut caller = call(site, "carrier_call")
-        .plays(&file)
-        .talks(Duration::from_secs(32))
-        .within(carrier.process.id())
-        .start(site.folder());
+    let [mut caller, mut echo] = place.plays([&carrier, &buyer], &file, 32);
     becomes(&edge, LENT, 2.0);
     let (own, theirs) = (buyer.edge, buyer.address);
     run(&format!(
@@ -294,6 +270,21 @@ impl Place {
         show("NOT TESTED: this machine does not let streams be forwarded in the kernel");
         edge.shows(&of("refused"), |refused| refused == interfaces as f64);
         None
+    }
+
+    /// A carrier that plays a capture and talks for so many seconds, and a buyer that sends back what it hears.
+    fn plays(&self, [carrier, buyer]: [&Wire; 2], file: &Path, seconds: u64) -> [Running; 2] {
+        let folder = self.site.folder();
+        let echo = Sipp::buyer("buyer_answers", self.buyer)
+            .arguments(&["-rtp_echo"])
+            .within(buyer.process.id())
+            .start(folder);
+        let caller = call(&self.site, "carrier_call")
+            .plays(file)
+            .talks(Duration::from_secs(seconds))
+            .within(carrier.process.id())
+            .start(folder);
+        [caller, echo]
     }
 }
 
