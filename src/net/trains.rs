@@ -12,7 +12,7 @@
 
 use std::net::SocketAddr;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// Fewer are sent one by one: that hardly saves anything, and whoever captures on this machine sees a train as one datagram.
 pub(super) const LEAST: usize = 3;
@@ -29,6 +29,9 @@ const WITHIN: usize = 32;
 
 /// Entries of the table of calls; a power of two.
 const CALLS: usize = 64;
+
+/// How a Call-ID begins in all that we write.
+const ID: &[u8] = b"\r\nCall-ID: ";
 
 /// Messages side by side that are alike.
 pub(super) struct Run {
@@ -65,6 +68,8 @@ pub(super) struct Marshal {
     trains: Vec<Train>,
     /// By a hash of the call: the last train that has a message of such a call.
     last: [u32; CALLS],
+    /// Finds a message's Call-ID.
+    id: Finder<'static>,
 }
 
 struct Train {
@@ -79,6 +84,7 @@ impl Marshal {
         Self {
             trains: Vec::with_capacity(WITHIN),
             last: [0; CALLS],
+            id: Finder::new(ID),
         }
     }
 
@@ -87,7 +93,8 @@ impl Marshal {
         let length = bytes.len();
         // Of two calls that share an entry one may wait for the other.
         let mut nowhere = 0;
-        let last = self.last.get_mut(call(bytes)).unwrap_or(&mut nowhere);
+        let call = call(&self.id, bytes);
+        let last = self.last.get_mut(call).unwrap_or(&mut nowhere);
         let mut first = self.trains.len().saturating_sub(WITHIN).max(*last as usize);
         let is_invite = bytes.starts_with(b"INVITE ");
         if is_invite {
@@ -124,10 +131,8 @@ impl Marshal {
 }
 
 /// Where in the table the call of a message stands.
-fn call(bytes: &[u8]) -> usize {
-    /// As all that we write has it.
-    const NAME: &[u8] = b"\r\nCall-ID: ";
-    let id = memmem::find(bytes, NAME).and_then(|at| bytes.get(at + NAME.len()..));
+fn call(finder: &Finder<'_>, bytes: &[u8]) -> usize {
+    let id = finder.find(bytes).and_then(|at| bytes.get(at + ID.len()..));
     let id = id
         .unwrap_or_default()
         .iter()
