@@ -142,6 +142,34 @@ class Load:
             self.process.wait()
 
 
+def idle_cores(server, seconds):
+    """What a server uses when nobody calls, in cores, measured for so long."""
+    begin, before = time.monotonic(), cpu_seconds(server.pids())
+    time.sleep(seconds)
+    return (cpu_seconds(server.pids()) - before) / (time.monotonic() - begin)
+
+
+def measured(server, load, warm, seconds, idle):
+    """What a load came to and cost its server, which uses `idle` cores without. CPU is read at both ends of the `seconds` that follow the
+    first `warm` ones, so that the late work of earlier calls (timers, frees) stands for that of the last ones."""
+    def read():
+        return time.monotonic(), cpu_seconds(server.pids()), cpu_seconds([load.process.pid]), machine_busy()
+
+    drops = receive_drops()
+    try:
+        time.sleep(warm)
+        begin = read()
+        time.sleep(seconds)
+        end = read()
+        run = load.result()
+    finally:
+        load.stop()
+    took, cpu, load_cpu, busy = (b - a for a, b in zip(begin, end))
+    calls = max(run["rate"] * took * run["ok"] / max(run["started"], 1), 1)
+    return dict(run, cpu_us=(cpu - idle * took) / calls * 1e6, core=cpu / took, foreign=(busy - cpu - load_cpu) / took,
+                drops=receive_drops() - drops, told=run["buyer_invites_told"] == run["buyer_invites"])
+
+
 class Quota:
     """Holds processes to a part of a core, by a cgroup (v1 or v2); use it in a `with`. Needs root."""
 

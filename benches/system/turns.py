@@ -2,12 +2,11 @@
 does meanwhile (its clock, its neighbours) changes within a minute, and so hits all of them alike."""
 import os
 import statistics
-import time
 from types import SimpleNamespace
 
 import data
 import servers
-from servers import Load, Server, cpu_seconds, machine_busy, receive_drops
+from servers import Load, Server, idle_cores, measured
 
 
 def side_by_side(setup, contenders, rate, nap, auth="ip", transport="udp"):
@@ -18,7 +17,7 @@ def side_by_side(setup, contenders, rate, nap, auth="ip", transport="udp"):
             own = place(setup, label, number)
             up.append(Contender(label, own, Server(name, own, config)))
         for one in up:
-            one.rest(5)
+            one.idle = idle_cores(one.server, 5)
         for one in up:
             # What is made only once is made now: memory, tables.
             Load(one.setup, rate, int(rate * setup.warm), auth, nap=nap, transport=transport).result()
@@ -63,36 +62,15 @@ class Contender:
               f"  INVITE to 180: p50 {statistics.median(self.p50):.2f} p99 {statistics.median(self.p99):.2f} ms"
               f"{'' if self.told else '  X-PH HEADERS MISSING'}{drops}  other work {max(statistics.mean(self.foreign), 0):.2f} cores", flush=True)
 
-    def rest(self, seconds):
-        """Finds what it uses when nobody calls, in cores."""
-        begin, before = time.monotonic(), cpu_seconds(self.server.pids())
-        time.sleep(seconds)
-        self.idle = (cpu_seconds(self.server.pids()) - before) / (time.monotonic() - begin)
-
     def turn(self, rate, nap, auth, transport):
-        """Load for a second and then for the turn, in which CPU is read at both ends: the late work of earlier calls (timers, frees)
-        stands for that of the last ones."""
-        drops = receive_drops()
+        """Load for a second, and then for the turn."""
         load = Load(self.setup, rate, int(rate * (1 + self.setup.turn + 0.3)), auth, nap=nap, transport=transport)
-
-        def read():
-            return time.monotonic(), cpu_seconds(self.server.pids()), cpu_seconds([load.process.pid]), machine_busy()
-
-        try:
-            time.sleep(1)
-            before = read()
-            time.sleep(self.setup.turn)
-            after = read()
-            run = load.result()
-        finally:
-            load.stop()
-        took, cpu, load_cpu, busy = (b - a for a, b in zip(before, after))
-        calls = max(run["rate"] * took * run["ok"] / max(run["started"], 1), 1)
-        self.costs.append((cpu - self.idle * took) / calls * 1e6)
-        self.foreign.append((busy - cpu - load_cpu) / took)
+        run = measured(self.server, load, 1, self.setup.turn, self.idle)
+        self.costs.append(run["cpu_us"])
+        self.foreign.append(run["foreign"])
         self.p50.append(run["ringing_ms"][0])
         self.p99.append(run["ringing_ms"][1])
         self.failed += run["failed"]
         self.calls += run["started"]
-        self.drops += receive_drops() - drops
-        self.told &= run["buyer_invites_told"] == run["buyer_invites"]
+        self.drops += run["drops"]
+        self.told &= run["told"]
