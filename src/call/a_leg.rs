@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::call::abroad::Stay;
 use crate::call::call::{Call, State};
 use crate::call::core::{CallKey, Core};
-use crate::call::early_offer::Offers;
+use crate::call::early_offer::{Offers, takes_update};
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::output::Event;
@@ -16,13 +16,15 @@ use crate::call::record::{Outcome, Side};
 use crate::call::session::write_agreed;
 use crate::call::transfer::News;
 use crate::call::turn::TurnId;
-use crate::dialog::session_timer::Agreed;
+use crate::dialog::Dialog;
+use crate::dialog::session_timer::{Agreed, Asked};
 use crate::routing::trunk::{Refer, Trunk};
 use crate::sip::build::{BuildError, ReplyHead, Writer};
 use crate::sip::flow::{Flow, Transport};
-use crate::sip::message::{Request, Response};
+use crate::sip::message::{Essentials, Request, Response};
 use crate::transaction::layer::ServerId;
 use crate::transaction::timing::{Backoff, Timing};
+use crate::types::ids::Mark;
 
 /// The caller's INVITE while it has no final answer.
 pub(crate) struct Early {
@@ -36,10 +38,14 @@ pub(crate) struct Early {
     pub(crate) reply: ReplyHead,
     /// The INVITE itself, for the next buyer.
     pub(crate) request: Bytes,
-    /// CSeq of the caller's last request in the early dialog.
+    /// CSeq of the INVITE.
     pub(crate) cseq: u32,
-    /// Where the caller has moved since (RFC 3311 §5.2).
-    pub(crate) contact: Option<Box<[u8]>>,
+    /// The dialog with the caller: early from our first response with a tag on, confirmed by our 2xx.
+    pub(crate) dialog: Dialog,
+    /// Whether the caller takes UPDATE; `None`: it did not say.
+    pub(crate) takes_update: Option<bool>,
+    /// What the INVITE says of a session timer.
+    pub(crate) session: Asked,
     /// How the caller wants provisional responses; `None`: as RFC 3261 has them.
     pub(crate) provisional: Option<Box<Provisional>>,
     /// Offers since the first answer; `None`: there were none.
@@ -94,11 +100,33 @@ impl AwaitAck {
 }
 
 impl Early {
+    /// An INVITE without a transaction, which came on `flow`; our tag is `mark`. All is taken from it here that its answer
+    /// needs, so that it is not read again then.
+    pub(crate) fn new(
+        (invite, essentials): (&Request<'_>, &Essentials<'_>),
+        request: Bytes,
+        flow: Flow,
+        mark: Mark,
+    ) -> Self {
+        Self {
+            server: None,
+            transfer: None,
+            abroad: None,
+            flow,
+            reply: ReplyHead::new(invite, &flow),
+            request,
+            cseq: essentials.cseq,
+            dialog: Dialog::as_uas(essentials, &invite.head, &mark.text(), flow),
+            takes_update: takes_update(&invite.head),
+            session: Asked::of(&invite.head),
+            provisional: None,
+            offers: None,
+        }
+    }
+
     /// Takes note of a request of the caller's; `false` if its CSeq goes back (RFC 3261 §12.2.2).
     pub(crate) fn advance(&mut self, cseq: u32) -> bool {
-        let is_new = cseq > self.cseq;
-        self.cseq = self.cseq.max(cseq);
-        is_new
+        self.dialog.advance(cseq, self.flow)
     }
 
     /// Answers the INVITE: the buyer's status and body, our own tag and Contact. Returns what went out. Where another

@@ -39,7 +39,6 @@ use crate::call::taken_up::Owed;
 use crate::call::turn::TurnId;
 use crate::hooks::postback::About;
 use crate::routing::trunk::Trunk;
-use crate::sip::build::ReplyHead;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
 use crate::twilio::dial::Why;
 use crate::types::ids::CallUuid;
@@ -201,9 +200,8 @@ impl Call {
         }
         let call_id = leg.to_string();
         let (record, plan) = dialling.open(began, None, call_id.as_bytes(), screened);
+        let mark = core.mark(key.slot);
         let early = Early {
-            server: None,
-            transfer: None,
             abroad: Some(Box::new(Stay {
                 uuid,
                 limit,
@@ -211,13 +209,7 @@ impl Call {
                 told: None,
                 place: None,
             })),
-            flow: NOWHERE,
-            reply: ReplyHead::new(&request, &NOWHERE),
-            request: invite.clone(),
-            cseq: essentials.cseq,
-            contact: None,
-            provisional: None,
-            offers: None,
+            ..Early::new((&request, &essentials), invite.clone(), NOWHERE, mark)
         };
         let plan = plan.map(|kept| {
             Box::new(Brief {
@@ -229,8 +221,7 @@ impl Call {
         });
         let arrival = Arrival::new(essentials.call_id, b"", essentials.cseq);
         let call = Self::new(
-            core,
-            key,
+            (key, mark),
             key.slot,
             (arrival, policy, trunk.clone()),
             record,

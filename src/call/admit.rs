@@ -20,10 +20,9 @@ use crate::call::registry::{Arrival, Registry};
 use crate::call::rescue::tripwire;
 use crate::call::route::{Brief, Dialling};
 use crate::dialog::session_timer::{Asked as SessionAsked, TooShort};
-use crate::sip::build::ReplyHead;
 use crate::sip::message::Name;
 use crate::transaction::key::ServerKey;
-use crate::types::ids::{CallUuid, ShardId};
+use crate::types::ids::{CallUuid, Mark, ShardId};
 use crate::types::number::{NotANumber, Number};
 
 /// An INVITE that was let in.
@@ -169,17 +168,12 @@ impl Arriving<'_, '_> {
         if core.half_open.open(server, bounds) {
             core.layer.watch(server);
         }
+        let mark = core.mark(call_key.slot);
+        let invite = (self.request, self.essentials);
         let early = Early {
             server: Some(server),
-            transfer: None,
-            abroad: None,
-            flow: self.flow,
-            reply: ReplyHead::new(self.request, &self.flow),
-            request: Bytes::copy_from_slice(bytes),
-            cseq: self.essentials.cseq,
-            contact: None,
             provisional: Provisional::wanted(core, self.request, self.essentials),
-            offers: None,
+            ..Early::new(invite, Bytes::copy_from_slice(bytes), self.flow, mark)
         };
         core.answer_early(self.now, server, &early.reply);
         let newcomer = Newcomer {
@@ -191,7 +185,7 @@ impl Arriving<'_, '_> {
             guest,
         };
         tripwire("invite");
-        if let Some(call) = self.begin(core, call_key, newcomer) {
+        if let Some(call) = self.begin(core, (call_key, mark), newcomer) {
             registry.insert(self.now, Box::new(call));
         }
         core.begun = None;
@@ -212,7 +206,12 @@ impl Arriving<'_, '_> {
     }
 
     /// Makes the call, and lets it begin. `None`: it ended at once, and is recorded.
-    fn begin(&self, core: &mut Core, key: CallKey, newcomer: Newcomer) -> Option<Call> {
+    fn begin(
+        &self,
+        core: &mut Core,
+        (key, mark): (CallKey, Mark),
+        newcomer: Newcomer,
+    ) -> Option<Call> {
         let Newcomer {
             caller: Caller { trunk, user },
             arrival,
@@ -249,7 +248,8 @@ impl Arriving<'_, '_> {
         let screened = dialling.screen();
         let (record, plan) = dialling.open(self.now, user, self.essentials.call_id, screened);
         let trunk = trunk.clone();
-        let mut call = Call::new(core, key, key.slot, (arrival, self.policy, trunk), record);
+        let name = (key, mark);
+        let mut call = Call::new(name, key.slot, (arrival, self.policy, trunk), record);
         let plan = plan.map(|kept| {
             Box::new(Brief {
                 max_forwards: self.essentials.max_forwards.unwrap_or(70).saturating_sub(1),

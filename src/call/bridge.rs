@@ -72,12 +72,11 @@ pub(crate) struct OwedAck {
 }
 
 impl Leg {
-    /// `said` is the message that tells what the peer can.
-    fn new(dialog: Dialog, awaiting: Option<AwaitAck>, said: &Head<'_>) -> Self {
+    fn new(dialog: Dialog, awaiting: Option<AwaitAck>, takes_update: Option<bool>) -> Self {
         Self {
             dialog,
             awaiting,
-            takes_update: takes_update(said),
+            takes_update,
             session: None,
             owed: None,
         }
@@ -193,7 +192,7 @@ impl Call {
             attempt.gateway.uri.as_bytes(),
             attempt.flow,
         );
-        let mut buyer = Leg::new(buyer, None, &response.head);
+        let mut buyer = Leg::new(buyer, None, takes_update(&response.head));
         let before = attempt.early_of(essentials.to.tag());
         if let Some(before) = &before {
             buyer.dialog.continue_from(&before.dialog);
@@ -235,43 +234,29 @@ impl Call {
             attempt.flow.remote.ip(),
             face.advertised(early.flow.listener),
         );
-        let invite = early.request.clone();
-        let caller = reread(&invite).and_then(|request| {
-            let essentials = request.essentials().ok()?;
-            let dialog = early.dialog(&tag)?;
-            let settled = early.take_settled().filter(|_| is_settled);
-            let asked = Asked::of(&request.head);
-            // One that is too short was refused before.
-            let agreed = terms.and_then(|terms| terms.answer(&asked, None).ok().flatten());
-            let ok = early.accept(
-                now,
-                core,
-                face,
-                &tag,
-                (answer, crossing),
-                (agreed, self.trunk.refer, is_settled),
-            )?;
-            let awaiting = AwaitAck::new(now, &self.policy.timing, essentials.cseq, early.flow, ok);
-            let mut caller = Leg::new(dialog, Some(awaiting), &request.head);
-            caller.agree(now, agreed);
-            caller.note_told(&answer.head);
-            let asked = Asked::of(&response.head);
-            buyer.agree(now, terms.and_then(|terms| terms.accepted(&asked)));
-            if buyer.keeps_told()
-                && let Some(sent) = reread(&attempt.invite)
-            {
-                buyer.note_told(&sent.head);
-            }
-            if let Some(settled) = settled {
-                caller.note_kept(settled.caller.filter(|_| caller.keeps_told()));
-                buyer.note_kept(settled.buyer.filter(|_| buyer.keeps_told()));
-            }
-            Some(caller)
-        });
-        let Some(caller) = caller else {
+        // One that is too short was refused before.
+        let agreed = terms.and_then(|terms| terms.answer(&early.session, None).ok().flatten());
+        let with = (agreed, self.trunk.refer, is_settled);
+        let Some(ok) = early.accept(now, core, face, &tag, (answer, crossing), with) else {
             self.close_after_fault(now, core, buyer.dialog, attempt.buyer, &early);
             return;
         };
+        let settled = early.take_settled().filter(|_| is_settled);
+        let awaiting = AwaitAck::new(now, &self.policy.timing, early.cseq, early.flow, ok);
+        let mut caller = Leg::new(early.dialog, Some(awaiting), early.takes_update);
+        caller.agree(now, agreed);
+        caller.note_told(&answer.head);
+        let asked = Asked::of(&response.head);
+        buyer.agree(now, terms.and_then(|terms| terms.accepted(&asked)));
+        if buyer.keeps_told()
+            && let Some(sent) = reread(&attempt.invite)
+        {
+            buyer.note_told(&sent.head);
+        }
+        if let Some(settled) = settled {
+            caller.note_kept(settled.caller.filter(|_| caller.keeps_told()));
+            buyer.note_kept(settled.buyer.filter(|_| buyer.keeps_told()));
+        }
         self.state = State::Talking(Box::new(Talking {
             caller,
             buyer,

@@ -104,10 +104,10 @@ pub(crate) struct Hunting {
 }
 
 impl Call {
-    /// A call that stands nowhere yet, and holds nothing. `home` is the slot that our tags towards buyers lead to.
+    /// A call that stands nowhere yet, and holds nothing. `caller_mark` is our tag towards the caller, `home` the slot that
+    /// those towards buyers lead to.
     pub(crate) fn new(
-        core: &mut Core,
-        key: CallKey,
+        (key, caller_mark): (CallKey, Mark),
         home: u32,
         (arrival, policy, trunk): (Arrival, &Arc<Policy>, Arc<Trunk>),
         record: Box<Record>,
@@ -119,7 +119,7 @@ impl Call {
             arrival,
             policy: policy.clone(),
             trunk,
-            caller_mark: core.mark(key.slot),
+            caller_mark,
             buyer_mark: None,
             trunk_place: None,
             buyer_place: None,

@@ -27,14 +27,13 @@ use bytes::Bytes;
 use crate::call::a_leg::{Early, write_contact, write_reply};
 use crate::call::call::{Call, State};
 use crate::call::core::{Core, Owner};
-use crate::call::credentials::{Challenged, reread};
+use crate::call::credentials::Challenged;
 use crate::call::face::Face;
 use crate::call::headers::{self, Crossing};
 use crate::call::provisional::EarlyDialog;
 use crate::call::record::Side;
 use crate::call::session::Told;
 use crate::call::within::{AskedWithin, GLARE_RETRY, refreshes_target};
-use crate::dialog::Dialog;
 use crate::sip::build::ReplyHead;
 use crate::sip::extensions;
 use crate::sip::flow::Flow;
@@ -46,8 +45,6 @@ use crate::transaction::layer::{ClientId, ServerId};
 pub(crate) struct Offers {
     under_way: Option<UnderWay>,
     settled: Option<Settled>,
-    /// Requests of ours in the caller's early dialog.
-    asked: u8,
 }
 
 /// What holds by the last exchange.
@@ -91,19 +88,6 @@ pub(crate) fn takes_update(said: &Head<'_>) -> Option<bool> {
 }
 
 impl Early {
-    /// The dialog with the caller, ours being `tag`.
-    pub(crate) fn dialog(&self, tag: &[u8]) -> Option<Dialog> {
-        let request = reread(&self.request)?;
-        let essentials = request.essentials().ok()?;
-        let mut dialog = Dialog::as_uas(&essentials, &request.head, tag, self.flow);
-        dialog.advance(self.cseq, self.flow);
-        if let Some(contact) = &self.contact {
-            dialog.refresh_target(contact);
-        }
-        dialog.skip_cseqs(self.offers.as_ref().map_or(0, |offers| offers.asked));
-        Some(dialog)
-    }
-
     /// Whether an offer waits for its answer.
     pub(crate) fn is_exchanging(&self) -> bool {
         let offers = self.offers.as_ref();
@@ -175,7 +159,6 @@ impl Call {
             return Err(LATER);
         }
         let owner = Owner::RelayOut(self.key);
-        let tag = self.caller_mark.text();
         let State::Hunting(hunting) = &mut self.state else {
             return Err(LATER);
         };
@@ -205,18 +188,12 @@ impl Call {
             return Err(LATER);
         };
         let buyer_tag = Box::from(buyer.dialog.remote_tag());
-        let mut caller;
         let (dialog, is_able) = match from.other() {
-            Side::Caller | Side::Edge => {
-                let request = reread(&early.request).ok_or(LATER)?;
-                caller = early.dialog(&tag).ok_or(LATER)?;
-                (&mut caller, takes_update(&request.head))
-            }
+            Side::Caller | Side::Edge => (&mut early.dialog, early.takes_update),
             Side::Buyer => (&mut buyer.dialog, buyer.takes_update),
         };
-        let asked_before = early.offers.as_ref().map_or(0, |offers| offers.asked);
         // RFC 3311 §4: whoever takes it says so. After the answer, a re-INVITE can stand for it.
-        if is_able != Some(true) || asked_before == u8::MAX {
+        if is_able != Some(true) {
             return Err(LATER);
         }
         let client = core.prepare().ok_or((503, Some(GLARE_RETRY)))?;
@@ -242,10 +219,8 @@ impl Call {
         };
         let sent = (from == Side::Caller && has_login).then(|| bytes.clone());
         core.send(now, client, (method, bytes), out, owner);
-        let offers = early.offers.get_or_insert_default();
-        offers.asked += u8::from(from == Side::Buyer);
         let contact = essentials.contact.as_ref();
-        offers.under_way = Some(UnderWay {
+        early.offers.get_or_insert_default().under_way = Some(UnderWay {
             from,
             server,
             reply: ReplyHead::new(request, &flow),
@@ -343,7 +318,7 @@ impl Call {
             Side::Buyer => (theirs, under_way.contact.as_deref()),
         };
         if let Some(contact) = caller {
-            early.contact = Some(Box::from(contact));
+            early.dialog.refresh_target(contact);
         }
         let dialog = attempt.early_of(Some(&under_way.tag));
         if let (Some(one), Some(contact)) = (dialog, buyer) {

@@ -122,17 +122,10 @@ impl Call {
         };
         let screened = dialling.screen();
         let (record, plan) = dialling.open(now, user, &call_id, screened);
+        let mark = core.mark(key.slot);
         let early = Early {
-            server: None,
             transfer: Some(of),
-            abroad: None,
-            flow,
-            reply: ReplyHead::new(&request, &flow),
-            request: invite.clone(),
-            cseq: essentials.cseq,
-            contact: None,
-            provisional: None,
-            offers: None,
+            ..Early::new((&request, &essentials), invite.clone(), flow, mark)
         };
         let plan = plan.map(|kept| {
             Box::new(Brief {
@@ -144,8 +137,7 @@ impl Call {
         });
         let arrival = Arrival::new(essentials.call_id, b"", essentials.cseq);
         let mut call = Self::new(
-            core,
-            key,
+            (key, mark),
             of.slot,
             (arrival, &policy, trunk.clone()),
             record,

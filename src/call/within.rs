@@ -122,7 +122,7 @@ impl Call {
             (&mut self.state, &asked.essentials.contact)
         {
             if asked.side == Side::Caller {
-                hunting.early.contact = Some(Box::from(contact.uri));
+                hunting.early.dialog.refresh_target(contact.uri);
             } else if let Some(early) = hunting.early_dialog(asked.essentials) {
                 early.dialog.refresh_target(contact.uri);
             }
