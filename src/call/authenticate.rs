@@ -123,16 +123,15 @@ impl Arriving<'_, '_> {
 
     /// The domain that the Request-URI's host names.
     fn domain(&self) -> Option<Arc<Domain>> {
-        let host = match &self.essentials.uri {
-            Uri::Sip(uri) => &uri.host,
-            Uri::Tel(_) | Uri::Other { .. } => return None,
+        let Uri::Sip(uri) = &self.essentials.uri else {
+            return None;
         };
-        let mut text = [0; 255];
-        let name = match host {
-            Host::Name(name) => *name,
-            Host::V4(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
+        let name = match uri.host {
+            // Such an address can be written in one way only.
+            Host::Name(_) | Host::V4(_) => uri.host_text,
             Host::V6(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
         };
+        let mut text = [0; 255];
         let lower = text.get_mut(..name.len())?;
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();

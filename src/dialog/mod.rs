@@ -14,7 +14,7 @@ use crate::sip::build::{Writer, unfold_into};
 use crate::sip::flow::{Flow, PeerId, Transport};
 use crate::sip::locate::{Target, Wanted};
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
-use crate::sip::uri::{Host, Uri, is_secure};
+use crate::sip::uri::{Uri, is_secure};
 
 /// One confirmed dialog.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Dialog {
     remote_tag: (u16, u16),
     target: Box<[u8]>,
     routes: RouteSet,
+    /// The address that the next hop's URI is, and its port if there is one; `None`: it is a name.
+    written: Option<(IpAddr, Option<u16>)>,
     /// The flow on which the peer was last heard.
     heard: Flow,
     /// CSeq of our last request.
@@ -130,6 +132,7 @@ impl Dialog {
             call_id,
             local,
             remote_tag,
+            written: written(routes.next_hop(target)),
             target: Box::from(target),
             routes,
             heard,
@@ -211,6 +214,7 @@ impl Dialog {
     /// Takes the peer's new Contact (target refresh, §12.2).
     pub fn refresh_target(&mut self, target: &[u8]) {
         if *self.target != *target {
+            self.written = written(self.routes.next_hop(target));
             self.target = Box::from(target);
             self.located = None;
             self.is_name_new = true;
@@ -274,6 +278,9 @@ impl Dialog {
 
     /// What is to be looked up for the next hop; `None`: nothing, it is an address.
     fn wanted(&self) -> Option<Wanted> {
+        if self.written.is_some() {
+            return None;
+        }
         let Ok(Uri::Sip(uri)) = Uri::parse(self.routes.next_hop(&self.target)) else {
             return None;
         };
@@ -332,26 +339,23 @@ impl Dialog {
 
     /// The address that the next hop's URI names.
     fn named(&self) -> Option<SocketAddr> {
-        let port = self.heard.transport.default_port();
-        let written = address_of(self.routes.next_hop(&self.target), port);
-        written.or_else(|| self.located.as_deref().copied())
+        let Some((ip, port)) = self.written else {
+            return self.located.as_deref().copied();
+        };
+        let port = port.unwrap_or(self.heard.transport.default_port());
+        Some(SocketAddr::new(ip, port))
     }
 }
 
 /// Names of one peer that are looked up.
 const MOST_NAMES: u8 = 8;
 
-/// The address that a `sip:` URI names outright.
-fn address_of(uri: &[u8], default_port: u16) -> Option<SocketAddr> {
-    let Ok(Uri::Sip(uri)) = Uri::parse(uri) else {
-        return None;
-    };
-    let ip = match uri.host {
-        Host::V4(ip) => IpAddr::V4(ip),
-        Host::V6(ip) => IpAddr::V6(ip),
-        Host::Name(_) => return None,
-    };
-    Some(SocketAddr::new(ip, uri.port.unwrap_or(default_port)))
+/// The address that a `sip:` URI names outright, and its port.
+fn written(uri: &[u8]) -> Option<(IpAddr, Option<u16>)> {
+    match Uri::parse(uri) {
+        Ok(Uri::Sip(uri)) => Some((uri.host.ip()?, uri.port)),
+        Ok(Uri::Tel(_) | Uri::Other { .. }) | Err(_) => None,
+    }
 }
 
 /// Whether `named` can be meant, seen from where we heard the peer: same family, and not a private
