@@ -100,10 +100,11 @@ impl AwaitAck {
 }
 
 impl Early {
-    /// An INVITE without a transaction, which came on `flow`; our tag is `mark`. All is taken from it here that its answer
-    /// needs, so that it is not read again then.
+    /// An INVITE without a transaction, which came on `flow` and says `session` of a session timer; our tag is `mark`. All is
+    /// taken from it here that its answer needs, so that it is not read again then.
     pub(crate) fn new(
         (invite, essentials): (&Request<'_>, &Essentials<'_>),
+        session: Asked,
         request: Bytes,
         flow: Flow,
         mark: Mark,
@@ -118,7 +119,7 @@ impl Early {
             cseq: essentials.cseq,
             dialog: Dialog::as_uas(essentials, &invite.head, &mark.text(), flow),
             takes_update: takes_update(&invite.head),
-            session: Asked::of(&invite.head),
+            session,
             provisional: None,
             offers: None,
         }

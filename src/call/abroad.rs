@@ -37,6 +37,7 @@ use crate::call::route::{Brief, Dialling};
 use crate::call::seek::{Wish, write_invite};
 use crate::call::taken_up::Owed;
 use crate::call::turn::TurnId;
+use crate::dialog::session_timer::Asked;
 use crate::hooks::postback::About;
 use crate::routing::trunk::Trunk;
 use crate::sip::flow::{Flow, ListenerId, PeerId, Transport};
@@ -201,6 +202,7 @@ impl Call {
         let call_id = leg.to_string();
         let (record, plan) = dialling.open(began, None, call_id.as_bytes(), screened);
         let mark = core.mark(key.slot);
+        let asked = Asked::of(&request.head);
         let early = Early {
             abroad: Some(Box::new(Stay {
                 uuid,
@@ -209,7 +211,13 @@ impl Call {
                 told: None,
                 place: None,
             })),
-            ..Early::new((&request, &essentials), invite.clone(), NOWHERE, mark)
+            ..Early::new(
+                (&request, &essentials),
+                asked,
+                invite.clone(),
+                NOWHERE,
+                mark,
+            )
         };
         let plan = plan.map(|kept| {
             Box::new(Brief {

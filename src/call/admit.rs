@@ -173,7 +173,13 @@ impl Arriving<'_, '_> {
         let early = Early {
             server: Some(server),
             provisional: Provisional::wanted(core, self.request, self.essentials),
-            ..Early::new(invite, Bytes::copy_from_slice(bytes), self.flow, mark)
+            ..Early::new(
+                invite,
+                asked,
+                Bytes::copy_from_slice(bytes),
+                self.flow,
+                mark,
+            )
         };
         core.answer_early(self.now, server, &early.reply);
         let newcomer = Newcomer {

@@ -127,7 +127,7 @@ impl Arriving<'_, '_> {
             return None;
         };
         let name = match uri.host {
-            // Such an address can be written in one way only.
+            // An IPv4 address can be written in one way only, and so is its own name.
             Host::Name(_) | Host::V4(_) => uri.host_text,
             Host::V6(ip) => return self.policy.domains.get(ip.to_string().as_str()).cloned(),
         };

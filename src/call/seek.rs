@@ -123,9 +123,10 @@ impl Call {
         let screened = dialling.screen();
         let (record, plan) = dialling.open(now, user, &call_id, screened);
         let mark = core.mark(key.slot);
+        let asked = Asked::of(&request.head);
         let early = Early {
             transfer: Some(of),
-            ..Early::new((&request, &essentials), invite.clone(), flow, mark)
+            ..Early::new((&request, &essentials), asked, invite.clone(), flow, mark)
         };
         let plan = plan.map(|kept| {
             Box::new(Brief {

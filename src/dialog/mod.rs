@@ -16,7 +16,7 @@ use crate::sip::locate::{Target, Wanted};
 use crate::sip::message::{Essentials, Head, Method, ResponseEssentials};
 use crate::sip::uri::{Uri, is_secure};
 
-/// One confirmed dialog.
+/// One dialog, early or confirmed.
 #[derive(Debug)]
 pub struct Dialog {
     /// Call-ID, local end, remote end, one after the other: one allocation for what never changes.
@@ -27,7 +27,7 @@ pub struct Dialog {
     remote_tag: (u16, u16),
     target: Box<[u8]>,
     routes: RouteSet,
-    /// The address that the next hop's URI is, and its port if there is one; `None`: it is a name.
+    /// The address that the next hop's URI names outright, and its port; `None`: it names none.
     written: Option<(IpAddr, Option<u16>)>,
     /// The flow on which the peer was last heard.
     heard: Flow,
