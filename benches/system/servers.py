@@ -216,12 +216,20 @@ def build_load(work):
         subprocess.run(["cc", "-O2", "-o", f"{work}/{program}", f"{HERE}/{program}.c", *libraries], check=True)
 
 
-def missing():
-    """Programs that are not here, with the package that has each."""
-    packages = {"kamailio": "kamailio", "cc": "gcc libc6-dev", "taskset": "util-linux"}
+def missing_for_load():
+    """Packages that are not here, of those that the load needs."""
+    packages = {"cc": "gcc libc6-dev", "taskset": "util-linux", "openssl": "openssl"}
     lacks = [package for program, package in packages.items() if not shutil.which(program)]
     if not os.path.exists("/usr/include/openssl/ssl.h"):
-        lacks.append("libssl-dev openssl")
+        lacks.append("libssl-dev")
+    return lacks
+
+
+def missing():
+    """Packages that are not here, of those that the load and Kamailio need."""
+    lacks = missing_for_load()
+    if not shutil.which("kamailio"):
+        lacks.append("kamailio")
     for module, package in (("tls", "kamailio-tls-modules"), ("uuid", "kamailio-extra-modules")):
         if not glob.glob(f"/usr/lib/*/kamailio/modules/{module}.so"):
             lacks.append(package)
